@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# check-static.sh: what can be said about the sources without running them. One
+# line for each check, what it complains of below it, and the sum as last line.
+set -euo pipefail
+# shellcheck source=scripts/lib/common.sh
+. "$(dirname "$0")/lib/common.sh"
+# shellcheck source=scripts/lib/module.sh
+. "$SOM_ROOT/scripts/lib/module.sh"
+
+passed=0 failed=0 skipped=0
+source=$SOM_CACHE/kernels/source
+cd "$SOM_ROOT"
+
+# files DIR PATTERN...: the files below DIR with such names.
+files()
+{
+	local dir=$1 name args=()
+	shift
+	[ -d "$dir" ] || return 0
+	for name; do
+		args+=(-o -name "$name")
+	done
+	find "$dir" -name .git -prune -o -type f ! -name '*.mod.c' \
+		\( "${args[@]:1}" \) -print | LC_ALL=C sort
+}
+
+# check NAME COMMAND ARGS: COMMAND says nothing and succeeds, or else it failed.
+check()
+{
+	local name=$1 output rc=0
+	shift
+	output=$("$@" 2>&1 </dev/null) || rc=$?
+	if [ "$rc" = 0 ] && [ -z "$output" ]; then
+		passed=$((passed + 1))
+		printf 'ok %d %s\n' $((passed + failed + skipped)) "$name"
+	else
+		failed=$((failed + 1))
+		printf 'not ok %d %s\n' $((passed + failed + skipped)) "$name"
+		printf '%s\n' "$output" | head -n 100 | sed 's/^/    /'
+	fi
+}
+
+# skip NAME WHY
+skip()
+{
+	skipped=$((skipped + 1))
+	printf 'ok %d %s # SKIP %s\n' $((passed + failed + skipped)) "$1" "$2"
+}
+
+# build_says KERNEL MAKE-ARGUMENT...: what the compiler, sparse or modpost say
+# about our files while everything is built anew.
+build_says()
+{
+	local kernel=$1 label dir kdir
+	shift
+	label=static-$kernel-$1
+	kdir=$(readlink -f "$SOM_CACHE/kernels/$kernel/kdir")
+	dir=$(module_dir "$label")
+	rm -rf "$dir"
+	build_module "$label" "$kdir" "$@" >/dev/null || true
+	if [ ! -e "$dir/drivers/som/som.ko" ]; then
+		cat "$dir.log"
+		return 1
+	fi
+	grep -E 'warning|error|WARNING|ERROR' "$dir.log" | sed "s|$dir/||g" || true
+}
+
+checkpatch()
+{
+	perl "$source/scripts/checkpatch.pl" --strict --no-tree --no-summary \
+		--terse --show-types -f "$@" | grep -v '^total:' || true
+}
+
+kernel_doc()
+{
+	perl "$source/scripts/kernel-doc" -Wall -Werror -none "$@"
+}
+
+uapi_header()
+{
+	printf '#include <%s>\n#include <%s>\nint main(void) { return 0; }\n' \
+		"${1#include/uapi/}" "${1#include/uapi/}" |
+		gcc -x c -std=c90 -Wall -Wextra -pedantic -Werror -fsyntax-only \
+			-I include/uapi -isystem "$SOM_CACHE/kernels/uapi" -
+}
+
+no_conditionals()
+{
+	! grep -nE '^[[:space:]]*#[[:space:]]*(if|ifdef|ifndef|elif)\b' "$@"
+}
+
+have_license()
+{
+	local file
+	for file; do
+		head -n 2 "$file" | grep -q SPDX-License-Identifier || echo "$file"
+	done
+}
+
+shell_check()
+{
+	shellcheck -x "$@"
+}
+
+"$SOM_ROOT/scripts/kernel/source.sh"
+mapfile -t driver < <(files drivers/som '*.c' '*.h')
+mapfile -t driver_c < <(find drivers/som -maxdepth 1 -name '*.c' \
+	! -name '*.mod.c' 2>/dev/null | LC_ALL=C sort)
+mapfile -t uapi < <(files include/uapi '*.h')
+mapfile -t all_c < <(files . '*.c' '*.h')
+mapfile -t scripts < <(files . '*.sh'; ls .ci/run 2>/dev/null)
+mapfile -t licensed < <(files . '*.c' '*.h' '*.sh' '*.py' '*.rst' '*.awk' \
+	'*.config' Makefile Kbuild Kconfig run)
+
+if [ "${#driver_c[@]}" -gt 0 ]; then
+	for kernel in generic cloud debug; do
+		check "W=1 on $kernel" build_says "$kernel" W=1
+	done
+	check 'sparse on debug' build_says debug C=2 CF=-D__CHECK_ENDIAN__
+	check 'kernel-doc' kernel_doc "${driver[@]}" "${uapi[@]}"
+	check 'no conditional compilation in drivers/som/*.c' \
+		no_conditionals "${driver_c[@]}"
+else
+	skip 'driver' 'drivers/som has no sources'
+fi
+for header in "${uapi[@]}"; do
+	check "$header alone in C90" uapi_header "$header"
+done
+[ "${#all_c[@]}" = 0 ] || check 'checkpatch --strict' checkpatch "${all_c[@]}"
+check 'shellcheck' shell_check "${scripts[@]}"
+check 'licence identifiers' have_license "${licensed[@]}"
+
+printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" = 0 ]

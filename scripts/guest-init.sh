@@ -1,0 +1,194 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# guest-init.sh: process 1 of a test guest. Loads som.ko, runs one command, puts
+# everything back, and tells the host what it saw. /som/config says what to do.
+#
+# Words told on the status port, one a line, in this order:
+#	up		this script runs
+#	setup TEXT	the command could not be run at all, and why
+#	exit N		the command ended with status N
+#	report TEXT	something was left behind or went wrong; any number
+#	end		nothing more will come
+# The console carries the kernel's messages; the host looks for trouble in what
+# stands between the two marks.
+
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
+export HOME=/root TERM=dumb LANG=C.UTF-8
+
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+exec </dev/null >/dev/console 2>&1
+mkdir -p /dev/shm /dev/pts /dev/mqueue
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+mount -t devpts devpts /dev/pts 2>/dev/null
+mount -t mqueue mqueue /dev/mqueue 2>/dev/null
+mount -t debugfs debugfs /sys/kernel/debug
+mount -t tracefs tracefs /sys/kernel/tracing
+mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
+ln -sf /proc/self/fd /dev/fd
+ln -sf /proc/self/fd/0 /dev/stdin
+ln -sf /proc/self/fd/1 /dev/stdout
+ln -sf /proc/self/fd/2 /dev/stderr
+hostname som
+ip link set lo up
+
+# shellcheck source=/dev/null
+. /som/config
+export SOM_KERNEL SOM_CHUNKS
+export SOM_KO=/som/som.ko SOM_KUNIT_KO=/som/som_kunit.ko
+
+# The ports appear when the host has answered the driver.
+tries=0
+while [ ! -c /dev/vport0p3 ] && [ "$tries" -lt 100 ]; do
+	tries=$((tries + 1))
+	sleep 0.1
+done
+exec 3>/dev/vport0p3
+
+tell()
+{
+	echo "$*" >&3
+}
+
+mark()
+{
+	echo "<1>som-test: $*" >/dev/kmsg
+}
+
+halt()
+{
+	mark end
+	tell end
+	exec 3>&-
+	reboot -f
+}
+
+# Every hugetlb pool's size and free count, on one line.
+hugepages()
+{
+	for dir in /sys/kernel/mm/hugepages/*; do
+		read -r size <"$dir/nr_hugepages"
+		read -r free <"$dir/free_hugepages"
+		printf '%s: %s free of %s; ' "${dir##*/hugepages-}" "$free" "$size"
+	done
+}
+
+# A figure the kernel keeps of its own warnings, or 0.
+figure()
+{
+	cat "$1" 2>/dev/null || echo 0
+}
+
+lockdep_works()
+{
+	[ ! -e /proc/lockdep_stats ] ||
+		grep -q '^ *debug_locks: *1' /proc/lockdep_stats
+}
+
+# Kill what the command left running. Kernel threads have no /proc/PID/exe.
+kill_leftovers()
+{
+	found=1
+	tries=0
+	while [ "$found" = 1 ] && [ "$tries" -lt 100 ]; do
+		found=0
+		tries=$((tries + 1))
+		for dir in /proc/[0-9]*; do
+			pid=${dir#/proc/}
+			case " 1 $keep " in
+			*" $pid "*) continue ;;
+			esac
+			[ -e "$dir/exe" ] || continue
+			kill -9 "$pid" 2>/dev/null && found=1
+		done
+		[ "$found" = 0 ] || sleep 0.05
+	done
+}
+
+kmemleak=/sys/kernel/debug/kmemleak
+
+# An object is reported when two scans found it unreferenced and unchanged, and
+# when it is five seconds old.
+report_leaks()
+{
+	[ -e "$kmemleak" ] || return 0
+	sleep 5
+	for scan in first second; do
+		echo scan >"$kmemleak" || {
+			tell "report kmemleak gave up in its $scan scan"
+			return
+		}
+	done
+	if [ -s "$kmemleak" ] && [ -n "$(head -c 1 "$kmemleak")" ]; then
+		cat "$kmemleak"
+		tell "report kmemleak found unreferenced objects"
+	fi
+}
+
+if [ -e "$kmemleak" ]; then
+	echo scan=off >"$kmemleak"
+	echo clear >"$kmemleak"
+fi
+sysctl -q -w kernel.panic_on_warn=0
+
+mark start
+dmesg -n 8
+tell up
+
+read -r have </sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages
+if [ "$have" -lt "$SOM_HUGEPAGES" ]; then
+	tell "setup the guest has $have of $SOM_HUGEPAGES 1G pages"
+	halt
+fi
+before=$(hugepages)
+warnings=$(figure /sys/kernel/warn_count)
+oopses=$(figure /sys/kernel/oops_count)
+
+if [ "$SOM_MODULE" = 1 ]; then
+	# shellcheck disable=SC2086 # parameters are words
+	if ! said=$(/usr/sbin/insmod "$SOM_KO" "chunks=$SOM_CHUNKS" \
+			$SOM_MODULE_PARAMS 2>&1); then
+		tell "setup som.ko does not load: $said"
+		halt
+	fi
+fi
+
+# The command writes into pipes, so that it sees no terminal.
+mkfifo /som/stdout /som/stderr
+cat /som/stdout >/dev/vport0p1 3>&- &
+keep=$!
+cat /som/stderr >/dev/vport0p2 3>&- &
+keep="$keep $!"
+setsid sh /som/command </dev/null >/som/stdout 2>/som/stderr 3>&- &
+wait $!
+status=$?
+kill_leftovers
+# shellcheck disable=SC2086 # two process ids
+wait $keep
+tell "exit $status"
+
+if [ -e /sys/module/som_kunit ]; then
+	/usr/sbin/rmmod som_kunit || tell "report som_kunit.ko does not unload"
+fi
+if [ -e /sys/module/som ]; then
+	/usr/sbin/rmmod som || tell "report som.ko does not unload"
+fi
+
+# Pages may be given back by a worker of the kernel's: allow it two seconds.
+tries=0
+while after=$(hugepages); [ "$after" != "$before" ] && [ "$tries" -lt 20 ]; do
+	tries=$((tries + 1))
+	sleep 0.1
+done
+[ "$after" = "$before" ] ||
+	tell "report hugetlb pages: $before before, $after after"
+
+report_leaks
+[ "$(figure /sys/kernel/warn_count)" = "$warnings" ] ||
+	tell "report the kernel counted a warning"
+[ "$(figure /sys/kernel/oops_count)" = "$oopses" ] ||
+	tell "report the kernel counted an oops"
+lockdep_works || tell "report lockdep has turned itself off"
+halt

@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# install-deps.sh [PACKAGE]...: install the Debian packages that building and
+# testing som needs, and the packages named. What is there already is left
+# alone; with nothing missing, nothing is asked and nothing is downloaded.
+set -euo pipefail
+# shellcheck source=scripts/lib/common.sh
+. "$(dirname "$0")/lib/common.sh"
+
+packages=(
+	# building modules and kernels
+	make gcc gcc-12 libc6-dev binutils flex bison bc libelf-dev libssl-dev
+	dwarves perl python3 rsync xz-utils zstd ccache git
+	# the test machine
+	qemu-system-x86 busybox-static cpio kmod
+	# static checks
+	sparse shellcheck
+	"$@"
+)
+
+is_installed()
+{
+	[ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# as_root COMMAND ARGS: directly, or through sudo where it asks no password.
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif have_all sudo && sudo -n true 2>/dev/null; then
+		sudo -n "$@"
+	else
+		die "not root; install these first: ${missing[*]}"
+	fi
+}
+
+apt()
+{
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q \
+		-o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 \
+		-o APT::Sandbox::User=root "$@"
+}
+
+missing=()
+for package in "${packages[@]}"; do
+	is_installed "$package" || missing+=("$package")
+done
+if [ "${#missing[@]}" -eq 0 ]; then
+	say "all ${#packages[@]} packages are installed"
+	exit 0
+fi
+
+say "installing ${#missing[@]} packages: ${missing[*]}"
+run_quiet "$SOM_CACHE/apt-update.log" apt update ||
+	say "apt-get update had trouble; going on with what it has"
+run_quiet "$SOM_CACHE/apt-install.log" \
+	apt install --yes --no-install-recommends "${missing[@]}" ||
+	die "the packages could not be installed"
+say "installed"

@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# debian.sh generic|cloud: put Debian's newest 6.12 kernel of that flavour, and
+# the headers to build modules for it, into the cache:
+#
+#	$SOM_CACHE/kernels/FLAVOUR/image	the kernel
+#	$SOM_CACHE/kernels/FLAVOUR/kdir		make -C this to build a module
+#
+# Both flavours of a version share one tree. The headers know where they are
+# meant to be installed; that one path is rewritten.
+set -euo pipefail
+# shellcheck source=scripts/lib/common.sh
+. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=scripts/kernel/apt.sh
+. "$(dirname "$0")/apt.sh"
+
+case ${1:-} in
+generic) suffix=amd64 ;;
+cloud) suffix=cloud-amd64 ;;
+*) die "usage: debian.sh generic|cloud" ;;
+esac
+kernel=$SOM_CACHE/kernels/$1
+
+prepare()
+{
+	local image='' release version common tree headers
+	! know_package "linux-image-6.12-$suffix" ||
+		image=$(newest_dependency "linux-image-6.12-$suffix" linux-image-)
+	if [ -z "$image" ]; then
+		[ ! -e "$kernel/image" ] || return 0
+		die "apt knows no linux-image-6.12-$suffix, nor does the" \
+		    "security suite beside the sources it has"
+	fi
+	release=${image#linux-image-}
+	version=${release%-"$suffix"}
+	common=$version-common
+	tree=$SOM_CACHE/debian/$version
+	headers=$tree/usr/src/linux-headers-$release
+
+	unpack_package "$image" "$tree" './boot/*'
+	unpack_package "linux-kbuild-$version" "$tree" './usr/lib/*'
+	unpack_package "linux-headers-$common" "$tree" './usr/src/*'
+	unpack_package "linux-headers-$release" "$tree" './usr/src/*'
+	sed -i "s|^include /usr/src/|include $tree/usr/src/|" \
+		"$headers/Makefile"
+
+	mkdir -p "$kernel"
+	ln -sfn "$tree/boot/vmlinuz-$release" "$kernel/image"
+	ln -sfn "$headers" "$kernel/kdir"
+	touch "$kernel/checked"
+}
+
+with_lock debian prepare

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# som.ko for one kernel. The sources are copied to a directory of that kernel in
+# the cache and built there, so that builds for several kernels, and from several
+# checkouts, do not disturb each other. Only what changed is copied and rebuilt.
+
+# module_dir KERNEL: where som.ko of this checkout is built for KERNEL.
+module_dir()
+{
+	printf '%s/modules/%s-%s' "$SOM_CACHE" \
+		"$(printf '%s' "$SOM_ROOT" | sha256sum | head -c 8)" \
+		"$(printf '%s' "$1" | tr -c 'a-zA-Z0-9' '_')"
+}
+
+# stage_sources DIR: bring DIR up to date with the repository, leaving build
+# products alone. Times are not copied: a changed file must look new.
+stage_sources()
+{
+	mkdir -p "$1"
+	(cd "$SOM_ROOT" && rsync -rlc --delete --delete-excluded \
+		--filter='P *.o' --filter='P *.ko' --filter='P *.mod' \
+		--filter='P *.mod.c' --filter='P .*.cmd' \
+		--filter='P *.order' --filter='P *.symvers' \
+		--exclude='*.o' --exclude='*.ko' --exclude='*.mod' \
+		--exclude='*.mod.c' --exclude='.*' --exclude='*.order' \
+		--exclude='*.symvers' \
+		Kbuild drivers include "$1/")
+}
+
+# module_goals KERNEL: the configuration som is built with on KERNEL.
+module_config()
+{
+	printf 'CONFIG_SOM=m\n'
+	if [ -e "$2/.config" ] && grep -q '^CONFIG_KUNIT=y' "$2/.config" &&
+	   [ -d "$SOM_ROOT/drivers/som/tests" ]; then
+		printf 'CONFIG_SOM_KUNIT_TEST=m\n'
+	fi
+}
+
+build_module_locked()
+{
+	local kdir=$1 dir=$2
+	shift 2
+	stage_sources "$dir" || return 1
+	make -C "$kdir" M="$dir" -j"$(nproc)" "$@" modules
+}
+
+# build_module KERNEL KDIR [MAKE ARGUMENT]...: quiet unless it fails.
+build_module()
+{
+	local kernel=$1 kdir=$2 dir config
+	shift 2
+	dir=$(module_dir "$kernel")
+	mkdir -p "$dir"
+	mapfile -t config < <(module_config "$kernel" "$kdir")
+	if ! with_lock "module-$(basename "$dir")" build_module_locked \
+			"$kdir" "$dir" "${config[@]}" "$@" \
+			>"$dir.log" 2>&1 </dev/null; then
+		cat "$dir.log" >&2
+		return 1
+	fi
+}

@@ -1,0 +1,235 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# qemu-test.sh: run a command, or som's tests, in a virtual machine with 1 GiB
+# huge pages and som.ko loaded. See usage below, and
+# Documentation/dev-tools/som-testing.rst.
+set -euo pipefail
+# shellcheck source=scripts/lib/common.sh
+. "$(dirname "$0")/lib/common.sh"
+# shellcheck source=scripts/lib/module.sh
+. "$SOM_ROOT/scripts/lib/module.sh"
+# shellcheck source=scripts/lib/guest.sh
+. "$SOM_ROOT/scripts/lib/guest.sh"
+# shellcheck source=scripts/lib/tests.sh
+. "$SOM_ROOT/scripts/lib/tests.sh"
+
+usage()
+{
+	cat <<-'END'
+	usage: qemu-test.sh exec [OPTION]... -- COMMAND [ARG]...
+	       qemu-test.sh list
+	       qemu-test.sh run [--kernel K]... [NAME]...
+	       qemu-test.sh prepare [KERNEL]...
+	       qemu-test.sh                    (all tests on all kernels)
+
+	exec boots a kernel, loads som.ko, runs COMMAND and exits with its status.
+	COMMAND is a program of this machine, given by its path, or a command of
+	the guest's busybox. Its stdout and stderr come through unchanged.
+
+	  --kernel K            generic (default), cloud, debug, or the path of a
+	                        kernel build directory or of a kernel image
+	  --chunks N            1 GiB chunks for som (default 1)
+	  --spare N             1 GiB pages beside those (default 1)
+	  --mem SIZE            the guest's memory (default: the pages + 3 GiB)
+	  --smp N               processors (default 2)
+	  --icount              count instructions: the time stamp counter ticks
+	                        once for each
+	  --append STR          more for the kernel's command line
+	  --no-module           do not load som.ko; it is at $SOM_KO
+	  --module-params STR   more parameters for som.ko
+	  --add FILE[:PATH]     put a file or directory into the guest, with the
+	                        libraries its programs need
+	  --timeout S           seconds until the guest counts as hung (300)
+	  --console FILE        keep the guest's console output in FILE
+
+	Exit status beside COMMAND's own: 97 the guest or the module could not
+	be set up, 98 the guest hung or died, 99 the kernel reported a problem or
+	something was left behind.
+	END
+}
+
+# prepare_kernel KERNEL: sets G_IMAGE and G_KDIR.
+prepare_kernel()
+{
+	local dir=$SOM_CACHE/kernels/$1
+	case $1 in
+	generic | cloud)
+		if [ ! -e "$dir/image" ] ||
+		   [ /var/lib/apt/lists -nt "$dir/checked" ]; then
+			"$SOM_ROOT/scripts/kernel/debian.sh" "$1"
+		fi
+		;;
+	debug)
+		"$SOM_ROOT/scripts/kernel/debug.sh"
+		;;
+	*)
+		if [ -e "$1/arch/x86/boot/bzImage" ]; then
+			dir=$(realpath "$1")
+			G_IMAGE=$dir/arch/x86/boot/bzImage
+			G_KDIR=$dir
+			return
+		fi
+		[ -f "$1" ] || die "--kernel $1: no such kernel"
+		G_IMAGE=$(realpath "$1")
+		G_KDIR=${G_IMAGE%/arch/x86/boot/bzImage}
+		[ "$G_KDIR" != "$G_IMAGE" ] || G_KDIR=
+		return
+		;;
+	esac
+	G_IMAGE=$(readlink -f "$dir/image")
+	G_KDIR=$(readlink -f "$dir/kdir")
+}
+
+# prepare_module KERNEL: sets G_MODULES, the directory with what was built.
+prepare_module()
+{
+	[ -n "$G_KDIR" ] || die "som.ko cannot be built for $1, which is not" \
+				"in its build directory: use --no-module"
+	[ -d "$SOM_ROOT/drivers/som" ] || die "drivers/som does not exist"
+	build_module "$1" "$G_KDIR" || die "som.ko does not build for $1"
+	G_MODULES=$(module_dir "$1")/drivers/som
+}
+
+# default_mem CHUNKS SPARE INITRAMFS: in MiB. Huge pages are whole, aligned GiB;
+# what the kernel puts somewhere at boot needs room beside them. The initramfs is
+# there twice while it is unpacked.
+default_mem()
+{
+	printf '%sM' "$((($1 + $2 + 3) * 1024 +
+		$(stat -c %s "$3") * 4 / 1048576))"
+}
+
+# stop_guest: nothing of a run outlives it.
+stop_guest()
+{
+	trap - EXIT
+	local pids
+	mapfile -t pids < <(jobs -p)
+	[ "${#pids[@]}" -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
+	rm -rf "$work"
+}
+
+do_exec()
+{
+	local kernel=generic chunks=1 spare=1 mem='' module=1 params='' adds=()
+	local console='' file rc=0 readers=() prepared=0
+	G_SMP=2 G_ICOUNT=0 G_APPEND='' G_TIMEOUT=300 G_MODULES=''
+	DIE_STATUS=$GUEST_SETUP
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--kernel) kernel=$2; shift 2 ;;
+		--chunks) chunks=$2; shift 2 ;;
+		--spare) spare=$2; shift 2 ;;
+		--mem) mem=$2; shift 2 ;;
+		--smp) G_SMP=$2; shift 2 ;;
+		--icount) G_ICOUNT=1; shift ;;
+		--append) G_APPEND+=" $2"; shift 2 ;;
+		--no-module) module=0; shift ;;
+		--module-params) params=$2; shift 2 ;;
+		--add) adds+=("$2"); shift 2 ;;
+		--timeout) G_TIMEOUT=$2; shift 2 ;;
+		--prepared) prepared=1; shift ;;
+		--console) console=$2; shift 2 ;;
+		--) shift; break ;;
+		-*) usage >&2; die "exec: unknown option $1" ;;
+		*) break ;;
+		esac
+	done
+	[ $# -gt 0 ] || { usage >&2; die "exec: no command"; }
+	have_all qemu-system-x86_64 busybox cpio rsync make gcc ||
+		die "run scripts/install-deps.sh first"
+
+	prepare_kernel "$kernel"
+	if [ "$prepared" = 1 ]; then
+		G_MODULES=$(module_dir "$kernel")/drivers/som
+	elif [ "$module" = 1 ] ||
+	     { [ -n "$G_KDIR" ] && [ -d "$SOM_ROOT/drivers/som" ]; }; then
+		prepare_module "$kernel"
+	fi
+
+	work=$(mktemp -d "${TMPDIR:-/tmp}/som-guest.XXXXXX")
+	trap stop_guest EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+	mkdir -p "$work/tree/som"
+	for file in "${adds[@]}"; do
+		add "$work/tree" "$file"
+	done
+	write_command "$work/tree" "$@"
+	for file in som.ko tests/som_kunit.ko; do
+		[ ! -e "$G_MODULES/$file" ] || cp "$G_MODULES/$file" "$work/tree/som/"
+	done
+	G_HUGEPAGES=$((chunks + spare))
+	{
+		printf 'SOM_KERNEL=%s\n' "$(quote "$kernel")"
+		printf 'SOM_CHUNKS=%s\nSOM_HUGEPAGES=%s\nSOM_MODULE=%s\n' \
+			"$chunks" "$G_HUGEPAGES" "$module"
+		printf 'SOM_MODULE_PARAMS=%s\n' "$(quote "$params")"
+	} >"$work/tree/som/config"
+	{
+		cat "$(base_archive)"
+		pack "$work/tree"
+	} >"$work/initramfs"
+	rm -rf "$work/tree"
+	G_MEM=${mem:-$(default_mem "$chunks" "$spare" "$work/initramfs")}
+
+	mkfifo "$work/stdout" "$work/stderr"
+	cat "$work/stdout" & readers+=($!)
+	cat "$work/stderr" >&2 & readers+=($!)
+	# Both readers stay until QEMU is gone, also if it never opens its end.
+	exec 8<>"$work/stdout" 9<>"$work/stderr"
+	boot_guest "$work" 8>&- 9>&- || rc=$?
+	exec 8>&- 9>&-
+	wait "${readers[@]}" || true
+	[ -z "$console" ] || tr -d '\r' <"$work/console" >"$console"
+	verdict "$work" "$rc" || exit $?
+	exit 0
+}
+
+# do_run [--kernel K]... [NAME]...
+do_run()
+{
+	local kernels=()
+	while [ "${1:-}" = --kernel ]; do
+		kernels+=("$2")
+		shift 2
+	done
+	[ "${#kernels[@]}" -gt 0 ] || kernels=(generic cloud debug)
+	run_tests "${kernels[*]}" "$*"
+}
+
+do_prepare()
+{
+	local kernel
+	[ $# -gt 0 ] || set -- generic cloud debug
+	for kernel; do
+		prepare_kernel "$kernel"
+		say "$kernel: $G_IMAGE"
+	done
+}
+
+case ${1:-run} in
+exec)
+	shift
+	do_exec "$@"
+	;;
+list)
+	list_tests
+	;;
+run)
+	shift $(($# > 0))
+	do_run "$@"
+	;;
+prepare)
+	shift
+	do_prepare "$@"
+	;;
+help | -h | --help)
+	usage
+	;;
+*)
+	usage >&2
+	die "unknown command $1"
+	;;
+esac
