@@ -1,0 +1,606 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a program may expect of anonymous private memory, checked three ways: on
+ * ordinary memory (as the oracle for the test itself), under the preload library
+ * without a device, and under the library with memory from /dev/som. Prints TAP.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/som.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ranges.h"
+
+#define PAGE	4096UL
+#define UNIT	SOM_UNIT_SIZE
+#define RW	(PROT_READ | PROT_WRITE)
+#define ANON	(MAP_PRIVATE | MAP_ANONYMOUS)
+
+static int som_fd = -1;
+static bool on_som;
+static int failures;
+
+#define CHECK(cond) do {						\
+	if (!(cond)) {							\
+		printf("# line %d: %s (errno %d, %s)\n", __LINE__, #cond,\
+		       errno, strerror(errno));				\
+		failures++;						\
+		return;							\
+	}								\
+} while (0)
+
+static struct som_info info(void)
+{
+	struct som_info i = { .size = sizeof(i) };
+
+	if (som_fd >= 0 && ioctl(som_fd, SOM_IOC_INFO, &i))
+		printf("# SOM_IOC_INFO: %s\n", strerror(errno));
+	return i;
+}
+
+/* Bytes that this process has mapped on som; 0 when it should have none. */
+static unsigned long som_bytes(void)
+{
+	return on_som ? info().mapped_bytes : 0;
+}
+
+static unsigned long if_som(unsigned long bytes)
+{
+	return on_som ? bytes : 0;
+}
+
+static bool all_are(const unsigned char *p, size_t len, unsigned char value)
+{
+	return p[0] == value && !memcmp(p, p + 1, len - 1);
+}
+
+static unsigned char *map(size_t len, int prot)
+{
+	return mmap(NULL, len, prot, ANON, -1, 0);
+}
+
+/* Is this address readable, without touching it? */
+static bool readable(const void *p)
+{
+	int fd[2];
+	bool ok;
+
+	if (pipe(fd))
+		return false;
+	ok = write(fd[1], p, 1) == 1;
+	close(fd[0]);
+	close(fd[1]);
+	return ok;
+}
+
+static void test_ranges(void)
+{
+	struct range room[8];
+	struct ranges t = { .max = 8, .r = room };
+
+	ranges_insert(&t, 100, 200, true);
+	ranges_insert(&t, 200, 300, true);
+	CHECK(t.nr == 2);
+	CHECK(ranges_cover(&t, 100, 300) && !ranges_cover(&t, 99, 300));
+	CHECK(!ranges_cover(&t, 100, 301));
+	CHECK(ranges_overlap(&t, 299, 400) && !ranges_overlap(&t, 300, 400));
+	ranges_remove(&t, 150, 160);
+	CHECK(t.nr == 3 && !ranges_cover(&t, 140, 170));
+	CHECK(ranges_cover(&t, 100, 150) && ranges_cover(&t, 160, 300));
+	ranges_remove(&t, 0, 1000);
+	CHECK(t.nr == 0);
+
+	ranges_insert(&t, 100, 200, false);
+	ranges_promise(&t, 120, 130);
+	CHECK(t.nr == 3 && ranges_any_unpromised(&t, 110, 125));
+	CHECK(!ranges_any_unpromised(&t, 120, 130));
+	ranges_promise(&t, 130, 140);
+	CHECK(t.nr == 3);
+	ranges_promise(&t, 100, 120);
+	CHECK(t.nr == 2);
+	ranges_promise(&t, 140, 200);
+	CHECK(t.nr == 1 && t.r[0].start == 100 && t.r[0].end == 200);
+	ranges_insert(&t, 50, 150, false);
+	CHECK(t.nr == 2 && t.r[0].end == 150 && t.r[1].start == 150);
+	CHECK(t.r[0].id != t.r[1].id);
+	ranges_insert(&t, 300, 301, true);
+	ranges_insert(&t, 400, 401, true);
+	ranges_insert(&t, 500, 501, true);
+	CHECK(ranges_room(&t));
+	ranges_insert(&t, 600, 610, false);
+	ranges_insert(&t, 700, 701, true);
+	CHECK(!ranges_room(&t));
+	ranges_promise(&t, 602, 604);
+	CHECK(t.nr == 7 && !ranges_any_unpromised(&t, 600, 610));
+}
+
+static void test_where(void)
+{
+	unsigned long before = som_bytes();
+	unsigned char *big, *small, *shared, *stack, *exec;
+
+	big = map(2 * UNIT, RW);
+	CHECK(big != MAP_FAILED);
+	CHECK(som_bytes() == before + if_som(2 * UNIT));
+	CHECK(!on_som || (unsigned long)big % UNIT == 0);
+	small = map(UNIT / 2, RW);
+	shared = mmap(NULL, UNIT, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	stack = mmap(NULL, UNIT, RW, ANON | MAP_STACK, -1, 0);
+	exec = map(UNIT, RW | PROT_EXEC);
+	CHECK(small != MAP_FAILED && shared != MAP_FAILED);
+	CHECK(stack != MAP_FAILED && exec != MAP_FAILED);
+	CHECK(som_bytes() == before + if_som(2 * UNIT));
+	CHECK(all_are(big, 2 * UNIT, 0));
+	memset(big, 0x5a, 2 * UNIT);
+	CHECK(all_are(big, 2 * UNIT, 0x5a));
+	CHECK(!munmap(big, 2 * UNIT) && !munmap(small, UNIT / 2));
+	CHECK(!munmap(shared, UNIT) && !munmap(stack, UNIT));
+	CHECK(!munmap(exec, UNIT));
+	CHECK(som_bytes() == before);
+}
+
+static void test_munmap(void)
+{
+	unsigned long before = som_bytes();
+	unsigned char *p = map(4 * UNIT, RW);
+
+	CHECK(p != MAP_FAILED);
+	memset(p, 1, 4 * UNIT);
+	CHECK(!munmap(p + UNIT + PAGE, PAGE));
+	CHECK(!readable(p + UNIT + PAGE));
+	CHECK(readable(p + UNIT) && readable(p + UNIT + 2 * PAGE));
+	CHECK(som_bytes() == before + if_som(4 * UNIT - PAGE));
+	CHECK(!munmap(p, UNIT + PAGE / 2));
+	CHECK(all_are(p + UNIT + 2 * PAGE, 3 * UNIT - 2 * PAGE, 1));
+	CHECK(!munmap(p, 4 * UNIT));
+	CHECK(som_bytes() == before);
+	errno = 0;
+	CHECK(munmap(p + 1, UNIT) == -1 && errno == EINVAL);
+	CHECK(munmap(p, 0) == -1 && errno == EINVAL);
+}
+
+static void test_dontneed(void)
+{
+	unsigned char *p = map(4 * UNIT, RW);
+
+	CHECK(p != MAP_FAILED);
+	memset(p, 7, 4 * UNIT);
+	CHECK(!madvise(p + UNIT, UNIT, MADV_DONTNEED));
+	CHECK(all_are(p, UNIT, 7));
+	CHECK(all_are(p + UNIT, UNIT, 0));
+	CHECK(all_are(p + 2 * UNIT, 2 * UNIT, 7));
+	/* One page, and a length that is not a number of pages. */
+	CHECK(!madvise(p + 2 * UNIT + PAGE, PAGE - 1, MADV_DONTNEED));
+	CHECK(all_are(p + 2 * UNIT + PAGE, PAGE, 0));
+	CHECK(all_are(p + 2 * UNIT, PAGE, 7));
+	CHECK(all_are(p + 2 * UNIT + 2 * PAGE, UNIT - 2 * PAGE, 7));
+	/* Memory that cannot be accessed is emptied as well. */
+	CHECK(!mprotect(p, UNIT, PROT_NONE));
+	CHECK(!madvise(p, UNIT, MADV_DONTNEED));
+	CHECK(!mprotect(p, UNIT, RW));
+	CHECK(all_are(p, UNIT, 0));
+	CHECK(!madvise(p, 0, MADV_DONTNEED));
+	errno = 0;
+	CHECK(madvise(p + 1, PAGE, MADV_DONTNEED) == -1 && errno == EINVAL);
+	/* Across a hole: the rest is done, and ENOMEM. */
+	memset(p, 9, 4 * UNIT);
+	CHECK(!munmap(p + UNIT, UNIT));
+	errno = 0;
+	CHECK(madvise(p, 3 * UNIT, MADV_DONTNEED) == -1 && errno == ENOMEM);
+	CHECK(all_are(p, UNIT, 0) && all_are(p + 2 * UNIT, UNIT, 0));
+	CHECK(all_are(p + 3 * UNIT, UNIT, 9));
+	CHECK(!munmap(p, 4 * UNIT));
+}
+
+static void test_dontneed_releases(void)
+{
+	unsigned char *p = map(8 * UNIT, RW);
+	struct som_info a, b;
+
+	CHECK(p != MAP_FAILED);
+	memset(p, 7, 8 * UNIT);
+	a = info();
+	CHECK(!madvise(p, 8 * UNIT, MADV_DONTNEED));
+	b = info();
+	CHECK(!on_som ||
+	      a.units_2m + a.units_4k == b.units_2m + b.units_4k + 8);
+	CHECK(!munmap(p, 8 * UNIT));
+}
+
+static void test_hints(void)
+{
+	static const int hints[] = {
+		MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED,
+		MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_DONTDUMP, MADV_DODUMP,
+		MADV_COLD, MADV_DONTFORK, MADV_DOFORK,
+	};
+	unsigned char *p = map(2 * UNIT, RW);
+	size_t i;
+
+	CHECK(p != MAP_FAILED);
+	memset(p, 3, 2 * UNIT);
+	for (i = 0; i < sizeof(hints) / sizeof(hints[0]); i++)
+		CHECK(!madvise(p, 2 * UNIT, hints[i]));
+	CHECK(!posix_madvise(p, 2 * UNIT, POSIX_MADV_WILLNEED));
+	CHECK(!posix_madvise(p, 2 * UNIT, POSIX_MADV_DONTNEED));
+	CHECK(!madvise(p, 2 * UNIT, MADV_POPULATE_WRITE));
+	CHECK(all_are(p, 2 * UNIT, 3));
+	CHECK(!madvise(p, 2 * UNIT, MADV_FREE));
+	errno = 0;
+	CHECK(madvise(p, 2 * UNIT, 12345) == -1 && errno == EINVAL);
+	memset(p, 4, 2 * UNIT);
+	CHECK(all_are(p, 2 * UNIT, 4));
+	CHECK(!munmap(p, 2 * UNIT));
+}
+
+static void test_fixed(void)
+{
+	unsigned long before = som_bytes(), old = info().reserved_units;
+	unsigned char *p = map(16 * UNIT, PROT_NONE), *q;
+
+	CHECK(p != MAP_FAILED);
+	CHECK(som_bytes() == before + if_som(16 * UNIT));
+	CHECK(info().reserved_units == old);
+	/* An allocator commits parts of what it reserved, at any grain. */
+	q = mmap(p + UNIT, 2 * UNIT, RW, ANON | MAP_FIXED, -1, 0);
+	CHECK(q == p + UNIT);
+	memset(q, 1, 2 * UNIT);
+	q = mmap(p + 4 * UNIT, PAGE, RW, ANON | MAP_FIXED, -1, 0);
+	CHECK(q == p + 4 * UNIT);
+	memset(q, 2, PAGE);
+	CHECK(!readable(q + PAGE) && !readable(q - 1));
+	CHECK(som_bytes() == before + if_som(16 * UNIT));
+	CHECK(!on_som || info().reserved_units == old + 3);
+	/* Fixed over data: zeroes. */
+	q = mmap(p + UNIT + PAGE, PAGE, RW, ANON | MAP_FIXED, -1, 0);
+	CHECK(q == p + UNIT + PAGE);
+	CHECK(all_are(q, PAGE, 0) && q[-1] == 1 && q[PAGE] == 1);
+	/* Decommit, and commit again: zeroes. */
+	q = mmap(p + 2 * UNIT, UNIT, PROT_NONE, ANON | MAP_FIXED, -1, 0);
+	CHECK(q == p + 2 * UNIT && !readable(q) && readable(q - 1));
+	CHECK(!mprotect(q, UNIT, RW));
+	CHECK(all_are(q, UNIT, 0));
+	/* Other memory over it: ours no more, and not emptied by our rules. */
+	q = mmap(p + 8 * UNIT, UNIT, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED,
+		 -1, 0);
+	CHECK(q == p + 8 * UNIT);
+	CHECK(som_bytes() == before + if_som(15 * UNIT));
+	memset(q, 5, UNIT);
+	CHECK(!madvise(q, UNIT, MADV_DONTNEED));
+	CHECK(all_are(q, UNIT, 5));
+	errno = 0;
+	q = mmap(p, UNIT, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0);
+	CHECK(q == MAP_FAILED && errno == EEXIST);
+	CHECK(!munmap(p, 16 * UNIT));
+	CHECK(som_bytes() == before);
+}
+
+static void test_hint(void)
+{
+	unsigned char *p = map(8 * UNIT, PROT_NONE), *q;
+
+	CHECK(p != MAP_FAILED && !munmap(p, 8 * UNIT));
+	p = (unsigned char *)(((unsigned long)p + UNIT - 1) & ~(UNIT - 1));
+	q = mmap(p, 2 * UNIT, RW, ANON, -1, 0);
+	CHECK(q == p && !munmap(q, 2 * UNIT));
+	q = mmap(p, 2 * UNIT, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0);
+	CHECK(q == p && !munmap(q, 2 * UNIT));
+	q = mmap(p + PAGE, 2 * UNIT, RW, ANON, -1, 0);
+	CHECK(q != MAP_FAILED && !munmap(q, 2 * UNIT));
+}
+
+static void test_mremap(void)
+{
+	unsigned long before = som_bytes();
+	unsigned char *p = map(4 * UNIT, RW), *q;
+
+	CHECK(p != MAP_FAILED);
+	memset(p, 1, 4 * UNIT);
+	/* Shrink in place. */
+	CHECK(mremap(p, 4 * UNIT, 2 * UNIT, 0) == p);
+	CHECK(!readable(p + 2 * UNIT));
+	CHECK(som_bytes() == before + if_som(2 * UNIT));
+	/* Grow. */
+	q = mremap(p, 2 * UNIT, 6 * UNIT, MREMAP_MAYMOVE);
+	CHECK(q != MAP_FAILED);
+	CHECK(all_are(q, 2 * UNIT, 1) && all_are(q + 2 * UNIT, 4 * UNIT, 0));
+	CHECK(q == p || !readable(p));
+	CHECK(som_bytes() == before + if_som(6 * UNIT));
+	memset(q, 2, 6 * UNIT);
+	/* Grow by pages, and far beyond what it was. */
+	p = mremap(q, 6 * UNIT, 6 * UNIT + PAGE, MREMAP_MAYMOVE);
+	CHECK(p != MAP_FAILED);
+	CHECK(all_are(p, 6 * UNIT, 2) && all_are(p + 6 * UNIT, PAGE, 0));
+	q = mremap(p, 6 * UNIT + PAGE, 60 * UNIT, MREMAP_MAYMOVE);
+	CHECK(q != MAP_FAILED);
+	CHECK(all_are(q, 6 * UNIT, 2) && all_are(q + 6 * UNIT, 54 * UNIT, 0));
+	CHECK(som_bytes() == before + if_som(60 * UNIT));
+	/* Part of it, to a place of our choice, over other memory. */
+	p = map(4 * UNIT, RW);
+	CHECK(p != MAP_FAILED);
+	memset(p, 3, 4 * UNIT);
+	CHECK(mremap(q + UNIT, UNIT, UNIT, MREMAP_MAYMOVE | MREMAP_FIXED,
+		     p + UNIT) == p + UNIT);
+	CHECK(all_are(p, UNIT, 3) && all_are(p + UNIT, UNIT, 2));
+	CHECK(all_are(p + 2 * UNIT, 2 * UNIT, 3));
+	CHECK(!readable(q + UNIT) && readable(q) && readable(q + 2 * UNIT));
+	CHECK(som_bytes() == before + if_som(63 * UNIT));
+	CHECK(!madvise(p, 4 * UNIT, MADV_DONTNEED));
+	CHECK(all_are(p, 4 * UNIT, 0));
+	errno = 0;
+	CHECK(mremap(p, 0, UNIT, MREMAP_MAYMOVE) == MAP_FAILED);
+	CHECK(errno == EINVAL);
+	errno = 0;
+	CHECK(mremap(p, UNIT, 0, MREMAP_MAYMOVE) == MAP_FAILED);
+	CHECK(errno == EINVAL);
+	CHECK(!munmap(p, 4 * UNIT) && !munmap(q, 60 * UNIT));
+	CHECK(som_bytes() == before);
+}
+
+static void test_mprotect(void)
+{
+	unsigned char *p = map(4 * UNIT, PROT_NONE);
+	size_t at;
+
+	CHECK(p != MAP_FAILED && !readable(p));
+	for (at = 0; at < UNIT; at += 32 * PAGE) {
+		CHECK(!mprotect(p + at, 32 * PAGE, RW));
+		memset(p + at, 6, 32 * PAGE);
+	}
+	CHECK(all_are(p, UNIT, 6) && !readable(p + UNIT));
+	/* A guard page in the middle, and away again. */
+	CHECK(!mprotect(p + 8 * PAGE, PAGE, PROT_NONE));
+	CHECK(!readable(p + 8 * PAGE) && readable(p + 9 * PAGE));
+	CHECK(!mprotect(p + 8 * PAGE, PAGE, RW));
+	CHECK(all_are(p, UNIT, 6));
+	CHECK(!munmap(p, 4 * UNIT));
+}
+
+/* More than the pool has: ordinary memory, not an error and not a SIGBUS. */
+static void test_dry(void)
+{
+	unsigned long before, len, i;
+	unsigned char *all, *p, *q;
+
+	if (!on_som)
+		return;
+	before = som_bytes();
+	len = (info().pool_units - info().pool_committed) * UNIT;
+	all = map(len, RW);
+	CHECK(all != MAP_FAILED && som_bytes() == before + len);
+	/* Jemalloc's way: without reservation, which must not lead to SIGBUS. */
+	p = mmap(NULL, 4 * UNIT, RW, ANON | MAP_NORESERVE, -1, 0);
+	CHECK(p != MAP_FAILED && som_bytes() == before + len);
+	memset(p, 1, 4 * UNIT);
+	CHECK(!madvise(p, 4 * UNIT, MADV_DONTNEED));
+	CHECK(all_are(p, 4 * UNIT, 0));
+	CHECK(!munmap(p, 4 * UNIT));
+	/* Reserved without access, committed when the pool has nothing left. */
+	p = map(8 * UNIT, PROT_NONE);
+	CHECK(p != MAP_FAILED && som_bytes() == before + len + 8 * UNIT);
+	for (i = 0; i < 8; i += 2) {
+		CHECK(!mprotect(p + i * UNIT, UNIT, RW));
+		memset(p + i * UNIT, i + 1, UNIT);
+	}
+	CHECK(som_bytes() == before + len + 4 * UNIT);
+	for (i = 0; i < 8; i += 2)
+		CHECK(all_are(p + i * UNIT, UNIT, i + 1));
+	CHECK(!madvise(p, UNIT, MADV_DONTNEED) && all_are(p, UNIT, 0));
+	CHECK(!munmap(p, 8 * UNIT));
+	/* Growth when dry: copied out to ordinary memory. */
+	CHECK(!munmap(all + UNIT, len - UNIT));
+	memset(all, 8, UNIT);
+	q = map(len - UNIT, RW);
+	CHECK(q != MAP_FAILED && som_bytes() == before + len);
+	p = mremap(all, UNIT, 3 * UNIT, MREMAP_MAYMOVE);
+	CHECK(p != MAP_FAILED);
+	CHECK(all_are(p, UNIT, 8) && all_are(p + UNIT, 2 * UNIT, 0));
+	CHECK(som_bytes() == before + len - UNIT);
+	CHECK(!munmap(q, len - UNIT) && !munmap(p, 3 * UNIT));
+	CHECK(som_bytes() == before);
+}
+
+static void test_closed_fds(void)
+{
+	unsigned long before = som_bytes();
+	unsigned char *p, *q;
+	int fd, keep = som_fd;
+
+	/* As a daemon does; our own descriptor for the ioctl stays. */
+	for (fd = 3; fd < 4096; fd++)
+		if (fd != keep)
+			close(fd);
+	p = map(UNIT, RW);
+	CHECK(p != MAP_FAILED && som_bytes() == before + if_som(UNIT));
+	/* Somebody else's file has taken the number. */
+	fd = open("/dev/null", O_RDWR);
+	CHECK(fd >= 0);
+	CHECK(dup2(fd, 1000) == 1000);
+	q = map(UNIT, RW);
+	CHECK(q != MAP_FAILED && som_bytes() == before + if_som(2 * UNIT));
+	memset(q, 1, UNIT);
+	CHECK(write(1000, "x", 1) == 1);
+	close(1000);
+	close(fd);
+	CHECK(!munmap(p, UNIT) && !munmap(q, UNIT));
+}
+
+/* The child has none of the parent's som memory, but can have its own. */
+static void test_fork(void)
+{
+	unsigned char *p = map(2 * UNIT, RW);
+	int status;
+	pid_t pid;
+
+	CHECK(p != MAP_FAILED);
+	memset(p, 1, 2 * UNIT);
+	fflush(stdout);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		unsigned char *q = map(2 * UNIT, RW);
+
+		if (q == MAP_FAILED || !all_are(q, 2 * UNIT, 0))
+			_exit(1);
+		if (som_bytes() != if_som(2 * UNIT))
+			_exit(2);
+		memset(q, 2, 2 * UNIT);
+		if (madvise(q, UNIT, MADV_DONTNEED) || !all_are(q, UNIT, 0))
+			_exit(3);
+		if (readable(p) == on_som)
+			_exit(4);
+		if (munmap(q, 2 * UNIT) || som_bytes())
+			_exit(5);
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	CHECK(all_are(p, 2 * UNIT, 1));
+	CHECK(!munmap(p, 2 * UNIT));
+}
+
+#define THREADS	4
+#define ROUNDS	100
+
+static void *churn(void *arg)
+{
+	unsigned int seed = (unsigned long)arg;
+	int i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		size_t len = UNIT * (1 + rand_r(&seed) % 3);
+		unsigned char *p = map(len, RW), *q;
+		size_t at = rand_r(&seed) % (len / PAGE) * PAGE;
+
+		if (p == MAP_FAILED || p[at] || p[len - 1])
+			return (void *)"map";
+		p[at] = seed;
+		p[len - 1] = i;
+		if (madvise(p + at, PAGE, MADV_DONTNEED) || p[at])
+			return (void *)"madvise";
+		p[0] = i;
+		q = mremap(p, len, len + UNIT, MREMAP_MAYMOVE);
+		if (q == MAP_FAILED || q[0] != (unsigned char)i || q[len])
+			return (void *)"mremap";
+		if (munmap(q + UNIT, PAGE) || munmap(q, len + UNIT))
+			return (void *)"munmap";
+	}
+	return NULL;
+}
+
+static volatile sig_atomic_t alarms;
+static volatile sig_atomic_t alarm_failures;
+
+/* Not allowed by POSIX, and done by crash handlers and collectors. */
+static void on_alarm(int sig)
+{
+	int saved = errno;
+	unsigned char *p = map(UNIT, RW);
+
+	(void)sig;
+	if (p == MAP_FAILED || p[0] || munmap(p, UNIT))
+		alarm_failures = 1;
+	alarms = 1;
+	errno = saved;
+}
+
+static void test_threads(void)
+{
+	struct itimerval tick = { { 0, 2000 }, { 0, 2000 } }, off = { 0 };
+	struct sigaction sa = { .sa_handler = on_alarm, .sa_flags = SA_RESTART };
+	unsigned long before = som_bytes();
+	const char *errors[THREADS];
+	pthread_t threads[THREADS];
+	unsigned long i;
+	void *error;
+
+	CHECK(!sigaction(SIGALRM, &sa, NULL));
+	CHECK(!setitimer(ITIMER_REAL, &tick, NULL));
+	for (i = 0; i < THREADS; i++)
+		CHECK(!pthread_create(&threads[i], NULL, churn, (void *)(i + 1)));
+	for (i = 0; i < THREADS; i++) {
+		CHECK(!pthread_join(threads[i], &error));
+		errors[i] = error;
+	}
+	CHECK(!setitimer(ITIMER_REAL, &off, NULL));
+	for (i = 0; i < THREADS; i++) {
+		if (errors[i])
+			printf("# thread %lu: %s\n", i, errors[i]);
+		CHECK(!errors[i]);
+	}
+	CHECK(alarms && !alarm_failures);
+	CHECK(som_bytes() == before);
+}
+
+/* Unmapped behind the library's back, then used for something else. */
+static void test_behind(void)
+{
+	unsigned char *p = map(2 * UNIT, RW), *q;
+
+	CHECK(p != MAP_FAILED);
+	memset(p, 1, 2 * UNIT);
+	CHECK(!syscall(SYS_munmap, p, 2 * UNIT));
+	q = (void *)syscall(SYS_mmap, p, 2 * UNIT, RW, ANON | MAP_FIXED, -1, 0);
+	CHECK(q == p);
+	memset(q, 2, 2 * UNIT);
+	CHECK(!madvise(q, UNIT, MADV_DONTNEED));
+	CHECK(all_are(q, UNIT, 0) && all_are(q + UNIT, UNIT, 2));
+	CHECK(!munmap(q, 2 * UNIT));
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} tests[] = {
+	{ "ranges: insert, remove, promise, a full table", test_ranges },
+	{ "mmap: only large, plain anonymous memory moves", test_where },
+	{ "munmap: whole, 4K parts, bad arguments", test_munmap },
+	{ "madvise: DONTNEED reads as zeroes", test_dontneed },
+	{ "madvise: DONTNEED gives units back", test_dontneed_releases },
+	{ "madvise: hints change nothing", test_hints },
+	{ "mmap: MAP_FIXED over a reservation", test_fixed },
+	{ "mmap: an address as a hint", test_hint },
+	{ "mremap: shrink, grow, move", test_mremap },
+	{ "mprotect: commit in steps, guard pages", test_mprotect },
+	{ "a dry pool gives ordinary memory", test_dry },
+	{ "closed and reused descriptors", test_closed_fds },
+	{ "fork: the child starts empty and can map", test_fork },
+	{ "threads and signal handlers", test_threads },
+	{ "memory unmapped by a direct system call", test_behind },
+};
+
+int main(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+	size_t n = sizeof(tests) / sizeof(tests[0]), i;
+	int failed = 0;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (preload && strstr(preload, "libsom_preload"))
+		som_fd = open("/dev/som", O_RDWR | O_CLOEXEC);
+	on_som = som_fd >= 0;
+	printf("TAP version 13\n1..%zu\n# memory: %s\n", n,
+	       on_som ? "/dev/som" : "ordinary");
+	for (i = 0; i < n; i++) {
+		failures = 0;
+		tests[i].run();
+		printf("%sok %zu %s%s\n", failures ? "not " : "", i + 1,
+		       tests[i].name,
+		       !on_som && tests[i].run == test_dry ?
+		       " # SKIP no som memory" : "");
+		failed += !!failures;
+	}
+	return !!failed;
+}
