@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The arithmetic of promises. Pure; the caller locks.
+ *
+ * Each unit that is promised to, or held by, an owner is committed once; a
+ * unit that was released but cannot be handed out yet is withheld. Nothing is
+ * promised unless committed + withheld stays <= total, so an owner with a
+ * promise finds a unit. The one exception is a unit that was pinned in the
+ * very moment its owner released the memory but kept the promise: the sum is
+ * then over the total, nothing more is promised, and the owner waits for the
+ * pin.
+ */
+#ifndef _SOM_COMMIT_H
+#define _SOM_COMMIT_H
+
+#include <linux/bug.h>
+#include <linux/types.h>
+
+/**
+ * struct som_commit - promises of a pool, all in units
+ * @total: units in the pool.
+ * @committed: promised or in use.
+ * @withheld: released, but not yet available.
+ */
+struct som_commit {
+	unsigned long total;
+	unsigned long committed;
+	unsigned long withheld;
+};
+
+/**
+ * som_commit_room - how many more units can be promised
+ * @c: the promises
+ */
+static inline unsigned long som_commit_room(const struct som_commit *c)
+{
+	unsigned long gone = c->committed + c->withheld;
+
+	return gone < c->total ? c->total - gone : 0;
+}
+
+/**
+ * som_commit_charge - promise units
+ * @c: the promises
+ * @n: number of units
+ *
+ * Return: true if there was room for all; otherwise nothing is changed.
+ */
+static inline bool som_commit_charge(struct som_commit *c, unsigned long n)
+{
+	if (n > som_commit_room(c))
+		return false;
+	c->committed += n;
+	return true;
+}
+
+/**
+ * som_commit_uncharge - take a promise back
+ * @c: the promises
+ * @n: number of units, at most what was charged
+ */
+static inline void som_commit_uncharge(struct som_commit *c, unsigned long n)
+{
+	if (WARN_ON_ONCE(n > c->committed))
+		n = c->committed;
+	c->committed -= n;
+}
+
+/**
+ * som_commit_withhold - a released unit is not available for now
+ * @c: the promises
+ *
+ * To be called before the unit's own charge is taken back, so that nobody
+ * can be promised it in between.
+ */
+static inline void som_commit_withhold(struct som_commit *c)
+{
+	c->withheld++;
+}
+
+/**
+ * som_commit_restore - withheld units are available again
+ * @c: the promises
+ * @n: number of units, at most what was withheld
+ */
+static inline void som_commit_restore(struct som_commit *c, unsigned long n)
+{
+	if (WARN_ON_ONCE(n > c->withheld))
+		n = c->withheld;
+	c->withheld -= n;
+}
+
+/**
+ * som_commit_grow - units were added to the pool
+ * @c: the promises
+ * @n: number of units
+ */
+static inline void som_commit_grow(struct som_commit *c, unsigned long n)
+{
+	c->total += n;
+}
+
+/**
+ * som_commit_shrink - units are to leave the pool
+ * @c: the promises
+ * @n: number of units
+ *
+ * Return: true if no promise needs them; otherwise nothing is changed.
+ */
+static inline bool som_commit_shrink(struct som_commit *c, unsigned long n)
+{
+	if (n > som_commit_room(c))
+		return false;
+	c->total -= n;
+	return true;
+}
+
+#endif /* _SOM_COMMIT_H */

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * An open /dev/som.
+ *
+ * The file is only a way in: mmap gives memory to the calling process,
+ * whoever opened the file. It remembers which owners mapped through it
+ * (som_file.owners, owner id -> owner, each with a reference), for fdinfo and
+ * so that an owner outlives the moments in which it maps nothing. Owners whose
+ * process is gone are dropped when the next one comes.
+ *
+ * som_file.lock guards the list; it is taken under mmap_lock.
+ */
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/xarray.h>
+#include "area.h"
+#include "file.h"
+#include "inode.h"
+#include "ioctl.h"
+#include "owner.h"
+#include "vma.h"
+
+struct som_file {
+	struct mutex lock;	/* guards owners */
+	struct xarray owners;
+};
+
+static int som_open(struct inode *inode, struct file *file)
+{
+	struct som_file *sf;
+	int ret;
+
+	sf = kzalloc(sizeof(*sf), GFP_KERNEL);
+	if (!sf)
+		return -ENOMEM;
+	ret = som_inode_pin();
+	if (ret) {
+		kfree(sf);
+		return ret;
+	}
+	mutex_init(&sf->lock);
+	xa_init(&sf->owners);
+	file->private_data = sf;
+	return 0;
+}
+
+static int som_release(struct inode *inode, struct file *file)
+{
+	struct som_file *sf = file->private_data;
+	struct som_owner *owner;
+	unsigned long id;
+
+	xa_for_each(&sf->owners, id, owner)
+		som_inode_put_owner(owner);
+	xa_destroy(&sf->owners);
+	som_inode_unpin();
+	kfree(sf);
+	return 0;
+}
+
+/* Remember that an owner maps through a file; takes over its reference. */
+static int som_file_remember(struct som_file *sf, struct som_owner *owner)
+{
+	struct som_owner *other;
+	unsigned long id;
+	int ret = 0;
+
+	mutex_lock(&sf->lock);
+	if (xa_load(&sf->owners, owner->id)) {
+		som_inode_put_owner(owner);
+		goto out;
+	}
+	xa_for_each(&sf->owners, id, other) {
+		if (!atomic_read(&other->mm->mm_users)) {
+			xa_erase(&sf->owners, id);
+			som_inode_put_owner(other);
+		}
+	}
+	ret = xa_err(xa_store(&sf->owners, owner->id, owner, GFP_KERNEL));
+	if (ret)
+		som_inode_put_owner(owner);
+out:
+	mutex_unlock(&sf->lock);
+	return ret;
+}
+
+static int som_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct som_owner *owner;
+	int ret;
+
+	if (vma->vm_pgoff)
+		return -EINVAL;
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EACCES;
+
+	owner = som_inode_get_owner(vma->vm_mm);
+	if (IS_ERR(owner))
+		return PTR_ERR(owner);
+	ret = som_vma_map(vma, owner);
+	if (ret) {
+		som_inode_put_owner(owner);
+		return ret;
+	}
+	/* The mapping works without: only fdinfo would not show it. */
+	som_file_remember(file->private_data, owner);
+	return 0;
+}
+
+static void som_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct som_file *sf = file->private_data;
+	struct som_owner_stats stats;
+	struct som_owner *owner;
+	unsigned long id;
+
+	mutex_lock(&sf->lock);
+	xa_for_each(&sf->owners, id, owner) {
+		som_owner_stats(owner, &stats);
+		seq_printf(m, "som-owner:\t%d\n", owner->tgid);
+		seq_printf(m, "som-mapped-kB:\t%lu\n",
+			   stats.mapped_pages << (PAGE_SHIFT - 10));
+		seq_printf(m, "som-reserved:\t%lu\n", stats.nr_promised);
+		seq_printf(m, "som-units-2M:\t%lu\n",
+			   stats.nr_level[SOM_LEVEL_2M]);
+		seq_printf(m, "som-units-4K:\t%lu\n",
+			   stats.nr_level[SOM_LEVEL_4K]);
+	}
+	mutex_unlock(&sf->lock);
+}
+
+const struct file_operations som_fops = {
+	.owner = THIS_MODULE,
+	.open = som_open,
+	.release = som_release,
+	.mmap = som_mmap,
+	.get_unmapped_area = som_get_unmapped_area,
+	.unlocked_ioctl = som_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.show_fdinfo = som_show_fdinfo,
+	.llseek = noop_llseek,
+};

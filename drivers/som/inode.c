@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The pseudo file of an owner, and the table that finds an owner.
+ *
+ * The file is vm_file of every mapping of its owner. It exists so that
+ *  - the mappings have an address_space of their own, by which page table
+ *    entries are found and cleared (unmap_mapping_range);
+ *  - madvise(MADV_REMOVE) arrives, as fallocate(PUNCH_HOLE): the kernel refuses
+ *    that for a character device;
+ *  - the owner lives exactly as long as something refers to it: its life is
+ *    the file's. Opened /dev/som files that were mapped keep a reference,
+ *    too, so that map and unmap in a loop does not make an owner each time.
+ *
+ * Nobody gets a descriptor of it: it cannot be opened (/proc/PID/map_files),
+ * read, written or mapped by itself.
+ *
+ * The file system is mounted while /dev/som is open or there is an owner, and
+ * no longer: a permanent mount would pin the module.
+ *
+ * som_owners_lock guards the table and the step from "last reference gone" to
+ * "not in the table". It is the innermost lock here; owner->lock is not taken
+ * under it.
+ */
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/falloc.h>
+#include <linux/hashtable.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/pseudo_fs.h>
+#include <linux/slab.h>
+#include "area.h"
+#include "compat.h"
+#include "inode.h"
+#include "owner.h"
+
+#define SOM_FS_MAGIC	0x534f4d31	/* "SOM1" */
+
+static DEFINE_HASHTABLE(som_owners, 8);
+static DEFINE_MUTEX(som_owners_lock);
+
+static struct vfsmount *som_mnt;
+static int som_mnt_count;
+
+static char *som_dname(struct dentry *dentry, char *buffer, int buflen)
+{
+	static const char name[] = "/dev/som";
+
+	if (buflen < sizeof(name))
+		return ERR_PTR(-ENAMETOOLONG);
+	return memcpy(buffer + buflen - sizeof(name), name, sizeof(name));
+}
+
+static const struct dentry_operations som_dentry_operations = {
+	.d_dname = som_dname,
+};
+
+static int som_init_fs_context(struct fs_context *fc)
+{
+	struct pseudo_fs_context *ctx = init_pseudo(fc, SOM_FS_MAGIC);
+
+	if (!ctx)
+		return -ENOMEM;
+	ctx->dops = &som_dentry_operations;
+	return 0;
+}
+
+static struct file_system_type som_fs_type = {
+	.owner = THIS_MODULE,
+	.name = "somfs",
+	.init_fs_context = som_init_fs_context,
+	.kill_sb = kill_anon_super,
+};
+
+/**
+ * som_inode_pin - keep the file system mounted
+ *
+ * Called when /dev/som is opened, so that no mount happens in mmap, under
+ * mmap_lock.
+ *
+ * Context: Process context.
+ * Return: 0 or -errno.
+ */
+int som_inode_pin(void)
+{
+	return simple_pin_fs(&som_fs_type, &som_mnt, &som_mnt_count);
+}
+
+/**
+ * som_inode_unpin - the opposite of som_inode_pin()
+ *
+ * Context: Process context.
+ */
+void som_inode_unpin(void)
+{
+	simple_release_fs(&som_mnt, &som_mnt_count);
+}
+
+static int som_inode_open(struct inode *inode, struct file *file)
+{
+	return -ENXIO;
+}
+
+/* madvise(MADV_REMOVE), by the kernel with vm_file; nobody else gets here. */
+static long som_inode_fallocate(struct file *file, int mode, loff_t offset,
+				loff_t len)
+{
+	struct som_owner *owner = file->private_data;
+
+	if (mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+		return -EOPNOTSUPP;
+	/* A child's mapping, left over from MADV_DOFORK: not its memory. */
+	if (current->mm != owner->mm)
+		return -EACCES;
+	if (!PAGE_ALIGNED(offset) || !PAGE_ALIGNED(len))
+		return -EINVAL;
+
+	som_owner_punch(owner, offset >> PAGE_SHIFT,
+			((offset + len) >> PAGE_SHIFT) - 1);
+	return 0;
+}
+
+static int som_inode_release(struct inode *inode, struct file *file)
+{
+	struct som_owner *owner = file->private_data;
+
+	mutex_lock(&som_owners_lock);
+	hash_del(&owner->hash);
+	mutex_unlock(&som_owners_lock);
+	som_owner_free(owner);
+	som_inode_unpin();
+	return 0;
+}
+
+static const struct file_operations som_inode_fops = {
+	.owner = THIS_MODULE,
+	.open = som_inode_open,
+	.release = som_inode_release,
+	.fallocate = som_inode_fallocate,
+	.fsync = noop_fsync,
+	.get_unmapped_area = som_get_unmapped_area,
+};
+
+/* A pseudo file for an owner: a module reference and a mount go with it. */
+static struct file *som_inode_file(struct som_owner *owner)
+{
+	struct inode *inode;
+	struct file *file;
+	int ret;
+
+	if (!try_module_get(THIS_MODULE))
+		return ERR_PTR(-ENODEV);
+	ret = som_inode_pin();
+	if (ret)
+		goto out_module;
+	inode = alloc_anon_inode(som_mnt->mnt_sb);
+	if (IS_ERR(inode)) {
+		ret = PTR_ERR(inode);
+		goto out_mnt;
+	}
+	/* vfs_fallocate() is for regular files. */
+	inode->i_mode |= S_IFREG;
+	inode->i_fop = &som_inode_fops;
+	file = alloc_file_pseudo(inode, som_mnt, "som", O_RDWR,
+				 &som_inode_fops);
+	if (IS_ERR(file)) {
+		ret = PTR_ERR(file);
+		iput(inode);
+		goto out_mnt;
+	}
+	file->private_data = owner;
+	owner->file = file;
+	return file;
+
+out_mnt:
+	som_inode_unpin();
+out_module:
+	module_put(THIS_MODULE);
+	return ERR_PTR(ret);
+}
+
+static struct som_owner *find_owner(struct mm_struct *mm)
+{
+	struct som_owner *owner;
+
+	lockdep_assert_held(&som_owners_lock);
+
+	hash_for_each_possible(som_owners, owner, hash, (unsigned long)mm) {
+		if (owner->mm == mm && som_file_tryget(owner->file))
+			return owner;
+	}
+	return NULL;
+}
+
+/**
+ * som_inode_find_owner - the owner of an address space, if there is one
+ * @mm: the address space
+ *
+ * Context: Process context; takes som_owners_lock.
+ * Return: the owner, to be given back with som_inode_put_owner(), or NULL.
+ */
+struct som_owner *som_inode_find_owner(struct mm_struct *mm)
+{
+	struct som_owner *owner;
+
+	mutex_lock(&som_owners_lock);
+	owner = find_owner(mm);
+	mutex_unlock(&som_owners_lock);
+	return owner;
+}
+
+/**
+ * som_inode_get_owner - the owner of an address space, made if need be
+ * @mm: the address space
+ *
+ * Context: Process context; takes som_owners_lock.
+ * Return: the owner, to be given back with som_inode_put_owner(), or
+ * ERR_PTR(-errno).
+ */
+struct som_owner *som_inode_get_owner(struct mm_struct *mm)
+{
+	struct som_owner *owner;
+	struct file *file;
+
+	mutex_lock(&som_owners_lock);
+	owner = find_owner(mm);
+	if (owner)
+		goto out;
+	owner = som_owner_alloc(mm);
+	if (!owner) {
+		owner = ERR_PTR(-ENOMEM);
+		goto out;
+	}
+	file = som_inode_file(owner);
+	if (IS_ERR(file)) {
+		som_owner_free(owner);
+		owner = ERR_CAST(file);
+		goto out;
+	}
+	hash_add(som_owners, &owner->hash, (unsigned long)mm);
+out:
+	mutex_unlock(&som_owners_lock);
+	return owner;
+}
+
+/**
+ * som_inode_put_owner - give a reference back
+ * @owner: from som_inode_get_owner() or som_inode_find_owner()
+ *
+ * Context: Process context.
+ */
+void som_inode_put_owner(struct som_owner *owner)
+{
+	fput(owner->file);
+}

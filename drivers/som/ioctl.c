@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The calls of /dev/som: one table, one way in and out for every structure.
+ *
+ * A structure is copied in by its own size field, bytes the caller did not
+ * have are zero, bytes this kernel does not know must be zero; it is copied
+ * out as far as the caller's size goes.
+ */
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/uaccess.h>
+#include <linux/som.h>
+#include "inode.h"
+#include "ioctl.h"
+#include "owner.h"
+#include "pool.h"
+#include "range.h"
+
+union som_args {
+	__u32 size;
+	struct som_info info;
+};
+
+static int som_ioctl_info(union som_args *args)
+{
+	struct som_info *info = &args->info;
+	struct som_owner_stats stats = {};
+	struct som_pool_stats pool;
+	struct som_owner *owner;
+
+	if (info->flags)
+		return -EINVAL;
+
+	owner = som_inode_find_owner(current->mm);
+	if (owner) {
+		som_owner_stats(owner, &stats);
+		som_inode_put_owner(owner);
+	}
+	som_pool_stats(NUMA_NO_NODE, &pool);
+	info->unit_size = SOM_UNIT_SIZE;
+	info->chunk_size = SOM_CHUNK_SIZE;
+	info->pool_units = pool.total;
+	info->pool_free = pool.free;
+	info->pool_committed = pool.committed;
+	info->mapped_bytes = (__u64)stats.mapped_pages << PAGE_SHIFT;
+	info->reserved_units = stats.nr_promised;
+	info->units_2m = stats.nr_level[SOM_LEVEL_2M];
+	info->units_4k = stats.nr_level[SOM_LEVEL_4K];
+	return 0;
+}
+
+struct som_ioctl_desc {
+	unsigned int cmd;
+	size_t size;		/* of the structure this kernel knows */
+	size_t min_size;	/* of its first version */
+	int (*handler)(union som_args *args);
+};
+
+static const struct som_ioctl_desc som_ioctls[] = {
+	{
+		.cmd = SOM_IOC_INFO,
+		.size = sizeof(struct som_info),
+		.min_size = SOM_INFO_SIZE_VER0,
+		.handler = som_ioctl_info,
+	},
+};
+
+static const struct som_ioctl_desc *find_desc(unsigned int cmd)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(som_ioctls); i++) {
+		if (som_ioctls[i].cmd == cmd)
+			return &som_ioctls[i];
+	}
+	return NULL;
+}
+
+/**
+ * som_ioctl - a call
+ * @file: an open /dev/som
+ * @cmd: command number
+ * @arg: user address of its structure
+ *
+ * Context: Process context.
+ * Return: as include/uapi/linux/som.h says of the command.
+ */
+long som_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	void __user *user = (void __user *)arg;
+	const struct som_ioctl_desc *desc = find_desc(cmd);
+	union som_args args = {};
+	u32 size;
+	int ret;
+
+	if (!desc)
+		return -ENOTTY;
+	if (get_user(size, (u32 __user *)user))
+		return -EFAULT;
+	if (size < desc->min_size)
+		return -EINVAL;
+	if (size > PAGE_SIZE)
+		return -E2BIG;
+	ret = copy_struct_from_user(&args, desc->size, user, size);
+	if (ret)
+		return ret;
+
+	args.size = size;
+	ret = desc->handler(&args);
+	if (ret)
+		return ret;
+	if (copy_to_user(user, &args, min_t(size_t, size, desc->size)))
+		return -EFAULT;
+	return 0;
+}

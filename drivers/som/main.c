@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Single-owner memory: /dev/som. Load, unload, the device and the parameters.
+ *
+ * How the parts depend on each other, from the top down:
+ *
+ *	main: sysfs, file, pool
+ *	file: ioctl, vma, inode, area
+ *	ioctl: inode, owner, pool
+ *	inode: owner, area
+ *	vma: owner, pool
+ *	owner: pool
+ *	pool: unitmap, commit, source_hugetlb
+ */
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include "file.h"
+#include "pool.h"
+#include "sysfs.h"
+
+static unsigned long chunks;
+module_param(chunks, ulong, 0444);
+MODULE_PARM_DESC(chunks, "1 GiB chunks to take from HugeTLB at load (default 0)");
+
+static struct miscdevice som_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "som",
+	.fops = &som_fops,
+	.groups = som_groups,
+	.mode = 0600,
+};
+
+static int __init som_init(void)
+{
+	int ret;
+
+	ret = som_pool_init(chunks);
+	if (ret)
+		return ret;
+	ret = misc_register(&som_device);
+	if (ret)
+		goto out_pool;
+	ret = som_sysfs_add_nodes(som_device.this_device);
+	if (ret)
+		goto out_misc;
+	return 0;
+
+out_misc:
+	misc_deregister(&som_device);
+out_pool:
+	som_pool_exit();
+	return ret;
+}
+module_init(som_init);
+
+static void __exit som_exit(void)
+{
+	som_sysfs_remove_nodes();
+	misc_deregister(&som_device);
+	som_pool_exit();
+}
+module_exit(som_exit);
+
+MODULE_DESCRIPTION("Single-owner memory");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,673 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * An owner: one address space, the units it holds and those it was promised.
+ *
+ * Every mmap gets page offsets of its own (range.h); a unit is found by its
+ * index, page offset >> 9, in owner->units. Splitting, moving and shrinking a
+ * VMA leave its page offsets as they are, so they leave the unit where it is.
+ *
+ * Entry of a unit in owner->units, an xarray value:
+ *
+ *	bits 0-1	enum som_level: how it is mapped
+ *	bit 2		charged by itself, not by a promise
+ *	bits 3-		unit number
+ *
+ * Each VMA has a span, its interval of page offsets, in owner->spans. The span
+ * goes when the VMA is closed, and that is after its page table entries were
+ * cleared and the TLB flushed. So a unit that no span touches is mapped by
+ * nobody, and it is given back then and there. Two munmaps of two parts of a
+ * unit at the same time are no problem: whichever closes last gives it back.
+ *
+ * The other way to lose a unit, som_owner_punch(), removes units below living
+ * VMAs:
+ *
+ *  1. under owner->lock and the unit's fault lock, the entry leaves
+ *     owner->units: from now on a fault finds nothing and takes a new unit;
+ *     a fault that found the old one has its page table entry in place;
+ *  2. unmap_mapping_range() clears page table entries and flushes the TLB;
+ *  3. others may have cleared an entry of the unit without having flushed yet:
+ *     munmap and everything else that does so holds mmap_lock until it
+ *     has. Taking mmap_lock for write once, after 2., waits for them;
+ *  4. only then the units go to the pool.
+ *
+ * A fault may meet, between 1. and 2., an entry of the old unit where it wants
+ * the new one; vma.c sees that and retries.
+ *
+ * Promises are ranges of unit indices in owner->promised, each index charged
+ * to the pool once. A unit outside of them is charged by itself when it is
+ * taken. Nobody looks at promises of a unit that no span touches.
+ *
+ * Locking, outer to inner: mmap_lock, VMA lock, owner->lock, fault_lock,
+ * i_mmap_rwsem (unmap_mapping_range), page table lock. A fault takes a
+ * fault_lock without owner->lock. mmap_lock is never taken under owner->lock.
+ */
+#include <linux/mm.h>
+#include <linux/hash.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include "owner.h"
+#include "pool.h"
+
+#define ENTRY_LEVEL	GENMASK(1, 0)
+#define ENTRY_CHARGED	BIT(2)
+#define ENTRY_UNIT	3
+
+/* Units that are taken out of the tree between two looks at anything else. */
+#define SOM_BATCH	64
+
+static atomic_long_t som_owner_ids = ATOMIC_LONG_INIT(0);
+
+static void *mk_entry(unsigned long unit, bool charged, enum som_level level)
+{
+	return xa_mk_value(unit << ENTRY_UNIT | (charged ? ENTRY_CHARGED : 0) |
+			   level);
+}
+
+static unsigned long entry_unit(const void *entry)
+{
+	return xa_to_value(entry) >> ENTRY_UNIT;
+}
+
+static bool entry_charged(const void *entry)
+{
+	return xa_to_value(entry) & ENTRY_CHARGED;
+}
+
+static enum som_level entry_level(const void *entry)
+{
+	return xa_to_value(entry) & ENTRY_LEVEL;
+}
+
+/**
+ * som_owner_alloc - make an owner for an address space
+ * @mm: the address space
+ *
+ * Context: Process context.
+ * Return: the owner, which holds nothing, or NULL.
+ */
+struct som_owner *som_owner_alloc(struct mm_struct *mm)
+{
+	struct som_owner *owner = kzalloc(sizeof(*owner), GFP_KERNEL);
+	int i;
+
+	if (!owner)
+		return NULL;
+	owner->id = atomic_long_inc_return(&som_owner_ids);
+	owner->tgid = current->tgid;
+	mutex_init(&owner->lock);
+	for (i = 0; i < SOM_FAULT_LOCKS; i++)
+		mutex_init(&owner->fault_lock[i]);
+	xa_init(&owner->units);
+	owner->spans = RB_ROOT_CACHED;
+	mt_init_flags(&owner->promised,
+		      MT_FLAGS_USE_RCU | MT_FLAGS_LOCK_EXTERN);
+	mt_set_external_lock(&owner->promised, &owner->lock);
+	mmgrab(mm);
+	owner->mm = mm;
+	return owner;
+}
+
+/**
+ * som_owner_free - the end of an owner
+ * @owner: nothing maps anything of it
+ *
+ * Context: Process context.
+ */
+void som_owner_free(struct som_owner *owner)
+{
+	WARN_ON_ONCE(!xa_empty(&owner->units) || owner->nr_promised);
+	mutex_lock(&owner->lock);
+	__mt_destroy(&owner->promised);
+	mutex_unlock(&owner->lock);
+	xa_destroy(&owner->units);
+	mmdrop(owner->mm);
+	kfree(owner);
+}
+
+/**
+ * som_owner_stats - count what an owner holds
+ * @owner: whose
+ * @stats: where the result goes
+ *
+ * Context: Process context; takes owner->lock.
+ */
+void som_owner_stats(struct som_owner *owner, struct som_owner_stats *stats)
+{
+	int i;
+
+	mutex_lock(&owner->lock);
+	stats->mapped_pages = owner->mapped_pages;
+	stats->nr_promised = owner->nr_promised;
+	mutex_unlock(&owner->lock);
+	for (i = 0; i <= SOM_LEVEL_2M; i++)
+		stats->nr_level[i] = atomic_long_read(&owner->nr_level[i]);
+}
+
+/* How many indices of first..last are promised. */
+static unsigned long promised_in(struct som_owner *owner, unsigned long first,
+				 unsigned long last)
+{
+	MA_STATE(mas, &owner->promised, first, first);
+	unsigned long nr = 0;
+	void *entry;
+
+	lockdep_assert_held(&owner->lock);
+
+	mas_for_each(&mas, entry, last)
+		nr += min(mas.last, last) - max(mas.index, first) + 1;
+	return nr;
+}
+
+/* How many units in first..last are charged by themselves. */
+static unsigned long charged_in(struct som_owner *owner, unsigned long first,
+				unsigned long last)
+{
+	unsigned long idx, nr = 0;
+	void *entry;
+
+	xa_for_each_range(&owner->units, idx, entry, first, last)
+		nr += entry_charged(entry);
+	return nr;
+}
+
+/* Promise all of first..last: see som_span_promise(). */
+static int promise_units(struct som_owner *owner, unsigned long first,
+			 unsigned long last)
+{
+	MA_STATE(mas, &owner->promised, first, last);
+	unsigned long idx, need, have, self, freed = 0;
+	void *entry;
+	int ret;
+
+	lockdep_assert_held(&owner->lock);
+
+	need = last - first + 1;
+	have = promised_in(owner, first, last);
+	if (have == need)
+		return 0;
+	/* Units charged by themselves bring their charge along. */
+	self = charged_in(owner, first, last);
+	if (!som_pool_charge(need - have - self))
+		return -ENOMEM;
+
+	ret = mas_store_gfp(&mas, xa_mk_value(1), GFP_KERNEL);
+	if (ret) {
+		som_pool_uncharge(need - have - self);
+		return ret;
+	}
+	owner->nr_promised += need - have;
+
+	/* A fault may have added one since they were counted. */
+	xa_for_each_range(&owner->units, idx, entry, first, last) {
+		while (entry && entry_charged(entry)) {
+			void *old = entry;
+
+			entry = xa_cmpxchg(&owner->units, idx, old,
+					   mk_entry(entry_unit(old), false,
+						    entry_level(old)),
+					   GFP_KERNEL);
+			if (entry == old) {
+				freed++;
+				break;
+			}
+		}
+	}
+	if (freed > self)
+		som_pool_uncharge(freed - self);
+	return 0;
+}
+
+/* The end of all promises in first..last. */
+static void unpromise(struct som_owner *owner, unsigned long first,
+		      unsigned long last)
+{
+	MA_STATE(mas, &owner->promised, first, last);
+	unsigned long nr = promised_in(owner, first, last);
+
+	if (!nr)
+		return;
+	mas_store_gfp(&mas, NULL, GFP_KERNEL | __GFP_NOFAIL);
+	owner->nr_promised -= nr;
+	som_pool_uncharge(nr);
+}
+
+/* A unit that no page table and no TLB knows goes back to the pool. */
+static void drop_entry(struct som_owner *owner, const void *entry)
+{
+	som_pool_free(entry_unit(entry));
+	if (entry_charged(entry))
+		som_pool_uncharge(1);
+}
+
+/* Take an entry out of the counts; it has left owner->units. */
+static void forget_entry(struct som_owner *owner, const void *entry)
+{
+	atomic_long_dec(&owner->nr_level[entry_level(entry)]);
+}
+
+/* Give back all units in first..last, which no span touches. */
+static void release_units(struct som_owner *owner, unsigned long first,
+			  unsigned long last)
+{
+	XA_STATE(xas, &owner->units, first);
+	void *entry, *batch[SOM_BATCH];
+	int i, nr;
+
+	lockdep_assert_held(&owner->lock);
+
+	do {
+		nr = 0;
+		xas_lock(&xas);
+		xas_for_each(&xas, entry, last) {
+			xas_store(&xas, NULL);
+			batch[nr++] = entry;
+			if (nr == SOM_BATCH)
+				break;
+		}
+		xas_pause(&xas);
+		xas_unlock(&xas);
+		for (i = 0; i < nr; i++) {
+			forget_entry(owner, batch[i]);
+			drop_entry(owner, batch[i]);
+		}
+		cond_resched();
+	} while (nr == SOM_BATCH);
+	unpromise(owner, first, last);
+}
+
+/* Give back the units in first..last that no span touches any more. */
+static void release_untouched(struct som_owner *owner, unsigned long first,
+			      unsigned long last)
+{
+	unsigned long lo = som_unit_pgoff(first);
+	unsigned long hi = som_unit_pgoff(last + 1) - 1;
+	struct interval_tree_node *it;
+
+	for (it = interval_tree_iter_first(&owner->spans, lo, hi); it;
+	     it = interval_tree_iter_next(it, lo, hi)) {
+		unsigned long from = som_pgoff_unit(it->start);
+
+		if (from > first)
+			release_units(owner, first, from - 1);
+		first = max(first, som_pgoff_unit(it->last) + 1);
+		if (first > last)
+			return;
+	}
+	release_units(owner, first, last);
+}
+
+static void span_insert(struct som_span *span, unsigned long first,
+			unsigned long last)
+{
+	span->it.start = first;
+	span->it.last = last;
+	interval_tree_insert(&span->it, &span->owner->spans);
+	span->owner->mapped_pages += last - first + 1;
+}
+
+static void span_remove(struct som_span *span)
+{
+	span->owner->mapped_pages -= span->it.last - span->it.start + 1;
+	interval_tree_remove(&span->it, &span->owner->spans);
+}
+
+/**
+ * som_span_map - room for a new mapping
+ * @owner: whose
+ * @addr: its address
+ * @len: its length in bytes
+ * @promise: whether to reserve the units it touches
+ *
+ * Context: Process context; takes owner->lock. The caller has mmap_lock for
+ * write.
+ * Return: the mapping's span; ERR_PTR(-ENOMEM) if the pool cannot promise the
+ * units, the offset space is used up, or there is no memory for the span.
+ */
+struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
+			      unsigned long len, bool promise)
+{
+	struct som_allotment allot;
+	struct som_span *span;
+	unsigned long last;
+	int ret;
+
+	span = kzalloc(sizeof(*span), GFP_KERNEL);
+	if (!span)
+		return ERR_PTR(-ENOMEM);
+
+	mutex_lock(&owner->lock);
+	ret = som_allot(owner->cursor, addr, len, &allot);
+	if (ret)
+		goto out_unlock;
+	last = allot.start + (len >> PAGE_SHIFT) - 1;
+	if (promise) {
+		ret = promise_units(owner, som_pgoff_unit(allot.start),
+				    som_pgoff_unit(last));
+		if (ret)
+			goto out_unlock;
+	}
+	span->owner = owner;
+	span->limit = allot.limit;
+	span->promised = promise;
+	span_insert(span, allot.start, last);
+	owner->cursor = allot.limit;
+	mutex_unlock(&owner->lock);
+	return span;
+
+out_unlock:
+	mutex_unlock(&owner->lock);
+	kfree(span);
+	return ERR_PTR(ret);
+}
+
+/**
+ * som_span_dup - a second VMA for page offsets of a first
+ * @old: span of the first
+ * @first: first page offset of the second
+ * @last: its last page offset
+ * @split: whether the first VMA loses those page offsets (which are at one of
+ *	its ends) to the second
+ *
+ * Context: Process context; takes owner->lock. The caller has mmap_lock for
+ * write.
+ * Return: the second VMA's span.
+ */
+struct som_span *som_span_dup(struct som_span *old, unsigned long first,
+			      unsigned long last, bool split)
+{
+	struct som_owner *owner = old->owner;
+	struct som_span *span;
+
+	/* vm_ops->open cannot fail. */
+	span = kzalloc(sizeof(*span), GFP_KERNEL | __GFP_NOFAIL);
+	span->owner = owner;
+	span->limit = old->limit;
+	span->promised = old->promised;
+
+	mutex_lock(&owner->lock);
+	if (split) {
+		unsigned long start = old->it.start, end = old->it.last;
+
+		span_remove(old);
+		if (first == start)
+			span_insert(old, last + 1, end);
+		else
+			span_insert(old, start, first - 1);
+	} else if (last > old->it.last) {
+		/* It grows: som_span_promise() is yet to be asked. */
+		span->promised = false;
+	}
+	span_insert(span, first, last);
+	mutex_unlock(&owner->lock);
+	return span;
+}
+
+/**
+ * som_span_unmap - a VMA is gone
+ * @span: its span, which is freed
+ *
+ * Gives back the units that no other VMA touches.
+ *
+ * Context: Process context; takes owner->lock. The VMA's page table entries
+ * are cleared and the TLB is flushed.
+ */
+void som_span_unmap(struct som_span *span)
+{
+	struct som_owner *owner = span->owner;
+
+	mutex_lock(&owner->lock);
+	span_remove(span);
+	release_untouched(owner, som_pgoff_unit(span->it.start),
+			  som_pgoff_unit(span->it.last));
+	mutex_unlock(&owner->lock);
+	kfree(span);
+}
+
+/**
+ * som_span_promise - reserve units of a mapping
+ * @span: the mapping's span
+ * @first: first page offset
+ * @last: last page offset
+ *
+ * Units that are promised already stay so.
+ *
+ * Context: Process context; takes owner->lock. The caller has mmap_lock for
+ * write.
+ * Return: 0, or -ENOMEM and nothing is changed.
+ */
+int som_span_promise(struct som_span *span, unsigned long first,
+		     unsigned long last)
+{
+	struct som_owner *owner = span->owner;
+	int ret;
+
+	mutex_lock(&owner->lock);
+	ret = promise_units(owner, som_pgoff_unit(first), som_pgoff_unit(last));
+	if (!ret && first <= span->it.start && last >= span->it.last)
+		span->promised = true;
+	mutex_unlock(&owner->lock);
+	return ret;
+}
+
+/**
+ * som_owner_lock_unit - keep a unit index as it is
+ * @owner: whose
+ * @idx: unit index
+ *
+ * Context: Process context; takes a fault_lock.
+ * Return: the mutex that was locked, for mutex_unlock().
+ */
+struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx)
+{
+	unsigned int hash = hash_long(idx, ilog2(SOM_FAULT_LOCKS));
+
+	mutex_lock(&owner->fault_lock[hash]);
+	return &owner->fault_lock[hash];
+}
+
+/**
+ * som_owner_peek - the unit at an index, if there is one
+ * @owner: whose
+ * @idx: unit index
+ *
+ * Context: som_owner_lock_unit() is held.
+ * Return: unit number, or -ENOENT.
+ */
+long som_owner_peek(struct som_owner *owner, unsigned long idx)
+{
+	void *entry = xa_load(&owner->units, idx);
+
+	return entry ? entry_unit(entry) : -ENOENT;
+}
+
+/**
+ * som_owner_unit - the unit at an index, taken from the pool if need be
+ * @span: span of a mapping that touches the index
+ * @idx: unit index
+ *
+ * Context: Process context; som_owner_lock_unit() is held.
+ * Return: unit number; -ENOSPC if the pool has none for who has no promise;
+ * -EAGAIN if one is on its way back from a former owner; -ENOMEM if the kernel
+ * has no memory for the entry.
+ */
+long som_owner_unit(struct som_span *span, unsigned long idx)
+{
+	struct som_owner *owner = span->owner;
+	bool charged = false;
+	long unit;
+	int ret;
+
+	unit = som_owner_peek(owner, idx);
+	if (unit >= 0)
+		return unit;
+
+	if (!span->promised && !mtree_load(&owner->promised, idx)) {
+		if (!som_pool_charge(1))
+			return -ENOSPC;
+		charged = true;
+	}
+	unit = som_pool_alloc();
+	if (unit < 0) {
+		ret = -EAGAIN;
+		goto out_uncharge;
+	}
+	ret = xa_err(xa_store(&owner->units, idx,
+			      mk_entry(unit, charged, SOM_LEVEL_NONE),
+			      GFP_KERNEL));
+	if (ret)
+		goto out_free;
+	atomic_long_inc(&owner->nr_level[SOM_LEVEL_NONE]);
+	return unit;
+
+out_free:
+	som_pool_free(unit);
+out_uncharge:
+	if (charged)
+		som_pool_uncharge(1);
+	return ret;
+}
+
+/**
+ * som_owner_set_level - note how a unit is mapped now
+ * @owner: whose
+ * @idx: index of a unit that is there
+ * @level: how
+ *
+ * Context: Process context; som_owner_lock_unit() is held.
+ */
+void som_owner_set_level(struct som_owner *owner, unsigned long idx,
+			 enum som_level level)
+{
+	void *entry = xa_load(&owner->units, idx);
+
+	while (entry && entry_level(entry) != level) {
+		void *old = entry;
+
+		/* promise_units() may change the entry at the same time. */
+		entry = xa_cmpxchg(&owner->units, idx, old,
+				   mk_entry(entry_unit(old), entry_charged(old),
+					    level), GFP_KERNEL);
+		if (entry == old) {
+			atomic_long_dec(&owner->nr_level[entry_level(old)]);
+			atomic_long_inc(&owner->nr_level[level]);
+			return;
+		}
+	}
+}
+
+/* Are all mapped parts of a unit inside the page offsets first..last? */
+static bool punch_covers(struct som_owner *owner, unsigned long idx,
+			 unsigned long first, unsigned long last)
+{
+	unsigned long lo = som_unit_pgoff(idx);
+	unsigned long hi = som_unit_pgoff(idx + 1) - 1;
+	struct interval_tree_node *it;
+
+	if (first <= lo && last >= hi)
+		return true;
+	for (it = interval_tree_iter_first(&owner->spans, lo, hi); it;
+	     it = interval_tree_iter_next(it, lo, hi)) {
+		if (max(it->start, lo) < first || min(it->last, hi) > last)
+			return false;
+	}
+	return true;
+}
+
+/* Zero the pages first..last of a unit where it is. */
+static void punch_zero(unsigned long unit, unsigned long idx,
+		       unsigned long first, unsigned long last)
+{
+	unsigned long lo = max(first, som_unit_pgoff(idx));
+	unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
+
+	memset(som_unit_address(unit) +
+	       ((lo - som_unit_pgoff(idx)) << PAGE_SHIFT), 0,
+	       (hi - lo + 1) << PAGE_SHIFT);
+}
+
+static void punch_unmap(struct som_owner *owner, unsigned long idx,
+			unsigned long nr)
+{
+	if (nr)
+		unmap_mapping_range(owner->file->f_mapping,
+				    (loff_t)idx << SOM_UNIT_SHIFT,
+				    (loff_t)nr << SOM_UNIT_SHIFT, 1);
+}
+
+/*
+ * Steps 1 and 2 for the next SOM_BATCH units at or behind *idx: take them out
+ * of owner->units and out of the page tables.
+ */
+static int punch_batch(struct som_owner *owner, unsigned long *idx,
+		       unsigned long first, unsigned long last, void **batch)
+{
+	unsigned long i = *idx, run = 0, run_len = 0;
+	void *entry;
+	int nr = 0;
+
+	lockdep_assert_held(&owner->lock);
+
+	xa_for_each_range(&owner->units, i, entry, *idx,
+			  som_pgoff_unit(last)) {
+		struct mutex *lock = som_owner_lock_unit(owner, i);
+
+		/* Whoever pins it must go on seeing the owner's bytes. */
+		if (!punch_covers(owner, i, first, last) ||
+		    som_pool_pinned(entry_unit(entry))) {
+			punch_zero(entry_unit(entry), i, first, last);
+			mutex_unlock(lock);
+			continue;
+		}
+		entry = xa_erase(&owner->units, i);
+		mutex_unlock(lock);
+		forget_entry(owner, entry);
+		batch[nr++] = entry;
+		if (run + run_len != i) {
+			punch_unmap(owner, run, run_len);
+			run = i;
+			run_len = 0;
+		}
+		run_len++;
+		if (nr == SOM_BATCH)
+			break;
+	}
+	punch_unmap(owner, run, run_len);
+	*idx = i + 1;
+	return nr;
+}
+
+/**
+ * som_owner_punch - zero page offsets and give back what can be given back
+ * @owner: whose
+ * @first: first page offset
+ * @last: last page offset
+ *
+ * Units all of whose mapped parts are inside go back to the pool, except
+ * those that somebody has a pin on; everything else is zeroed in place.
+ * Promises stay.
+ *
+ * Context: Process context of the owner; takes owner->lock and, apart from
+ * it, mmap_lock. The caller has neither.
+ */
+void som_owner_punch(struct som_owner *owner, unsigned long first,
+		     unsigned long last)
+{
+	unsigned long idx = som_pgoff_unit(first);
+	void *batch[SOM_BATCH];
+	int i, nr;
+
+	do {
+		mutex_lock(&owner->lock);
+		nr = punch_batch(owner, &idx, first, last, batch);
+		mutex_unlock(&owner->lock);
+		if (!nr)
+			break;
+
+		/* Step 3: whoever cleared entries has flushed by now. */
+		mmap_write_lock(owner->mm);
+		mmap_write_unlock(owner->mm);
+
+		for (i = 0; i < nr; i++)
+			drop_entry(owner, batch[i]);
+	} while (nr == SOM_BATCH);
+}

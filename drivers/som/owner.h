@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SOM_OWNER_H
+#define _SOM_OWNER_H
+
+#include <linux/atomic.h>
+#include <linux/interval_tree.h>
+#include <linux/maple_tree.h>
+#include <linux/mutex.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+#include "range.h"
+
+struct file;
+struct mm_struct;
+
+/** define SOM_FAULT_LOCKS - locks that serialise faults on one unit index. */
+#define SOM_FAULT_LOCKS	16
+
+/**
+ * enum som_level - how a unit is mapped
+ * @SOM_LEVEL_NONE: not yet.
+ * @SOM_LEVEL_4K: by 4 KiB entries.
+ * @SOM_LEVEL_2M: by one 2 MiB entry.
+ */
+enum som_level {
+	SOM_LEVEL_NONE,
+	SOM_LEVEL_4K,
+	SOM_LEVEL_2M,
+};
+
+/**
+ * struct som_owner - one process's address space and what it holds
+ * @mm: the address space; its structure, not its users, is referenced.
+ * @file: the pseudo file in vm_file of every mapping; its life is the owner's.
+ * @hash: link in the table of owners (inode.c).
+ * @id: unique number.
+ * @tgid: process ID of who mapped first, for people.
+ * @lock: guards @spans, @reserved and its tree, @cursor, @mapped_pages, and
+ *	every removal from @units.
+ * @fault_lock: taken by the hash of a unit index: guards the index's entry
+ *	in @units from its look-up until it is in the page table.
+ * @units: unit index -> entry (see owner.c).
+ * @spans: every VMA's interval of page offsets.
+ * @promised: unit indices that are reserved.
+ * @nr_promised: how many.
+ * @cursor: first page offset that was never given out.
+ * @mapped_pages: pages in all VMAs.
+ * @nr_level: units held, by how they are mapped.
+ */
+struct som_owner {
+	struct mm_struct *mm;
+	struct file *file;
+	struct hlist_node hash;
+	unsigned long id;
+	pid_t tgid;
+	struct mutex lock;	/* spans, promises, removal of units */
+	struct mutex fault_lock[SOM_FAULT_LOCKS];	/* one unit index each */
+	struct xarray units;
+	struct rb_root_cached spans;
+	struct maple_tree promised;
+	unsigned long nr_promised;
+	unsigned long cursor;
+	unsigned long mapped_pages;
+	atomic_long_t nr_level[SOM_LEVEL_2M + 1];
+};
+
+/**
+ * struct som_span - the page offsets that one VMA maps
+ * @it: first and last page offset, in the owner's tree.
+ * @owner: whose.
+ * @limit: first page offset behind the allotment that the VMA came from.
+ * @promised: every unit it touches is reserved.
+ *
+ * It is vm_private_data of the VMA.
+ */
+struct som_span {
+	struct interval_tree_node it;
+	struct som_owner *owner;
+	unsigned long limit;
+	bool promised;
+};
+
+/**
+ * struct som_owner_stats - a snapshot of an owner
+ * @mapped_pages: 4 KiB pages in its mappings.
+ * @nr_promised: units reserved.
+ * @nr_level: units held, by enum som_level.
+ */
+struct som_owner_stats {
+	unsigned long mapped_pages;
+	unsigned long nr_promised;
+	unsigned long nr_level[SOM_LEVEL_2M + 1];
+};
+
+struct som_owner *som_owner_alloc(struct mm_struct *mm);
+void som_owner_free(struct som_owner *owner);
+void som_owner_stats(struct som_owner *owner, struct som_owner_stats *stats);
+
+struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
+			      unsigned long len, bool promise);
+struct som_span *som_span_dup(struct som_span *old, unsigned long first,
+			      unsigned long last, bool split);
+void som_span_unmap(struct som_span *span);
+int som_span_promise(struct som_span *span, unsigned long first,
+		     unsigned long last);
+
+struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx);
+long som_owner_unit(struct som_span *span, unsigned long idx);
+long som_owner_peek(struct som_owner *owner, unsigned long idx);
+void som_owner_set_level(struct som_owner *owner, unsigned long idx,
+			 enum som_level level);
+void som_owner_punch(struct som_owner *owner, unsigned long first,
+		     unsigned long last);
+
+#endif /* _SOM_OWNER_H */

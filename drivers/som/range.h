@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Address arithmetic: page offsets, units, and where a new mapping goes in
+ * its owner's offset space. Pure: numbers in, numbers out.
+ *
+ * An owner's offset space counts 4 KiB pages. Each mmap gets an *allotment*
+ * there that was never used before by a live mapping: room for the mapping
+ * itself, congruent to its address so that huge entries line up, and slack
+ * for mremap to grow into.
+ */
+#ifndef _SOM_RANGE_H
+#define _SOM_RANGE_H
+
+#include <linux/align.h>
+#include <linux/errno.h>
+#include <linux/minmax.h>
+#include <linux/overflow.h>
+#include <linux/pgtable.h>
+#include <linux/types.h>
+#include <linux/som.h>
+
+/** define SOM_UNIT_PAGE_SHIFT - log2 of the 4 KiB pages in a unit. */
+#define SOM_UNIT_PAGE_SHIFT	(SOM_UNIT_SHIFT - PAGE_SHIFT)
+/** define SOM_UNIT_PAGES - number of 4 KiB pages in a unit. */
+#define SOM_UNIT_PAGES		(SOM_UNIT_SIZE >> PAGE_SHIFT)
+/** define SOM_CHUNK_SHIFT - log2 of the size of a chunk in bytes. */
+#define SOM_CHUNK_SHIFT		30
+/** define SOM_CHUNK_SIZE - size of a chunk in bytes (1 GiB). */
+#define SOM_CHUNK_SIZE		(1UL << SOM_CHUNK_SHIFT)
+/** define SOM_CHUNK_PAGES - number of 4 KiB pages in a chunk. */
+#define SOM_CHUNK_PAGES		(1UL << (SOM_CHUNK_SHIFT - PAGE_SHIFT))
+/** define SOM_CHUNK_UNITS - number of units in a chunk. */
+#define SOM_CHUNK_UNITS		(1U << (SOM_CHUNK_SHIFT - SOM_UNIT_SHIFT))
+
+/** define SOM_OFFSET_PAGES - pages in an offset space: byte offsets fit loff_t. */
+#define SOM_OFFSET_PAGES	(1UL << (63 - PAGE_SHIFT))
+
+/** define SOM_GROW_FACTOR - an allotment is this many times its mapping ... */
+#define SOM_GROW_FACTOR		8UL
+/** define SOM_GROW_MAX_PAGES - ... but at most this much longer (1 TiB). */
+#define SOM_GROW_MAX_PAGES	(1UL << (40 - PAGE_SHIFT))
+
+/**
+ * struct som_allotment - a piece of an owner's offset space
+ * @start: first page offset of the mapping.
+ * @limit: first page offset behind the allotment.
+ */
+struct som_allotment {
+	unsigned long start;
+	unsigned long limit;
+};
+
+/**
+ * som_pgoff_unit - the unit index that a page offset belongs to
+ * @pgoff: page offset in an owner's offset space
+ */
+static inline unsigned long som_pgoff_unit(unsigned long pgoff)
+{
+	return pgoff >> SOM_UNIT_PAGE_SHIFT;
+}
+
+/**
+ * som_unit_pgoff - the first page offset of a unit index
+ * @idx: unit index in an owner's offset space
+ */
+static inline unsigned long som_unit_pgoff(unsigned long idx)
+{
+	return idx << SOM_UNIT_PAGE_SHIFT;
+}
+
+/**
+ * som_map_align - the alignment a mapping of some length wants
+ * @len: length in bytes
+ *
+ * Return: bytes: a chunk's size from there on, else a unit's.
+ */
+static inline unsigned long som_map_align(unsigned long len)
+{
+	return len >= SOM_CHUNK_SIZE ? SOM_CHUNK_SIZE : SOM_UNIT_SIZE;
+}
+
+/**
+ * som_align_addr - the first suitable address at or behind another
+ * @addr: page aligned address
+ * @pgoff: page offset that will be mapped there
+ * @align: power of two in bytes, at least a page
+ *
+ * Return: the lowest address >= @addr that is congruent to @pgoff modulo
+ * @align.
+ */
+static inline unsigned long som_align_addr(unsigned long addr,
+					   unsigned long pgoff,
+					   unsigned long align)
+{
+	unsigned long want = (pgoff << PAGE_SHIFT) & (align - 1);
+
+	return addr + ((want - addr) & (align - 1));
+}
+
+/**
+ * som_unit_covered - does a mapping cover a whole unit at a huge entry's place?
+ * @vm_start: start address of the mapping
+ * @vm_end: end address of the mapping
+ * @vm_pgoff: page offset at @vm_start
+ * @addr: an address inside the mapping
+ *
+ * Return: true if the 2 MiB around @addr are all inside the mapping and are
+ * exactly one unit.
+ */
+static inline bool som_unit_covered(unsigned long vm_start,
+				    unsigned long vm_end,
+				    unsigned long vm_pgoff,
+				    unsigned long addr)
+{
+	unsigned long unit = ALIGN_DOWN(addr, SOM_UNIT_SIZE);
+
+	if (((vm_start >> PAGE_SHIFT) - vm_pgoff) & (SOM_UNIT_PAGES - 1))
+		return false;
+	return unit >= vm_start && vm_end - unit >= SOM_UNIT_SIZE;
+}
+
+/**
+ * som_unit_clip - the part of a mapping that lies in one unit
+ * @vm_start: start address of the mapping
+ * @vm_end: end address of the mapping
+ * @vm_pgoff: page offset at @vm_start
+ * @idx: a unit index that the mapping touches
+ * @start: where the part's first address goes
+ * @end: where the first address behind the part goes
+ */
+static inline void som_unit_clip(unsigned long vm_start, unsigned long vm_end,
+				 unsigned long vm_pgoff, unsigned long idx,
+				 unsigned long *start, unsigned long *end)
+{
+	unsigned long first = som_unit_pgoff(idx);
+	unsigned long last = first + SOM_UNIT_PAGES;
+	unsigned long vm_last = vm_pgoff + ((vm_end - vm_start) >> PAGE_SHIFT);
+
+	first = max(first, vm_pgoff);
+	last = min(last, vm_last);
+	*start = vm_start + ((first - vm_pgoff) << PAGE_SHIFT);
+	*end = vm_start + ((last - vm_pgoff) << PAGE_SHIFT);
+}
+
+/**
+ * som_allot - find room in an offset space
+ * @cursor: first page offset that was never given out
+ * @addr: page aligned address of the new mapping
+ * @len: its length in bytes, page aligned, not 0
+ * @allot: where the result goes; its limit is the next cursor
+ *
+ * Return: 0, or -ENOMEM if the offset space is used up.
+ */
+static inline int som_allot(unsigned long cursor, unsigned long addr,
+			    unsigned long len, struct som_allotment *allot)
+{
+	unsigned long align = som_map_align(len) >> PAGE_SHIFT;
+	unsigned long pages = len >> PAGE_SHIFT;
+	unsigned long room;
+
+	if (cursor >= SOM_OFFSET_PAGES || pages >= SOM_OFFSET_PAGES)
+		return -ENOMEM;
+	allot->start = cursor + (((addr >> PAGE_SHIFT) - cursor) & (align - 1));
+	room = pages + min((SOM_GROW_FACTOR - 1) * pages, SOM_GROW_MAX_PAGES);
+	/* Two mappings never share a unit. */
+	allot->limit = ALIGN(allot->start + room, SOM_UNIT_PAGES);
+	return allot->limit <= SOM_OFFSET_PAGES ? 0 : -ENOMEM;
+}
+
+#endif /* _SOM_RANGE_H */

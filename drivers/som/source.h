@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Where chunks come from. The pool knows a source by this header alone.
+ */
+#ifndef _SOM_SOURCE_H
+#define _SOM_SOURCE_H
+
+#include <linux/types.h>
+
+struct file;
+struct folio;
+
+/**
+ * struct som_extent - 1 GiB of physically contiguous memory
+ * @pfn: its first page frame, a multiple of a chunk.
+ * @nid: NUMA node.
+ * @zeroed: whether it was handed over zeroed.
+ * @file: the source's own.
+ * @folio: the source's own.
+ * @refs: the source's own.
+ */
+struct som_extent {
+	unsigned long pfn;
+	int nid;
+	bool zeroed;
+	struct file *file;
+	struct folio *folio;
+	int refs;
+};
+
+/**
+ * struct som_source - a kind of memory
+ * @name: for messages.
+ * @hint: how an administrator gets more of it, for messages.
+ * @open: called once before the first @get. Return: 0 or -errno.
+ * @close: called once after the last @put.
+ * @get: take one extent. Return: 0, -ENOMEM if there are no more, -errno.
+ * @put: give one extent back. Nothing maps or pins it.
+ * @pinned: true while somebody other than som holds a reference to the extent.
+ *
+ * All but @pinned may sleep and are called under the pool's mutex.
+ */
+struct som_source {
+	const char *name;
+	const char *hint;
+	int (*open)(void);
+	void (*close)(void);
+	int (*get)(struct som_extent *ext);
+	void (*put)(struct som_extent *ext);
+	bool (*pinned)(const struct som_extent *ext);
+};
+
+extern const struct som_source som_source_hugetlb;
+
+#endif /* _SOM_SOURCE_H */

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Chunks from HugeTLB: one unlinked hugetlbfs file of one 1 GiB page each.
+ *
+ * The page stays in the file's page cache and som holds one more reference to
+ * its folio. That reference is what keeps the kernel from migrating or
+ * dissolving the page, and its count shows whether anybody else (GUP) holds
+ * memory of it: the page cache has one reference for each 4 KiB page, som has
+ * one, and every other is a pin.
+ * The tail struct pages of such a page may be mapped read-only
+ * (hugetlb_free_vmemmap=on); nothing here writes to them.
+ */
+#include <linux/cred.h>
+#include <linux/err.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/falloc.h>
+#include <linux/fs_context.h>
+#include <linux/hugetlb.h>
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/pagemap.h>
+#include "range.h"
+#include "source.h"
+
+static struct vfsmount *som_hugetlb_mnt;
+
+static int som_hugetlb_open(void)
+{
+	struct file_system_type *type;
+	struct fs_context *fc;
+	struct vfsmount *mnt;
+	int ret;
+
+	type = get_fs_type("hugetlbfs");
+	if (!type)
+		return -EOPNOTSUPP;
+	fc = fs_context_for_mount(type, SB_KERNMOUNT);
+	if (IS_ERR(fc)) {
+		ret = PTR_ERR(fc);
+		goto out_type;
+	}
+	/* The kernel's answer to a page size that it does not have is EINVAL. */
+	ret = vfs_parse_fs_string(fc, "pagesize", "1G", 2);
+	if (ret == -EINVAL)
+		ret = -EOPNOTSUPP;
+	if (ret)
+		goto out_fc;
+	mnt = fc_mount(fc);
+	if (IS_ERR(mnt))
+		ret = PTR_ERR(mnt);
+	else
+		som_hugetlb_mnt = mnt;
+out_fc:
+	put_fs_context(fc);
+out_type:
+	module_put(type->owner);
+	return ret;
+}
+
+static void som_hugetlb_close(void)
+{
+	kern_unmount(som_hugetlb_mnt);
+	som_hugetlb_mnt = NULL;
+}
+
+static int som_hugetlb_get(struct som_extent *ext)
+{
+	struct path root = {
+		.mnt = som_hugetlb_mnt,
+		.dentry = som_hugetlb_mnt->mnt_root,
+	};
+	struct file *file;
+	struct folio *folio;
+	int ret;
+
+	file = kernel_tmpfile_open(&nop_mnt_idmap, &root, S_IFREG | 0600,
+				   O_RDWR | O_LARGEFILE, current_cred());
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+
+	ret = vfs_fallocate(file, 0, 0, SOM_CHUNK_SIZE);
+	if (ret) {
+		if (ret == -ENOSPC)
+			ret = -ENOMEM;
+		goto out_file;
+	}
+	folio = filemap_get_folio(file->f_mapping, 0);
+	if (IS_ERR(folio)) {
+		ret = PTR_ERR(folio);
+		goto out_file;
+	}
+	ext->refs = folio_nr_pages(folio) + 1;
+	if (WARN_ON_ONCE(folio_size(folio) != SOM_CHUNK_SIZE ||
+			 folio_ref_count(folio) < ext->refs)) {
+		ret = -EINVAL;
+		goto out_folio;
+	}
+
+	ext->pfn = folio_pfn(folio);
+	ext->nid = folio_nid(folio);
+	ext->zeroed = true;
+	ext->file = file;
+	ext->folio = folio;
+	return 0;
+
+out_folio:
+	folio_put(folio);
+out_file:
+	fput(file);
+	return ret;
+}
+
+static void som_hugetlb_put(struct som_extent *ext)
+{
+	folio_put(ext->folio);
+	/* Free the page now; the last fput may happen later. */
+	vfs_fallocate(ext->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      0, SOM_CHUNK_SIZE);
+	fput(ext->file);
+	ext->folio = NULL;
+	ext->file = NULL;
+}
+
+static bool som_hugetlb_pinned(const struct som_extent *ext)
+{
+	return folio_ref_count(ext->folio) > ext->refs;
+}
+
+const struct som_source som_source_hugetlb = {
+	.name = "HugeTLB 1 GiB pages",
+	.hint = "reserve with /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages or boot with hugepagesz=1G hugepages=N",
+	.open = som_hugetlb_open,
+	.close = som_hugetlb_close,
+	.get = som_hugetlb_get,
+	.put = som_hugetlb_put,
+	.pinned = som_hugetlb_pinned,
+};

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SOM_KUNIT_H
+#define _SOM_KUNIT_H
+
+#include <kunit/test.h>
+
+extern struct kunit_suite som_unitmap_suite;
+extern struct kunit_suite som_range_suite;
+extern struct kunit_suite som_commit_suite;
+
+#endif /* _SOM_KUNIT_H */

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0
+/* KUnit suites of the parts of som that need no memory management. */
+#include <linux/module.h>
+#include "kunit.h"
+
+kunit_test_suites(&som_unitmap_suite, &som_range_suite, &som_commit_suite);
+
+MODULE_DESCRIPTION("KUnit tests of single-owner memory");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The bitmaps of a chunk: which of its 512 units are free and zeroed, free but
+ * dirty, in use, or released while pinned.
+ *
+ * Pure: no locks, no memory behind the bits. The caller (pool.c) holds the
+ * chunk's lock.
+ */
+#include <linux/bitmap.h>
+#include <linux/bug.h>
+#include <linux/errno.h>
+#include "unitmap.h"
+
+/**
+ * som_unitmap_init - all units free
+ * @map: state of a chunk
+ * @zeroed: whether the chunk's memory is known to be zero
+ */
+void som_unitmap_init(struct som_unitmap *map, bool zeroed)
+{
+	bitmap_zero(map->used, SOM_CHUNK_UNITS);
+	bitmap_zero(map->held, SOM_CHUNK_UNITS);
+	map->nr_used = 0;
+	map->nr_held = 0;
+	if (zeroed) {
+		bitmap_zero(map->dirty, SOM_CHUNK_UNITS);
+		map->nr_dirty = 0;
+	} else {
+		bitmap_fill(map->dirty, SOM_CHUNK_UNITS);
+		map->nr_dirty = SOM_CHUNK_UNITS;
+	}
+}
+
+/* The lowest unit that is in none of the bitmaps; there is one. */
+static unsigned int first_zeroed(const struct som_unitmap *map)
+{
+	unsigned int i;
+
+	for (i = 0; i < BITS_TO_LONGS(SOM_CHUNK_UNITS); i++) {
+		unsigned long taken = map->used[i] | map->dirty[i] | map->held[i];
+
+		if (~taken)
+			return i * BITS_PER_LONG + __ffs(~taken);
+	}
+	return SOM_CHUNK_UNITS;
+}
+
+/**
+ * som_unitmap_take - a free unit becomes used
+ * @map: state of a chunk
+ * @zeroed: where it goes whether the unit's memory is known to be zero; if
+ *	not, the caller zeroes it before anyone else sees it
+ *
+ * Takes a zeroed unit while there is one.
+ *
+ * Return: the unit's number in the chunk, or -ENOSPC.
+ */
+int som_unitmap_take(struct som_unitmap *map, bool *zeroed)
+{
+	unsigned int unit;
+
+	if (!som_unitmap_nr_free(map))
+		return -ENOSPC;
+
+	*zeroed = som_unitmap_nr_zeroed(map);
+	if (*zeroed) {
+		unit = first_zeroed(map);
+	} else {
+		unit = find_first_bit(map->dirty, SOM_CHUNK_UNITS);
+		if (unit < SOM_CHUNK_UNITS) {
+			__clear_bit(unit, map->dirty);
+			map->nr_dirty--;
+		}
+	}
+	if (WARN_ON_ONCE(unit >= SOM_CHUNK_UNITS))
+		return -ENOSPC;
+	__set_bit(unit, map->used);
+	map->nr_used++;
+	return unit;
+}
+
+/**
+ * som_unitmap_put - a used unit becomes free and dirty, or held
+ * @map: state of a chunk
+ * @unit: its number in the chunk
+ * @hold: true if somebody may still write to it
+ *
+ * Return: 0, or -EINVAL (and nothing is changed) if it was not in use.
+ */
+int som_unitmap_put(struct som_unitmap *map, unsigned int unit, bool hold)
+{
+	if (unit >= SOM_CHUNK_UNITS || !test_bit(unit, map->used))
+		return -EINVAL;
+
+	__clear_bit(unit, map->used);
+	map->nr_used--;
+	if (hold) {
+		__set_bit(unit, map->held);
+		map->nr_held++;
+	} else {
+		__set_bit(unit, map->dirty);
+		map->nr_dirty++;
+	}
+	return 0;
+}
+
+/**
+ * som_unitmap_unhold - all held units become free and dirty
+ * @map: state of a chunk
+ *
+ * Return: how many there were.
+ */
+unsigned int som_unitmap_unhold(struct som_unitmap *map)
+{
+	unsigned int nr = map->nr_held;
+
+	bitmap_or(map->dirty, map->dirty, map->held, SOM_CHUNK_UNITS);
+	bitmap_zero(map->held, SOM_CHUNK_UNITS);
+	map->nr_dirty += nr;
+	map->nr_held = 0;
+	return nr;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SOM_UNITMAP_H
+#define _SOM_UNITMAP_H
+
+#include <linux/types.h>
+#include "range.h"
+
+/**
+ * struct som_unitmap - the state of every unit of a chunk
+ * @used: bit set: an owner has it.
+ * @dirty: bit set: free, but must be zeroed before it is used.
+ * @held: bit set: released, but pinned by somebody.
+ * @nr_used: bits set in @used.
+ * @nr_dirty: bits set in @dirty.
+ * @nr_held: bits set in @held.
+ *
+ * A unit is in at most one of the three bitmaps; in none it is free and
+ * zeroed.
+ */
+struct som_unitmap {
+	DECLARE_BITMAP(used, SOM_CHUNK_UNITS);
+	DECLARE_BITMAP(dirty, SOM_CHUNK_UNITS);
+	DECLARE_BITMAP(held, SOM_CHUNK_UNITS);
+	unsigned int nr_used;
+	unsigned int nr_dirty;
+	unsigned int nr_held;
+};
+
+void som_unitmap_init(struct som_unitmap *map, bool zeroed);
+int som_unitmap_take(struct som_unitmap *map, bool *zeroed);
+int som_unitmap_put(struct som_unitmap *map, unsigned int unit, bool hold);
+unsigned int som_unitmap_unhold(struct som_unitmap *map);
+
+/**
+ * som_unitmap_nr_free - units that can be taken
+ * @map: state of a chunk
+ */
+static inline unsigned int som_unitmap_nr_free(const struct som_unitmap *map)
+{
+	return SOM_CHUNK_UNITS - map->nr_used - map->nr_held;
+}
+
+/**
+ * som_unitmap_nr_zeroed - units that can be taken and are zeroed
+ * @map: state of a chunk
+ */
+static inline unsigned int som_unitmap_nr_zeroed(const struct som_unitmap *map)
+{
+	return som_unitmap_nr_free(map) - map->nr_dirty;
+}
+
+#endif /* _SOM_UNITMAP_H */
