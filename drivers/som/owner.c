@@ -251,6 +251,7 @@ static void release_units(struct som_owner *owner, unsigned long first,
 {
 	XA_STATE(xas, &owner->units, first);
 	void *entry, *batch[SOM_BATCH];
+	unsigned long next = first;
 	int i, nr;
 
 	lockdep_assert_held(&owner->lock);
@@ -259,13 +260,15 @@ static void release_units(struct som_owner *owner, unsigned long first,
 		nr = 0;
 		xas_lock(&xas);
 		xas_for_each(&xas, entry, last) {
+			next = xas.xa_index + 1;
 			xas_store(&xas, NULL);
 			batch[nr++] = entry;
 			if (nr == SOM_BATCH)
 				break;
 		}
-		xas_pause(&xas);
 		xas_unlock(&xas);
+		/* Not xas_pause(): the node it was in may be gone. */
+		xas_set(&xas, next);
 		for (i = 0; i < nr; i++) {
 			forget_entry(owner, batch[i]);
 			drop_entry(owner, batch[i]);
