@@ -800,6 +800,9 @@ static long do_mremap(unsigned long addr, size_t old_len, size_t new_len,
 	unsigned long dest;
 	long ret;
 
+	/* The kernel would make a second mapping of shared memory. */
+	if (!old_len && all_ours(addr, PAGE))
+		return -EINVAL;
 	if (!all_ours(addr, old_len)) {
 		/* A range that is som's in part is several mappings: EFAULT. */
 		ret = sys_mremap(addr, old_len, new_len, flags, new_addr);
