@@ -88,4 +88,99 @@ struct som_info {
  */
 #define SOM_IOC_INFO	_IO(SOM_IOC_MAGIC, 0x00)
 
+/**
+ * DOC: the scan call
+ *
+ * ``ioctl(fd, PAGEMAP_SCAN, struct pm_scan_arg *)`` of ``<linux/fs.h>``, with
+ * the number, structure, flags, categories, return value, ``walk_end`` and
+ * errors that the same call has on ``/proc/PID/pagemap``, over the som mappings
+ * of the calling process; what else is in the range is skipped.
+ *
+ * - PAGE_IS_PRESENT: the page's unit has memory.
+ * - PAGE_IS_WRITTEN: present, and written since a scan with
+ *   PM_SCAN_WP_MATCHING last matched it; or not tracked; or a device may be
+ *   writing to it through a pin.
+ * - PAGE_IS_WPALLOWED: the page is tracked.
+ * - PAGE_IS_HUGE: the unit is mapped by one 2 MiB entry.
+ * - SOM_PAGE_IS_ZERO: see there.
+ * - PAGE_IS_FILE, PAGE_IS_SWAPPED, PAGE_IS_PFNZERO, PAGE_IS_SOFT_DIRTY: never.
+ *
+ * The first scan with PM_SCAN_WP_MATCHING over a range starts its tracking,
+ * also where nothing is populated yet; the end of the mapping or MADV_REMOVE
+ * ends it. PM_SCAN_CHECK_WPASYNC fails with EPERM if memory in the range
+ * is not tracked when the call comes to it.
+ */
+
+/**
+ * define SOM_PAGE_IS_ZERO - every byte of the page is zero.
+ *
+ * A category for PAGEMAP_SCAN on a som file. It costs reading the page, unless
+ * the page is known to be zero, and only if a mask of the call has it. A page
+ * that is not present is zero.
+ */
+#define SOM_PAGE_IS_ZERO	(1ULL << 63)
+
+/** define SOM_RESET_IMAGE_MEM - the image is memory at @image. */
+#define SOM_RESET_IMAGE_MEM	(1U << 0)
+/** define SOM_RESET_IMAGE_FD - the image is file @image_fd from @image on. */
+#define SOM_RESET_IMAGE_FD	(1U << 1)
+
+/**
+ * struct som_reset - put written pages back
+ * @size: size of this structure in bytes, set by the caller.
+ * @flags: 0 (back to zero), SOM_RESET_IMAGE_MEM or SOM_RESET_IMAGE_FD.
+ * @start: first address, page aligned.
+ * @end: address behind the last, rounded up to a page.
+ * @keep_resident: at most so many bytes are rewritten; what is written beyond
+ *	is released. All ones: no limit.
+ * @image: with an image: the address, or the file offset, of the byte that
+ *	belongs at @start. Page aligned.
+ * @image_fd: with SOM_RESET_IMAGE_FD: a file that can be read at an offset;
+ *	otherwise 0. Bytes behind the end of the file are zero.
+ * @reserved: must be zero.
+ * @walk_end: out: everything below is done. @end, if the call succeeded.
+ * @rewritten: out: bytes rewritten.
+ * @released: out: bytes released.
+ * @released_start: out: first address of what was released, or @end.
+ *
+ * 80 bytes.
+ */
+struct som_reset {
+	__u32 size;
+	__u32 flags;
+	__u64 start;
+	__u64 end;
+	__u64 keep_resident;
+	__u64 image;
+	__s32 image_fd;
+	__u32 reserved;
+	__u64 walk_end;
+	__u64 rewritten;
+	__u64 released;
+	__u64 released_start;
+};
+
+/** define SOM_RESET_SIZE_VER0 - size of the first version of som_reset. */
+#define SOM_RESET_SIZE_VER0	80
+
+/**
+ * define SOM_IOC_RESET - reset written pages of a range, see &struct som_reset.
+ *
+ * Every page of the caller's som mappings in the range that was written since
+ * the last reset or clean scan (every present page, if it was not tracked)
+ * goes back to zero, or to the bytes of the image. Afterwards the range is
+ * tracked and clean: the rewriting itself is not seen as a write. Memory that
+ * was released reads as zero, with an image, too: @released_start says from where
+ * on (@end, if nothing was).
+ *
+ * Return: 0; EINTR on a fatal signal; EFAULT or the file's error if the image
+ * cannot be read; EINVAL if @start or @image is not page aligned, @end is
+ * below @start, a flag is not known or both images are asked for; EBADF if
+ * @image_fd cannot be read; EFAULT if the range is not user memory; ENOMEM.
+ * On an error that comes after the work began, @walk_end, @rewritten and
+ * @released say how far it got; from @walk_end on, pages that were written are
+ * still reported as written.
+ */
+#define SOM_IOC_RESET	_IO(SOM_IOC_MAGIC, 0x01)
+
 #endif /* _UAPI_LINUX_SOM_H */
