@@ -1,0 +1,550 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Faults against everything that takes memory away, on the same units, from
+ * several threads and processes at once. Everybody checks marks of his own: a
+ * word reads as its owner last wrote it, or zero where it was removed.
+ *
+ * SOM-TEST: timeout=600
+ */
+#include <sys/uio.h>
+
+#include "som_test.h"
+
+#define THREADS	4
+
+static double race_seconds(void)
+{
+	return som_debug_kernel() ? 4 : 2.5;
+}
+
+/* Threads that start together, and count what they find wrong. */
+struct race {
+	char *mem;
+	char *other;
+	int fd;
+	int stop;
+	pthread_barrier_t barrier;
+	long bad, rounds;
+};
+
+struct racer {
+	struct race *race;
+	int nr;
+};
+
+static int run_racers(struct race *race, int nr, void *(*fn)(void *),
+		      void (*meanwhile)(struct race *race))
+{
+	struct racer racers[THREADS];
+	pthread_t threads[THREADS];
+	int i;
+
+	for (i = 0; i < nr; i++) {
+		racers[i].race = race;
+		racers[i].nr = i;
+		if (pthread_create(&threads[i], NULL, fn, &racers[i]))
+			return -1;
+	}
+	meanwhile(race);
+	WRITE_ONCE(race->stop, 1);
+	for (i = 0; i < nr; i++)
+		pthread_join(threads[i], NULL);
+	return 0;
+}
+
+static void count_bad(struct race *race, bool bad)
+{
+	if (bad)
+		__atomic_fetch_add(&race->bad, 1, __ATOMIC_RELAXED);
+}
+
+static void just_wait(struct race *race)
+{
+	double end = som_now() + race_seconds();
+
+	while (!READ_ONCE(race->stop) && som_now() < end)
+		usleep(10000);
+}
+
+/*
+ * The first faults of a unit, from all threads at once: they must meet in the
+ * same unit.
+ */
+static void *fault_together(void *arg)
+{
+	struct racer *r = arg;
+	struct race *race = r->race;
+	int i, page;
+	__u64 *w;
+	char *p;
+
+	for (;;) {
+		pthread_barrier_wait(&race->barrier);
+		if (READ_ONCE(race->stop))
+			return NULL;
+		p = race->mem;
+		for (i = 0; i < 16; i++) {
+			page = (i * THREADS + r->nr) * 8 % 512;
+			w = (__u64 *)(p + page * PAGE + r->nr * 8);
+			WRITE_ONCE(*w, page + 1);
+		}
+		pthread_barrier_wait(&race->barrier);
+		for (i = 0; i < 16; i++) {
+			page = (i * THREADS + r->nr) * 8 % 512;
+			w = (__u64 *)(p + page * PAGE + r->nr * 8);
+			count_bad(race, READ_ONCE(*w) != page + 1);
+		}
+		pthread_barrier_wait(&race->barrier);
+	}
+}
+
+static void fault_together_rounds(struct race *race, size_t len, long units)
+{
+	double end = som_now() + race_seconds();
+	long used = som_used();
+
+	while (som_now() < end) {
+		race->mem = som_map(race->fd, len);
+		count_bad(race, race->mem == MAP_FAILED);
+		pthread_barrier_wait(&race->barrier);
+		pthread_barrier_wait(&race->barrier);
+		count_bad(race, som_used() != used + units);
+		pthread_barrier_wait(&race->barrier);
+		munmap(race->mem, len);
+		race->rounds++;
+	}
+	WRITE_ONCE(race->stop, 1);
+	pthread_barrier_wait(&race->barrier);
+}
+
+static void fault_2m_rounds(struct race *race)
+{
+	fault_together_rounds(race, UNIT, 1);
+}
+
+/* One page is missing: 4K entries. */
+static void fault_4k_rounds(struct race *race)
+{
+	fault_together_rounds(race, UNIT - PAGE, 1);
+}
+
+TEST_F(som, first_faults_of_a_2m_entry)
+{
+	struct race race = { .fd = self->fd };
+
+	pthread_barrier_init(&race.barrier, NULL, THREADS + 1);
+	ASSERT_EQ(0, run_racers(&race, THREADS, fault_together,
+				fault_2m_rounds));
+	EXPECT_EQ(0, race.bad);
+	EXPECT_LT(10, race.rounds);
+	TH_LOG("%ld rounds", race.rounds);
+	EXPECT_USED(0);
+}
+
+TEST_F(som, first_faults_of_4k_entries)
+{
+	struct race race = { .fd = self->fd };
+
+	pthread_barrier_init(&race.barrier, NULL, THREADS + 1);
+	ASSERT_EQ(0, run_racers(&race, THREADS, fault_together,
+				fault_4k_rounds));
+	EXPECT_EQ(0, race.bad);
+	EXPECT_LT(10, race.rounds);
+	TH_LOG("%ld rounds", race.rounds);
+	EXPECT_USED(0);
+}
+
+/*
+ * Threads own every second page of two units and never lose what they wrote,
+ * while other pages of the same units are protected, removed, unmapped, mapped
+ * over and moved away.
+ */
+static void *keep_own_pages(void *arg)
+{
+	struct racer *r = arg;
+	struct race *race = r->race;
+	__u64 round, v;
+	int page;
+
+	som_catch_faults();
+	for (round = 1; !READ_ONCE(race->stop); round++) {
+		for (page = 2 * r->nr; page < 1024; page += 2 * THREADS) {
+			__u64 *w = (__u64 *)(race->mem + page * PAGE);
+
+			v = (round - 1) << 8 | r->nr;
+			count_bad(race, round > 1 && READ_ONCE(*w) != v);
+			WRITE_ONCE(*w, round << 8 | r->nr);
+		}
+		__atomic_fetch_add(&race->rounds, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+/* An odd page of the two units. */
+static char *odd_page(struct race *race, unsigned int *seed)
+{
+	return race->mem + (rand_r(seed) % 512 * 2 + 1) * PAGE;
+}
+
+static void disturb_mprotect(struct race *race)
+{
+	double end = som_now() + race_seconds();
+	unsigned int seed = 1;
+
+	while (som_now() < end) {
+		char *p = odd_page(race, &seed);
+
+		count_bad(race, mprotect(p, PAGE, PROT_NONE));
+		count_bad(race, mprotect(p, PAGE, PROT_READ));
+		count_bad(race, mprotect(p, PAGE, RW));
+	}
+}
+
+static void disturb_remove(struct race *race)
+{
+	double end = som_now() + race_seconds();
+	unsigned int seed = 2;
+
+	while (som_now() < end) {
+		char *p = odd_page(race, &seed);
+
+		WRITE_ONCE(*p, 1);
+		count_bad(race, madvise(p, PAGE, MADV_REMOVE));
+		count_bad(race, READ_ONCE(*p));
+		count_bad(race, madvise(p, PAGE, MADV_DONTNEED));
+	}
+}
+
+static void disturb_munmap(struct race *race)
+{
+	double end = som_now() + race_seconds();
+	unsigned int seed = 3;
+
+	while (som_now() < end)
+		count_bad(race, munmap(odd_page(race, &seed), PAGE));
+}
+
+static void disturb_map_over(struct race *race)
+{
+	double end = som_now() + race_seconds();
+	unsigned int seed = 4;
+	int n = 0;
+
+	while (som_now() < end && n++ < 300) {
+		char *p = odd_page(race, &seed);
+
+		count_bad(race, som_map_at(race->fd, p, PAGE, RW,
+					   MAP_FIXED | MAP_NORESERVE) != p);
+		count_bad(race, READ_ONCE(*p));
+		WRITE_ONCE(*p, 1);
+	}
+}
+
+static void disturb_mremap(struct race *race)
+{
+	double end = som_now() + race_seconds();
+	char *room = som_room(2 * UNIT, UNIT);
+	unsigned int seed = 5;
+
+	while (som_now() < end) {
+		char *p = odd_page(race, &seed), *q;
+		__u64 v = (__u64)p;
+
+		WRITE_ONCE(*(__u64 *)p, v);
+		q = room + rand_r(&seed) % 1024 * PAGE;
+		count_bad(race, mremap(p, PAGE, PAGE,
+				       MREMAP_MAYMOVE | MREMAP_FIXED, q) != q);
+		count_bad(race, READ_ONCE(*(__u64 *)q) != v);
+		count_bad(race, mremap(q, PAGE, PAGE,
+				       MREMAP_MAYMOVE | MREMAP_FIXED, p) != p);
+		count_bad(race, READ_ONCE(*(__u64 *)p) != v);
+	}
+}
+
+/* Run one of them against the threads. */
+#define EXPECT_PAGES_SURVIVE(disturb) do {				\
+	struct race race = { .fd = self->fd };				\
+									\
+	race.mem = som_map(self->fd, 2 * UNIT);				\
+	ASSERT_NE(MAP_FAILED, race.mem);				\
+	ASSERT_EQ(0, run_racers(&race, THREADS, keep_own_pages,		\
+				disturb));				\
+	EXPECT_EQ(0, race.bad);						\
+	EXPECT_LT(0, race.rounds);					\
+	TH_LOG("%ld rounds", race.rounds);				\
+} while (0)
+
+TEST_F(som, own_pages_survive_mprotect)
+{
+	EXPECT_PAGES_SURVIVE(disturb_mprotect);
+}
+
+TEST_F(som, own_pages_survive_remove)
+{
+	EXPECT_PAGES_SURVIVE(disturb_remove);
+}
+
+TEST_F(som, own_pages_survive_munmap)
+{
+	EXPECT_PAGES_SURVIVE(disturb_munmap);
+}
+
+TEST_F(som, own_pages_survive_map_over)
+{
+	EXPECT_PAGES_SURVIVE(disturb_map_over);
+}
+
+TEST_F(som, own_pages_survive_mremap)
+{
+	EXPECT_PAGES_SURVIVE(disturb_mremap);
+}
+
+/*
+ * Whole units removed below threads that write them, in two processes at once:
+ * a word is what this process wrote there last, or zero, but never what the
+ * other process wrote.
+ */
+static void *write_removed(void *arg)
+{
+	struct racer *r = arg;
+	struct race *race = r->race;
+	__u64 mark = (__u64)getpid() << 40 | (__u64)r->nr << 32;
+	__u64 round, seen;
+	int page;
+
+	for (round = 1; !READ_ONCE(race->stop); round++) {
+		for (page = r->nr; page < 2048; page += THREADS * 4) {
+			__u64 *w = (__u64 *)(race->mem + page * PAGE);
+
+			WRITE_ONCE(*w, mark | round);
+			seen = READ_ONCE(*w);
+			count_bad(race, seen && seen != (mark | round));
+			/* A page that nobody else writes. */
+			seen = READ_ONCE(w[511]);
+			count_bad(race, seen && seen >> 32 != mark >> 32);
+			WRITE_ONCE(w[511], mark | round);
+		}
+		__atomic_fetch_add(&race->rounds, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static void remove_units(struct race *race)
+{
+	double end = som_now() + race_seconds();
+	unsigned int seed = getpid();
+
+	while (som_now() < end) {
+		char *p = race->mem + rand_r(&seed) % 4 * UNIT;
+		size_t len = rand_r(&seed) % 3 ? UNIT : 10 * PAGE;
+
+		count_bad(race, madvise(p, len, MADV_REMOVE));
+	}
+}
+
+TEST_F(som, removed_units_of_two_processes)
+{
+	size_t held_len = (self->before.free - 8) * UNIT;
+	pid_t pid[2];
+	char *held;
+	int i;
+
+	/* Eight units for both: they get each other's all the time. */
+	held = som_map(self->fd, held_len);
+	ASSERT_NE(MAP_FAILED, held);
+	som_touch_units(held, held_len);
+	for (i = 0; i < 2; i++) {
+		struct race race = { .fd = self->fd };
+
+		pid[i] = fork();
+		if (pid[i])
+			continue;
+		race.mem = som_map(self->fd, 4 * UNIT);
+		child_assert(race.mem != MAP_FAILED);
+		child_assert(!run_racers(&race, THREADS, write_removed,
+					 remove_units));
+		child_assert(race.rounds > 0);
+		child_assert(race.bad == 0);
+		_exit(0);
+	}
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(0, som_wait_child(pid[i]));
+}
+
+/*
+ * A unit that jumps to and fro. Whoever looks meets his mark at one of the
+ * two places, or nothing, but never other bytes.
+ */
+static void *look_at_moving(void *arg)
+{
+	struct racer *r = arg;
+	struct race *race = r->race;
+	unsigned int seed = r->nr;
+	__u64 value;
+
+	som_catch_faults();
+	while (!READ_ONCE(race->stop)) {
+		size_t at = rand_r(&seed) % 512 * PAGE;
+		struct iovec local = { &value, 8 };
+		struct iovec remote = { race->mem + at, 8 };
+
+		if (!som_try_read(race->mem + at, &value))
+			count_bad(race, value != som_word(1, at));
+		if (!som_try_read(race->other + at, &value))
+			count_bad(race, value != som_word(1, at));
+		if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 8)
+			count_bad(race, value != som_word(1, at));
+		__atomic_fetch_add(&race->rounds, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static void move_unit(struct race *race)
+{
+	double end = som_now() + race_seconds();
+	char *from = race->mem, *to = race->other, *swap;
+
+	while (som_now() < end) {
+		count_bad(race, mremap(from, UNIT, UNIT, MREMAP_MAYMOVE |
+				       MREMAP_FIXED, to) != to);
+		swap = from;
+		from = to;
+		to = swap;
+	}
+}
+
+TEST_F(som, moving_unit)
+{
+	struct race race = { .fd = self->fd };
+
+	race.mem = som_map(self->fd, UNIT);
+	race.other = som_room(UNIT, UNIT);
+	ASSERT_NE(MAP_FAILED, race.mem);
+	ASSERT_NE(MAP_FAILED, race.other);
+	som_fill(race.mem, UNIT, 1);
+	ASSERT_EQ(0, run_racers(&race, 2, look_at_moving, move_unit));
+	EXPECT_EQ(0, race.bad);
+	EXPECT_LT(0, race.rounds);
+	EXPECT_USED(1);
+}
+
+TEST_F(som, moving_unit_at_unaligned_addresses)
+{
+	struct race race = { .fd = self->fd };
+
+	race.mem = som_map(self->fd, UNIT);
+	race.other = som_room(2 * UNIT, UNIT);
+	ASSERT_NE(MAP_FAILED, race.mem);
+	ASSERT_NE(MAP_FAILED, race.other);
+	race.other += 5 * PAGE;
+	som_fill(race.mem, UNIT, 1);
+	ASSERT_EQ(0, run_racers(&race, 2, look_at_moving, move_unit));
+	EXPECT_EQ(0, race.bad);
+	EXPECT_LT(0, race.rounds);
+	EXPECT_USED(1);
+}
+
+/*
+ * Threads that map, touch and unmap through two fds, each on his own.
+ */
+static void *map_loop(void *arg)
+{
+	struct racer *r = arg;
+	struct race *race = r->race;
+	int fd = r->nr % 2 ? race->fd : open(SOM_DEV, O_RDWR | O_CLOEXEC);
+	unsigned int seed = r->nr;
+	__u64 round;
+
+	for (round = 1; !READ_ONCE(race->stop); round++) {
+		size_t len = (1 + rand_r(&seed) % 2000) * PAGE;
+		char *p = som_map(fd, len);
+
+		count_bad(race, p == MAP_FAILED);
+		if (p == MAP_FAILED)
+			break;
+		count_bad(race, som_pages_not_zero(p, len) != -1);
+		som_fill_pages(p, len, round << 8 | r->nr);
+		count_bad(race, madvise(p, PAGE, MADV_REMOVE));
+		*(__u64 *)p = som_word(round << 8 | r->nr, 0);
+		count_bad(race,
+			  som_check_pages(p, len, round << 8 | r->nr) != -1);
+		if (round % 2)
+			count_bad(race, munmap(p + len / 2 / PAGE * PAGE, PAGE));
+		count_bad(race, munmap(p, len));
+		__atomic_fetch_add(&race->rounds, 1, __ATOMIC_RELAXED);
+	}
+	if (fd != race->fd)
+		close(fd);
+	return NULL;
+}
+
+TEST_F(som, two_fds_in_threads)
+{
+	struct race race = { .fd = self->fd };
+
+	ASSERT_EQ(0, run_racers(&race, THREADS, map_loop, just_wait));
+	EXPECT_EQ(0, race.bad);
+	EXPECT_LT(0, race.rounds);
+	TH_LOG("%ld rounds", race.rounds);
+	EXPECT_USED(0);
+	EXPECT_COMMITTED(0);
+}
+
+/* The same in processes that are killed in the midst of it. */
+TEST_F(som, sigkill_in_the_midst)
+{
+	double end = som_now() + 2 * race_seconds();
+	unsigned int seed = 1;
+	int rounds = 0;
+
+	while (som_now() < end || rounds < 3) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			struct race race = { .fd = self->fd };
+
+			run_racers(&race, 3, map_loop, just_wait);
+			child_assert(race.bad == 0);
+			_exit(0);
+		}
+		usleep(rand_r(&seed) % 300000);
+		kill(pid, SIGKILL);
+		EXPECT_GE(0, som_wait_child(pid));
+		rounds++;
+	}
+	TH_LOG("%d rounds", rounds);
+	EXPECT_TRUE(som_state_wait(&self->before));
+}
+
+/* Fork, with MADV_DOFORK, while threads fault and another one removes. */
+static void fork_meanwhile(struct race *race)
+{
+	double end = som_now() + race_seconds();
+
+	madvise(race->mem, 4 * UNIT, MADV_DOFORK);
+	while (som_now() < end) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			som_catch_faults();
+			_exit(som_try_write(race->mem, 1) != SIGSEGV ||
+			      som_read_signal(race->mem + UNIT) != SIGSEGV);
+		}
+		count_bad(race, madvise(race->mem + 3 * UNIT, UNIT,
+					MADV_REMOVE));
+		count_bad(race, som_wait_child(pid));
+	}
+}
+
+TEST_F(som, fork_while_threads_fault)
+{
+	struct race race = { .fd = self->fd };
+
+	race.mem = som_map(self->fd, 4 * UNIT);
+	ASSERT_NE(MAP_FAILED, race.mem);
+	ASSERT_EQ(0, run_racers(&race, 3, write_removed, fork_meanwhile));
+	EXPECT_EQ(0, race.bad);
+	EXPECT_LT(0, race.rounds);
+}
+
+TEST_HARNESS_MAIN

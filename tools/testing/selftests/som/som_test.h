@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the tests of /dev/som share: opening and mapping, the pool's numbers in
+ * sysfs, a process's numbers in fdinfo, marks in memory, touching an address
+ * that may raise a signal, and the fixture that watches the pool.
+ *
+ * A test's memory must be back in the pool when its process is gone, so the
+ * fixture's teardown runs in the parent of the test and compares with what the
+ * pool held at setup. Each program runs alone in its guest: the numbers are
+ * exact.
+ */
+#ifndef SOM_TEST_H
+#define SOM_TEST_H
+
+/* Everything said goes where the results go. */
+#define TH_LOG_STREAM stdout
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/som.h>
+
+#include "kselftest_harness.h"
+
+/* The emulated processor of a busy machine is slow. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 120
+
+#define SOM_DEV		"/dev/som"
+#define SOM_SYSFS	"/sys/class/misc/som/"
+#define HUGE_1G		"/sys/kernel/mm/hugepages/hugepages-1048576kB/"
+
+#define UNIT		SOM_UNIT_SIZE
+#define CHUNK_UNITS	512UL
+#define CHUNK		(CHUNK_UNITS * UNIT)
+#define PAGE		4096UL
+
+#define RW		(PROT_READ | PROT_WRITE)
+
+/* Memory that others change, and accesses that are there to be made. */
+#define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define WRITE_ONCE(x, value)	__atomic_store_n(&(x), (value), __ATOMIC_RELAXED)
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#define MADV_POPULATE_WRITE	23
+#endif
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP	4
+#endif
+
+/* In a child or a thread's process: say what was wrong, and exit. */
+#define child_assert(cond)						\
+	do {								\
+		if (!(cond)) {						\
+			dprintf(STDOUT_FILENO,				\
+				"# %s:%d: in child %d: %s (errno %d)\n",\
+				__FILE__, __LINE__, getpid(), #cond,	\
+				errno);					\
+			_exit(KSFT_FAIL);				\
+		}							\
+	} while (0)
+
+/* The debug kernel does the same work many times slower. */
+static inline bool som_debug_kernel(void)
+{
+	static int debug = -1;
+
+	if (debug < 0)
+		debug = !access("/proc/lockdep_stats", F_OK) ||
+			!access("/sys/kernel/debug/kmemleak", F_OK);
+	return debug;
+}
+
+/* A number of rounds for this kernel. */
+static inline int som_rounds(int rounds)
+{
+	return som_debug_kernel() ? (rounds + 4) / 5 : rounds;
+}
+
+static inline double som_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+/*
+ * Files with one number
+ */
+
+static inline long som_read_number(const char *path)
+{
+	char buf[64], *end;
+	long value;
+	ssize_t n;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	if (n <= 0)
+		return -1;
+	buf[n] = 0;
+	value = strtol(buf, &end, 10);
+	return end != buf && *end == '\n' ? value : -1;
+}
+
+/* Return: 0 or -errno. */
+static inline int som_write_string(const char *path, const char *text)
+{
+	int fd, ret = 0;
+
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+static inline long som_pool(const char *name)
+{
+	char path[PATH_MAX + 64];
+
+	snprintf(path, sizeof(path), SOM_SYSFS "%s", name);
+	return som_read_number(path);
+}
+
+static inline int som_set_chunks(long chunks)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%ld\n", chunks);
+	return som_write_string(SOM_SYSFS "nr_chunks", text);
+}
+
+static inline long som_free_hugepages(void)
+{
+	return som_read_number(HUGE_1G "free_hugepages");
+}
+
+static inline long som_used(void)
+{
+	return som_pool("units_used");
+}
+
+static inline long som_free(void)
+{
+	return som_pool("units_free");
+}
+
+static inline long som_committed(void)
+{
+	return som_pool("units_committed");
+}
+
+/**
+ * struct som_state - what must be the same before and after a test
+ */
+struct som_state {
+	long chunks, total, free, used, quarantined, committed, hugepages;
+};
+
+static inline void som_state_read(struct som_state *s)
+{
+	s->chunks = som_pool("nr_chunks");
+	s->total = som_pool("units_total");
+	s->free = som_pool("units_free");
+	s->used = som_pool("units_used");
+	s->quarantined = som_pool("units_quarantined");
+	s->committed = som_pool("units_committed");
+	s->hugepages = som_free_hugepages();
+}
+
+static inline bool som_state_same(const struct som_state *a)
+{
+	struct som_state b;
+
+	som_state_read(&b);
+	return !memcmp(a, &b, sizeof(b));
+}
+
+/* Exit is asynchronous to whoever waits for it: allow it some seconds. */
+static inline bool som_state_wait(const struct som_state *s)
+{
+	double end = som_now() + (som_debug_kernel() ? 20 : 10);
+
+	while (!som_state_same(s)) {
+		if (som_now() > end)
+			return false;
+		usleep(10000);
+	}
+	return true;
+}
+
+/* The same for one number. Return: the last value seen. */
+static inline long som_wait_number(long (*read_it)(void), long want)
+{
+	double end = som_now() + (som_debug_kernel() ? 20 : 10);
+	long got;
+
+	while ((got = read_it()) != want && som_now() < end)
+		usleep(5000);
+	return got;
+}
+
+/*
+ * The device and its memory
+ */
+
+static inline int som_open(void)
+{
+	return open(SOM_DEV, O_RDWR | O_CLOEXEC);
+}
+
+static inline char *som_map_at(int fd, void *addr, size_t len, int prot,
+			       int flags)
+{
+	return mmap(addr, len, prot, MAP_SHARED | flags, fd, 0);
+}
+
+static inline char *som_map(int fd, size_t len)
+{
+	return som_map_at(fd, NULL, len, RW, 0);
+}
+
+/*
+ * Room in the address space that nothing else uses: @len bytes at a multiple of
+ * @align, inside a PROT_NONE reservation. MAP_FIXED goes over it.
+ */
+static inline char *som_room(size_t len, size_t align)
+{
+	char *p = mmap(NULL, len + align, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return MAP_FAILED;
+	return (char *)(((uintptr_t)p + align - 1) & ~(align - 1));
+}
+
+static inline bool som_aligned(const void *p, size_t align)
+{
+	return !((uintptr_t)p & (align - 1));
+}
+
+static inline int som_get_info(int fd, struct som_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	return ioctl(fd, SOM_IOC_INFO, info);
+}
+
+/*
+ * A value of the block of process @owner in the fdinfo of file @fd of process
+ * @pid; -1 when there is none. @key is without the prefix and the colon.
+ */
+static inline long som_fdinfo(pid_t pid, int fd, pid_t owner, const char *key)
+{
+	char path[64], line[256], name[64];
+	bool mine = false;
+	long value, found = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", pid, fd);
+	f = fopen(path, "re");
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "som-%63[^:]: %ld", name, &value) != 2)
+			continue;
+		if (!strcmp(name, "owner"))
+			mine = value == owner;
+		if (mine && !strcmp(name, key)) {
+			found = value;
+			break;
+		}
+	}
+	fclose(f);
+	return found;
+}
+
+static inline long som_units_2m(int fd)
+{
+	return som_fdinfo(getpid(), fd, getpid(), "units-2M");
+}
+
+static inline long som_units_4k(int fd)
+{
+	return som_fdinfo(getpid(), fd, getpid(), "units-4K");
+}
+
+/*
+ * Marks: every word says whose it is and where it was written
+ */
+
+static inline __u64 som_word(__u64 mark, size_t offset)
+{
+	return mark * 0x9e3779b97f4a7c15ULL + offset + 1;
+}
+
+static inline void som_fill(void *p, size_t len, __u64 mark)
+{
+	__u64 *w = p;
+	size_t i;
+
+	for (i = 0; i < len / 8; i++)
+		w[i] = som_word(mark, i * 8);
+}
+
+/* Return: offset of the first wrong word, -1 when all are right. */
+static inline long som_check(const void *p, size_t len, __u64 mark)
+{
+	const __u64 *w = p;
+	size_t i;
+
+	for (i = 0; i < len / 8; i++)
+		if (w[i] != som_word(mark, i * 8))
+			return i * 8;
+	return -1;
+}
+
+/* The same with one word a page, for memory that is large. */
+static inline void som_fill_pages(void *p, size_t len, __u64 mark)
+{
+	size_t i;
+
+	for (i = 0; i < len; i += PAGE)
+		WRITE_ONCE(*(__u64 *)((char *)p + i), som_word(mark, i));
+}
+
+static inline long som_check_pages(const void *p, size_t len, __u64 mark)
+{
+	size_t i;
+
+	for (i = 0; i < len; i += PAGE)
+		if (READ_ONCE(*(__u64 *)((char *)p + i)) !=
+		    som_word(mark, i))
+			return i;
+	return -1;
+}
+
+/* Return: offset of the first word that is not zero, -1 when all are. */
+static inline long som_not_zero(const void *p, size_t len)
+{
+	const __u64 *w = p;
+	size_t i;
+
+	for (i = 0; i < len / 8; i++)
+		if (w[i])
+			return i * 8;
+	return -1;
+}
+
+/* The first and the last word of every page. */
+static inline long som_pages_not_zero(const void *p, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i += PAGE) {
+		if (READ_ONCE(*(__u64 *)((char *)p + i)))
+			return i;
+		if (READ_ONCE(*(__u64 *)((char *)p + i + PAGE - 8)))
+			return i + PAGE - 8;
+	}
+	return -1;
+}
+
+static inline void som_touch_units(char *p, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i += UNIT)
+		WRITE_ONCE(p[i], 1);
+}
+
+/*
+ * Touching what may raise a signal
+ */
+
+static __thread sigjmp_buf som_fault_env;
+static __thread int som_fault_armed;
+
+static inline void som_fault_handler(int sig)
+{
+	if (READ_ONCE(som_fault_armed))
+		siglongjmp(som_fault_env, sig);
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static inline void som_catch_faults(void)
+{
+	struct sigaction sa = { .sa_handler = som_fault_handler };
+
+	sigaction(SIGSEGV, &sa, NULL);
+	sigaction(SIGBUS, &sa, NULL);
+}
+
+/* Return: 0, or the signal that the access raised. */
+static inline int som_try_read(const void *p, __u64 *value)
+{
+	int sig;
+
+	sig = sigsetjmp(som_fault_env, 1);
+	if (!sig) {
+		WRITE_ONCE(som_fault_armed, 1);
+		*value = READ_ONCE(*(const __u64 *)p);
+	}
+	WRITE_ONCE(som_fault_armed, 0);
+	return sig;
+}
+
+static inline int som_try_write(void *p, __u64 value)
+{
+	int sig;
+
+	sig = sigsetjmp(som_fault_env, 1);
+	if (!sig) {
+		WRITE_ONCE(som_fault_armed, 1);
+		WRITE_ONCE(*(__u64 *)p, value);
+	}
+	WRITE_ONCE(som_fault_armed, 0);
+	return sig;
+}
+
+static inline int som_read_signal(const void *p)
+{
+	__u64 value;
+
+	return som_try_read(p, &value);
+}
+
+/*
+ * Children
+ */
+
+/* Return: exit status, or the negative number of the signal that ended it. */
+static inline int som_wait_child(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		return -1000;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* A flag or a counter that parent and children see. */
+static inline void *som_shared(size_t len)
+{
+	return mmap(NULL, len, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+}
+
+static inline bool som_wait_flag(int *flag, int value)
+{
+	double end = som_now() + 60;
+
+	while (READ_ONCE(*flag) != value) {
+		if (som_now() > end)
+			return false;
+		usleep(1000);
+	}
+	return true;
+}
+
+/*
+ * The fixture
+ */
+
+FIXTURE(som)
+{
+	struct som_state before;
+	pid_t pid;
+	int fd;
+};
+
+FIXTURE_SETUP(som)
+{
+	self->pid = getpid();
+	som_state_read(&self->before);
+	ASSERT_LE(0, self->before.free)
+		TH_LOG("no pool: is som.ko loaded?");
+	ASSERT_EQ(self->before.total, self->before.free + self->before.used +
+				      self->before.quarantined);
+	som_catch_faults();
+	self->fd = som_open();
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN_PARENT(som)
+{
+	struct som_state now;
+
+	/* After a failed ASSERT the harness may run this in the test itself. */
+	if (getpid() == self->pid || som_state_wait(&self->before))
+		return;
+	som_state_read(&now);
+	EXPECT_EQ(self->before.chunks, now.chunks);
+	EXPECT_EQ(self->before.total, now.total);
+	EXPECT_EQ(self->before.free, now.free);
+	EXPECT_EQ(self->before.used, now.used);
+	EXPECT_EQ(self->before.quarantined, now.quarantined);
+	EXPECT_EQ(self->before.committed, now.committed);
+	EXPECT_EQ(self->before.hugepages, now.hugepages);
+}
+
+/* A call that failed has changed nothing. */
+#define EXPECT_UNCHANGED() EXPECT_TRUE(som_state_same(&self->before))
+
+/* Compares the units held, and with them the free ones, with the baseline. */
+#define EXPECT_USED(n) do {						\
+	long __units = (n);						\
+									\
+	EXPECT_EQ(self->before.used + __units, som_used());		\
+	EXPECT_EQ(self->before.free - __units, som_free());		\
+} while (0)
+
+#define EXPECT_COMMITTED(n)						\
+	EXPECT_EQ(self->before.committed + (long)(n), som_committed())
+
+#endif /* SOM_TEST_H */
