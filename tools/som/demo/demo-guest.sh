@@ -7,6 +7,7 @@
 export LD_LIBRARY_PATH="$1"
 redis=/demo/usr/bin
 sys=/sys/class/misc/som
+tracing=/sys/kernel/tracing
 out=/tmp/demo
 socket=$out/socket
 mkdir -p "$out"
@@ -33,18 +34,46 @@ cli()
 	"$redis/redis-cli" -s "$socket" "$@"
 }
 
+# The kernel's trace of its own allocations tells what som keeps for redis: what
+# som.ko allocates, and the nodes of its tree of units. Not in it are, about
+# 2 KiB, the inode of the mappings and the tree of promises: their nodes cannot be
+# told from the kernel's.
+trace_records()
+{
+	events=$tracing/events/kmem
+	echo 'call_site.function == xas_alloc' \
+		>"$events/kmem_cache_alloc/filter" ||
+		fail "allocations cannot be traced"
+	awk '$1 == "som" { print $6, $2 }' /proc/modules | {
+		read -r base size
+		printf 'call_site >= %s && call_site < 0x%x' \
+			"$base" $((base + size))
+	} >"$events/kmalloc/filter" || fail "allocations cannot be traced"
+	echo 1 >"$events/kmem_cache_alloc/enable"
+	echo 1 >"$events/kmalloc/enable"
+	# The records of a chunk are made when the pool gets it.
+	echo $$ >"$tracing/set_event_pid"
+	chunks=$(cat "$sys/nr_chunks")
+	echo 0 >"$sys/nr_chunks"
+	echo "$chunks" >"$sys/nr_chunks"
+}
+
 # start MEMORY: redis without snapshots: they need fork, and a child does not
 # inherit som memory.
 start()
 {
+	preload='' follow=/dev/null
 	if [ "$1" = som ]; then
-		export LD_PRELOAD=/demo/libsom_preload.so SOM_PRELOAD_VERBOSE=1
+		preload=/demo/libsom_preload.so
+		follow=$tracing/set_event_pid
 	fi
-	"$redis/redis-server" --port 0 --unixsocket "$socket" --save '' \
+	# shellcheck disable=SC2016 # for the shell that becomes redis
+	sh -c 'echo $$ >"$1"; export LD_PRELOAD="$2"; shift 2; exec "$@"' sh \
+		"$follow" "$preload" \
+		"$redis/redis-server" --port 0 --unixsocket "$socket" --save '' \
 		--appendonly no --enable-debug-command yes --dir "$out" \
 		>"$out/log" 2>&1 &
 	pid=$!
-	unset LD_PRELOAD
 	tries=0
 	until cli ping >/dev/null 2>&1; do
 		tries=$((tries + 1))
@@ -157,7 +186,11 @@ stop
 
 say "memory from /dev/som"
 [ "$(cat "$sys/units_used")" = 0 ] || fail "units are in use before the start"
+trace_records
 run som
+echo 0 >"$tracing/tracing_on"
+records=$(sed -n 's/.*bytes_alloc=\([0-9]*\).*/\1/p' "$tracing/trace" |
+	awk '{ n += $1 } END { print int((n + 1023) / 1024) }')
 used=$(cat "$sys/units_used")
 mapped=$(fdinfo som-mapped-kB)
 owner=$(fdinfo som-owner)
@@ -171,12 +204,14 @@ left=$(cat "$sys/units_used")
 # 4 KiB page of them when the kernel optimises HugeTLB, else all 16 MiB.
 chunk_meta=16384
 [ "$(cat /proc/sys/vm/hugetlb_optimize_vmemmap)" = 0 ] || chunk_meta=4
-chunks=$(cat "$sys/nr_chunks")
+keep plain.records 0
+keep som.records "$records"
 for memory in plain som; do
 	pages=$(($(kept $memory.anon) / 64))
 	[ $memory = plain ] || pages=$((pages + chunks * chunk_meta))
 	keep $memory.pages "$pages"
-	keep $memory.meta $((pages + $(kept $memory.pte)))
+	keep $memory.meta $((pages + $(kept $memory.pte) + \
+		$(kept $memory.records)))
 done
 
 # row TEXT UNIT FIGURE: one line of the report.
@@ -200,7 +235,8 @@ cat <<-END
 	$(row 'page faults' '' faults)
 	$(row 'page tables (VmPTE)' KiB pte)
 	$(row 'struct pages (computed)' KiB pages)
-	$(row 'both, metadata' KiB meta)
+	$(row "som's records (traced)" KiB records)
+	$(row 'metadata, the sum of these' KiB meta)
 	$(row 'time, in this virtual machine' s time)
 
 	   /proc/$pid/fdinfo: owner $owner, $mapped KiB mapped, $units_2m units by 2 MiB entries,
