@@ -62,6 +62,7 @@ static void target_main(int fd, struct target *t)
 FIXTURE_SETUP(access)
 {
 	char path[64];
+	pid_t pid;
 
 	self->me = getpid();
 	som_state_read(&self->before);
@@ -70,9 +71,11 @@ FIXTURE_SETUP(access)
 	self->fd = som_open();
 	ASSERT_LE(0, self->fd);
 	self->t = som_shared(sizeof(*self->t));
-	self->pid = fork();
-	if (!self->pid)
+	/* Both write *self, which is shared. */
+	pid = fork();
+	if (!pid)
 		target_main(self->fd, self->t);
+	self->pid = pid;
 	ASSERT_TRUE(som_wait_flag(&self->t->step, 1));
 	snprintf(path, sizeof(path), "/proc/%d/mem", self->pid);
 	self->mem = open(path, O_RDWR | O_CLOEXEC);

@@ -1,0 +1,726 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Every allocation of every call fails in turn. The call gives an errno or
+ * works; either way nothing is lost, and the next call works.
+ *
+ * Uses /proc/thread-self/fail-nth with failslab and fail_page_alloc, for
+ * allocations of any kind and order.
+ *
+ * SOM-TEST: kernels=debug chunks=1 no-module timeout=900
+ */
+#include "som_test.h"
+
+#define INSTANCE	"/sys/kernel/tracing/instances/som_fail_nth/"
+
+/**
+ * struct inject - a loop in which each allocation fails in turn
+ * @nth: the allocation that fails now, from 1 on.
+ * @err: errno of the call, 0 if it worked.
+ * @last: the call took fewer allocations than @nth, or a test failed.
+ */
+struct inject {
+	long nth;
+	int err;
+	bool last;
+};
+
+static int inject_fd = -1;
+
+static bool inject_next(struct inject *in)
+{
+	in->nth++;
+	return !in->last && in->nth < 2000;
+}
+
+/* The next call's allocation number nth fails. */
+static void inject_arm(const struct inject *in)
+{
+	char text[32];
+	int len = snprintf(text, sizeof(text), "%ld", in->nth);
+
+	errno = 0;
+	if (pwrite(inject_fd, text, len, 0) != len)
+		abort();
+}
+
+/*
+ * The call is over and gave @ret. Return: how many allocations more it would
+ * have taken; 0: one failed.
+ */
+static long inject_disarm(struct inject *in, long ret)
+{
+	char text[32] = "";
+	long left;
+
+	in->err = ret < 0 ? errno : 0;
+	if (pread(inject_fd, text, sizeof(text) - 1, 0) <= 0 ||
+	    pwrite(inject_fd, "0", 1, 0) != 1)
+		abort();
+	left = strtol(text, NULL, 10);
+	in->last = left;
+	return left;
+}
+
+/* Return: false when the kernel cannot inject faults. */
+static bool inject_setup(void)
+{
+	static const char * const settings[][2] = {
+		{ "failslab/verbose", "0" },
+		{ "failslab/ignore-gfp-wait", "N" },
+		{ "fail_page_alloc/verbose", "0" },
+		{ "fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "fail_page_alloc/min-order", "0" },
+	};
+	char path[128];
+	size_t i;
+
+	inject_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (inject_fd < 0 || access("/sys/kernel/debug/failslab", F_OK))
+		return false;
+	for (i = 0; i < ARRAY_SIZE(settings); i++) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s",
+			 settings[i][0]);
+		som_write_string(path, settings[i][1]);
+	}
+	return true;
+}
+
+/* Return: 0 or -errno. */
+static int load(int ko, const char *params)
+{
+	return syscall(SYS_finit_module, ko, params, 0) ? -errno : 0;
+}
+
+static int unload(void)
+{
+	double end = som_now() + 20;
+	int ret;
+
+	do {
+		ret = syscall(SYS_delete_module, "som", O_NONBLOCK) ? -errno : 0;
+		if (ret == -EWOULDBLOCK)
+			usleep(10000);
+	} while (ret == -EWOULDBLOCK && som_now() < end);
+	return ret;
+}
+
+FIXTURE(fail)
+{
+	struct som_state before;
+	long hugepages;
+	pid_t pid;
+	int ko, fd;
+};
+
+FIXTURE_SETUP(fail)
+{
+	const char *path = getenv("SOM_KO");
+
+	self->pid = getpid();
+	if (!inject_setup())
+		SKIP(return, "no fault injection in this kernel");
+	ASSERT_NE(NULL, path)
+		TH_LOG("SOM_KO is not set");
+	self->ko = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, self->ko);
+	self->hugepages = som_free_hugepages();
+	ASSERT_LE(2, self->hugepages);
+	ASSERT_EQ(0, load(self->ko, "chunks=1"));
+	som_state_read(&self->before);
+	ASSERT_EQ(512, self->before.free);
+	som_catch_faults();
+	self->fd = som_open();
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN_PARENT(fail)
+{
+	if (getpid() == self->pid)
+		return;
+	if (!access("/sys/module/som", F_OK)) {
+		EXPECT_TRUE(som_state_wait(&self->before));
+		EXPECT_EQ(0, unload());
+	}
+	EXPECT_EQ(self->hugepages, som_wait_number(som_free_hugepages,
+						   self->hugepages));
+}
+
+/* Errors that memory running out may be told with. */
+static bool fine(int err)
+{
+	return !err || err == ENOMEM || err == EAGAIN || err == EFAULT ||
+	       err == EINTR || err == ENFILE || err == ENXIO || err == ENOSPC;
+}
+
+/* The end of a round: an errno or success, and all is back in the pool. */
+#define EXPECT_FAILED_WELL(in) do {					\
+	struct inject *__in = (in);					\
+									\
+	EXPECT_TRUE(fine(__in->err))					\
+		TH_LOG("allocation %ld: errno %d", __in->nth, __in->err); \
+	EXPECT_FALSE(__in->last && __in->err);				\
+	EXPECT_TRUE(som_state_wait(&self->before))			\
+		TH_LOG("after allocation %ld", __in->nth);		\
+	if (_metadata->exit_code)					\
+		__in->last = true;					\
+} while (0)
+
+/* The end of the loop. If not one allocation failed, nothing was tested. */
+#define EXPECT_ALL_TRIED(in) do {					\
+	struct inject *__in = (in);					\
+									\
+	TH_LOG("%ld allocations", __in->nth - 2);			\
+	EXPECT_TRUE(__in->last);					\
+	EXPECT_LT(2, __in->nth);					\
+} while (0)
+
+TEST_F(fail, open)
+{
+	struct inject in = {};
+	int fd;
+
+	while (inject_next(&in)) {
+		inject_arm(&in);
+		fd = open(SOM_DEV, O_RDWR);
+		inject_disarm(&in, fd);
+		close(fd);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+/* A new owner each time: its first mapping, and its last reference gone. */
+TEST_F(fail, first_mmap)
+{
+	struct inject in = {};
+	char *p;
+	int fd;
+
+	while (inject_next(&in)) {
+		fd = som_open();
+		inject_arm(&in);
+		p = som_map(fd, 3 * UNIT);
+		inject_disarm(&in, p == MAP_FAILED ? -1 : 0);
+		if (!in.err)
+			EXPECT_EQ(0, munmap(p, 3 * UNIT));
+		close(fd);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+TEST_F(fail, second_mmap)
+{
+	struct inject in = {};
+	char *p;
+
+	ASSERT_NE(MAP_FAILED, som_map_at(self->fd, NULL, PAGE, PROT_NONE, 0));
+	while (inject_next(&in)) {
+		inject_arm(&in);
+		p = som_map(self->fd, 3 * UNIT + PAGE);
+		inject_disarm(&in, p == MAP_FAILED ? -1 : 0);
+		if (!in.err)
+			EXPECT_EQ(0, munmap(p, 3 * UNIT + PAGE));
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+TEST_F(fail, mmap_populate)
+{
+	struct inject in = {};
+	char *p;
+
+	while (inject_next(&in)) {
+		inject_arm(&in);
+		p = som_map_at(self->fd, NULL, 2 * UNIT, RW, MAP_POPULATE);
+		inject_disarm(&in, p == MAP_FAILED ? -1 : 0);
+		if (!in.err) {
+			som_fill(p, 2 * UNIT, in.nth);
+			EXPECT_EQ(-1, som_check(p, 2 * UNIT, in.nth));
+			munmap(p, 2 * UNIT);
+		}
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+/* A touch has no errno: the kernel tries again, and it must have worked. */
+TEST_F(fail, first_touch)
+{
+	struct inject in = {};
+	char *p;
+	int ret;
+
+	while (inject_next(&in)) {
+		p = som_map(self->fd, UNIT);
+		inject_arm(&in);
+		ret = som_try_write(p, 5);
+		inject_disarm(&in, 0);
+		EXPECT_EQ(0, ret);
+		EXPECT_EQ(5, *(__u64 *)p);
+		EXPECT_EQ(-1, som_not_zero(p + 8, UNIT - 8));
+		munmap(p, UNIT);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+TEST_F(fail, first_touch_of_4k_entries)
+{
+	struct inject in = {};
+	char *p;
+	int ret;
+
+	while (inject_next(&in)) {
+		p = som_map(self->fd, UNIT / 2);
+		inject_arm(&in);
+		ret = som_try_write(p, 5);
+		inject_disarm(&in, 0);
+		EXPECT_EQ(0, ret);
+		EXPECT_EQ(5, *(__u64 *)p);
+		EXPECT_EQ(-1, som_not_zero(p + 8, UNIT / 2 - 8));
+		munmap(p, UNIT / 2);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+TEST_F(fail, first_touch_without_a_promise)
+{
+	struct inject in = {};
+	char *p;
+	int ret;
+
+	while (inject_next(&in)) {
+		p = som_map_at(self->fd, NULL, UNIT, RW, MAP_NORESERVE);
+		inject_arm(&in);
+		ret = som_try_write(p, 5);
+		inject_disarm(&in, 0);
+		EXPECT_EQ(0, ret);
+		EXPECT_EQ(5, *(__u64 *)p);
+		EXPECT_EQ(-1, som_not_zero(p + 8, UNIT - 8));
+		munmap(p, UNIT);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+TEST_F(fail, touch_after_a_split)
+{
+	struct inject in = {};
+	char *p;
+	int ret;
+
+	while (inject_next(&in)) {
+		p = som_map(self->fd, UNIT);
+		som_fill_pages(p, UNIT, 1);
+		mprotect(p + PAGE, PAGE, PROT_READ);
+		inject_arm(&in);
+		ret = som_try_write(p + 8, 5);
+		inject_disarm(&in, 0);
+		EXPECT_EQ(0, ret);
+		EXPECT_EQ(5, *(__u64 *)(p + 8));
+		EXPECT_EQ(-1, som_check_pages(p, UNIT, 1));
+		munmap(p, UNIT);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+/* Promised by mprotect, in one piece. */
+TEST_F(fail, mprotect_gives_access)
+{
+	struct inject in = {};
+	char *p;
+	int ret;
+
+	while (inject_next(&in)) {
+		p = som_map_at(self->fd, NULL, 4 * UNIT, PROT_NONE, 0);
+		inject_arm(&in);
+		ret = mprotect(p, 4 * UNIT, RW);
+		inject_disarm(&in, ret);
+		EXPECT_EQ(in.err ? SIGSEGV : 0, som_try_write(p, 1));
+		if (!in.err)
+			EXPECT_COMMITTED(4);
+		munmap(p, 4 * UNIT);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+/* In the middle of a mapping, which is split. */
+TEST_F(fail, mprotect_splits)
+{
+	struct inject in = {};
+	char *p;
+	int ret;
+
+	while (inject_next(&in)) {
+		p = som_map(self->fd, 3 * UNIT);
+		som_fill_pages(p, 3 * UNIT, 1);
+		inject_arm(&in);
+		ret = mprotect(p + UNIT + PAGE, PAGE, PROT_READ);
+		inject_disarm(&in, ret);
+		EXPECT_EQ(-1, som_check_pages(p, 3 * UNIT, 1));
+		EXPECT_EQ(in.err ? 0 : SIGSEGV,
+			  som_try_write(p + UNIT + PAGE,
+					som_word(1, UNIT + PAGE)));
+		EXPECT_USED(3);
+		munmap(p, 3 * UNIT);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+TEST_F(fail, mprotect_splits_and_promises)
+{
+	struct inject in = {};
+	char *p;
+	int ret;
+
+	while (inject_next(&in)) {
+		p = som_map_at(self->fd, NULL, 6 * UNIT, PROT_NONE, 0);
+		inject_arm(&in);
+		ret = mprotect(p + UNIT, 2 * UNIT, RW);
+		inject_disarm(&in, ret);
+		EXPECT_EQ(SIGSEGV, som_read_signal(p));
+		EXPECT_EQ(in.err ? SIGSEGV : 0, som_read_signal(p + UNIT));
+		munmap(p, 6 * UNIT);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+TEST_F(fail, mremap_moves)
+{
+	struct inject in = {};
+	char *room = som_room(2 * UNIT, UNIT), *p, *q;
+
+	while (inject_next(&in)) {
+		p = som_map(self->fd, 2 * UNIT);
+		som_fill_pages(p, 2 * UNIT, 1);
+		inject_arm(&in);
+		q = mremap(p, 2 * UNIT, 2 * UNIT,
+			   MREMAP_MAYMOVE | MREMAP_FIXED, room);
+		inject_disarm(&in, q == MAP_FAILED ? -1 : 0);
+		EXPECT_EQ(-1, som_check_pages(in.err ? p : room, 2 * UNIT, 1));
+		EXPECT_USED(2);
+		EXPECT_COMMITTED(2);
+		munmap(p, 2 * UNIT);
+		munmap(room, 2 * UNIT);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+TEST_F(fail, mremap_moves_a_page)
+{
+	struct inject in = {};
+	char *room = som_room(UNIT, UNIT), *p, *q;
+
+	while (inject_next(&in)) {
+		p = som_map(self->fd, UNIT);
+		som_fill_pages(p, UNIT, 1);
+		inject_arm(&in);
+		q = mremap(p + 9 * PAGE, PAGE, PAGE,
+			   MREMAP_MAYMOVE | MREMAP_FIXED, room);
+		inject_disarm(&in, q == MAP_FAILED ? -1 : 0);
+		EXPECT_EQ(-1, som_check_pages(p, 9 * PAGE, 1));
+		q = in.err ? p + 9 * PAGE : room;
+		EXPECT_EQ(som_word(1, 9 * PAGE), *(__u64 *)q);
+		EXPECT_USED(1);
+		munmap(p, UNIT);
+		munmap(room, PAGE);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+TEST_F(fail, mremap_grows)
+{
+	struct inject in = {};
+	char *room = som_room(4 * UNIT, UNIT), *p, *q;
+
+	while (inject_next(&in)) {
+		p = som_map_at(self->fd, room, UNIT, RW, MAP_FIXED);
+		som_fill_pages(p, UNIT, 1);
+		inject_arm(&in);
+		q = mremap(p, UNIT, 3 * UNIT, MREMAP_MAYMOVE);
+		inject_disarm(&in, q == MAP_FAILED ? -1 : 0);
+		if (in.err) {
+			EXPECT_COMMITTED(1);
+			q = p;
+		} else {
+			EXPECT_COMMITTED(3);
+			EXPECT_EQ(0, som_try_write(q + 2 * UNIT, 1));
+		}
+		EXPECT_EQ(-1, som_check_pages(q, UNIT, 1));
+		munmap(q, in.err ? UNIT : 3 * UNIT);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+TEST_F(fail, munmap)
+{
+	struct inject in = {};
+	char *p;
+	int ret;
+
+	while (inject_next(&in)) {
+		p = som_map(self->fd, 3 * UNIT);
+		som_fill_pages(p, 3 * UNIT, 1);
+		inject_arm(&in);
+		ret = munmap(p, 3 * UNIT);
+		inject_disarm(&in, ret);
+		if (in.err)
+			EXPECT_EQ(-1, som_check_pages(p, 3 * UNIT, 1));
+		munmap(p, 3 * UNIT);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+TEST_F(fail, munmap_splits)
+{
+	struct inject in = {};
+	char *p;
+	int ret;
+
+	while (inject_next(&in)) {
+		p = som_map(self->fd, 3 * UNIT);
+		som_fill_pages(p, 3 * UNIT, 1);
+		inject_arm(&in);
+		ret = munmap(p + UNIT - PAGE, UNIT + 2 * PAGE);
+		inject_disarm(&in, ret);
+		EXPECT_EQ(-1, som_check_pages(p, in.err ? 3 * UNIT : UNIT - PAGE,
+					      1));
+		EXPECT_USED(in.err ? 3 : 2);
+		EXPECT_COMMITTED(in.err ? 3 : 2);
+		munmap(p, 3 * UNIT);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+TEST_F(fail, mmap_over)
+{
+	struct inject in = {};
+	char *p, *q;
+
+	while (inject_next(&in)) {
+		p = som_map(self->fd, 3 * UNIT);
+		som_fill_pages(p, 3 * UNIT, 1);
+		inject_arm(&in);
+		q = som_map_at(self->fd, p + UNIT, UNIT, RW, MAP_FIXED);
+		inject_disarm(&in, q == MAP_FAILED ? -1 : 0);
+		EXPECT_EQ(-1, som_check_pages(p, UNIT, 1));
+		if (!in.err)
+			EXPECT_EQ(-1, som_not_zero(q, UNIT));
+		munmap(p, 3 * UNIT);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+TEST_F(fail, remove)
+{
+	struct inject in = {};
+	char *p;
+	int ret;
+
+	while (inject_next(&in)) {
+		p = som_map(self->fd, 3 * UNIT);
+		som_fill_pages(p, 3 * UNIT, 1);
+		inject_arm(&in);
+		ret = madvise(p + UNIT - PAGE, UNIT + 2 * PAGE, MADV_REMOVE);
+		inject_disarm(&in, ret);
+		EXPECT_EQ(-1, som_check_pages(p, UNIT - PAGE, 1));
+		if (!in.err)
+			EXPECT_EQ(-1, som_not_zero(p + UNIT - PAGE,
+						   UNIT + 2 * PAGE));
+		munmap(p, 3 * UNIT);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+/* It may need no memory at all. */
+TEST_F(fail, ioctl_info)
+{
+	struct inject in = {};
+	struct som_info info;
+	int ret;
+
+	while (inject_next(&in)) {
+		memset(&info, 0, sizeof(info));
+		info.size = sizeof(info);
+		inject_arm(&in);
+		ret = ioctl(self->fd, SOM_IOC_INFO, &info);
+		inject_disarm(&in, ret);
+		EXPECT_EQ(in.err ? 0 : UNIT, info.unit_size);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_TRUE(in.last);
+}
+
+TEST_F(fail, fdinfo)
+{
+	struct inject in = {};
+	char path[64], buf[1024];
+	int fd, ret;
+
+	ASSERT_NE(MAP_FAILED, som_map_at(self->fd, NULL, UNIT, PROT_NONE, 0));
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", self->fd);
+	while (inject_next(&in)) {
+		fd = open(path, O_RDONLY);
+		inject_arm(&in);
+		ret = read(fd, buf, sizeof(buf));
+		inject_disarm(&in, ret);
+		close(fd);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+/* Growing takes all or nothing, shrinking gives back what it said. */
+TEST_F(fail, grow)
+{
+	struct inject in = {};
+	int ret;
+
+	while (inject_next(&in)) {
+		inject_arm(&in);
+		ret = som_set_chunks(2);
+		inject_disarm(&in, 0);
+		in.err = -ret;
+		EXPECT_EQ(ret ? 1 : 2, som_pool("nr_chunks"));
+		EXPECT_EQ(self->hugepages - (ret ? 1 : 2), som_free_hugepages());
+		EXPECT_EQ(0, som_set_chunks(1));
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+TEST_F(fail, shrink)
+{
+	struct inject in = {};
+	int ret;
+
+	while (inject_next(&in)) {
+		ASSERT_EQ(0, som_set_chunks(2));
+		inject_arm(&in);
+		ret = som_set_chunks(1);
+		inject_disarm(&in, 0);
+		in.err = -ret;
+		EXPECT_EQ(ret ? 2 : 1, som_pool("nr_chunks"));
+		EXPECT_EQ(0, som_set_chunks(1));
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+/*
+ * Loading and unloading
+ */
+
+/* Did the module get as far as its init function? */
+static bool init_was_reached(void)
+{
+	char line[512];
+	bool found = false;
+	FILE *f;
+
+	f = fopen(INSTANCE "trace", "re");
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof(line), f))
+		found = line[0] != '#' && strstr(line, "module_load: som");
+	fclose(f);
+	return found;
+}
+
+static void trace_clear(void)
+{
+	int fd = open(INSTANCE "trace", O_WRONLY | O_TRUNC);
+
+	if (fd >= 0)
+		close(fd);
+}
+
+/*
+ * The module's own allocations are the last ones of the load. Go back from
+ * there to the first that fails before its init function is called; what is
+ * before is not som's.
+ */
+TEST_F_TIMEOUT(fail, load, 600)
+{
+	struct inject in = { .nth = 1000000 };
+	long all, failed = 0;
+	int ret;
+
+	close(self->fd);
+	ASSERT_EQ(0, unload());
+	mkdir(INSTANCE, 0700);
+	ASSERT_EQ(0, som_write_string(INSTANCE "events/module/module_load/enable",
+				      "1"));
+	inject_arm(&in);
+	ret = load(self->ko, "chunks=1");
+	all = in.nth - inject_disarm(&in, 0);
+	ASSERT_EQ(0, ret);
+	ASSERT_TRUE(init_was_reached());
+	ASSERT_EQ(0, unload());
+
+	/* The number differs a little from time to time. */
+	for (in.nth = all + 10; in.nth > 0; in.nth--) {
+		trace_clear();
+		inject_arm(&in);
+		ret = load(self->ko, "chunks=1");
+		inject_disarm(&in, 0);
+		if (!ret)
+			ASSERT_EQ(0, unload());
+		failed += !!ret;
+		EXPECT_TRUE(fine(-ret))
+			TH_LOG("allocation %ld: %d", in.nth, ret);
+		EXPECT_NE(0, access("/sys/module/som", F_OK));
+		EXPECT_EQ(self->hugepages, som_wait_number(som_free_hugepages,
+							   self->hugepages))
+			TH_LOG("after allocation %ld", in.nth);
+		if (_metadata->exit_code || !init_was_reached())
+			break;
+	}
+	som_write_string(INSTANCE "events/module/module_load/enable", "0");
+	rmdir(INSTANCE);
+	TH_LOG("%ld allocations, tried from %ld on, %ld loads failed", all,
+	       in.nth, failed);
+	EXPECT_LT(5, failed);
+}
+
+/* Unloading cannot fail half-way. */
+TEST_F(fail, unload)
+{
+	struct inject in = {};
+	int ret;
+
+	close(self->fd);
+	ASSERT_EQ(0, unload());
+	while (inject_next(&in)) {
+		ASSERT_EQ(0, load(self->ko, "chunks=1"));
+		inject_arm(&in);
+		ret = syscall(SYS_delete_module, "som", O_NONBLOCK);
+		inject_disarm(&in, 0);
+		if (ret)
+			ASSERT_EQ(0, unload());
+		EXPECT_EQ(self->hugepages, som_wait_number(som_free_hugepages,
+							   self->hugepages))
+			TH_LOG("after allocation %ld", in.nth);
+		if (_metadata->exit_code)
+			break;
+	}
+	TH_LOG("%ld allocations", in.nth - 2);
+	EXPECT_TRUE(in.last);
+}
+
+TEST_HARNESS_MAIN
