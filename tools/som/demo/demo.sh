@@ -10,7 +10,7 @@
 #
 # Nothing is installed. Downloads are unpacked into the cache: SOM_CACHE, or
 # XDG_CACHE_HOME/som, or ~/.cache/som. SOM_DEMO_PACKAGES sets how many packages
-# are loaded (40000).
+# are loaded (30000).
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 # shellcheck source=scripts/lib/common.sh
@@ -18,7 +18,7 @@ cd "$(dirname "$0")/../../.."
 # shellcheck source=scripts/kernel/apt.sh
 . scripts/kernel/apt.sh
 
-packages=${SOM_DEMO_PACKAGES:-40000}
+packages=${SOM_DEMO_PACKAGES:-30000}
 dir=$SOM_CACHE/demo
 lib=usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null ||
 	printf 'x86_64-linux-gnu')
