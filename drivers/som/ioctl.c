@@ -11,9 +11,11 @@
 #include <linux/sched.h>
 #include <linux/uaccess.h>
 #include <linux/som.h>
+#include <uapi/linux/fs.h>
 #include "inode.h"
 #include "ioctl.h"
 #include "owner.h"
+#include "pagemap.h"
 #include "pool.h"
 #include "range.h"
 
@@ -94,6 +96,9 @@ long som_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	u32 size;
 	int ret;
 
+	/* The kernel's own call: not in the table, as its rules are its own. */
+	if (cmd == PAGEMAP_SCAN)
+		return som_pagemap_scan(user);
 	if (!desc)
 		return -ENOTTY;
 	if (get_user(size, (u32 __user *)user))

@@ -102,6 +102,7 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 	mt_init_flags(&owner->promised,
 		      MT_FLAGS_USE_RCU | MT_FLAGS_LOCK_EXTERN);
 	mt_set_external_lock(&owner->promised, &owner->lock);
+	som_tracker_init(&owner->tracker);
 	mmgrab(mm);
 	owner->mm = mm;
 	return owner;
@@ -120,6 +121,7 @@ void som_owner_free(struct som_owner *owner)
 	__mt_destroy(&owner->promised);
 	mutex_unlock(&owner->lock);
 	xa_destroy(&owner->units);
+	som_tracker_destroy(&owner->tracker);
 	mmdrop(owner->mm);
 	kfree(owner);
 }
@@ -275,6 +277,7 @@ static void release_units(struct som_owner *owner, unsigned long first,
 		}
 		cond_resched();
 	} while (nr == SOM_BATCH);
+	som_tracker_remove(&owner->tracker, first, last);
 	unpromise(owner, first, last);
 }
 
@@ -520,6 +523,18 @@ long som_owner_unit(struct som_span *span, unsigned long idx)
 	if (ret)
 		goto out_free;
 	atomic_long_inc(&owner->nr_level[SOM_LEVEL_NONE]);
+	/* Pairs with the barrier in som_tracker_add(). */
+	smp_mb();
+	if (som_tracker_tracks(&owner->tracker, idx) &&
+	    !som_tracker_make(&owner->tracker, idx, true)) {
+		void *entry = xa_erase(&owner->units, idx);
+
+		/* promise_units() may have taken over the charge. */
+		charged = entry_charged(entry);
+		forget_entry(owner, entry);
+		ret = -ENOMEM;
+		goto out_free;
+	}
 	return unit;
 
 out_free:
@@ -528,6 +543,119 @@ out_uncharge:
 	if (charged)
 		som_pool_uncharge(1);
 	return ret;
+}
+
+/**
+ * som_owner_level - how a unit was last mapped
+ * @owner: whose
+ * @idx: unit index
+ *
+ * Context: som_owner_lock_unit() is held.
+ * Return: how; SOM_LEVEL_NONE where there is no unit.
+ */
+enum som_level som_owner_level(struct som_owner *owner, unsigned long idx)
+{
+	void *entry = xa_load(&owner->units, idx);
+
+	return entry ? entry_level(entry) : SOM_LEVEL_NONE;
+}
+
+/**
+ * som_owner_populated - the next index that has a unit
+ * @owner: whose
+ * @idx: where to start, and where the result goes
+ * @last: last index to look at
+ *
+ * Context: Any. The unit may be gone when som_owner_lock_unit() is held.
+ * Return: true if there is one.
+ */
+bool som_owner_populated(struct som_owner *owner, unsigned long *idx,
+			 unsigned long last)
+{
+	return xa_find(&owner->units, idx, last, XA_PRESENT);
+}
+
+/* A record for a populated unit that tracking has just come to. */
+static int track_unit(struct som_owner *owner, unsigned long idx)
+{
+	struct mutex *lock = som_owner_lock_unit(owner, idx);
+	int ret = 0;
+
+	if (som_owner_peek(owner, idx) >= 0 && !som_tracker_find(&owner->tracker, idx)) {
+		if (!som_tracker_make(&owner->tracker, idx, false))
+			ret = -ENOMEM;
+	}
+	mutex_unlock(lock);
+	return ret;
+}
+
+/**
+ * som_owner_track - track writes
+ * @owner: whose
+ * @first: first unit index
+ * @last: last unit index
+ *
+ * What is populated and was not tracked counts as written until it is cleaned.
+ *
+ * Context: Process context; takes owner->lock. The caller has mmap_lock, and
+ * spans touch all of the indices.
+ * Return: 0, or -ENOMEM.
+ */
+int som_owner_track(struct som_owner *owner, unsigned long first,
+		    unsigned long last)
+{
+	unsigned long idx;
+	void *entry;
+	int ret;
+
+	if (som_tracker_covers(&owner->tracker, first, last))
+		return 0;
+
+	mutex_lock(&owner->lock);
+	ret = som_tracker_add(&owner->tracker, first, last);
+	if (ret)
+		goto out;
+	xa_for_each_range(&owner->units, idx, entry, first, last) {
+		ret = track_unit(owner, idx);
+		if (ret)
+			break;
+		cond_resched();
+	}
+	/* Without all records, none: what there was counts as written again. */
+	if (ret) {
+		for (idx = first; idx <= last; idx++) {
+			struct mutex *lock = som_owner_lock_unit(owner, idx);
+
+			som_tracker_remove(&owner->tracker, idx, idx);
+			mutex_unlock(lock);
+		}
+	}
+out:
+	mutex_unlock(&owner->lock);
+	return ret;
+}
+
+/**
+ * som_owner_maps_once - does exactly one VMA touch a unit, and for sure?
+ * @owner: whose
+ * @idx: unit index
+ *
+ * Context: The caller has mmap_lock. Does not wait for owner->lock.
+ * Return: true if so; false may also mean that it could not be found out.
+ */
+bool som_owner_maps_once(struct som_owner *owner, unsigned long idx)
+{
+	unsigned long lo = som_unit_pgoff(idx);
+	unsigned long hi = som_unit_pgoff(idx + 1) - 1;
+	struct interval_tree_node *it;
+	bool once;
+
+	if (!mutex_trylock(&owner->lock))
+		return false;
+	it = interval_tree_iter_first(&owner->spans, lo, hi);
+	once = it && !interval_tree_iter_next(it, lo, hi);
+	mutex_unlock(&owner->lock);
+	return once;
 }
 
 /**
@@ -577,8 +705,9 @@ static bool punch_covers(struct som_owner *owner, unsigned long idx,
 }
 
 /* Zero the pages first..last of a unit where it is. */
-static void punch_zero(unsigned long unit, unsigned long idx,
-		       unsigned long first, unsigned long last)
+static void punch_zero(struct som_owner *owner, unsigned long unit,
+		       unsigned long idx, unsigned long first,
+		       unsigned long last)
 {
 	unsigned long lo = max(first, som_unit_pgoff(idx));
 	unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
@@ -586,6 +715,8 @@ static void punch_zero(unsigned long unit, unsigned long idx,
 	memset(som_unit_address(unit) +
 	       ((lo - som_unit_pgoff(idx)) << PAGE_SHIFT), 0,
 	       (hi - lo + 1) << PAGE_SHIFT);
+	som_tracker_wrote(&owner->tracker, idx, lo - som_unit_pgoff(idx),
+			  hi - lo + 1);
 }
 
 static void punch_unmap(struct som_owner *owner, unsigned long idx,
@@ -617,11 +748,12 @@ static int punch_batch(struct som_owner *owner, unsigned long *idx,
 		/* Whoever pins it must go on seeing the owner's bytes. */
 		if (!punch_covers(owner, i, first, last) ||
 		    som_pool_pinned(entry_unit(entry))) {
-			punch_zero(entry_unit(entry), i, first, last);
+			punch_zero(owner, entry_unit(entry), i, first, last);
 			mutex_unlock(lock);
 			continue;
 		}
 		entry = xa_erase(&owner->units, i);
+		som_tracker_remove(&owner->tracker, i, i);
 		mutex_unlock(lock);
 		forget_entry(owner, entry);
 		batch[nr++] = entry;

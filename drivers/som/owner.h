@@ -9,6 +9,7 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 #include "range.h"
+#include "tracker.h"
 
 struct file;
 struct mm_struct;
@@ -46,6 +47,7 @@ enum som_level {
  * @cursor: first page offset that was never given out.
  * @mapped_pages: pages in all VMAs.
  * @nr_level: units held, by how they are mapped.
+ * @tracker: what is tracked.
  */
 struct som_owner {
 	struct mm_struct *mm;
@@ -62,6 +64,7 @@ struct som_owner {
 	unsigned long cursor;
 	unsigned long mapped_pages;
 	atomic_long_t nr_level[SOM_LEVEL_2M + 1];
+	struct som_tracker tracker;
 };
 
 /**
@@ -107,8 +110,14 @@ int som_span_promise(struct som_span *span, unsigned long first,
 struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx);
 long som_owner_unit(struct som_span *span, unsigned long idx);
 long som_owner_peek(struct som_owner *owner, unsigned long idx);
+enum som_level som_owner_level(struct som_owner *owner, unsigned long idx);
 void som_owner_set_level(struct som_owner *owner, unsigned long idx,
 			 enum som_level level);
+bool som_owner_populated(struct som_owner *owner, unsigned long *idx,
+			 unsigned long last);
+int som_owner_track(struct som_owner *owner, unsigned long first,
+		    unsigned long last);
+bool som_owner_maps_once(struct som_owner *owner, unsigned long idx);
 void som_owner_punch(struct som_owner *owner, unsigned long first,
 		     unsigned long last);
 

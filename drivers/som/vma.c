@@ -15,19 +15,39 @@
  * out and is about to be cleared. A fault that meets one changes nothing and
  * is tried again (VM_FAULT_NOPAGE).
  *
+ * The VMA has pfn_mkwrite, so the kernel makes no entry writable by itself:
+ * vm_page_prot is without write access, and a tracked unit that is clean can be
+ * mapped read-only.
+ *
  * A VMA is closed after its entries were cleared and the TLB was flushed: the
  * kernel calls ->close from remove_vma(), behind tlb_finish_mmu(), in munmap,
  * exit and MAP_FIXED alike.
  */
+#include <linux/bitmap.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/pfn_t.h>
 #include <linux/sched/signal.h>
 #include "owner.h"
 #include "pool.h"
+#include "pte.h"
 #include "range.h"
 #include "trace.h"
 #include "vma.h"
+
+static const struct vm_operations_struct som_vm_ops;
+
+/**
+ * som_vma_span - the span of a VMA
+ * @vma: any VMA
+ *
+ * Context: mmap_lock or the VMA lock is held.
+ * Return: its span, or NULL if it is not a som mapping of its owner.
+ */
+struct som_span *som_vma_span(const struct vm_area_struct *vma)
+{
+	return vma->vm_ops == &som_vm_ops ? vma->vm_private_data : NULL;
+}
 
 static unsigned long unit_pfn(unsigned long unit)
 {
@@ -47,7 +67,7 @@ static unsigned long vma_last_pgoff(struct vm_area_struct *vma)
  */
 static void som_vma_open(struct vm_area_struct *vma)
 {
-	struct som_span *span = vma->vm_private_data;
+	struct som_span *span = som_vma_span(vma);
 	struct vm_area_struct *old;
 
 	if (!span)
@@ -66,7 +86,7 @@ static void som_vma_open(struct vm_area_struct *vma)
 
 static void som_vma_close(struct vm_area_struct *vma)
 {
-	struct som_span *span = vma->vm_private_data;
+	struct som_span *span = som_vma_span(vma);
 
 	if (span)
 		som_span_unmap(span);
@@ -77,7 +97,7 @@ static void som_vma_close(struct vm_area_struct *vma)
 static int som_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
 			    unsigned long end, unsigned long newflags)
 {
-	struct som_span *span = vma->vm_private_data;
+	struct som_span *span = som_vma_span(vma);
 	unsigned long first = linear_page_index(vma, start);
 
 	if (!span || span->promised || !(newflags & VM_ACCESS_FLAGS) ||
@@ -90,7 +110,7 @@ static int som_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
 /* mremap has moved page table entries to this new, possibly longer, VMA. */
 static int som_vma_mremap(struct vm_area_struct *vma)
 {
-	struct som_span *span = vma->vm_private_data;
+	struct som_span *span = som_vma_span(vma);
 
 	if (!span)
 		return 0;
@@ -102,61 +122,67 @@ static int som_vma_mremap(struct vm_area_struct *vma)
 	return som_span_promise(span, vma->vm_pgoff, vma_last_pgoff(vma));
 }
 
-struct som_fill {
-	struct mm_struct *mm;
-	unsigned long addr;	/* of the first page */
-	unsigned long pfn;	/* of the first page */
-	pgprot_t prot;
-	bool write;
-};
-
-static int som_fill_pte(pte_t *pte, unsigned long addr, void *data)
+/*
+ * Map what the VMA has of a unit by 4 KiB entries, writable if the VMA is. If
+ * the unit is tracked, new entries are clean and tell of writes from now on;
+ * an entry that had been there and is not any more may have taken a dirty bit
+ * with it.
+ */
+static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
+			     unsigned long unit, struct som_record *rec)
 {
-	const struct som_fill *fill = data;
-	pte_t entry;
+	bool write = vmf->flags & FAULT_FLAG_WRITE;
+	DECLARE_BITMAP(missing, SOM_UNIT_PAGES) = {};
+	struct som_ptes ptes;
+	unsigned int nr;
+	int ret;
 
-	if (!pte_none(ptep_get(pte)))
-		return 0;
-	entry = pte_mkspecial(pfn_pte(fill->pfn +
-				      ((addr - fill->addr) >> PAGE_SHIFT),
-				      fill->prot));
-	if (fill->write)
-		entry = pte_mkyoung(pte_mkdirty(entry));
-	set_pte_at(fill->mm, addr, pte, entry);
-	return 0;
+	som_ptes_init(&ptes, vmf->vma, idx, unit);
+	nr = (ptes.end - ptes.start) >> PAGE_SHIFT;
+	ret = som_ptes_fill(&ptes, true,
+			    write ? vmf->pgoff - som_unit_pgoff(idx) :
+				    SOM_UNIT_PAGES, rec ? missing : NULL);
+	if (ret == -ENOMEM)
+		return VM_FAULT_OOM;
+	if (!rec)
+		return VM_FAULT_NOPAGE;
+
+	if (rec->mode == SOM_MODE_CLEAN) {
+		bitmap_zero(rec->filled, SOM_UNIT_PAGES);
+	} else {
+		bitmap_and(missing, missing, rec->filled, SOM_UNIT_PAGES);
+		bitmap_or(rec->written, rec->written, missing, SOM_UNIT_PAGES);
+		bitmap_or(rec->nonzero, rec->nonzero, missing, SOM_UNIT_PAGES);
+	}
+	bitmap_set(rec->filled, ptes.page, nr);
+	rec->mode = SOM_MODE_DIRTY;
+	rec->idle = 0;
+	som_tracker_update(&som_vma_span(vmf->vma)->owner->tracker, idx, rec);
+	return VM_FAULT_NOPAGE;
 }
 
-/* Map what the VMA has of a unit by 4 KiB entries, in one walk. */
-static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
-			     unsigned long unit)
+/* The same without write access, of a unit that is tracked and clean. */
+static vm_fault_t som_map_4k_readonly(struct vm_fault *vmf, unsigned long idx,
+				      unsigned long unit)
 {
-	struct vm_area_struct *vma = vmf->vma;
-	struct som_fill fill = {
-		.mm = vma->vm_mm,
-		.prot = vma->vm_page_prot,
-		.write = vma->vm_flags & VM_WRITE,
-	};
-	unsigned long end;
+	struct som_ptes ptes;
 
-	som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx,
-		      &fill.addr, &end);
-	fill.pfn = unit_pfn(unit) +
-		   (linear_page_index(vma, fill.addr) - som_unit_pgoff(idx));
-	if (apply_to_page_range(vma->vm_mm, fill.addr, end - fill.addr,
-				som_fill_pte, &fill))
+	som_ptes_init(&ptes, vmf->vma, idx, unit);
+	if (som_ptes_fill(&ptes, false, SOM_UNIT_PAGES, NULL) == -ENOMEM)
 		return VM_FAULT_OOM;
 	return VM_FAULT_NOPAGE;
 }
 
-static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long unit)
+static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long unit,
+			     bool write)
 {
 	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
 
 	/* An entry of a unit that was punched out, about to be cleared. */
 	if (!pmd_none(pmd) && pmd_pfn(pmd) != unit_pfn(unit))
 		return VM_FAULT_NOPAGE;
-	return vmf_insert_pfn_pmd(vmf, pfn_to_pfn_t(unit_pfn(unit)),
-				  vmf->vma->vm_flags & VM_WRITE);
+	/* vm_page_prot is without write access: the VMA has pfn_mkwrite. */
+	return vmf_insert_pfn_pmd(vmf, pfn_to_pfn_t(unit_pfn(unit)), write);
 }
 
 /*
@@ -182,6 +208,45 @@ static vm_fault_t som_unit_error(long error)
 }
 
 /*
+ * Map a unit. @huge: by a 2 MiB entry where that is possible.
+ *
+ * A unit that is tracked and clean has no writable entry: it is mapped by a
+ * read-only 2 MiB entry until it is written, and by 4 KiB entries with
+ * dirty bits from then on. Where the 2 MiB entry is in the way of those, the
+ * kernel drops it (VM_FAULT_FALLBACK) and comes back for a 4 KiB entry.
+ */
+static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
+			       unsigned long unit, bool huge)
+{
+	struct som_owner *owner = som_vma_span(vmf->vma)->owner;
+	struct som_record *rec = som_tracker_find(&owner->tracker, idx);
+	bool write = vmf->flags & FAULT_FLAG_WRITE;
+	enum som_level level = SOM_LEVEL_4K;
+	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
+	bool leaf = pmd_trans_huge(pmd);
+	vm_fault_t ret;
+
+	if (rec && rec->mode == SOM_MODE_OPEN)
+		rec = NULL;
+	huge = huge && (leaf || pmd_none(pmd));
+	if (huge && (!rec || (rec->mode == SOM_MODE_CLEAN && !write))) {
+		level = SOM_LEVEL_2M;
+		ret = som_map_2m(vmf, unit,
+				 !rec && vmf->vma->vm_flags & VM_WRITE);
+	} else if (leaf) {
+		return VM_FAULT_FALLBACK;
+	} else if (rec && rec->mode == SOM_MODE_CLEAN && !write) {
+		ret = som_map_4k_readonly(vmf, idx, unit);
+	} else {
+		ret = som_map_4k(vmf, idx, unit, rec);
+	}
+	som_owner_set_level(owner, idx, level);
+	trace_som_fault(vmf->real_address, unit,
+			level == SOM_LEVEL_2M ? PMD_SIZE : PAGE_SIZE, write);
+	return ret;
+}
+
+/*
  * The one fault handler. @order is what the kernel asks for: PMD_ORDER where
  * there is no page table yet (or a 2 MiB entry is to become writable), 0 where
  * there is, or where THP is switched off; that switch does not matter here.
@@ -189,9 +254,8 @@ static vm_fault_t som_unit_error(long error)
 static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct som_span *span = vma->vm_private_data;
+	struct som_span *span = som_vma_span(vma);
 	unsigned long idx = som_pgoff_unit(vmf->pgoff);
-	enum som_level level;
 	struct mutex *lock;
 	vm_fault_t ret;
 	bool huge;
@@ -206,22 +270,14 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 
 	lock = som_owner_lock_unit(span->owner, idx);
 	unit = som_owner_unit(span, idx);
-	if (unit < 0) {
-		mutex_unlock(lock);
-		return som_unit_error(unit);
-	}
-	huge = huge && (pmd_none(*vmf->pmd) || pmd_trans_huge(*vmf->pmd));
-	if (huge) {
-		level = SOM_LEVEL_2M;
-		ret = som_map_2m(vmf, unit);
-	} else {
-		level = SOM_LEVEL_4K;
-		ret = som_map_4k(vmf, idx, unit);
-	}
-	som_owner_set_level(span->owner, idx, level);
+	if (unit >= 0)
+		ret = som_map_unit(vmf, idx, unit, huge);
 	mutex_unlock(lock);
-	trace_som_fault(vmf->real_address, unit, huge ? PMD_SIZE : PAGE_SIZE,
-			vmf->flags & FAULT_FLAG_WRITE);
+	if (unit < 0)
+		return som_unit_error(unit);
+	/* Another thread's 2 MiB entry came in between: it will do. */
+	if (order == 0 && ret == VM_FAULT_FALLBACK)
+		return VM_FAULT_NOPAGE;
 	return ret;
 }
 
@@ -235,6 +291,44 @@ static vm_fault_t som_vma_fault(struct vm_fault *vmf)
 	return som_fault_order(vmf, 0);
 }
 
+/* A write to a 4 KiB entry that is not writable, in a VMA that is. */
+static vm_fault_t som_vma_pfn_mkwrite(struct vm_fault *vmf)
+{
+	struct som_span *span = som_vma_span(vmf->vma);
+	unsigned long idx = som_pgoff_unit(vmf->pgoff);
+	vm_fault_t ret = VM_FAULT_NOPAGE;
+	struct som_record *rec;
+	struct mutex *lock;
+	long unit;
+
+	if (!span)
+		return VM_FAULT_SIGSEGV;
+	lock = som_owner_lock_unit(span->owner, idx);
+	unit = som_owner_peek(span->owner, idx);
+	rec = som_tracker_find(&span->owner->tracker, idx);
+	if (rec && rec->mode == SOM_MODE_OPEN)
+		rec = NULL;
+	/*
+	 * Not the kernel but this makes the entry writable, under the lock: by
+	 * the time that the kernel comes to it, the unit may be clean. Without
+	 * a unit, it was punched out and the entry is about to be cleared.
+	 */
+	if (unit >= 0)
+		ret = som_map_4k(vmf, idx, unit, rec);
+	mutex_unlock(lock);
+	return ret;
+}
+
+/*
+ * There is nothing to map around a fault. That it is there lets the kernel
+ * call som_vma_fault() and som_vma_pfn_mkwrite() under the VMA lock.
+ */
+static vm_fault_t som_vma_map_pages(struct vm_fault *vmf, pgoff_t start_pgoff,
+				    pgoff_t end_pgoff)
+{
+	return 0;
+}
+
 /*
  * ptrace and /proc/PID/mem, where GUP does not work: 4 KiB entries. @addr to
  * @addr + @len is inside a page.
@@ -242,7 +336,7 @@ static vm_fault_t som_vma_fault(struct vm_fault *vmf)
 static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 			  void *buf, int len, int write)
 {
-	struct som_span *span = vma->vm_private_data;
+	struct som_span *span = som_vma_span(vma);
 	unsigned long pgoff = linear_page_index(vma, addr);
 	unsigned long idx = som_pgoff_unit(pgoff);
 	struct mutex *lock;
@@ -260,10 +354,13 @@ static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 		mem = som_unit_address(unit) +
 		      ((pgoff - som_unit_pgoff(idx)) << PAGE_SHIFT) +
 		      offset_in_page(addr);
-		if (write)
+		if (write) {
 			memcpy(mem, buf, len);
-		else
+			som_tracker_wrote(&span->owner->tracker, idx,
+					  pgoff - som_unit_pgoff(idx), 1);
+		} else {
 			memcpy(buf, mem, len);
+		}
 	} else if (!write) {
 		memset(buf, 0, len);
 	} else {
@@ -280,6 +377,8 @@ static const struct vm_operations_struct som_vm_ops = {
 	.mremap = som_vma_mremap,
 	.fault = som_vma_fault,
 	.huge_fault = som_vma_huge_fault,
+	.map_pages = som_vma_map_pages,
+	.pfn_mkwrite = som_vma_pfn_mkwrite,
 	.access = som_vma_access,
 };
 

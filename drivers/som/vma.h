@@ -3,8 +3,10 @@
 #define _SOM_VMA_H
 
 struct som_owner;
+struct som_span;
 struct vm_area_struct;
 
+struct som_span *som_vma_span(const struct vm_area_struct *vma);
 int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner);
 
 #endif /* _SOM_VMA_H */

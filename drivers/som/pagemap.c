@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * PAGEMAP_SCAN on a som file.
+ *
+ * Same number, structure, answers and errors as the kernel's call on
+ * /proc/PID/pagemap; include/uapi/linux/som.h says what the categories mean.
+ * The scan goes in sweeps: mmap_lock is taken, units are looked at and
+ * cleaned, the TLB is flushed, mmap_lock is released, and then the regions are
+ * copied out, which may fault, on som memory, too. The last region stays behind
+ * as it may grow. Memory is bounded by the buffer.
+ *
+ * If regions cannot be copied out, the pages that were cleaned for them are
+ * marked as written again.
+ */
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include "inode.h"
+#include "owner.h"
+#include "pagemap.h"
+#include "scan.h"
+#include "track.h"
+#include "vma.h"
+
+/* Room for two units' worth of regions: 24 KiB. */
+#define SOM_SCAN_BUF	1024
+
+static int scan_args(struct pm_scan_arg *arg, struct pm_scan_arg __user *user)
+{
+	if (copy_from_user(arg, user, sizeof(*arg)))
+		return -EFAULT;
+	if (arg->size != sizeof(*arg))
+		return -EINVAL;
+	if (arg->flags & ~SOM_SCAN_FLAGS)
+		return -EINVAL;
+	if ((arg->category_inverted | arg->category_mask |
+	     arg->category_anyof_mask | arg->return_mask) &
+	    ~SOM_SCAN_CATEGORIES)
+		return -EINVAL;
+
+	arg->start = untagged_addr((unsigned long)arg->start);
+	arg->end = untagged_addr((unsigned long)arg->end);
+	arg->vec = untagged_addr((unsigned long)arg->vec);
+	if (!PAGE_ALIGNED(arg->start))
+		return -EINVAL;
+	if (!access_ok((void __user *)arg->start, arg->end - arg->start))
+		return -EFAULT;
+	if (!arg->vec && arg->vec_len)
+		return -EINVAL;
+	if (arg->vec && !access_ok((void __user *)arg->vec,
+				   size_mul(arg->vec_len,
+					    sizeof(struct page_region))))
+		return -EFAULT;
+
+	arg->end = PAGE_ALIGN(arg->end);
+	arg->walk_end = 0;
+	if (!arg->max_pages)
+		arg->max_pages = ULONG_MAX;
+	return 0;
+}
+
+/* One sweep, from *addr on. */
+static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
+		      unsigned long *addr, unsigned long end, u64 flags)
+{
+	struct som_tracker *tracker = &owner->tracker;
+	struct mm_struct *mm = owner->mm;
+	bool clean = flags & PM_SCAN_WP_MATCHING;
+	VMA_ITERATOR(vmi, mm, *addr);
+	struct vm_area_struct *vma;
+	struct som_sweep sweep;
+	int ret;
+
+	ret = mmap_read_lock_killable(mm);
+	if (ret)
+		return ret;
+	mutex_lock(&tracker->lock);
+	som_sweep_begin(&sweep, owner);
+	for_each_vma_range(vmi, vma, end) {
+		unsigned long stop = min(end, vma->vm_end);
+		unsigned long first, last;
+
+		if (!som_vma_span(vma))
+			continue;
+		*addr = max(*addr, vma->vm_start);
+		first = som_pgoff_unit(linear_page_index(vma, *addr));
+		last = som_pgoff_unit(linear_page_index(vma, stop - 1));
+		if (flags & PM_SCAN_CHECK_WPASYNC &&
+		    !som_tracker_covers(tracker, first, last)) {
+			ret = -EPERM;
+			break;
+		}
+		if (clean)
+			ret = som_owner_track(owner, first, last);
+		if (ret)
+			break;
+		som_track_scan(&sweep, scan, vma, addr, stop, clean);
+		if (*addr < stop)
+			break;
+	}
+	if (!vma)
+		*addr = end;
+	som_sweep_end(&sweep);
+	mutex_unlock(&tracker->lock);
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+/* Pages of a region are written, after all. */
+static void unclean_region(struct som_owner *owner,
+			   const struct page_region *region)
+{
+	struct mm_struct *mm = owner->mm;
+	unsigned long addr = region->start;
+	VMA_ITERATOR(vmi, mm, addr);
+	struct vm_area_struct *vma;
+
+	mmap_read_lock(mm);
+	for_each_vma_range(vmi, vma, region->end) {
+		unsigned long stop = min_t(unsigned long, region->end,
+					   vma->vm_end);
+
+		if (!som_vma_span(vma))
+			continue;
+		for (addr = max(addr, vma->vm_start); addr < stop;
+		     addr += PAGE_SIZE) {
+			pgoff_t pgoff = linear_page_index(vma, addr);
+			unsigned long idx = som_pgoff_unit(pgoff);
+			struct mutex *lock = som_owner_lock_unit(owner, idx);
+
+			som_tracker_wrote(&owner->tracker, idx,
+					  pgoff - som_unit_pgoff(idx), 1);
+			mutex_unlock(lock);
+		}
+	}
+	mmap_read_unlock(mm);
+}
+
+/*
+ * Copy regions out, all but the last @keep, and move those to the front of the
+ * buffer.
+ */
+static int scan_flush(struct som_owner *owner, struct som_scan *scan,
+		      struct page_region __user *vec, unsigned int keep,
+		      u64 flags)
+{
+	unsigned int nr = scan->buf_nr - min(keep, scan->buf_nr), i;
+	struct page_region __user *out;
+
+	out = vec + (scan->regions - scan->buf_nr);
+	if (copy_to_user(out, scan->buf, nr * sizeof(*out))) {
+		for (i = 0; i < scan->buf_nr; i++) {
+			if (flags & PM_SCAN_WP_MATCHING)
+				unclean_region(owner, &scan->buf[i]);
+		}
+		return -EFAULT;
+	}
+	memmove(scan->buf, scan->buf + nr,
+		(scan->buf_nr - nr) * sizeof(*scan->buf));
+	scan->buf_nr -= nr;
+	return 0;
+}
+
+static int scan_walk(struct som_owner *owner, struct som_scan *scan,
+		     struct pm_scan_arg *arg)
+{
+	struct page_region __user *vec = (void __user *)arg->vec;
+	unsigned long addr = arg->start;
+	int ret = 0, err;
+
+	while (addr < arg->end && !scan->full && !ret) {
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		ret = scan_sweep(owner, scan, &addr, arg->end, arg->flags);
+		if (!ret && addr < arg->end && !scan->full) {
+			ret = scan_flush(owner, scan, vec, 1, arg->flags);
+			cond_resched();
+		}
+	}
+	/* What was found before an error was cleaned, so it is told. */
+	err = scan->buf_nr ? scan_flush(owner, scan, vec, 0, arg->flags) : 0;
+	arg->walk_end = scan->full ? scan->walk_end : addr;
+	return err ? err : ret;
+}
+
+/**
+ * som_pagemap_scan - the scan call
+ * @user: its argument
+ *
+ * Context: Process context; means the calling process.
+ * Return: number of regions, or -errno as the kernel's call.
+ */
+long som_pagemap_scan(struct pm_scan_arg __user *user)
+{
+	struct som_scan scan = {};
+	struct som_owner *owner;
+	struct pm_scan_arg arg;
+	long ret;
+
+	ret = scan_args(&arg, user);
+	if (ret)
+		return ret;
+
+	scan.inverted = arg.category_inverted;
+	scan.mask = arg.category_mask;
+	scan.anyof = arg.category_anyof_mask;
+	scan.return_mask = arg.return_mask;
+	scan.vec_len = arg.vec_len;
+	scan.max_pages = arg.max_pages;
+	scan.buf_len = min_t(u64, arg.vec_len, SOM_SCAN_BUF);
+
+	owner = som_inode_find_owner(current->mm);
+	if (owner && scan.buf_len) {
+		scan.buf = kvmalloc_array(scan.buf_len, sizeof(*scan.buf),
+					  GFP_KERNEL);
+		if (!scan.buf)
+			ret = -ENOMEM;
+	}
+	if (!ret && owner)
+		ret = scan_walk(owner, &scan, &arg);
+	else if (!ret)
+		arg.walk_end = arg.end;
+	kvfree(scan.buf);
+	if (owner)
+		som_inode_put_owner(owner);
+	if (ret == -ENOMEM && !arg.walk_end)
+		return ret;
+	if (!ret)
+		ret = scan.regions;
+	if (put_user(arg.walk_end, &user->walk_end))
+		ret = -EFAULT;
+	return ret;
+}

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * 4 KiB entries: filling them, and reading and clearing their dirty bits.
+ *
+ * All work on the part of one unit that one VMA maps, one page table at a
+ * time: the kernel's apply_to_page_range() finds the page table, takes its
+ * lock and calls back for the first entry; the callback goes through the
+ * entries by itself and stops the walk. An entry costs a few instructions so,
+ * and no call.
+ *
+ * Context of every function: mmap_lock or the VMA lock is held (so the page
+ * tables stay) and the unit's fault_lock (so no 2 MiB entry of the unit
+ * comes). Clearing a dirty bit, or write access, leaves the TLB behind: the
+ * caller flushes (track.c).
+ */
+#include <linux/bitmap.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include "pte.h"
+
+/* What a callback returns to end the walk of a page table. */
+#define SOM_WALK_DONE	1
+
+struct som_walk {
+	const struct som_ptes *ptes;
+	unsigned long start;	/* this page table's part ... */
+	unsigned long end;
+	unsigned int page;	/* ... and its first page in the unit */
+	bool called;
+	void (*fn)(struct som_walk *walk, pte_t *pte);
+	/* what fn works with */
+	unsigned long *dirty;
+	unsigned long *missing;
+	const unsigned long *pages;
+	pte_t *taken;
+	pgprot_t prot;
+	bool write;
+	unsigned int hot;
+	bool changed;
+};
+
+static unsigned int walk_nr(const struct som_walk *walk)
+{
+	return (walk->end - walk->start) >> PAGE_SHIFT;
+}
+
+static int walk_pte(pte_t *pte, unsigned long addr, void *data)
+{
+	struct som_walk *walk = data;
+
+	/* The walk of what exists passes over what is none before the first. */
+	pte -= (addr - walk->start) >> PAGE_SHIFT;
+	walk->called = true;
+	walk->fn(walk, pte);
+	return SOM_WALK_DONE;
+}
+
+/* The entry above a page table; NULL if that does not exist either. */
+static pmd_t *walk_pmd(struct mm_struct *mm, unsigned long addr)
+{
+	pgd_t *pgd = pgd_offset(mm, addr);
+	p4d_t *p4d;
+	pud_t *pud;
+
+	if (pgd_none(*pgd))
+		return NULL;
+	p4d = p4d_offset(pgd, addr);
+	if (p4d_none(*p4d))
+		return NULL;
+	pud = pud_offset(p4d, addr);
+	if (pud_none(*pud) || pud_leaf(*pud))
+		return NULL;
+	return pmd_offset(pud, addr);
+}
+
+/*
+ * Call walk->fn for each page table of walk->ptes. With create, they are made;
+ * otherwise those that are not there are passed over. A 2 MiB entry is passed
+ * over in any case; -EEXIST then.
+ */
+static int walk_ptes(struct som_walk *walk, bool create)
+{
+	const struct som_ptes *ptes = walk->ptes;
+	struct mm_struct *mm = ptes->vma->vm_mm;
+	unsigned long addr, next;
+	int ret = 0, err;
+
+	for (addr = ptes->start; addr < ptes->end; addr = next) {
+		pmd_t *pmd = walk_pmd(mm, addr);
+		pmd_t val = pmd ? pmdp_get_lockless(pmd) : __pmd(0);
+
+		next = pmd_addr_end(addr, ptes->end);
+		if (pmd_trans_huge(val)) {
+			ret = -EEXIST;
+			continue;
+		}
+		if (pmd_none(val) && !create)
+			continue;
+		walk->start = addr;
+		walk->end = next;
+		walk->page = ptes->page + ((addr - ptes->start) >> PAGE_SHIFT);
+		walk->called = false;
+		err = create ?
+			apply_to_page_range(mm, addr, next - addr, walk_pte,
+					    walk) :
+			apply_to_existing_page_range(mm, addr, next - addr,
+						     walk_pte, walk);
+		if (err < 0)
+			return err;
+		/* A page table with nothing in it. */
+		if (!walk->called && walk->missing)
+			bitmap_set(walk->missing, walk->page, walk_nr(walk));
+	}
+	return ret;
+}
+
+/**
+ * som_ptes_init - say which entries are meant
+ * @ptes: where it goes
+ * @vma: the VMA
+ * @idx: a unit index that it touches
+ * @unit: number of the unit there
+ */
+void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
+		   unsigned long idx, unsigned long unit)
+{
+	ptes->vma = vma;
+	som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx,
+		      &ptes->start, &ptes->end);
+	ptes->page = linear_page_index(vma, ptes->start) - som_unit_pgoff(idx);
+	ptes->pfn = (unit << SOM_UNIT_PAGE_SHIFT) + ptes->page;
+}
+
+static void fill_fn(struct som_walk *walk, pte_t *pte)
+{
+	const struct som_ptes *ptes = walk->ptes;
+	struct mm_struct *mm = ptes->vma->vm_mm;
+	unsigned long addr = walk->start;
+	unsigned long pfn = ptes->pfn + (walk->page - ptes->page);
+	unsigned int page = walk->page;
+	pgprot_t prot = walk->prot;
+
+	for (; addr != walk->end; addr += PAGE_SIZE, pte++, pfn++, page++) {
+		pte_t old = ptep_get(pte);
+
+		if (pte_none(old)) {
+			pte_t new = pte_mkspecial(pfn_pte(pfn, prot));
+
+			if (walk->missing)
+				__set_bit(page, walk->missing);
+			if (page == walk->hot)
+				new = pte_mkyoung(pte_mkdirty(new));
+			set_pte_at(mm, addr, pte, new);
+		} else if (walk->write && !pte_write(old) &&
+			   pte_pfn(old) == pfn) {
+			old = ptep_modify_prot_start(ptes->vma, addr, pte);
+			ptep_modify_prot_commit(ptes->vma, addr, pte, old,
+						pte_mkwrite_novma(old));
+		}
+	}
+}
+
+/**
+ * som_ptes_fill - make entries where there are none
+ * @ptes: which
+ * @write: whether they are writable as far as the VMA is; those that are there
+ *	become so, too
+ * @hot: a page that is about to be written, or SOM_UNIT_PAGES: its entry, if it
+ *	is new, is dirty, which saves the processor the update
+ * @missing: where the pages go that had none, or NULL
+ *
+ * All other new entries are clean.
+ *
+ * Return: 0; -ENOMEM without memory for a page table; -EEXIST if there is a
+ * 2 MiB entry.
+ */
+int som_ptes_fill(const struct som_ptes *ptes, bool write, unsigned int hot,
+		  unsigned long *missing)
+{
+	struct som_walk walk = {
+		.ptes = ptes,
+		.fn = fill_fn,
+		.missing = missing,
+		.hot = hot,
+		.write = write && ptes->vma->vm_flags & VM_WRITE,
+	};
+
+	/* vm_page_prot is without write access: the VMA has pfn_mkwrite. */
+	walk.prot = walk.write ? vm_get_page_prot(ptes->vma->vm_flags) :
+				 ptes->vma->vm_page_prot;
+	return walk_ptes(&walk, true);
+}
+
+static void gather_fn(struct som_walk *walk, pte_t *pte)
+{
+	unsigned int page = walk->page, last = page + walk_nr(walk);
+
+	for (; page != last; pte++, page++) {
+		pte_t val = ptep_get(pte);
+
+		if (pte_dirty(val))
+			__set_bit(page, walk->dirty);
+		else if (unlikely(pte_none(val)))
+			__set_bit(page, walk->missing);
+	}
+}
+
+/**
+ * som_ptes_gather - read dirty bits
+ * @ptes: which
+ * @dirty: pages whose entry is dirty are set here
+ * @missing: pages that have no entry are set here, unless there is no page table
+ */
+void som_ptes_gather(const struct som_ptes *ptes, unsigned long *dirty,
+		     unsigned long *missing)
+{
+	struct som_walk walk = {
+		.ptes = ptes,
+		.fn = gather_fn,
+		.dirty = dirty,
+		.missing = missing,
+	};
+
+	walk_ptes(&walk, false);
+}
+
+static void clean_fn(struct som_walk *walk, pte_t *pte)
+{
+	struct vm_area_struct *vma = walk->ptes->vma;
+	unsigned int last = walk->page + walk_nr(walk);
+	unsigned int page = walk->page;
+
+	for_each_set_bit_from(page, walk->pages, last) {
+		unsigned long addr = walk->start +
+				     ((page - walk->page) << PAGE_SHIFT);
+		pte_t *p = pte + (page - walk->page);
+		pte_t old;
+
+		if (!pte_dirty(ptep_get(p)))
+			continue;
+		old = ptep_modify_prot_start(vma, addr, p);
+		ptep_modify_prot_commit(vma, addr, p, old, pte_mkclean(old));
+		walk->changed = true;
+	}
+}
+
+/**
+ * som_ptes_clean - clear dirty bits
+ * @ptes: which
+ * @pages: only those of these pages
+ *
+ * Return: true if one was set, and the TLB must be flushed.
+ */
+bool som_ptes_clean(const struct som_ptes *ptes, const unsigned long *pages)
+{
+	struct som_walk walk = {
+		.ptes = ptes,
+		.fn = clean_fn,
+		.pages = pages,
+	};
+
+	walk_ptes(&walk, false);
+	return walk.changed;
+}
+
+static void protect_fn(struct som_walk *walk, pte_t *pte)
+{
+	struct vm_area_struct *vma = walk->ptes->vma;
+	unsigned long addr = walk->start;
+
+	for (; addr != walk->end; addr += PAGE_SIZE, pte++) {
+		pte_t old = ptep_get(pte);
+
+		if (pte_none(old) || !pte_write(old))
+			continue;
+		old = ptep_modify_prot_start(vma, addr, pte);
+		ptep_modify_prot_commit(vma, addr, pte, old,
+					pte_wrprotect(old));
+	}
+}
+
+/**
+ * som_ptes_protect - take write access away
+ * @ptes: which
+ *
+ * Dirty bits stay. The TLB must be flushed.
+ */
+void som_ptes_protect(const struct som_ptes *ptes)
+{
+	struct som_walk walk = {
+		.ptes = ptes,
+		.fn = protect_fn,
+	};
+
+	walk_ptes(&walk, false);
+}
+
+static void take_fn(struct som_walk *walk, pte_t *pte)
+{
+	*walk->taken = ptep_get_and_clear(walk->ptes->vma->vm_mm, walk->start,
+					  pte);
+}
+
+/**
+ * som_ptes_take - remove one entry and say what it was
+ * @ptes: exactly one
+ *
+ * From then on no processor can set its dirty bit. The TLB must be flushed.
+ *
+ * Return: the entry, or none.
+ */
+pte_t som_ptes_take(const struct som_ptes *ptes)
+{
+	pte_t taken = __pte(0);
+	struct som_walk walk = {
+		.ptes = ptes,
+		.fn = take_fn,
+		.taken = &taken,
+	};
+
+	walk_ptes(&walk, false);
+	return taken;
+}
+
+static void restore_fn(struct som_walk *walk, pte_t *pte)
+{
+	if (pte_none(ptep_get(pte)))
+		set_pte_at(walk->ptes->vma->vm_mm, walk->start, pte,
+			   *walk->taken);
+}
+
+/**
+ * som_ptes_restore - put an entry back that was taken
+ * @ptes: exactly one, of a unit that is still where it was
+ * @entry: what it shall be
+ */
+void som_ptes_restore(const struct som_ptes *ptes, pte_t entry)
+{
+	struct som_walk walk = {
+		.ptes = ptes,
+		.fn = restore_fn,
+		.taken = &entry,
+	};
+
+	/* The page table is there, the entry was in it: this cannot fail. */
+	walk_ptes(&walk, true);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SOM_PTE_H
+#define _SOM_PTE_H
+
+#include <linux/mm_types.h>
+#include <linux/types.h>
+#include "range.h"
+
+/**
+ * struct som_ptes - the 4 KiB entries that a VMA has of a unit
+ * @vma: the VMA.
+ * @start: address of the first.
+ * @end: address behind the last.
+ * @page: number of the first page in the unit.
+ * @pfn: page frame of the first page.
+ *
+ * Bitmaps that go with it have a bit for each of the unit's 512 pages.
+ */
+struct som_ptes {
+	struct vm_area_struct *vma;
+	unsigned long start;
+	unsigned long end;
+	unsigned int page;
+	unsigned long pfn;
+};
+
+void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
+		   unsigned long idx, unsigned long unit);
+int som_ptes_fill(const struct som_ptes *ptes, bool write, unsigned int hot,
+		  unsigned long *missing);
+void som_ptes_gather(const struct som_ptes *ptes, unsigned long *dirty,
+		     unsigned long *missing);
+bool som_ptes_clean(const struct som_ptes *ptes, const unsigned long *pages);
+void som_ptes_protect(const struct som_ptes *ptes);
+pte_t som_ptes_take(const struct som_ptes *ptes);
+void som_ptes_restore(const struct som_ptes *ptes, pte_t entry);
+
+#endif /* _SOM_PTE_H */

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The rules of PAGEMAP_SCAN: which pages match, how regions merge, where the
+ * limits cut, what walk_end is. Pure: runs of pages in, regions out.
+ */
+#ifndef _SOM_SCAN_H
+#define _SOM_SCAN_H
+
+#include <linux/minmax.h>
+#include <linux/pgtable.h>
+#include <linux/som.h>
+#include <linux/types.h>
+#include <uapi/linux/fs.h>
+
+/** define SOM_SCAN_CATEGORIES - every category that a mask may have. */
+#define SOM_SCAN_CATEGORIES						\
+	(PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN | PAGE_IS_FILE |		\
+	 PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO |		\
+	 PAGE_IS_HUGE | PAGE_IS_SOFT_DIRTY | SOM_PAGE_IS_ZERO)
+
+/** define SOM_SCAN_FLAGS - every flag that a scan may have. */
+#define SOM_SCAN_FLAGS	(PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC)
+
+/**
+ * struct som_scan - a scan under way
+ * @inverted: categories that are inverted before the match.
+ * @mask: all of these must be there.
+ * @anyof: one of these must be there, if it has any.
+ * @return_mask: categories that are reported.
+ * @vec_len: regions the caller has room for; 0: no regions, and no limits.
+ * @max_pages: pages to report at most; never 0.
+ * @pages: pages reported so far.
+ * @regions: regions begun so far, those already copied out included.
+ * @buf: the newest regions.
+ * @buf_nr: how many are in @buf; the last one may still grow.
+ * @buf_len: room in @buf.
+ * @walk_end: the first matching page that did not fit, once @full.
+ * @full: a limit was met.
+ */
+struct som_scan {
+	u64 inverted;
+	u64 mask;
+	u64 anyof;
+	u64 return_mask;
+	u64 vec_len;
+	u64 max_pages;
+	u64 pages;
+	u64 regions;
+	struct page_region *buf;
+	unsigned int buf_nr;
+	unsigned int buf_len;
+	u64 walk_end;
+	bool full;
+};
+
+/**
+ * som_scan_matches - is a page with these categories wanted?
+ * @scan: the scan
+ * @categories: what the page is
+ */
+static inline bool som_scan_matches(const struct som_scan *scan,
+				    u64 categories)
+{
+	categories ^= scan->inverted;
+	return (categories & scan->mask) == scan->mask &&
+	       (!scan->anyof || categories & scan->anyof);
+}
+
+/**
+ * som_scan_uses - does the answer depend on a category?
+ * @scan: the scan
+ * @category: one category
+ */
+static inline bool som_scan_uses(const struct som_scan *scan, u64 category)
+{
+	return (scan->mask | scan->anyof | scan->return_mask) & category;
+}
+
+/**
+ * som_scan_wants_written - can nothing match that was not written?
+ * @scan: the scan
+ */
+static inline bool som_scan_wants_written(const struct som_scan *scan)
+{
+	return scan->mask & ~scan->inverted & PAGE_IS_WRITTEN;
+}
+
+/**
+ * som_scan_room - can so many regions be begun?
+ * @scan: the scan
+ * @nr: how many
+ *
+ * Return: false if the buffer has to be emptied before.
+ */
+static inline bool som_scan_room(const struct som_scan *scan, u64 nr)
+{
+	nr = min(nr, scan->vec_len - scan->regions);
+	return scan->buf_nr + nr <= scan->buf_len;
+}
+
+/**
+ * som_scan_push - report a run of matching pages
+ * @scan: the scan, not full; its buffer has room for one more region
+ * @addr: address of the first page
+ * @nr: number of pages, not 0
+ * @categories: what all of them are
+ *
+ * Return: how many were taken; if fewer than @nr, the scan is full and its
+ * walk_end is the first that was not.
+ */
+static inline unsigned long som_scan_push(struct som_scan *scan, u64 addr,
+					  unsigned long nr, u64 categories)
+{
+	struct page_region *last;
+	u64 take;
+
+	if (!scan->vec_len)
+		return nr;
+
+	categories &= scan->return_mask;
+	take = min_t(u64, nr, scan->max_pages - scan->pages);
+	last = scan->buf_nr ? &scan->buf[scan->buf_nr - 1] : NULL;
+	if (!take) {
+		/* Nothing more fits. */
+	} else if (last && last->end == addr &&
+		   last->categories == categories) {
+		last->end += take << PAGE_SHIFT;
+	} else if (scan->regions < scan->vec_len) {
+		scan->regions++;
+		scan->buf[scan->buf_nr++] = (struct page_region) {
+			.start = addr,
+			.end = addr + (take << PAGE_SHIFT),
+			.categories = categories,
+		};
+	} else {
+		take = 0;
+	}
+	scan->pages += take;
+	if (take < nr) {
+		scan->full = true;
+		scan->walk_end = addr + (take << PAGE_SHIFT);
+	}
+	return take;
+}
+
+#endif /* _SOM_SCAN_H */

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Write tracking: what was written, and making it clean.
+ *
+ * What is known of a tracked unit is in its record (tracker.h) and, in DIRTY
+ * mode, in the dirty bits of its 4 KiB entries:
+ *
+ *	written = record.written | dirty bits
+ *
+ * Cleaning a page clears both. It loses no write:
+ *
+ *  - a page is cleaned only after it was reported as written, by the same call;
+ *  - a processor that has the dirty entry in its TLB goes on writing without
+ *    setting the bit until the TLB is flushed; that is before the call returns,
+ *    so whoever reads the page after the call sees those writes;
+ *  - after the flush the processor sets the bit again.
+ *
+ * The flush. A module cannot flush a TLB by itself. It can announce, as
+ * everybody who changes entries does, that a flush is pending
+ * (inc_tlb_flush_pending()); whoever finishes a zap in the address space
+ * meanwhile flushes all of it. som_sweep_end() finishes one: it takes one entry
+ * out by hand, so that its dirty bit is known exactly, lets
+ * unmap_mapping_pages() find nothing there and flush, and puts the entry back.
+ * One flush a sweep, however many entries were cleaned.
+ *
+ * A unit that is not written any more goes from DIRTY to CLEAN in two scans, so
+ * that one that nobody writes costs a scan nothing: the first takes write access
+ * away (PROTECTED) and its sweep flushes; if the second finds no dirty bit
+ * either, then none can come any more without a fault. That is done only
+ * where one VMA maps the whole unit.
+ *
+ * Locking: mmap_lock for read, tracker.lock for the sweep, the unit's fault_lock
+ * for each unit. Faults of other threads wait for one unit's work at most.
+ */
+#include <linux/mm.h>
+#include <linux/mm_inline.h>
+#include <linux/pagemap.h>
+#include <linux/sched.h>
+#include <linux/string.h>
+#include "owner.h"
+#include "pool.h"
+#include "pte.h"
+#include "scan.h"
+#include "track.h"
+#include "vma.h"
+
+/* Scans without a dirty bit after which write access is taken away. */
+#define SOM_IDLE_SCANS	2
+
+/* Units in a sweep. */
+#define SOM_SWEEP_UNITS	1024
+
+/**
+ * som_sweep_begin - begin to clean
+ * @sweep: the sweep
+ * @owner: whose memory
+ *
+ * Context: mmap_lock and tracker.lock are held, until after som_sweep_end().
+ */
+void som_sweep_begin(struct som_sweep *sweep, struct som_owner *owner)
+{
+	*sweep = (struct som_sweep) {
+		.owner = owner,
+		.budget = SOM_SWEEP_UNITS,
+	};
+	inc_tlb_flush_pending(owner->mm);
+}
+
+/**
+ * som_sweep_end - flush the TLB if an entry was changed
+ * @sweep: the sweep
+ *
+ * Context: as som_sweep_begin().
+ */
+void som_sweep_end(struct som_sweep *sweep)
+{
+	struct som_owner *owner = sweep->owner;
+	struct som_ptes one;
+	struct mutex *lock;
+	pgoff_t pgoff;
+	pte_t entry;
+	long unit;
+
+	if (!sweep->vma)
+		goto out;
+
+	lock = som_owner_lock_unit(owner, sweep->idx);
+	unit = som_owner_peek(owner, sweep->idx);
+	som_ptes_init(&one, sweep->vma, sweep->idx, max(unit, 0L));
+	one.end = one.start + PAGE_SIZE;
+	pgoff = som_unit_pgoff(sweep->idx) + one.page;
+
+	entry = som_ptes_take(&one);
+	unmap_mapping_pages(owner->file->f_mapping, pgoff, 1, true);
+	/* If the unit was punched out meanwhile, its entries are to go. */
+	if (unit >= 0 && !pte_none(entry) && pte_pfn(entry) == one.pfn) {
+		if (pte_dirty(entry))
+			som_tracker_wrote(&owner->tracker, sweep->idx, one.page,
+					  1);
+		som_ptes_restore(&one, pte_mkclean(entry));
+	}
+	mutex_unlock(lock);
+out:
+	dec_tlb_flush_pending(owner->mm);
+}
+
+static void sweep_flush(struct som_sweep *sweep, const struct som_view *view)
+{
+	sweep->vma = view->ptes.vma;
+	sweep->idx = view->idx;
+}
+
+/**
+ * som_view_read - look at a unit
+ * @view: where the result goes
+ * @owner: whose
+ * @vma: through which VMA
+ * @idx: unit index, which the VMA touches
+ * @unit: unit number
+ *
+ * Changes nothing.
+ *
+ * Context: som_owner_lock_unit() and mmap_lock are held.
+ */
+void som_view_read(struct som_view *view, struct som_owner *owner,
+		   struct vm_area_struct *vma, unsigned long idx,
+		   unsigned long unit)
+{
+	struct som_record *rec = som_tracker_find(&owner->tracker, idx);
+
+	view->idx = idx;
+	view->unit = unit;
+	view->rec = rec;
+	som_ptes_init(&view->ptes, vma, idx, unit);
+	bitmap_zero(view->fresh, SOM_UNIT_PAGES);
+	bitmap_zero(view->lost, SOM_UNIT_PAGES);
+	if (!rec || rec->pinned) {
+		bitmap_fill(view->written, SOM_UNIT_PAGES);
+		if (!rec)
+			return;
+	} else {
+		bitmap_copy(view->written, rec->written, SOM_UNIT_PAGES);
+	}
+	if (rec->mode != SOM_MODE_DIRTY && rec->mode != SOM_MODE_PROTECTED)
+		return;
+	som_ptes_gather(&view->ptes, view->fresh, view->lost);
+	bitmap_and(view->lost, view->lost, rec->filled, SOM_UNIT_PAGES);
+	bitmap_or(view->fresh, view->fresh, view->lost, SOM_UNIT_PAGES);
+	bitmap_or(view->written, view->written, view->fresh, SOM_UNIT_PAGES);
+}
+
+/* The last pin is gone: what it may have written is written once more. */
+static void view_unpinned(struct som_view *view)
+{
+	struct som_record *rec = view->rec;
+
+	if (!rec->pinned || som_pool_pinned(view->unit))
+		return;
+	rec->pinned = false;
+	bitmap_fill(rec->written, SOM_UNIT_PAGES);
+	bitmap_fill(rec->nonzero, SOM_UNIT_PAGES);
+}
+
+/**
+ * som_view_clean - pages that were reported as written are clean from now on
+ * @view: a tracked unit, just read
+ * @sweep: the sweep this is part of
+ * @pages: which pages; all are inside the view's entries
+ *
+ * Context: as som_view_read(); it needs no memory.
+ */
+void som_view_clean(struct som_view *view, struct som_sweep *sweep,
+		    const unsigned long *pages)
+{
+	struct som_record *rec = view->rec;
+	DECLARE_BITMAP(dirty, SOM_UNIT_PAGES);
+
+	view_unpinned(view);
+	bitmap_and(dirty, pages, view->fresh, SOM_UNIT_PAGES);
+	bitmap_or(rec->nonzero, rec->nonzero, dirty, SOM_UNIT_PAGES);
+	bitmap_andnot(rec->written, rec->written, pages, SOM_UNIT_PAGES);
+
+	if (rec->mode == SOM_MODE_OPEN) {
+		/* From now on every write begins with a fault. */
+		unmap_mapping_pages(sweep->owner->file->f_mapping,
+				    som_unit_pgoff(view->idx), SOM_UNIT_PAGES,
+				    true);
+		som_owner_set_level(sweep->owner, view->idx, SOM_LEVEL_NONE);
+		rec->mode = SOM_MODE_CLEAN;
+		/* No new pin can come that allows a device to write. */
+		rec->pinned = som_pool_pinned(view->unit);
+	} else if (som_ptes_clean(&view->ptes, dirty)) {
+		sweep_flush(sweep, view);
+	}
+	if (bitmap_intersects(view->lost, pages, SOM_UNIT_PAGES)) {
+		/* With an entry again, a page is not lost. */
+		som_ptes_fill(&view->ptes, rec->mode == SOM_MODE_DIRTY,
+			      SOM_UNIT_PAGES, NULL);
+		bitmap_set(rec->filled, view->ptes.page,
+			   (view->ptes.end - view->ptes.start) >> PAGE_SHIFT);
+	}
+	som_tracker_update(&sweep->owner->tracker, view->idx, rec);
+}
+
+/**
+ * som_view_idle - go towards CLEAN mode if nobody writes
+ * @view: a tracked unit, just read and cleaned
+ * @sweep: the sweep this is part of
+ *
+ * Context: as som_view_read().
+ */
+void som_view_idle(struct som_view *view, struct som_sweep *sweep)
+{
+	struct som_record *rec = view->rec;
+
+	if (rec->mode != SOM_MODE_DIRTY && rec->mode != SOM_MODE_PROTECTED)
+		return;
+	if (!bitmap_empty(view->fresh, SOM_UNIT_PAGES)) {
+		/* mprotect() may have made a dirty entry writable again. */
+		rec->mode = SOM_MODE_DIRTY;
+		rec->idle = 0;
+		return;
+	}
+	if (view->ptes.end - view->ptes.start != SOM_UNIT_SIZE ||
+	    ++rec->idle < SOM_IDLE_SCANS ||
+	    !som_owner_maps_once(sweep->owner, view->idx))
+		return;
+	if (rec->mode == SOM_MODE_PROTECTED) {
+		rec->mode = SOM_MODE_CLEAN;
+		som_tracker_update(&sweep->owner->tracker, view->idx, rec);
+	} else {
+		som_ptes_protect(&view->ptes);
+		sweep_flush(sweep, view);
+		rec->mode = SOM_MODE_PROTECTED;
+	}
+}
+
+/* Is every byte of a page zero? Reads it only if nothing else tells. */
+static bool view_page_zero(const struct som_view *view, unsigned int page)
+{
+	const struct som_record *rec = view->rec;
+
+	if (rec && !rec->pinned && !test_bit(page, rec->nonzero) &&
+	    !test_bit(page, view->fresh))
+		return true;
+	return !memchr_inv(som_unit_address(view->unit) + page * PAGE_SIZE, 0,
+			   PAGE_SIZE);
+}
+
+/* Report pages first..last (exclusive) of a view; false if the scan is full. */
+static bool view_scan(struct som_view *view, struct som_scan *scan, u64 base,
+		      unsigned int first, unsigned int last,
+		      unsigned long *clean)
+{
+	unsigned long addr = view->ptes.start - ((unsigned long)view->ptes.page
+						 << PAGE_SHIFT);
+	bool zeroes = som_scan_uses(scan, SOM_PAGE_IS_ZERO);
+	bool only_written = som_scan_wants_written(scan);
+	unsigned int page = first, next, got;
+
+	while (page < last) {
+		bool written = test_bit(page, view->written);
+		u64 categories = base;
+
+		if (written) {
+			categories |= PAGE_IS_WRITTEN;
+			next = find_next_zero_bit(view->written, last, page);
+		} else {
+			next = find_next_bit(view->written, last, page);
+			if (only_written) {
+				page = next;
+				continue;
+			}
+		}
+		if (zeroes) {
+			if (view_page_zero(view, page))
+				categories |= SOM_PAGE_IS_ZERO;
+			next = page + 1;
+		}
+		if (som_scan_matches(scan, categories)) {
+			got = som_scan_push(scan, addr + page * PAGE_SIZE,
+					    next - page, categories);
+			if (clean && written && got)
+				bitmap_set(clean, page, got);
+			if (scan->full)
+				return false;
+		}
+		page = next;
+	}
+	return true;
+}
+
+/* Scan addresses addr..end of one unit that has memory. */
+static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
+		      struct vm_area_struct *vma, unsigned long idx,
+		      unsigned long addr, unsigned long end, bool clean)
+{
+	struct som_owner *owner = sweep->owner;
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
+	struct mutex *lock = som_owner_lock_unit(owner, idx);
+	struct som_view view;
+	unsigned int first, last;
+	u64 base = PAGE_IS_PRESENT;
+	bool more = true;
+	long unit;
+
+	unit = som_owner_peek(owner, idx);
+	if (unit < 0)
+		goto out;
+	som_view_read(&view, owner, vma, idx, unit);
+	first = view.ptes.page + ((addr - view.ptes.start) >> PAGE_SHIFT);
+	last = first + ((end - addr) >> PAGE_SHIFT);
+	if (view.rec)
+		base |= PAGE_IS_WPALLOWED;
+	if (som_owner_level(owner, idx) == SOM_LEVEL_2M &&
+	    som_unit_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff, addr))
+		base |= PAGE_IS_HUGE;
+
+	more = view_scan(&view, scan, base, first, last,
+			 clean && view.rec ? pages : NULL);
+	if (clean && view.rec) {
+		if (!bitmap_empty(pages, SOM_UNIT_PAGES))
+			som_view_clean(&view, sweep, pages);
+		som_view_idle(&view, sweep);
+	}
+out:
+	mutex_unlock(lock);
+	return more;
+}
+
+/*
+ * Report addresses *addr..end, of units that have no memory. False if the scan
+ * has to stop, at *addr.
+ */
+static bool scan_hole(struct som_owner *owner, struct som_scan *scan,
+		      struct vm_area_struct *vma, unsigned long *addr,
+		      unsigned long end)
+{
+	while (*addr < end) {
+		unsigned long idx = som_pgoff_unit(linear_page_index(vma, *addr));
+		unsigned long last, next;
+		u64 categories = SOM_PAGE_IS_ZERO;
+		bool tracked;
+
+		last = som_tracker_run(&owner->tracker, idx,
+				       som_pgoff_unit(linear_page_index(vma, end - 1)),
+				       &tracked);
+		next = vma->vm_start + ((som_unit_pgoff(last + 1) -
+					 vma->vm_pgoff) << PAGE_SHIFT);
+		next = min(next, end);
+		if (tracked)
+			categories |= PAGE_IS_WPALLOWED;
+		if (!som_scan_room(scan, 1))
+			return false;
+		if (som_scan_matches(scan, categories))
+			som_scan_push(scan, *addr,
+				      (next - *addr) >> PAGE_SHIFT, categories);
+		if (scan->full)
+			return false;
+		*addr = next;
+	}
+	return true;
+}
+
+/* The next index that the scan has to look at one by one. */
+static bool scan_next(struct som_owner *owner, bool active_only,
+		      unsigned long *idx, unsigned long last)
+{
+	if (active_only)
+		return xa_find(&owner->tracker.records, idx, last,
+			       SOM_RECORD_ACTIVE);
+	return som_owner_populated(owner, idx, last);
+}
+
+/**
+ * som_track_scan - scan a part of a VMA
+ * @sweep: the sweep
+ * @scan: the scan
+ * @vma: the VMA, of the sweep's owner
+ * @addr: first address, and where it goes how far the scan came
+ * @end: address behind the last
+ * @clean: whether pages that match and were written become clean; all of the
+ *	range is tracked then
+ *
+ * Stops early, before @end, when the scan is full, its buffer has to be emptied
+ * or the sweep's budget is used.
+ *
+ * Context: mmap_lock and tracker.lock are held.
+ */
+void som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
+		    struct vm_area_struct *vma, unsigned long *addr,
+		    unsigned long end, bool clean)
+{
+	struct som_owner *owner = sweep->owner;
+	unsigned long last = som_pgoff_unit(linear_page_index(vma, end - 1));
+	bool active_only;
+
+	/* Without a record that says so, nothing is written in what is tracked. */
+	active_only = som_scan_wants_written(scan) &&
+		som_tracker_covers(&owner->tracker,
+				   som_pgoff_unit(linear_page_index(vma, *addr)),
+				   last);
+
+	while (*addr < end) {
+		unsigned long idx = som_pgoff_unit(linear_page_index(vma, *addr));
+		unsigned long start, stop, found = idx;
+		unsigned long hole_end = end;
+
+		if (scan_next(owner, active_only, &found, last)) {
+			som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff,
+				      found, &start, &stop);
+			hole_end = max(start, *addr);
+		} else {
+			found = last + 1;
+		}
+		if (hole_end > *addr && !active_only &&
+		    !scan_hole(owner, scan, vma, addr, hole_end))
+			return;
+		*addr = hole_end;
+		if (found > last)
+			return;
+		if (!sweep->budget || !som_scan_room(scan, SOM_UNIT_PAGES))
+			return;
+		sweep->budget--;
+		stop = min(stop, end);
+		if (!scan_unit(sweep, scan, vma, found, *addr, stop, clean))
+			return;
+		*addr = stop;
+	}
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SOM_TRACK_H
+#define _SOM_TRACK_H
+
+#include <linux/bitmap.h>
+#include <linux/types.h>
+#include "pte.h"
+#include "range.h"
+
+struct mm_struct;
+struct som_owner;
+struct som_record;
+struct som_scan;
+struct vm_area_struct;
+
+/**
+ * struct som_sweep - a batch of work that ends with one TLB flush
+ * @owner: whose memory.
+ * @vma: of the page that the flush is done with; NULL if none is needed.
+ * @idx: unit index of that page.
+ * @budget: units that may still be looked at.
+ */
+struct som_sweep {
+	struct som_owner *owner;
+	struct vm_area_struct *vma;
+	unsigned long idx;
+	unsigned int budget;
+};
+
+/**
+ * struct som_view - a unit as a scan sees it through one VMA
+ * @idx: unit index.
+ * @unit: unit number.
+ * @rec: its record; NULL if it is not tracked.
+ * @ptes: the entries of the pages that are looked at.
+ * @written: which pages were written.
+ * @fresh: those of @written that the record does not know of: dirty bits.
+ * @lost: those of @fresh whose entry is gone.
+ */
+struct som_view {
+	unsigned long idx;
+	unsigned long unit;
+	struct som_record *rec;
+	struct som_ptes ptes;
+	DECLARE_BITMAP(written, SOM_UNIT_PAGES);
+	DECLARE_BITMAP(fresh, SOM_UNIT_PAGES);
+	DECLARE_BITMAP(lost, SOM_UNIT_PAGES);
+};
+
+void som_sweep_begin(struct som_sweep *sweep, struct som_owner *owner);
+void som_sweep_end(struct som_sweep *sweep);
+
+void som_view_read(struct som_view *view, struct som_owner *owner,
+		   struct vm_area_struct *vma, unsigned long idx,
+		   unsigned long unit);
+void som_view_clean(struct som_view *view, struct som_sweep *sweep,
+		    const unsigned long *pages);
+void som_view_idle(struct som_view *view, struct som_sweep *sweep);
+
+void som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
+		    struct vm_area_struct *vma, unsigned long *addr,
+		    unsigned long end, bool clean);
+
+#endif /* _SOM_TRACK_H */

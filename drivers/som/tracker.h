@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SOM_TRACKER_H
+#define _SOM_TRACKER_H
+
+#include <linux/maple_tree.h>
+#include <linux/mutex.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+#include "range.h"
+
+/**
+ * enum som_mode - how writes to a tracked unit are noticed
+ * @SOM_MODE_OPEN: they are not: tracking was asked for, but the unit was
+ *	populated before and no scan has cleaned a page of it. All is written.
+ * @SOM_MODE_CLEAN: by a fault: no entry of the unit is writable.
+ * @SOM_MODE_DIRTY: by the dirty bits of 4 KiB entries.
+ * @SOM_MODE_PROTECTED: on the way from DIRTY to CLEAN: write access was taken
+ *	away, but what was written until the TLB was flushed is still in
+ *	dirty bits.
+ */
+enum som_mode {
+	SOM_MODE_OPEN,
+	SOM_MODE_CLEAN,
+	SOM_MODE_DIRTY,
+	SOM_MODE_PROTECTED,
+};
+
+/**
+ * struct som_record - what is known of a populated unit that is tracked
+ * @written: pages written since they were last clean, as far as that was taken
+ *	from dirty bits.
+ * @nonzero: pages that may have been written since the unit was zeroed, as far
+ *	as that was taken from dirty bits.
+ * @filled: in DIRTY and PROTECTED mode: pages that were given an entry. Where
+ *	it is missing now, somebody (MADV_DONTNEED) has dropped a dirty bit.
+ * @mode: how writes are noticed.
+ * @idle: scans in a row that found no dirty bit.
+ * @pinned: a device may write to it without any bit telling.
+ *
+ * Guarded by the fault_lock of the unit index.
+ */
+struct som_record {
+	DECLARE_BITMAP(written, SOM_UNIT_PAGES);
+	DECLARE_BITMAP(nonzero, SOM_UNIT_PAGES);
+	DECLARE_BITMAP(filled, SOM_UNIT_PAGES);
+	enum som_mode mode;
+	unsigned int idle;
+	bool pinned;
+};
+
+/**
+ * struct som_tracker - what of an owner is tracked
+ * @ranges: unit indices that are tracked, populated or not; changed under
+ *	owner->lock.
+ * @records: unit index -> record, of those that are populated. Marked
+ *	SOM_RECORD_ACTIVE unless the record is sure that no page is written.
+ * @lock: one scan or reset at a time; taken under mmap_lock.
+ * @on: something is or was tracked.
+ */
+struct som_tracker {
+	struct maple_tree ranges;
+	struct xarray records;
+	struct mutex lock;	/* one scan at a time */
+	bool on;
+};
+
+#define SOM_RECORD_ACTIVE	XA_MARK_0
+
+void som_tracker_init(struct som_tracker *t);
+void som_tracker_destroy(struct som_tracker *t);
+bool som_tracker_covers(struct som_tracker *t, unsigned long first,
+			unsigned long last);
+unsigned long som_tracker_run(struct som_tracker *t, unsigned long idx,
+			      unsigned long last, bool *tracked);
+int som_tracker_add(struct som_tracker *t, unsigned long first,
+		    unsigned long last);
+void som_tracker_remove(struct som_tracker *t, unsigned long first,
+			unsigned long last);
+struct som_record *som_tracker_find(struct som_tracker *t, unsigned long idx);
+struct som_record *som_tracker_make(struct som_tracker *t, unsigned long idx,
+				    bool fresh);
+void som_tracker_update(struct som_tracker *t, unsigned long idx,
+			const struct som_record *rec);
+void som_tracker_wrote(struct som_tracker *t, unsigned long idx,
+		       unsigned int first, unsigned int nr);
+
+/**
+ * som_tracker_tracks - is a unit index tracked?
+ * @t: the tracker
+ * @idx: unit index
+ *
+ * Context: Any; cheap where nothing is tracked.
+ */
+static inline bool som_tracker_tracks(struct som_tracker *t, unsigned long idx)
+{
+	return READ_ONCE(t->on) && mtree_load(&t->ranges, idx);
+}
+
+#endif /* _SOM_TRACKER_H */
