@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What differs between kernels, and nothing else: the one place of the driver
- * that asks for a version or for a configuration option.
+ * What differs between kernels and processors, and nothing else: the one place
+ * of the driver that asks for a version or for a configuration option.
  */
 #ifndef _SOM_COMPAT_H
 #define _SOM_COMPAT_H
 
 #include <linux/fs.h>
+#include <linux/mm_types.h>
+#include <linux/pgtable.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0) || \
@@ -25,5 +27,93 @@ static inline bool som_file_tryget(struct file *file)
 {
 	return atomic_long_inc_not_zero(&file->f_count);
 }
+
+/**
+ * som_mm_write_seq - which holder of mmap_lock for write this is
+ * @mm: an address space
+ *
+ * Context: mmap_lock is held.
+ * Return: a number that is the same exactly as long as mmap_lock is held for
+ * write without interruption.
+ */
+static inline unsigned int som_mm_write_seq(struct mm_struct *mm)
+{
+	return READ_ONCE(mm->mm_lock_seq.sequence);
+}
+
+#ifdef CONFIG_X86
+/**
+ * som_ptes_idle - are some entries all there, and none of them dirty?
+ * @pte: the first
+ * @nr: how many special entries, a multiple of 8
+ *
+ * Three instructions an entry.
+ *
+ * Context: The page table lock is held.
+ */
+static inline bool som_ptes_idle(const pte_t *pte, unsigned int nr)
+{
+	pteval_t any = 0, all = ~0UL;
+	const pte_t *end = pte + nr;
+
+	do {
+		int i;
+
+#pragma GCC unroll 8
+		for (i = 0; i < 8; i++) {
+			any |= pte[i].pte;
+			all &= pte[i].pte;
+		}
+		pte += 8;
+	} while (pte != end);
+	return all & _PAGE_SPECIAL && !(any & _PAGE_DIRTY_BITS);
+}
+
+/**
+ * som_ptes_look - what 8 special entries say
+ * @pte: the first
+ * @missing: where it goes which of them are none, a bit for each
+ *
+ * A few instructions an entry.
+ *
+ * Context: The page table lock is held.
+ * Return: which of them are dirty, a bit for each.
+ */
+static inline unsigned int som_ptes_look(const pte_t *pte,
+					 unsigned int *missing)
+{
+	unsigned int dirty = 0;
+	int i;
+
+	*missing = 0;
+#pragma GCC unroll 8
+	for (i = 0; i < 8; i++) {
+		pteval_t val = READ_ONCE(pte[i].pte);
+
+		dirty |= !!(val & _PAGE_DIRTY_BITS) << i;
+		*missing |= !(val & _PAGE_SPECIAL) << i;
+	}
+	return dirty;
+}
+
+/**
+ * som_ptep_mkclean - clear the dirty bit of an entry
+ * @pte: the entry, present
+ *
+ * Atomic against the processor.
+ *
+ * Context: The page table lock is held.
+ */
+static inline void som_ptep_mkclean(pte_t *pte)
+{
+	pte_t old = ptep_get(pte), new;
+
+	do {
+		new = pte_mkclean(old);
+	} while (!try_cmpxchg(&pte->pte, &old.pte, new.pte));
+}
+#else
+#error "som supports x86-64"
+#endif
 
 #endif /* _SOM_COMPAT_H */

@@ -45,6 +45,7 @@
 #include <linux/hash.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include "compat.h"
 #include "owner.h"
 #include "pool.h"
 
@@ -399,13 +400,59 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 			span_insert(old, last + 1, end);
 		else
 			span_insert(old, start, first - 1);
-	} else if (last > old->it.last) {
-		/* It grows: som_span_promise() is yet to be asked. */
-		span->promised = false;
+	} else {
+		/* Longer than the old one, som_span_promise() is to be asked. */
+		span->promised &= last <= old->it.last;
+		span->dup = true;
+		span->dup_seq = som_mm_write_seq(owner->mm);
+		WRITE_ONCE(owner->may_alias, true);
 	}
 	span_insert(span, first, last);
 	mutex_unlock(&owner->lock);
 	return span;
+}
+
+/* Page offsets lose one of the VMAs that map them: its dirty bits are gone. */
+static void alias_written(struct som_owner *owner, unsigned long first,
+			  unsigned long last)
+{
+	unsigned long idx = som_pgoff_unit(first);
+	struct som_record *rec;
+
+	xa_for_each_range(&owner->tracker.records, idx, rec, idx,
+			  som_pgoff_unit(last)) {
+		struct mutex *lock = som_owner_lock_unit(owner, idx);
+		unsigned long lo = max(first, som_unit_pgoff(idx));
+		unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
+
+		som_tracker_wrote(&owner->tracker, idx,
+				  lo - som_unit_pgoff(idx), hi - lo + 1);
+		mutex_unlock(lock);
+	}
+}
+
+/*
+ * A span goes while others map the same page offsets. At the end of a move by
+ * mremap its entries were handed to the new one, made under the very same
+ * mmap_lock; otherwise they were its own.
+ */
+static void span_unalias(struct som_span *span)
+{
+	struct som_owner *owner = span->owner;
+	unsigned long lo = span->it.start, hi = span->it.last;
+	struct interval_tree_node *it;
+
+	if (!owner->may_alias || !owner->tracker.on)
+		return;
+	for (it = interval_tree_iter_first(&owner->spans, lo, hi); it;
+	     it = interval_tree_iter_next(it, lo, hi)) {
+		struct som_span *other = container_of(it, struct som_span, it);
+
+		if (!other->dup ||
+		    other->dup_seq != som_mm_write_seq(owner->mm))
+			alias_written(owner, max(lo, it->start),
+				      min(hi, it->last));
+	}
 }
 
 /**
@@ -423,6 +470,7 @@ void som_span_unmap(struct som_span *span)
 
 	mutex_lock(&owner->lock);
 	span_remove(span);
+	span_unalias(span);
 	release_untouched(owner, som_pgoff_unit(span->it.start),
 			  som_pgoff_unit(span->it.last));
 	mutex_unlock(&owner->lock);
@@ -633,6 +681,30 @@ int som_owner_track(struct som_owner *owner, unsigned long first,
 out:
 	mutex_unlock(&owner->lock);
 	return ret;
+}
+
+/**
+ * som_owner_aliased - are some page offsets mapped more than once?
+ * @owner: whose
+ * @first: first page offset
+ * @last: last page offset
+ *
+ * Context: The caller has mmap_lock, so the answer can only change from yes to
+ * no. Takes owner->lock.
+ */
+bool som_owner_aliased(struct som_owner *owner, unsigned long first,
+		       unsigned long last)
+{
+	struct interval_tree_node *it;
+	bool aliased;
+
+	if (!READ_ONCE(owner->may_alias))
+		return false;
+	mutex_lock(&owner->lock);
+	it = interval_tree_iter_first(&owner->spans, first, last);
+	aliased = it && interval_tree_iter_next(it, first, last);
+	mutex_unlock(&owner->lock);
+	return aliased;
 }
 
 /**

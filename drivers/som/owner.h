@@ -46,6 +46,7 @@ enum som_level {
  * @nr_promised: how many.
  * @cursor: first page offset that was never given out.
  * @mapped_pages: pages in all VMAs.
+ * @may_alias: mremap was used: page offsets may be mapped twice.
  * @nr_level: units held, by how they are mapped.
  * @tracker: what is tracked.
  */
@@ -63,6 +64,7 @@ struct som_owner {
 	unsigned long nr_promised;
 	unsigned long cursor;
 	unsigned long mapped_pages;
+	bool may_alias;
 	atomic_long_t nr_level[SOM_LEVEL_2M + 1];
 	struct som_tracker tracker;
 };
@@ -73,6 +75,8 @@ struct som_owner {
  * @owner: whose.
  * @limit: first page offset behind the allotment that the VMA came from.
  * @promised: every unit it touches is reserved.
+ * @dup: it was made by mremap: there may be others for the same page offsets.
+ * @dup_seq: by which holder of mmap_lock.
  *
  * It is vm_private_data of the VMA.
  */
@@ -81,6 +85,8 @@ struct som_span {
 	struct som_owner *owner;
 	unsigned long limit;
 	bool promised;
+	bool dup;
+	unsigned int dup_seq;
 };
 
 /**
@@ -118,6 +124,8 @@ bool som_owner_populated(struct som_owner *owner, unsigned long *idx,
 int som_owner_track(struct som_owner *owner, unsigned long first,
 		    unsigned long last);
 bool som_owner_maps_once(struct som_owner *owner, unsigned long idx);
+bool som_owner_aliased(struct som_owner *owner, unsigned long first,
+		       unsigned long last);
 void som_owner_punch(struct som_owner *owner, unsigned long first,
 		     unsigned long last);
 

@@ -61,7 +61,29 @@ static int scan_args(struct pm_scan_arg *arg, struct pm_scan_arg __user *user)
 	return 0;
 }
 
-/* One sweep, from *addr on. */
+/* Make the VMAs of a range ready for tracking. */
+static int scan_track_vmas(struct mm_struct *mm, unsigned long addr,
+			   unsigned long end)
+{
+	VMA_ITERATOR(vmi, mm, addr);
+	struct vm_area_struct *vma;
+	int ret;
+
+	ret = mmap_write_lock_killable(mm);
+	if (ret)
+		return ret;
+	for_each_vma_range(vmi, vma, end) {
+		if (som_vma_span(vma) && !som_vma_tracked(vma))
+			som_vma_track(vma);
+	}
+	mmap_write_unlock(mm);
+	return 0;
+}
+
+/*
+ * One sweep, from *addr on. Return: 0; -EAGAIN if a VMA at *addr is not ready
+ * for tracking; another error.
+ */
 static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 		      unsigned long *addr, unsigned long end, u64 flags)
 {
@@ -92,10 +114,12 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 			ret = -EPERM;
 			break;
 		}
-		if (clean)
-			ret = som_owner_track(owner, first, last);
-		if (ret)
-			break;
+		if (clean) {
+			ret = som_vma_tracked(vma) ?
+				som_owner_track(owner, first, last) : -EAGAIN;
+			if (ret)
+				break;
+		}
 		som_track_scan(&sweep, scan, vma, addr, stop, clean);
 		if (*addr < stop)
 			break;
@@ -176,6 +200,8 @@ static int scan_walk(struct som_owner *owner, struct som_scan *scan,
 			break;
 		}
 		ret = scan_sweep(owner, scan, &addr, arg->end, arg->flags);
+		if (ret == -EAGAIN)
+			ret = scan_track_vmas(owner->mm, addr, arg->end);
 		if (!ret && addr < arg->end && !scan->full) {
 			ret = scan_flush(owner, scan, vec, 1, arg->flags);
 			cond_resched();
@@ -211,24 +237,25 @@ long som_pagemap_scan(struct pm_scan_arg __user *user)
 	scan.return_mask = arg.return_mask;
 	scan.vec_len = arg.vec_len;
 	scan.max_pages = arg.max_pages;
-	scan.buf_len = min_t(u64, arg.vec_len, SOM_SCAN_BUF);
+	scan.buf_len = SOM_SCAN_BUF;
 
 	owner = som_inode_find_owner(current->mm);
-	if (owner && scan.buf_len) {
+	if (!owner) {
+		arg.walk_end = arg.end;
+		return put_user(arg.walk_end, &user->walk_end) ? -EFAULT : 0;
+	}
+	scan.buf = xchg(&owner->tracker.buf, NULL);
+	if (!scan.buf)
 		scan.buf = kvmalloc_array(scan.buf_len, sizeof(*scan.buf),
 					  GFP_KERNEL);
-		if (!scan.buf)
-			ret = -ENOMEM;
-	}
-	if (!ret && owner)
-		ret = scan_walk(owner, &scan, &arg);
-	else if (!ret)
-		arg.walk_end = arg.end;
-	kvfree(scan.buf);
-	if (owner)
+	if (!scan.buf) {
 		som_inode_put_owner(owner);
-	if (ret == -ENOMEM && !arg.walk_end)
-		return ret;
+		return -ENOMEM;
+	}
+	ret = scan_walk(owner, &scan, &arg);
+	/* Another scan may have left one meanwhile. */
+	kvfree(xchg(&owner->tracker.buf, scan.buf));
+	som_inode_put_owner(owner);
 	if (!ret)
 		ret = scan.regions;
 	if (put_user(arg.walk_end, &user->walk_end))

@@ -2,11 +2,11 @@
 /*
  * 4 KiB entries: filling them, and reading and clearing their dirty bits.
  *
- * All work on the part of one unit that one VMA maps, one page table at a
- * time: the kernel's apply_to_page_range() finds the page table, takes its
- * lock and calls back for the first entry; the callback goes through the
- * entries by itself and stops the walk. An entry costs a few instructions so,
- * and no call.
+ * All work on the part of one unit that one VMA maps, one page table at a time
+ * under its lock: an entry costs a few instructions, and no call. A page table
+ * that is missing is made by the kernel's apply_to_page_range(), which calls
+ * back for the first entry; the callback goes through the entries by itself and
+ * ends the walk.
  *
  * Context of every function: mmap_lock or the VMA lock is held (so the page
  * tables stay) and the unit's fault_lock (so no 2 MiB entry of the unit
@@ -16,6 +16,7 @@
 #include <linux/bitmap.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include "compat.h"
 #include "pte.h"
 
 /* What a callback returns to end the walk of a page table. */
@@ -26,7 +27,6 @@ struct som_walk {
 	unsigned long start;	/* this page table's part ... */
 	unsigned long end;
 	unsigned int page;	/* ... and its first page in the unit */
-	bool called;
 	void (*fn)(struct som_walk *walk, pte_t *pte);
 	/* what fn works with */
 	unsigned long *dirty;
@@ -48,9 +48,6 @@ static int walk_pte(pte_t *pte, unsigned long addr, void *data)
 {
 	struct som_walk *walk = data;
 
-	/* The walk of what exists passes over what is none before the first. */
-	pte -= (addr - walk->start) >> PAGE_SHIFT;
-	walk->called = true;
 	walk->fn(walk, pte);
 	return SOM_WALK_DONE;
 }
@@ -90,26 +87,24 @@ static int walk_ptes(struct som_walk *walk, bool create)
 		pmd_t val = pmd ? pmdp_get_lockless(pmd) : __pmd(0);
 
 		next = pmd_addr_end(addr, ptes->end);
-		if (pmd_trans_huge(val)) {
-			ret = -EEXIST;
-			continue;
-		}
-		if (pmd_none(val) && !create)
-			continue;
 		walk->start = addr;
 		walk->end = next;
 		walk->page = ptes->page + ((addr - ptes->start) >> PAGE_SHIFT);
-		walk->called = false;
-		err = create ?
-			apply_to_page_range(mm, addr, next - addr, walk_pte,
-					    walk) :
-			apply_to_existing_page_range(mm, addr, next - addr,
-						     walk_pte, walk);
-		if (err < 0)
-			return err;
-		/* A page table with nothing in it. */
-		if (!walk->called && walk->missing)
-			bitmap_set(walk->missing, walk->page, walk_nr(walk));
+		if (pmd_trans_huge(val)) {
+			ret = -EEXIST;
+		} else if (!pmd_none(val)) {
+			/* It stays: the VMA does, and so do its page tables. */
+			spinlock_t *ptl = pte_lockptr(mm, pmd);
+
+			spin_lock(ptl);
+			walk->fn(walk, pte_offset_kernel(pmd, addr));
+			spin_unlock(ptl);
+		} else if (create) {
+			err = apply_to_page_range(mm, addr, next - addr,
+						  walk_pte, walk);
+			if (err < 0)
+				return err;
+		}
 	}
 	return ret;
 }
@@ -134,30 +129,36 @@ void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
 static void fill_fn(struct som_walk *walk, pte_t *pte)
 {
 	const struct som_ptes *ptes = walk->ptes;
-	struct mm_struct *mm = ptes->vma->vm_mm;
-	unsigned long addr = walk->start;
+	struct vm_area_struct *vma = ptes->vma;
 	unsigned long pfn = ptes->pfn + (walk->page - ptes->page);
-	unsigned int page = walk->page;
-	pgprot_t prot = walk->prot;
+	unsigned int nr = walk_nr(walk), i, run;
 
-	for (; addr != walk->end; addr += PAGE_SIZE, pte++, pfn++, page++) {
-		pte_t old = ptep_get(pte);
+	for (i = 0; i < nr; i += run) {
+		unsigned long addr = walk->start + i * PAGE_SIZE;
+		pte_t old = ptep_get(pte + i);
 
-		if (pte_none(old)) {
-			pte_t new = pte_mkspecial(pfn_pte(pfn, prot));
-
-			if (walk->missing)
-				__set_bit(page, walk->missing);
-			if (page == walk->hot)
-				new = pte_mkyoung(pte_mkdirty(new));
-			set_pte_at(mm, addr, pte, new);
-		} else if (walk->write && !pte_write(old) &&
-			   pte_pfn(old) == pfn) {
-			old = ptep_modify_prot_start(ptes->vma, addr, pte);
-			ptep_modify_prot_commit(ptes->vma, addr, pte, old,
-						pte_mkwrite_novma(old));
+		run = 1;
+		if (!pte_none(old)) {
+			if (walk->write && !pte_write(old) &&
+			    pte_pfn(old) == pfn + i) {
+				old = ptep_modify_prot_start(vma, addr, pte + i);
+				ptep_modify_prot_commit(vma, addr, pte + i, old,
+							pte_mkwrite_novma(old));
+			}
+			continue;
 		}
+		while (i + run < nr && pte_none(ptep_get(pte + i + run)))
+			run++;
+		set_ptes(vma->vm_mm, addr, pte + i,
+			 pte_mkspecial(pfn_pte(pfn + i, walk->prot)), run);
+		if (walk->missing)
+			bitmap_set(walk->missing, walk->page + i, run);
 	}
+	/* Nobody has used a new entry yet: the lock is held. */
+	i = walk->hot - walk->page;
+	if (i < nr && walk->write && pte_pfn(ptep_get(pte + i)) == pfn + i &&
+	    !pte_dirty(ptep_get(pte + i)))
+		set_pte(pte + i, pte_mkyoung(pte_mkdirty(ptep_get(pte + i))));
 }
 
 /**
@@ -165,8 +166,8 @@ static void fill_fn(struct som_walk *walk, pte_t *pte)
  * @ptes: which
  * @write: whether they are writable as far as the VMA is; those that are there
  *	become so, too
- * @hot: a page that is about to be written, or SOM_UNIT_PAGES: its entry, if it
- *	is new, is dirty, which saves the processor the update
+ * @hot: a page that is about to be written, or SOM_UNIT_PAGES: its entry is
+ *	dirty, which saves the processor the update
  * @missing: where the pages go that had none, or NULL
  *
  * All other new entries are clean.
@@ -185,23 +186,46 @@ int som_ptes_fill(const struct som_ptes *ptes, bool write, unsigned int hot,
 		.write = write && ptes->vma->vm_flags & VM_WRITE,
 	};
 
-	/* vm_page_prot is without write access: the VMA has pfn_mkwrite. */
-	walk.prot = walk.write ? vm_get_page_prot(ptes->vma->vm_flags) :
-				 ptes->vma->vm_page_prot;
+	walk.prot = vm_get_page_prot(ptes->vma->vm_flags &
+				     ~(walk.write ? 0 : VM_SHARED));
 	return walk_ptes(&walk, true);
+}
+
+/* Eight entries at once, of 64 that are not all idle. */
+static void gather_word(struct som_walk *walk, const pte_t *pte,
+			unsigned int word)
+{
+	unsigned long dirty = 0, missing = 0;
+	unsigned int shift, none;
+
+	for (shift = 0; shift < BITS_PER_LONG; shift += 8, pte += 8) {
+		dirty |= (unsigned long)som_ptes_look(pte, &none) << shift;
+		missing |= (unsigned long)none << shift;
+	}
+	walk->dirty[word] |= dirty;
+	walk->missing[word] |= missing;
 }
 
 static void gather_fn(struct som_walk *walk, pte_t *pte)
 {
 	unsigned int page = walk->page, last = page + walk_nr(walk);
 
-	for (; page != last; pte++, page++) {
-		pte_t val = ptep_get(pte);
+	while (page < last) {
+		pte_t val;
 
+		if (!(page % BITS_PER_LONG) && last - page >= BITS_PER_LONG) {
+			if (!som_ptes_idle(pte, BITS_PER_LONG))
+				gather_word(walk, pte, page / BITS_PER_LONG);
+			page += BITS_PER_LONG;
+			pte += BITS_PER_LONG;
+			continue;
+		}
+		val = ptep_get(pte++);
 		if (pte_dirty(val))
 			__set_bit(page, walk->dirty);
-		else if (unlikely(pte_none(val)))
+		else if (pte_none(val))
 			__set_bit(page, walk->missing);
+		page++;
 	}
 }
 
@@ -226,21 +250,20 @@ void som_ptes_gather(const struct som_ptes *ptes, unsigned long *dirty,
 
 static void clean_fn(struct som_walk *walk, pte_t *pte)
 {
-	struct vm_area_struct *vma = walk->ptes->vma;
-	unsigned int last = walk->page + walk_nr(walk);
-	unsigned int page = walk->page;
+	unsigned int last = walk->page + walk_nr(walk), page, word;
 
-	for_each_set_bit_from(page, walk->pages, last) {
-		unsigned long addr = walk->start +
-				     ((page - walk->page) << PAGE_SHIFT);
-		pte_t *p = pte + (page - walk->page);
-		pte_t old;
+	for (word = walk->page / BITS_PER_LONG; word * BITS_PER_LONG < last;
+	     word++) {
+		unsigned long bits = walk->pages[word];
 
-		if (!pte_dirty(ptep_get(p)))
-			continue;
-		old = ptep_modify_prot_start(vma, addr, p);
-		ptep_modify_prot_commit(vma, addr, p, old, pte_mkclean(old));
-		walk->changed = true;
+		for (; bits; bits &= bits - 1) {
+			page = word * BITS_PER_LONG + __ffs(bits);
+			if (page < walk->page || page >= last ||
+			    !pte_dirty(ptep_get(pte + page - walk->page)))
+				continue;
+			som_ptep_mkclean(pte + page - walk->page);
+			walk->changed = true;
+		}
 	}
 }
 
@@ -265,17 +288,12 @@ bool som_ptes_clean(const struct som_ptes *ptes, const unsigned long *pages)
 
 static void protect_fn(struct som_walk *walk, pte_t *pte)
 {
-	struct vm_area_struct *vma = walk->ptes->vma;
+	struct mm_struct *mm = walk->ptes->vma->vm_mm;
 	unsigned long addr = walk->start;
 
 	for (; addr != walk->end; addr += PAGE_SIZE, pte++) {
-		pte_t old = ptep_get(pte);
-
-		if (pte_none(old) || !pte_write(old))
-			continue;
-		old = ptep_modify_prot_start(vma, addr, pte);
-		ptep_modify_prot_commit(vma, addr, pte, old,
-					pte_wrprotect(old));
+		if (pte_write(ptep_get(pte)))
+			ptep_set_wrprotect(mm, addr, pte);
 	}
 }
 

@@ -29,6 +29,9 @@
  * either, then none can come any more without a fault. That is done only
  * where one VMA maps the whole unit.
  *
+ * Pages that two VMAs map (mremap with an old length of 0, MREMAP_DONTUNMAP)
+ * have two dirty bits each. They count as written as long as it is so.
+ *
  * Locking: mmap_lock for read, tracker.lock for the sweep, the unit's fault_lock
  * for each unit. Faults of other threads wait for one unit's work at most.
  */
@@ -117,6 +120,7 @@ static void sweep_flush(struct som_sweep *sweep, const struct som_view *view)
  * @vma: through which VMA
  * @idx: unit index, which the VMA touches
  * @unit: unit number
+ * @aliased: som_owner_aliased() of what the VMA maps of it
  *
  * Changes nothing.
  *
@@ -124,19 +128,20 @@ static void sweep_flush(struct som_sweep *sweep, const struct som_view *view)
  */
 void som_view_read(struct som_view *view, struct som_owner *owner,
 		   struct vm_area_struct *vma, unsigned long idx,
-		   unsigned long unit)
+		   unsigned long unit, bool aliased)
 {
 	struct som_record *rec = som_tracker_find(&owner->tracker, idx);
 
 	view->idx = idx;
 	view->unit = unit;
 	view->rec = rec;
+	view->aliased = aliased;
 	som_ptes_init(&view->ptes, vma, idx, unit);
 	bitmap_zero(view->fresh, SOM_UNIT_PAGES);
 	bitmap_zero(view->lost, SOM_UNIT_PAGES);
-	if (!rec || rec->pinned) {
+	if (!rec || rec->pinned || aliased) {
 		bitmap_fill(view->written, SOM_UNIT_PAGES);
-		if (!rec)
+		if (!rec || aliased)
 			return;
 	} else {
 		bitmap_copy(view->written, rec->written, SOM_UNIT_PAGES);
@@ -240,11 +245,50 @@ static bool view_page_zero(const struct som_view *view, unsigned int page)
 {
 	const struct som_record *rec = view->rec;
 
-	if (rec && !rec->pinned && !test_bit(page, rec->nonzero) &&
+	if (rec && !rec->pinned && !view->aliased &&
+	    !test_bit(page, rec->nonzero) &&
 	    !test_bit(page, view->fresh))
 		return true;
 	return !memchr_inv(som_unit_address(view->unit) + page * PAGE_SIZE, 0,
 			   PAGE_SIZE);
+}
+
+/*
+ * The same where only written, or only other, pages match: those with a bit in
+ * words. What is adjacent merges in som_scan_push().
+ */
+static bool view_scan_bits(struct som_scan *scan, unsigned long addr,
+			   u64 categories, const unsigned long *words,
+			   unsigned long invert, unsigned int first,
+			   unsigned int last, unsigned long *clean)
+{
+	unsigned int word;
+
+	for (word = first / BITS_PER_LONG; word * BITS_PER_LONG < last; word++) {
+		unsigned int base = word * BITS_PER_LONG, shift, run;
+		unsigned long bits = words[word] ^ invert, got;
+
+		if (first > base)
+			bits &= BITMAP_FIRST_WORD_MASK(first);
+		if (last < base + BITS_PER_LONG)
+			bits &= BITMAP_LAST_WORD_MASK(last);
+		while (bits) {
+			shift = __ffs(bits);
+			run = ~(bits >> shift) ? ffz(bits >> shift) :
+						 BITS_PER_LONG;
+			got = som_scan_push(scan,
+					    addr + (base + shift) * PAGE_SIZE,
+					    run, categories);
+			if (clean && got)
+				clean[word] |= GENMASK(shift + got - 1, shift);
+			if (scan->full)
+				return false;
+			if (shift + run == BITS_PER_LONG)
+				break;
+			bits &= ~0UL << (shift + run);
+		}
+	}
+	return true;
 }
 
 /* Report pages first..last (exclusive) of a view; false if the scan is full. */
@@ -255,8 +299,15 @@ static bool view_scan(struct som_view *view, struct som_scan *scan, u64 base,
 	unsigned long addr = view->ptes.start - ((unsigned long)view->ptes.page
 						 << PAGE_SHIFT);
 	bool zeroes = som_scan_uses(scan, SOM_PAGE_IS_ZERO);
-	bool only_written = som_scan_wants_written(scan);
+	bool match = som_scan_matches(scan, base);
+	bool match_written = som_scan_matches(scan, base | PAGE_IS_WRITTEN);
 	unsigned int page = first, next, got;
+
+	if (!zeroes && match != match_written)
+		return view_scan_bits(scan, addr,
+				      match ? base : base | PAGE_IS_WRITTEN,
+				      view->written, match ? ~0UL : 0, first,
+				      last, match ? NULL : clean);
 
 	while (page < last) {
 		bool written = test_bit(page, view->written);
@@ -267,10 +318,6 @@ static bool view_scan(struct som_view *view, struct som_scan *scan, u64 base,
 			next = find_next_zero_bit(view->written, last, page);
 		} else {
 			next = find_next_bit(view->written, last, page);
-			if (only_written) {
-				page = next;
-				continue;
-			}
 		}
 		if (zeroes) {
 			if (view_page_zero(view, page))
@@ -297,17 +344,20 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 {
 	struct som_owner *owner = sweep->owner;
 	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
-	struct mutex *lock = som_owner_lock_unit(owner, idx);
 	struct som_view view;
 	unsigned int first, last;
 	u64 base = PAGE_IS_PRESENT;
-	bool more = true;
+	bool more = true, aliased;
+	struct mutex *lock;
 	long unit;
 
+	aliased = som_owner_aliased(owner, linear_page_index(vma, addr),
+				    linear_page_index(vma, end - 1));
+	lock = som_owner_lock_unit(owner, idx);
 	unit = som_owner_peek(owner, idx);
 	if (unit < 0)
 		goto out;
-	som_view_read(&view, owner, vma, idx, unit);
+	som_view_read(&view, owner, vma, idx, unit, aliased);
 	first = view.ptes.page + ((addr - view.ptes.start) >> PAGE_SHIFT);
 	last = first + ((end - addr) >> PAGE_SHIFT);
 	if (view.rec)
@@ -318,7 +368,7 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 
 	more = view_scan(&view, scan, base, first, last,
 			 clean && view.rec ? pages : NULL);
-	if (clean && view.rec) {
+	if (clean && view.rec && !aliased) {
 		if (!bitmap_empty(pages, SOM_UNIT_PAGES))
 			som_view_clean(&view, sweep, pages);
 		som_view_idle(&view, sweep);
@@ -393,6 +443,8 @@ void som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 {
 	struct som_owner *owner = sweep->owner;
 	unsigned long last = som_pgoff_unit(linear_page_index(vma, end - 1));
+	/* Reading the pages takes so much longer. */
+	unsigned int cost = som_scan_uses(scan, SOM_PAGE_IS_ZERO) ? 64 : 1;
 	bool active_only;
 
 	/* Without a record that says so, nothing is written in what is tracked. */
@@ -419,9 +471,9 @@ void som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 		*addr = hole_end;
 		if (found > last)
 			return;
-		if (!sweep->budget || !som_scan_room(scan, SOM_UNIT_PAGES))
+		if (sweep->budget < cost || !som_scan_room(scan, SOM_UNIT_PAGES))
 			return;
-		sweep->budget--;
+		sweep->budget -= cost;
 		stop = min(stop, end);
 		if (!scan_unit(sweep, scan, vma, found, *addr, stop, clean))
 			return;

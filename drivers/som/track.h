@@ -36,6 +36,7 @@ struct som_sweep {
  * @written: which pages were written.
  * @fresh: those of @written that the record does not know of: dirty bits.
  * @lost: those of @fresh whose entry is gone.
+ * @aliased: another VMA maps pages of @ptes, too; all is written.
  */
 struct som_view {
 	unsigned long idx;
@@ -45,6 +46,7 @@ struct som_view {
 	DECLARE_BITMAP(written, SOM_UNIT_PAGES);
 	DECLARE_BITMAP(fresh, SOM_UNIT_PAGES);
 	DECLARE_BITMAP(lost, SOM_UNIT_PAGES);
+	bool aliased;
 };
 
 void som_sweep_begin(struct som_sweep *sweep, struct som_owner *owner);
@@ -52,7 +54,7 @@ void som_sweep_end(struct som_sweep *sweep);
 
 void som_view_read(struct som_view *view, struct som_owner *owner,
 		   struct vm_area_struct *vma, unsigned long idx,
-		   unsigned long unit);
+		   unsigned long unit, bool aliased);
 void som_view_clean(struct som_view *view, struct som_sweep *sweep,
 		    const unsigned long *pages);
 void som_view_idle(struct som_view *view, struct som_sweep *sweep);

@@ -21,6 +21,7 @@ void som_tracker_init(struct som_tracker *t)
 	mt_init_flags(&t->ranges, MT_FLAGS_USE_RCU);
 	xa_init(&t->records);
 	mutex_init(&t->lock);
+	t->buf = NULL;
 	t->on = false;
 }
 
@@ -31,6 +32,7 @@ void som_tracker_init(struct som_tracker *t)
 void som_tracker_destroy(struct som_tracker *t)
 {
 	WARN_ON_ONCE(!xa_empty(&t->records));
+	kvfree(t->buf);
 	mtree_destroy(&t->ranges);
 	xa_destroy(&t->records);
 }

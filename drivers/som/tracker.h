@@ -55,12 +55,14 @@ struct som_record {
  * @records: unit index -> record, of those that are populated. Marked
  *	SOM_RECORD_ACTIVE unless the record is sure that no page is written.
  * @lock: one scan or reset at a time; taken under mmap_lock.
+ * @buf: a buffer that the last scan left for the next one, or NULL.
  * @on: something is or was tracked.
  */
 struct som_tracker {
 	struct maple_tree ranges;
 	struct xarray records;
 	struct mutex lock;	/* one scan at a time */
+	void *buf;
 	bool on;
 };
 

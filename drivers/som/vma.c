@@ -15,9 +15,12 @@
  * out and is about to be cleared. A fault that meets one changes nothing and
  * is tried again (VM_FAULT_NOPAGE).
  *
- * The VMA has pfn_mkwrite, so the kernel makes no entry writable by itself:
- * vm_page_prot is without write access, and a tracked unit that is clean can be
- * mapped read-only.
+ * There are two kinds of VMAs. A VMA starts without pfn_mkwrite, as with it the
+ * kernel refuses long-term pins for writing. The first scan that tracks turns
+ * it into one that has pfn_mkwrite (som_vma_track()): the kernel makes no entry
+ * writable by itself then, its vm_page_prot is without write access, and so a
+ * unit that is tracked and clean can be mapped read-only in it. In a VMA of the
+ * first kind a tracked unit is always in DIRTY mode once it is touched.
  *
  * A VMA is closed after its entries were cleared and the TLB was flushed: the
  * kernel calls ->close from remove_vma(), behind tlb_finish_mmu(), in munmap,
@@ -36,6 +39,7 @@
 #include "vma.h"
 
 static const struct vm_operations_struct som_vm_ops;
+static const struct vm_operations_struct som_tracked_vm_ops;
 
 /**
  * som_vma_span - the span of a VMA
@@ -46,7 +50,37 @@ static const struct vm_operations_struct som_vm_ops;
  */
 struct som_span *som_vma_span(const struct vm_area_struct *vma)
 {
-	return vma->vm_ops == &som_vm_ops ? vma->vm_private_data : NULL;
+	if (vma->vm_ops != &som_vm_ops && vma->vm_ops != &som_tracked_vm_ops)
+		return NULL;
+	return vma->vm_private_data;
+}
+
+/**
+ * som_vma_tracked - is a som VMA ready for tracking?
+ * @vma: the VMA
+ *
+ * Context: mmap_lock or the VMA lock is held.
+ */
+bool som_vma_tracked(const struct vm_area_struct *vma)
+{
+	return vma->vm_ops == &som_tracked_vm_ops;
+}
+
+/**
+ * som_vma_track - make a som VMA ready for tracking
+ * @vma: the VMA
+ *
+ * From then on the kernel makes no entry writable without asking.
+ *
+ * Context: mmap_lock is held for write.
+ */
+void som_vma_track(struct vm_area_struct *vma)
+{
+	vma_start_write(vma);
+	vma->vm_ops = &som_tracked_vm_ops;
+	/* What vma_set_page_prot() makes of it in every mprotect() to come. */
+	WRITE_ONCE(vma->vm_page_prot,
+		   vm_get_page_prot(vma->vm_flags & ~VM_SHARED));
 }
 
 static unsigned long unit_pfn(unsigned long unit)
@@ -181,7 +215,6 @@ static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long unit,
 	/* An entry of a unit that was punched out, about to be cleared. */
 	if (!pmd_none(pmd) && pmd_pfn(pmd) != unit_pfn(unit))
 		return VM_FAULT_NOPAGE;
-	/* vm_page_prot is without write access: the VMA has pfn_mkwrite. */
 	return vmf_insert_pfn_pmd(vmf, pfn_to_pfn_t(unit_pfn(unit)), write);
 }
 
@@ -223,19 +256,21 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 	bool write = vmf->flags & FAULT_FLAG_WRITE;
 	enum som_level level = SOM_LEVEL_4K;
 	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
-	bool leaf = pmd_trans_huge(pmd);
+	bool leaf = pmd_trans_huge(pmd), readonly;
 	vm_fault_t ret;
 
 	if (rec && rec->mode == SOM_MODE_OPEN)
 		rec = NULL;
+	readonly = rec && rec->mode == SOM_MODE_CLEAN && !write &&
+		   som_vma_tracked(vmf->vma);
 	huge = huge && (leaf || pmd_none(pmd));
-	if (huge && (!rec || (rec->mode == SOM_MODE_CLEAN && !write))) {
+	if (huge && (!rec || readonly)) {
 		level = SOM_LEVEL_2M;
 		ret = som_map_2m(vmf, unit,
 				 !rec && vmf->vma->vm_flags & VM_WRITE);
 	} else if (leaf) {
 		return VM_FAULT_FALLBACK;
-	} else if (rec && rec->mode == SOM_MODE_CLEAN && !write) {
+	} else if (readonly) {
 		ret = som_map_4k_readonly(vmf, idx, unit);
 	} else {
 		ret = som_map_4k(vmf, idx, unit, rec);
@@ -370,16 +405,23 @@ static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 	return len;
 }
 
+#define SOM_VM_OPS							\
+	.open = som_vma_open,						\
+	.close = som_vma_close,						\
+	.mprotect = som_vma_mprotect,					\
+	.mremap = som_vma_mremap,					\
+	.fault = som_vma_fault,						\
+	.huge_fault = som_vma_huge_fault,				\
+	.map_pages = som_vma_map_pages,					\
+	.access = som_vma_access
+
 static const struct vm_operations_struct som_vm_ops = {
-	.open = som_vma_open,
-	.close = som_vma_close,
-	.mprotect = som_vma_mprotect,
-	.mremap = som_vma_mremap,
-	.fault = som_vma_fault,
-	.huge_fault = som_vma_huge_fault,
-	.map_pages = som_vma_map_pages,
+	SOM_VM_OPS,
+};
+
+static const struct vm_operations_struct som_tracked_vm_ops = {
+	SOM_VM_OPS,
 	.pfn_mkwrite = som_vma_pfn_mkwrite,
-	.access = som_vma_access,
 };
 
 /**

@@ -7,6 +7,8 @@ struct som_span;
 struct vm_area_struct;
 
 struct som_span *som_vma_span(const struct vm_area_struct *vma);
+bool som_vma_tracked(const struct vm_area_struct *vma);
+void som_vma_track(struct vm_area_struct *vma);
 int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner);
 
 #endif /* _SOM_VMA_H */
