@@ -5,7 +5,7 @@
 # kernels. Goes on after a failure, so that one run shows all there is. Its last
 # line is the sum, "N passed, N failed, N skipped".
 set -euo pipefail
-# shellcheck source=scripts/lib/common.sh
+# shellcheck source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
 
 passed=0 failed=0 skipped=0

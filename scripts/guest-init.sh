@@ -137,7 +137,13 @@ mark start
 dmesg -n 8
 tell up
 
-read -r have </sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages
+# Pages that were not reserved at boot are taken now.
+pool=/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages
+read -r have <"$pool"
+if [ "$have" -lt "$SOM_HUGEPAGES" ]; then
+	echo "$SOM_HUGEPAGES" >"$pool"
+	read -r have <"$pool"
+fi
 if [ "$have" -lt "$SOM_HUGEPAGES" ]; then
 	tell "setup the guest has $have of $SOM_HUGEPAGES 1G pages"
 	halt

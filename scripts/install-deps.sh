@@ -5,7 +5,7 @@
 # testing som needs, and the packages named. What is there already is left
 # alone; with nothing missing, nothing is asked and nothing is downloaded.
 set -euo pipefail
-# shellcheck source=scripts/lib/common.sh
+# shellcheck source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
 
 packages=(

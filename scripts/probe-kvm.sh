@@ -6,7 +6,7 @@
 # gives up on instructions every kernel uses. The answer is kept until the
 # machine is booted again or QEMU changes.
 set -euo pipefail
-# shellcheck source=scripts/lib/common.sh
+# shellcheck source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
 
 probe()

@@ -5,13 +5,13 @@
 # huge pages and som.ko loaded. See usage below, and
 # Documentation/dev-tools/som-testing.rst.
 set -euo pipefail
-# shellcheck source=scripts/lib/common.sh
+# shellcheck source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
-# shellcheck source=scripts/lib/module.sh
+# shellcheck source=lib/module.sh
 . "$SOM_ROOT/scripts/lib/module.sh"
-# shellcheck source=scripts/lib/guest.sh
+# shellcheck source=lib/guest.sh
 . "$SOM_ROOT/scripts/lib/guest.sh"
-# shellcheck source=scripts/lib/tests.sh
+# shellcheck source=lib/tests.sh
 . "$SOM_ROOT/scripts/lib/tests.sh"
 
 usage()
@@ -31,13 +31,14 @@ usage()
 	                        kernel build directory or of a kernel image
 	  --chunks N            1 GiB chunks for som (default 1)
 	  --spare N             1 GiB pages beside those (default 1)
-	  --mem SIZE            the guest's memory (default: the pages + 3 GiB)
+	  --mem SIZE            the guest's memory (default: the pages and 2 or 3 GiB)
 	  --smp N               processors (default 2)
 	  --icount              count instructions: the time stamp counter ticks
 	                        once for each
 	  --append STR          more for the kernel's command line
 	  --no-module           do not load som.ko; it is at $SOM_KO
 	  --module-params STR   more parameters for som.ko
+	  --modules DIR         take som.ko from DIR instead of building it
 	  --add FILE[:PATH]     put a file or directory into the guest, with the
 	                        libraries its programs need
 	  --timeout S           seconds until the guest counts as hung (300)
@@ -81,23 +82,24 @@ prepare_kernel()
 	G_KDIR=$(readlink -f "$dir/kdir")
 }
 
-# prepare_module KERNEL: sets G_MODULES, the directory with what was built.
+# prepare_module KERNEL DEST: build what is to be loaded into DEST.
 prepare_module()
 {
 	[ -n "$G_KDIR" ] || die "som.ko cannot be built for $1, which is not" \
 				"in its build directory: use --no-module"
 	[ -d "$SOM_ROOT/drivers/som" ] || die "drivers/som does not exist"
-	build_module "$1" "$G_KDIR" || die "som.ko does not build for $1"
-	G_MODULES=$(module_dir "$1")/drivers/som
+	build_module "$1" "$G_KDIR" "$2" || die "som.ko does not build for $1"
 }
 
-# default_mem CHUNKS SPARE INITRAMFS: in MiB. Huge pages are whole, aligned GiB;
-# what the kernel puts somewhere at boot needs room beside them. The initramfs is
+# default_mem INITRAMFS: in MiB. Huge pages are whole, aligned GiB; what the kernel
+# puts somewhere before it reserves them needs room beside them. The initramfs is
 # there twice while it is unpacked.
 default_mem()
 {
-	printf '%sM' "$((($1 + $2 + 3) * 1024 +
-		$(stat -c %s "$3") * 4 / 1048576))"
+	local more=3
+	[ "$G_PAGES" = boot ] || more=2
+	printf '%sM' "$(((G_HUGEPAGES + more) * 1024 +
+		$(stat -c %s "$1") * 4 / 1048576))"
 }
 
 # stop_guest: nothing of a run outlives it.
@@ -113,8 +115,8 @@ stop_guest()
 do_exec()
 {
 	local kernel=generic chunks=1 spare=1 mem='' module=1 params='' adds=()
-	local console='' file rc=0 readers=() prepared=0
-	G_SMP=2 G_ICOUNT=0 G_APPEND='' G_TIMEOUT=300 G_MODULES=''
+	local console='' file rc=0 readers=() modules=''
+	G_SMP=2 G_ICOUNT=0 G_APPEND='' G_TIMEOUT=300
 	DIE_STATUS=$GUEST_SETUP
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -129,7 +131,7 @@ do_exec()
 		--module-params) params=$2; shift 2 ;;
 		--add) adds+=("$2"); shift 2 ;;
 		--timeout) G_TIMEOUT=$2; shift 2 ;;
-		--prepared) prepared=1; shift ;;
+		--modules) modules=$2; shift 2 ;;
 		--console) console=$2; shift 2 ;;
 		--) shift; break ;;
 		-*) usage >&2; die "exec: unknown option $1" ;;
@@ -141,26 +143,28 @@ do_exec()
 		die "run scripts/install-deps.sh first"
 
 	prepare_kernel "$kernel"
-	if [ "$prepared" = 1 ]; then
-		G_MODULES=$(module_dir "$kernel")/drivers/som
-	elif [ "$module" = 1 ] ||
-	     { [ -n "$G_KDIR" ] && [ -d "$SOM_ROOT/drivers/som" ]; }; then
-		prepare_module "$kernel"
-	fi
-
 	work=$(mktemp -d "${TMPDIR:-/tmp}/som-guest.XXXXXX")
 	trap stop_guest EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 	mkdir -p "$work/tree/som"
+	if [ -n "$modules" ]; then
+		cp "$modules"/*.ko "$work/tree/som/"
+	elif [ "$module" = 1 ] ||
+	     { [ -n "$G_KDIR" ] && [ -d "$SOM_ROOT/drivers/som" ]; }; then
+		prepare_module "$kernel" "$work/tree/som"
+	fi
 	for file in "${adds[@]}"; do
 		add "$work/tree" "$file"
 	done
 	write_command "$work/tree" "$@"
-	for file in som.ko tests/som_kunit.ko; do
-		[ ! -e "$G_MODULES/$file" ] || cp "$G_MODULES/$file" "$work/tree/som/"
-	done
-	G_HUGEPAGES=$((chunks + spare))
+	G_HUGEPAGES=$((chunks + spare)) G_PAGES=boot
+	if [ "$kernel" = debug ]; then
+		# kmemleak would look at every word of pages reserved at boot, and
+		# the validation of x86's page table helpers is not about som.
+		G_PAGES=cma
+		G_APPEND+=" initcall_blacklist=debug_vm_pgtable"
+	fi
 	{
 		printf 'SOM_KERNEL=%s\n' "$(quote "$kernel")"
 		printf 'SOM_CHUNKS=%s\nSOM_HUGEPAGES=%s\nSOM_MODULE=%s\n' \
@@ -172,7 +176,7 @@ do_exec()
 		pack "$work/tree"
 	} >"$work/initramfs"
 	rm -rf "$work/tree"
-	G_MEM=${mem:-$(default_mem "$chunks" "$spare" "$work/initramfs")}
+	G_MEM=${mem:-$(default_mem "$work/initramfs")}
 
 	mkfifo "$work/stdout" "$work/stderr"
 	cat "$work/stdout" & readers+=($!)

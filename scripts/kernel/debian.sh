@@ -10,9 +10,9 @@
 # Both flavours of a version share one tree. The headers know where they are
 # meant to be installed; that one path is rewritten.
 set -euo pipefail
-# shellcheck source=scripts/lib/common.sh
+# shellcheck source=../lib/common.sh
 . "$(dirname "$0")/../lib/common.sh"
-# shellcheck source=scripts/kernel/apt.sh
+# shellcheck source=apt.sh
 . "$(dirname "$0")/apt.sh"
 
 case ${1:-} in

@@ -9,7 +9,7 @@
 # The build is kept under the hash of the fragment and the source's version, so
 # it is done once for each pair.
 set -euo pipefail
-# shellcheck source=scripts/lib/common.sh
+# shellcheck source=../lib/common.sh
 . "$(dirname "$0")/../lib/common.sh"
 
 fragment=$SOM_ROOT/scripts/kernel/debug.config

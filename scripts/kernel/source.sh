@@ -5,9 +5,9 @@
 # $SOM_CACHE/kernels/source, which is a link named after the version, and its
 # headers for programs at $SOM_CACHE/kernels/uapi.
 set -euo pipefail
-# shellcheck source=scripts/lib/common.sh
+# shellcheck source=../lib/common.sh
 . "$(dirname "$0")/../lib/common.sh"
-# shellcheck source=scripts/kernel/apt.sh
+# shellcheck source=apt.sh
 . "$(dirname "$0")/apt.sh"
 
 link=$SOM_CACHE/kernels/source

@@ -8,8 +8,8 @@
 # kernel's messages and three virtio ports: the command's stdout and stderr,
 # byte for byte, and the status words that guest-init.sh tells.
 #
-# boot_guest reads G_IMAGE, G_MEM, G_SMP, G_HUGEPAGES, G_APPEND, G_ICOUNT and
-# G_TIMEOUT.
+# boot_guest reads G_IMAGE, G_MEM, G_SMP, G_HUGEPAGES, G_PAGES (boot: reserve
+# them at boot, cma: only keep room for them), G_APPEND, G_ICOUNT and G_TIMEOUT.
 
 # What the kernel says when it has found trouble.
 GUEST_TROUBLE='WARNING:|BUG[: ]|Oops|KASAN|UBSAN|kernel panic|Kernel panic'
@@ -213,8 +213,11 @@ boot_guest()
 {
 	local dir=$1 accel cpu append
 	append="console=ttyS0 loglevel=4 panic=-1 mitigations=off"
-	append+=" hugetlb_free_vmemmap=on hugepagesz=1G"
-	append+=" hugepages=$G_HUGEPAGES rdinit=/init"
+	append+=" hugetlb_free_vmemmap=on rdinit=/init"
+	case $G_PAGES in
+	boot) append+=" hugepagesz=1G hugepages=$G_HUGEPAGES" ;;
+	cma) append+=" hugetlb_cma=${G_HUGEPAGES}G" ;;
+	esac
 	append+=" rcupdate.rcu_cpu_stall_timeout=60 watchdog_thresh=30"
 	accel=$(accelerator)
 	[ "$G_ICOUNT" = 0 ] || accel=tcg
@@ -224,11 +227,11 @@ boot_guest()
 		;;
 	*)
 		cpu=max,-erms,-fsrm
-		append+=" tsc=reliable"
+		append+=" tsc=reliable lpj=4000000"
 		;;
 	esac
 	set -- -nodefaults -no-user-config -display none -no-reboot \
-		-machine pc -accel "$accel" -cpu "$cpu" \
+		-machine q35 -accel "$accel" -cpu "$cpu" \
 		-m "$G_MEM" -smp "$G_SMP" \
 		-kernel "$G_IMAGE" -initrd "$dir/initramfs" \
 		-append "$append $G_APPEND" \

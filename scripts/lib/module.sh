@@ -28,34 +28,40 @@ stage_sources()
 		Kbuild drivers include "$1/")
 }
 
-# module_goals KERNEL: the configuration som is built with on KERNEL.
+# module_config KDIR: the configuration som is built with for that kernel.
 module_config()
 {
 	printf 'CONFIG_SOM=m\n'
-	if [ -e "$2/.config" ] && grep -q '^CONFIG_KUNIT=y' "$2/.config" &&
+	if [ -e "$1/.config" ] && grep -q '^CONFIG_KUNIT=y' "$1/.config" &&
 	   [ -d "$SOM_ROOT/drivers/som/tests" ]; then
 		printf 'CONFIG_SOM_KUNIT_TEST=m\n'
 	fi
 }
 
+# Both modules are copied out before another run can build them anew.
 build_module_locked()
 {
-	local kdir=$1 dir=$2
-	shift 2
+	local kdir=$1 dir=$2 dest=$3 module
+	shift 3
 	stage_sources "$dir" || return 1
-	make -C "$kdir" M="$dir" -j"$(nproc)" "$@" modules
+	make -C "$kdir" M="$dir" -j"$(nproc)" "$@" modules || return 1
+	for module in "$dir"/drivers/som/som.ko \
+			"$dir"/drivers/som/tests/som_kunit.ko; do
+		[ ! -e "$module" ] || cp "$module" "$dest/" || return 1
+	done
 }
 
-# build_module KERNEL KDIR [MAKE ARGUMENT]...: quiet unless it fails.
+# build_module KERNEL KDIR DEST [MAKE ARGUMENT]...: build som.ko, and som_kunit.ko
+# where the kernel has KUnit, and copy them to DEST. Quiet unless it fails.
 build_module()
 {
-	local kernel=$1 kdir=$2 dir config
-	shift 2
+	local kernel=$1 kdir=$2 dest=$3 dir config
+	shift 3
 	dir=$(module_dir "$kernel")
-	mkdir -p "$dir"
-	mapfile -t config < <(module_config "$kernel" "$kdir")
+	mkdir -p "$dir" "$dest"
+	mapfile -t config < <(module_config "$kdir")
 	if ! with_lock "module-$(basename "$dir")" build_module_locked \
-			"$kdir" "$dir" "${config[@]}" "$@" \
+			"$kdir" "$dir" "$dest" "${config[@]}" "$@" \
 			>"$dir.log" 2>&1 </dev/null; then
 		cat "$dir.log" >&2
 		return 1

@@ -16,11 +16,12 @@
 TESTS_DIR=$SOM_ROOT/tools/testing/selftests/som
 TESTS_GUESTS=${SOM_GUESTS:-2}
 
+# tests_make DIR: build the programs into DIR.
 tests_make()
 {
 	make -s -C "$TESTS_DIR" \
 		KSRC="$(readlink -f "$SOM_CACHE/kernels/source")" \
-		UAPI="$SOM_CACHE/kernels/uapi" OUT="$TESTS_OUT" "$@"
+		KHDR="$SOM_CACHE/kernels/uapi" OUT="$1" all
 }
 
 # list_tests: all names, one a line.
@@ -83,21 +84,19 @@ set_options()
 	done
 }
 
-# build_tests: leaves programs and scripts in $TESTS_OUT/guest.
+# build_tests DIR: build all tests and put them into DIR as the guest will have
+# them.
 build_tests()
 {
-	local name
-	TESTS_OUT=$SOM_CACHE/selftests/$(printf '%s' "$SOM_ROOT" |
-		sha256sum | head -c 8)
-	rm -rf "$TESTS_OUT/guest"
-	mkdir -p "$TESTS_OUT/guest"
-	[ ! -e "$TESTS_DIR/Makefile" ] || tests_make all || return 1
+	local name out
+	out=$SOM_CACHE/selftests/$(printf '%s' "$SOM_ROOT" | sha256sum | head -c 8)
+	mkdir -p "$1" "$out"
+	[ ! -e "$TESTS_DIR/Makefile" ] || tests_make "$out" || return 1
 	for name in $(list_tests); do
 		case $name in
-		kunit) cp "$SOM_ROOT/scripts/guest-kunit.sh" \
-			"$TESTS_OUT/guest/kunit" ;;
-		*.sh) cp "$TESTS_DIR/$name" "$TESTS_OUT/guest/" ;;
-		*) cp "$TESTS_OUT/$name" "$TESTS_OUT/guest/" ;;
+		kunit) cp "$SOM_ROOT/scripts/guest-kunit.sh" "$1/kunit" ;;
+		*.sh) cp "$TESTS_DIR/$name" "$1/" ;;
+		*) cp "$out/$name" "$1/" ;;
 		esac || return 1
 	done
 }
@@ -111,9 +110,9 @@ run_test()
 	local passed failed skipped guest
 	mkdir -p "$LOGS/$1"
 	set_options "$2"
-	"$SOM_ROOT/scripts/qemu-test.sh" exec --prepared --kernel "$1" \
-		--console "$log.console" "${OPTIONS[@]}" \
-		--add "$TESTS_OUT/guest:/som/tests" -- "/som/tests/$2" \
+	"$SOM_ROOT/scripts/qemu-test.sh" exec --kernel "$1" \
+		--modules "$LOGS/$1/modules" --console "$log.console" "${OPTIONS[@]}" \
+		--add "$LOGS/guest:/som/tests" -- "/som/tests/$2" \
 		>"$log.ktap" 2>"$log.err" </dev/null &
 	guest=$!
 	trap 'kill "$guest"; exit 143' TERM
@@ -185,15 +184,25 @@ stop_tests()
 	[ "${#pids[@]}" -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
 }
 
+# new_log_directory: sets LOGS, and keeps the ten latest.
+new_log_directory()
+{
+	local old
+	LOGS=$SOM_CACHE/log/$(date +%Y%m%d-%H%M%S)-$$
+	mkdir -p "$LOGS"
+	# shellcheck disable=SC2012 # the names are ours
+	ls -d "$SOM_CACHE"/log/*/ | head -n -10 | while read -r old; do
+		rm -rf "$old"
+	done
+}
+
 # run_tests KERNELS NAMES: two lists of words; no names means all.
 run_tests()
 {
 	local kernel name jobs=() job pid running=0 built=()
 	local -A names=()
 	PASSED=0 FAILED=0 SKIPPED=0 DONE=0
-	LOGS=$SOM_CACHE/log/$(printf '%s' "$SOM_ROOT" | sha256sum | head -c 8)
-	rm -rf "$LOGS"
-	mkdir -p "$LOGS"
+	new_log_directory
 	trap stop_tests EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
@@ -202,7 +211,8 @@ run_tests()
 		list_tests | grep -qxF -e "$name" || die "no test called $name"
 	done
 	"$SOM_ROOT/scripts/kernel/source.sh"
-	build_tests >"$LOGS/selftests.log" 2>&1 || {
+	with_lock selftests build_tests "$LOGS/guest" \
+			>"$LOGS/selftests.log" 2>&1 || {
 		cat "$LOGS/selftests.log"
 		tell_failed_build tools/testing/selftests/som
 		finish_tests
@@ -210,7 +220,7 @@ run_tests()
 	}
 	for kernel in $1; do
 		prepare_kernel "$kernel"
-		if build_module "$kernel" "$G_KDIR"; then
+		if build_module "$kernel" "$G_KDIR" "$LOGS/$kernel/modules"; then
 			built+=("$kernel")
 		else
 			tell_failed_build "som.ko for $kernel"
