@@ -18,10 +18,12 @@
 #include "pagemap.h"
 #include "pool.h"
 #include "range.h"
+#include "reset.h"
 
 union som_args {
 	__u32 size;
 	struct som_info info;
+	struct som_reset reset;
 };
 
 static int som_ioctl_info(union som_args *args)
@@ -52,11 +54,17 @@ static int som_ioctl_info(union som_args *args)
 	return 0;
 }
 
+static int som_ioctl_reset(union som_args *args)
+{
+	return som_reset(&args->reset);
+}
+
 struct som_ioctl_desc {
 	unsigned int cmd;
 	size_t size;		/* of the structure this kernel knows */
 	size_t min_size;	/* of its first version */
 	int (*handler)(union som_args *args);
+	bool partial;		/* an error leaves results, too */
 };
 
 static const struct som_ioctl_desc som_ioctls[] = {
@@ -65,6 +73,13 @@ static const struct som_ioctl_desc som_ioctls[] = {
 		.size = sizeof(struct som_info),
 		.min_size = SOM_INFO_SIZE_VER0,
 		.handler = som_ioctl_info,
+	},
+	{
+		.cmd = SOM_IOC_RESET,
+		.size = sizeof(struct som_reset),
+		.min_size = SOM_RESET_SIZE_VER0,
+		.handler = som_ioctl_reset,
+		.partial = true,
 	},
 };
 
@@ -113,9 +128,9 @@ long som_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	args.size = size;
 	ret = desc->handler(&args);
-	if (ret)
+	if (ret && !desc->partial)
 		return ret;
 	if (copy_to_user(user, &args, min_t(size_t, size, desc->size)))
 		return -EFAULT;
-	return 0;
+	return ret;
 }

@@ -6,10 +6,12 @@
  *
  *	main: sysfs, file, pool
  *	file: ioctl, vma, inode, area
- *	ioctl: inode, owner, pool
+ *	ioctl: pagemap, reset, inode, owner, pool
+ *	pagemap, reset: track, scan, vma, inode, owner
+ *	track: vma, pte, owner, scan, pool
  *	inode: owner, area
- *	vma: owner, pool
- *	owner: pool
+ *	vma: pte, owner, pool
+ *	owner: tracker, pool
  *	pool: unitmap, commit, source_hugetlb
  */
 #include <linux/miscdevice.h>

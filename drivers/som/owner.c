@@ -855,11 +855,12 @@ static int punch_batch(struct som_owner *owner, unsigned long *idx,
  *
  * Context: Process context of the owner; takes owner->lock and, apart from
  * it, mmap_lock. The caller has neither.
+ * Return: number of units that were given back.
  */
-void som_owner_punch(struct som_owner *owner, unsigned long first,
-		     unsigned long last)
+unsigned long som_owner_punch(struct som_owner *owner, unsigned long first,
+			      unsigned long last)
 {
-	unsigned long idx = som_pgoff_unit(first);
+	unsigned long idx = som_pgoff_unit(first), given = 0;
 	void *batch[SOM_BATCH];
 	int i, nr;
 
@@ -876,5 +877,7 @@ void som_owner_punch(struct som_owner *owner, unsigned long first,
 
 		for (i = 0; i < nr; i++)
 			drop_entry(owner, batch[i]);
+		given += nr;
 	} while (nr == SOM_BATCH);
+	return given;
 }

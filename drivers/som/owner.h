@@ -126,7 +126,7 @@ int som_owner_track(struct som_owner *owner, unsigned long first,
 bool som_owner_maps_once(struct som_owner *owner, unsigned long idx);
 bool som_owner_aliased(struct som_owner *owner, unsigned long first,
 		       unsigned long last);
-void som_owner_punch(struct som_owner *owner, unsigned long first,
-		     unsigned long last);
+unsigned long som_owner_punch(struct som_owner *owner, unsigned long first,
+			      unsigned long last);
 
 #endif /* _SOM_OWNER_H */

@@ -61,25 +61,6 @@ static int scan_args(struct pm_scan_arg *arg, struct pm_scan_arg __user *user)
 	return 0;
 }
 
-/* Make the VMAs of a range ready for tracking. */
-static int scan_track_vmas(struct mm_struct *mm, unsigned long addr,
-			   unsigned long end)
-{
-	VMA_ITERATOR(vmi, mm, addr);
-	struct vm_area_struct *vma;
-	int ret;
-
-	ret = mmap_write_lock_killable(mm);
-	if (ret)
-		return ret;
-	for_each_vma_range(vmi, vma, end) {
-		if (som_vma_span(vma) && !som_vma_tracked(vma))
-			som_vma_track(vma);
-	}
-	mmap_write_unlock(mm);
-	return 0;
-}
-
 /*
  * One sweep, from *addr on. Return: 0; -EAGAIN if a VMA at *addr is not ready
  * for tracking; another error.
@@ -90,38 +71,34 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 	struct som_tracker *tracker = &owner->tracker;
 	struct mm_struct *mm = owner->mm;
 	bool clean = flags & PM_SCAN_WP_MATCHING;
-	VMA_ITERATOR(vmi, mm, *addr);
 	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
 	struct som_sweep sweep;
 	int ret;
 
 	ret = mmap_read_lock_killable(mm);
 	if (ret)
 		return ret;
+	vma_iter_init(&vmi, mm, *addr);
 	mutex_lock(&tracker->lock);
 	som_sweep_begin(&sweep, owner);
 	for_each_vma_range(vmi, vma, end) {
 		unsigned long stop = min(end, vma->vm_end);
-		unsigned long first, last;
 
 		if (!som_vma_span(vma))
 			continue;
 		*addr = max(*addr, vma->vm_start);
-		first = som_pgoff_unit(linear_page_index(vma, *addr));
-		last = som_pgoff_unit(linear_page_index(vma, stop - 1));
 		if (flags & PM_SCAN_CHECK_WPASYNC &&
-		    !som_tracker_covers(tracker, first, last)) {
+		    !som_tracker_covers(tracker,
+					som_pgoff_unit(linear_page_index(vma, *addr)),
+					som_pgoff_unit(linear_page_index(vma, stop - 1))))
 			ret = -EPERM;
-			break;
-		}
-		if (clean) {
-			ret = som_vma_tracked(vma) ?
-				som_owner_track(owner, first, last) : -EAGAIN;
-			if (ret)
-				break;
-		}
-		som_track_scan(&sweep, scan, vma, addr, stop, clean);
-		if (*addr < stop)
+		else if (clean && !som_vma_tracked(vma))
+			ret = -EAGAIN;
+		else
+			ret = som_track_scan(&sweep, scan, vma, addr, stop,
+					     clean);
+		if (ret || *addr < stop)
 			break;
 	}
 	if (!vma)
@@ -138,10 +115,11 @@ static void unclean_region(struct som_owner *owner,
 {
 	struct mm_struct *mm = owner->mm;
 	unsigned long addr = region->start;
-	VMA_ITERATOR(vmi, mm, addr);
 	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
 
 	mmap_read_lock(mm);
+	vma_iter_init(&vmi, mm, addr);
 	for_each_vma_range(vmi, vma, region->end) {
 		unsigned long stop = min_t(unsigned long, region->end,
 					   vma->vm_end);
@@ -201,7 +179,7 @@ static int scan_walk(struct som_owner *owner, struct som_scan *scan,
 		}
 		ret = scan_sweep(owner, scan, &addr, arg->end, arg->flags);
 		if (ret == -EAGAIN)
-			ret = scan_track_vmas(owner->mm, addr, arg->end);
+			ret = som_vma_track(owner->mm, addr, arg->end);
 		if (!ret && addr < arg->end && !scan->full) {
 			ret = scan_flush(owner, scan, vec, 1, arg->flags);
 			cond_resched();

@@ -16,6 +16,7 @@
 #include <linux/minmax.h>
 #include <linux/overflow.h>
 #include <linux/pgtable.h>
+#include <linux/sizes.h>
 #include <linux/types.h>
 #include <linux/som.h>
 
@@ -26,7 +27,7 @@
 /** define SOM_CHUNK_SHIFT - log2 of the size of a chunk in bytes. */
 #define SOM_CHUNK_SHIFT		30
 /** define SOM_CHUNK_SIZE - size of a chunk in bytes (1 GiB). */
-#define SOM_CHUNK_SIZE		(1UL << SOM_CHUNK_SHIFT)
+#define SOM_CHUNK_SIZE		((unsigned long)SZ_1G)
 /** define SOM_CHUNK_PAGES - number of 4 KiB pages in a chunk. */
 #define SOM_CHUNK_PAGES		(1UL << (SOM_CHUNK_SHIFT - PAGE_SHIFT))
 /** define SOM_CHUNK_UNITS - number of units in a chunk. */

@@ -167,23 +167,26 @@ static void view_unpinned(struct som_view *view)
 }
 
 /**
- * som_view_clean - pages that were reported as written are clean from now on
- * @view: a tracked unit, just read
+ * som_view_harvest - move what dirty bits say into the record
+ * @view: a tracked unit that is not aliased, just read
  * @sweep: the sweep this is part of
  * @pages: which pages; all are inside the view's entries
  *
+ * When the sweep has ended, every write to one of the pages that is not in the
+ * record sets a dirty bit.
+ *
  * Context: as som_view_read(); it needs no memory.
  */
-void som_view_clean(struct som_view *view, struct som_sweep *sweep,
-		    const unsigned long *pages)
+void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
+		      const unsigned long *pages)
 {
 	struct som_record *rec = view->rec;
 	DECLARE_BITMAP(dirty, SOM_UNIT_PAGES);
 
 	view_unpinned(view);
 	bitmap_and(dirty, pages, view->fresh, SOM_UNIT_PAGES);
+	bitmap_or(rec->written, rec->written, dirty, SOM_UNIT_PAGES);
 	bitmap_or(rec->nonzero, rec->nonzero, dirty, SOM_UNIT_PAGES);
-	bitmap_andnot(rec->written, rec->written, pages, SOM_UNIT_PAGES);
 
 	if (rec->mode == SOM_MODE_OPEN) {
 		/* From now on every write begins with a fault. */
@@ -204,6 +207,23 @@ void som_view_clean(struct som_view *view, struct som_sweep *sweep,
 		bitmap_set(rec->filled, view->ptes.page,
 			   (view->ptes.end - view->ptes.start) >> PAGE_SHIFT);
 	}
+}
+
+/**
+ * som_view_clean - pages that were reported as written are clean from now on
+ * @view: a tracked unit that is not aliased, just read
+ * @sweep: the sweep this is part of
+ * @pages: which pages; all are inside the view's entries
+ *
+ * Context: as som_view_read(); it needs no memory.
+ */
+void som_view_clean(struct som_view *view, struct som_sweep *sweep,
+		    const unsigned long *pages)
+{
+	struct som_record *rec = view->rec;
+
+	som_view_harvest(view, sweep, pages);
+	bitmap_andnot(rec->written, rec->written, pages, SOM_UNIT_PAGES);
 	som_tracker_update(&sweep->owner->tracker, view->idx, rec);
 }
 
@@ -412,6 +432,22 @@ static bool scan_hole(struct som_owner *owner, struct som_scan *scan,
 	return true;
 }
 
+/* Track units without memory that end in addresses addr..end of a VMA. */
+static int track_hole(struct som_owner *owner, struct vm_area_struct *vma,
+		      unsigned long addr, unsigned long end)
+{
+	unsigned long first, behind;
+
+	if (addr >= end)
+		return 0;
+	first = som_pgoff_unit(linear_page_index(vma, addr));
+	behind = som_pgoff_unit(linear_page_index(vma, end));
+	/* The VMA may have the last one only in part. */
+	if (end == vma->vm_end)
+		behind = som_pgoff_unit(linear_page_index(vma, end - 1)) + 1;
+	return first < behind ? som_owner_track(owner, first, behind - 1) : 0;
+}
+
 /* The next index that the scan has to look at one by one. */
 static bool scan_next(struct som_owner *owner, bool active_only,
 		      unsigned long *idx, unsigned long last)
@@ -429,34 +465,39 @@ static bool scan_next(struct som_owner *owner, bool active_only,
  * @vma: the VMA, of the sweep's owner
  * @addr: first address, and where it goes how far the scan came
  * @end: address behind the last
- * @clean: whether pages that match and were written become clean; all of the
- *	range is tracked then
+ * @clean: whether pages that match and were written become clean; what the
+ *	scan has passed is tracked then
  *
  * Stops early, before @end, when the scan is full, its buffer has to be emptied
  * or the sweep's budget is used.
  *
+ * Units that the scan does not come to are not tracked: what their memory
+ * was before, and that it is other memory now, is yet to be told.
+ *
  * Context: mmap_lock and tracker.lock are held.
+ * Return: 0 or -ENOMEM.
  */
-void som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
-		    struct vm_area_struct *vma, unsigned long *addr,
-		    unsigned long end, bool clean)
+int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
+		   struct vm_area_struct *vma, unsigned long *addr,
+		   unsigned long end, bool clean)
 {
 	struct som_owner *owner = sweep->owner;
 	unsigned long last = som_pgoff_unit(linear_page_index(vma, end - 1));
 	/* Reading the pages takes so much longer. */
 	unsigned int cost = som_scan_uses(scan, SOM_PAGE_IS_ZERO) ? 64 : 1;
-	bool active_only;
+	bool active_only, tracked, more;
+	int ret;
 
+	tracked = som_tracker_covers(&owner->tracker,
+				     som_pgoff_unit(linear_page_index(vma, *addr)),
+				     last);
 	/* Without a record that says so, nothing is written in what is tracked. */
-	active_only = som_scan_wants_written(scan) &&
-		som_tracker_covers(&owner->tracker,
-				   som_pgoff_unit(linear_page_index(vma, *addr)),
-				   last);
+	active_only = tracked && som_scan_wants_written(scan);
 
 	while (*addr < end) {
 		unsigned long idx = som_pgoff_unit(linear_page_index(vma, *addr));
 		unsigned long start, stop, found = idx;
-		unsigned long hole_end = end;
+		unsigned long hole = *addr, hole_end = end;
 
 		if (scan_next(owner, active_only, &found, last)) {
 			som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff,
@@ -465,18 +506,30 @@ void som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 		} else {
 			found = last + 1;
 		}
-		if (hole_end > *addr && !active_only &&
-		    !scan_hole(owner, scan, vma, addr, hole_end))
-			return;
-		*addr = hole_end;
-		if (found > last)
-			return;
-		if (sweep->budget < cost || !som_scan_room(scan, SOM_UNIT_PAGES))
-			return;
+		more = active_only ||
+		       scan_hole(owner, scan, vma, addr, hole_end);
+		if (more)
+			*addr = hole_end;
+		if (clean && !tracked) {
+			ret = track_hole(owner, vma, hole,
+					 scan->full ? scan->walk_end : *addr);
+			if (ret)
+				return ret;
+		}
+		if (!more || found > last ||
+		    sweep->budget < cost || !som_scan_room(scan, SOM_UNIT_PAGES))
+			return 0;
+
+		if (clean && !tracked) {
+			ret = som_owner_track(owner, found, found);
+			if (ret)
+				return ret;
+		}
 		sweep->budget -= cost;
 		stop = min(stop, end);
 		if (!scan_unit(sweep, scan, vma, found, *addr, stop, clean))
-			return;
+			return 0;
 		*addr = stop;
 	}
+	return 0;
 }

@@ -55,12 +55,14 @@ void som_sweep_end(struct som_sweep *sweep);
 void som_view_read(struct som_view *view, struct som_owner *owner,
 		   struct vm_area_struct *vma, unsigned long idx,
 		   unsigned long unit, bool aliased);
+void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
+		      const unsigned long *pages);
 void som_view_clean(struct som_view *view, struct som_sweep *sweep,
 		    const unsigned long *pages);
 void som_view_idle(struct som_view *view, struct som_sweep *sweep);
 
-void som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
-		    struct vm_area_struct *vma, unsigned long *addr,
-		    unsigned long end, bool clean);
+int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
+		   struct vm_area_struct *vma, unsigned long *addr,
+		   unsigned long end, bool clean);
 
 #endif /* _SOM_TRACK_H */

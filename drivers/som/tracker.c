@@ -95,9 +95,23 @@ bool som_tracker_covers(struct som_tracker *t, unsigned long first,
 int som_tracker_add(struct som_tracker *t, unsigned long first,
 		    unsigned long last)
 {
-	int ret = mtree_store_range(&t->ranges, first, last, xa_mk_value(1),
-				    GFP_KERNEL);
+	MA_STATE(mas, &t->ranges, first, first);
+	int ret;
 
+	/* Grow a neighbour rather than add a range. */
+	rcu_read_lock();
+	if (first) {
+		mas_set(&mas, first - 1);
+		if (mas_walk(&mas))
+			first = mas.index;
+	}
+	mas_set(&mas, last + 1);
+	if (mas_walk(&mas))
+		last = mas.last;
+	rcu_read_unlock();
+
+	ret = mtree_store_range(&t->ranges, first, last, xa_mk_value(1),
+				GFP_KERNEL);
 	if (!ret)
 		WRITE_ONCE(t->on, true);
 	/* Pairs with the barrier in som_owner_unit(). */

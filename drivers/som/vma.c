@@ -67,20 +67,37 @@ bool som_vma_tracked(const struct vm_area_struct *vma)
 }
 
 /**
- * som_vma_track - make a som VMA ready for tracking
- * @vma: the VMA
+ * som_vma_track - make the som VMAs of a range ready for tracking
+ * @mm: the address space
+ * @addr: first address
+ * @end: address behind the last
  *
- * From then on the kernel makes no entry writable without asking.
+ * From then on the kernel makes no entry in them writable without asking.
  *
- * Context: mmap_lock is held for write.
+ * Context: Process context; takes mmap_lock for write.
+ * Return: 0, or -EINTR on a fatal signal.
  */
-void som_vma_track(struct vm_area_struct *vma)
+int som_vma_track(struct mm_struct *mm, unsigned long addr, unsigned long end)
 {
-	vma_start_write(vma);
-	vma->vm_ops = &som_tracked_vm_ops;
-	/* What vma_set_page_prot() makes of it in every mprotect() to come. */
-	WRITE_ONCE(vma->vm_page_prot,
-		   vm_get_page_prot(vma->vm_flags & ~VM_SHARED));
+	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
+	int ret;
+
+	ret = mmap_write_lock_killable(mm);
+	if (ret)
+		return ret;
+	vma_iter_init(&vmi, mm, addr);
+	for_each_vma_range(vmi, vma, end) {
+		if (!som_vma_span(vma) || som_vma_tracked(vma))
+			continue;
+		vma_start_write(vma);
+		vma->vm_ops = &som_tracked_vm_ops;
+		/* What vma_set_page_prot() makes of it in mprotect() to come. */
+		WRITE_ONCE(vma->vm_page_prot,
+			   vm_get_page_prot(vma->vm_flags & ~VM_SHARED));
+	}
+	mmap_write_unlock(mm);
+	return 0;
 }
 
 static unsigned long unit_pfn(unsigned long unit)

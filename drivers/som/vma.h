@@ -2,13 +2,14 @@
 #ifndef _SOM_VMA_H
 #define _SOM_VMA_H
 
+struct mm_struct;
 struct som_owner;
 struct som_span;
 struct vm_area_struct;
 
 struct som_span *som_vma_span(const struct vm_area_struct *vma);
 bool som_vma_tracked(const struct vm_area_struct *vma);
-void som_vma_track(struct vm_area_struct *vma);
+int som_vma_track(struct mm_struct *mm, unsigned long addr, unsigned long end);
 int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner);
 
 #endif /* _SOM_VMA_H */

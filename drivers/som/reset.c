@@ -1,0 +1,512 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * SOM_IOC_RESET: put written pages back.
+ *
+ * In steps of a few units:
+ *
+ *  1. harvest: what dirty bits say moves into the units' records, and the TLB is
+ *     flushed, once. A write after that sets a dirty bit again;
+ *  2. each page that its record says is written is rewritten through the
+ *     kernel's own mapping, which no dirty bit sees, and its bit in the record
+ *     is cleared after that.
+ *
+ * So a write that comes during the call is either before the rewriting of its
+ * page, and gone, or its page is written afterwards; and where the call ends
+ * early, the record still says what is to be done.
+ *
+ * Bytes of an image come through a buffer: reading a file, or memory that has
+ * to be faulted in, is not possible with locks held. mmap_lock and the fault_lock
+ * are taken after it, and the unit is looked up again.
+ *
+ * What does not fit into keep_resident is punched out as by MADV_REMOVE.
+ */
+#include <linux/bitmap.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/som.h>
+#include "inode.h"
+#include "owner.h"
+#include "pool.h"
+#include "reset.h"
+#include "track.h"
+#include "vma.h"
+
+/* Units in a step. */
+#define SOM_RESET_UNITS	16
+/* Pages of an image that are read at once. */
+#define SOM_RESET_PAGES	16
+
+/* What a step has harvested of a unit. */
+struct reset_unit {
+	unsigned long idx;
+	unsigned long start;	/* its addresses */
+	unsigned long end;
+	unsigned int first;	/* number of its first page in the unit */
+};
+
+struct som_resetter {
+	struct som_reset *args;
+	struct som_owner *owner;
+	struct file *file;	/* the image, if it is a file */
+	void *buf;		/* for bytes of the image; NULL: back to zero */
+	unsigned long addr;	/* all below is done */
+	unsigned long next;	/* all below is in units, or needs nothing */
+	unsigned long end;
+	u64 budget;		/* bytes that may still be rewritten */
+	bool full;		/* they do not do for the unit at addr */
+	unsigned int nr;
+	struct reset_unit units[SOM_RESET_UNITS];
+};
+
+static unsigned int unit_last(const struct reset_unit *u)
+{
+	return u->first + ((u->end - u->start) >> PAGE_SHIFT);
+}
+
+/* Step 1 for one unit. */
+static void harvest_unit(struct som_resetter *r, struct som_sweep *sweep,
+			 struct vm_area_struct *vma, unsigned long addr,
+			 unsigned long idx)
+{
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
+	struct reset_unit *u = &r->units[r->nr++];
+	struct som_view view;
+	struct mutex *lock;
+	pgoff_t pgoff;
+	bool aliased;
+	long unit;
+
+	u->idx = idx;
+	som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx,
+		      &u->start, &u->end);
+	u->start = max(u->start, addr);
+	u->end = min(u->end, r->end);
+	r->next = u->end;
+	pgoff = linear_page_index(vma, u->start);
+	u->first = pgoff - som_unit_pgoff(idx);
+	bitmap_set(pages, u->first, unit_last(u) - u->first);
+	aliased = som_owner_aliased(r->owner, pgoff,
+				    linear_page_index(vma, u->end - 1));
+
+	lock = som_owner_lock_unit(r->owner, idx);
+	unit = som_owner_peek(r->owner, idx);
+	if (unit < 0 || !som_tracker_find(&r->owner->tracker, idx))
+		goto out;
+	som_view_read(&view, r->owner, vma, idx, unit, aliased);
+	/* Where no bit tells, all of it is written. */
+	if (aliased || view.rec->pinned)
+		som_tracker_wrote(&r->owner->tracker, idx, u->first,
+				  unit_last(u) - u->first);
+	if (!aliased) {
+		som_view_harvest(&view, sweep, pages);
+		som_view_idle(&view, sweep);
+		som_tracker_update(&r->owner->tracker, idx, view.rec);
+	}
+out:
+	mutex_unlock(lock);
+}
+
+/* Step 1 for what is in a VMA from addr on; false if the step is full. */
+static bool harvest_vma(struct som_resetter *r, struct som_sweep *sweep,
+			struct vm_area_struct *vma, unsigned long addr,
+			unsigned long stop)
+{
+	unsigned long idx = som_pgoff_unit(linear_page_index(vma, addr));
+	unsigned long last = som_pgoff_unit(linear_page_index(vma, stop - 1));
+
+	for (; xa_find(&r->owner->tracker.records, &idx, last,
+		       SOM_RECORD_ACTIVE); idx++) {
+		if (r->nr == SOM_RESET_UNITS)
+			return false;
+		harvest_unit(r, sweep, vma, addr, idx);
+	}
+	r->next = stop;
+	return true;
+}
+
+/*
+ * Rewrite pages of a unit that are written, from @first to @last (exclusive).
+ * The unit is locked.
+ */
+static void rewrite_pages(struct som_resetter *r, unsigned long idx,
+			  unsigned long unit, struct som_record *rec,
+			  unsigned int first, unsigned int last)
+{
+	unsigned int page = first;
+
+	for_each_set_bit_from(page, rec->written, last) {
+		void *mem = som_unit_address(unit) + page * PAGE_SIZE;
+
+		if (r->buf) {
+			copy_page(mem, r->buf + (page - first) * PAGE_SIZE);
+			__set_bit(page, rec->nonzero);
+		} else {
+			clear_page(mem);
+			if (!rec->pinned)
+				__clear_bit(page, rec->nonzero);
+		}
+		__clear_bit(page, rec->written);
+		r->args->rewritten += PAGE_SIZE;
+		r->budget -= min_t(u64, r->budget, PAGE_SIZE);
+	}
+	som_tracker_update(&r->owner->tracker, idx, rec);
+}
+
+/* Does the budget do for what is written in a unit? */
+static bool unit_fits(struct som_resetter *r, const struct reset_unit *u,
+		      const struct som_record *rec)
+{
+	unsigned int page = u->first;
+	u64 bytes = 0;
+
+	if (r->budget >= SOM_UNIT_SIZE)
+		return true;
+	for_each_set_bit_from(page, rec->written, unit_last(u))
+		bytes += PAGE_SIZE;
+	return bytes <= r->budget;
+}
+
+/* Step 2 of a reset to zero, with mmap_lock held since step 1. */
+static void zero_units(struct som_resetter *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->nr && !r->full; i++) {
+		const struct reset_unit *u = &r->units[i];
+		struct mutex *lock = som_owner_lock_unit(r->owner, u->idx);
+		long unit = som_owner_peek(r->owner, u->idx);
+		struct som_record *rec;
+
+		rec = som_tracker_find(&r->owner->tracker, u->idx);
+		if (unit >= 0 && rec) {
+			r->full = !unit_fits(r, u, rec);
+			if (!r->full)
+				rewrite_pages(r, u->idx, unit, rec, u->first,
+					      unit_last(u));
+		}
+		mutex_unlock(lock);
+		r->addr = r->full ? u->start : u->end;
+	}
+}
+
+/*
+ * Step 1, and step 2 if it needs no image. Return: 0; -EAGAIN if the VMA at
+ * r->addr is not ready for tracking; another error.
+ */
+static int reset_step(struct som_resetter *r)
+{
+	struct mm_struct *mm = r->owner->mm;
+	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
+	struct som_sweep sweep;
+	int ret;
+
+	ret = mmap_read_lock_killable(mm);
+	if (ret)
+		return ret;
+	vma_iter_init(&vmi, mm, r->addr);
+	mutex_lock(&r->owner->tracker.lock);
+	som_sweep_begin(&sweep, r->owner);
+	r->nr = 0;
+	r->next = r->addr;
+	for_each_vma_range(vmi, vma, r->end) {
+		unsigned long addr = max(r->addr, vma->vm_start);
+		unsigned long stop = min(r->end, vma->vm_end);
+
+		if (!som_vma_span(vma))
+			continue;
+		ret = som_vma_tracked(vma) ?
+			som_owner_track(r->owner,
+					som_pgoff_unit(linear_page_index(vma, addr)),
+					som_pgoff_unit(linear_page_index(vma, stop - 1))) :
+			-EAGAIN;
+		if (ret || !harvest_vma(r, &sweep, vma, addr, stop))
+			break;
+	}
+	if (!vma)
+		r->next = r->end;
+	som_sweep_end(&sweep);
+	/* First what has been harvested; the error comes again. */
+	if (r->next > r->addr)
+		ret = 0;
+	if (!ret && !r->buf)
+		zero_units(r);
+	mutex_unlock(&r->owner->tracker.lock);
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+/* Bytes of the image that belong at an address. */
+static int read_image(struct som_resetter *r, unsigned long addr,
+		      unsigned int nr)
+{
+	u64 at = r->args->image + (addr - r->args->start);
+	size_t len = nr * PAGE_SIZE, done = 0;
+	loff_t pos = at;
+	ssize_t got;
+
+	if (!r->file)
+		return copy_from_user(r->buf, (void __user *)at, len) ?
+			-EFAULT : 0;
+	while (done < len) {
+		got = kernel_read(r->file, r->buf + done, len - done, &pos);
+		if (got < 0)
+			return got;
+		if (!got)
+			break;
+		done += got;
+	}
+	memset(r->buf + done, 0, len - done);
+	return 0;
+}
+
+/*
+ * With @rewrite: rewrite what is still written of the @nr pages from @first on,
+ * from the buffer. Without: look for pages that are written, from @first on.
+ *
+ * Return: -errno; how many pages there are, at most SOM_RESET_PAGES, and in
+ * @found the first; 0 if there is none, or the unit is not there any more.
+ */
+static int image_pages(struct som_resetter *r, const struct reset_unit *u,
+		       unsigned int first, unsigned int nr,
+		       unsigned int *found, bool rewrite)
+{
+	struct mm_struct *mm = r->owner->mm;
+	unsigned int last = unit_last(u);
+	struct vm_area_struct *vma;
+	struct som_record *rec;
+	struct mutex *lock;
+	long unit;
+	int ret;
+
+	ret = mmap_read_lock_killable(mm);
+	if (ret)
+		return ret;
+	/* As long as a VMA maps it, only som_owner_punch() takes a unit away. */
+	vma = vma_lookup(mm, u->start);
+	if (!vma || !som_vma_span(vma) ||
+	    linear_page_index(vma, u->start) !=
+	    som_unit_pgoff(u->idx) + u->first)
+		goto out_mmap;
+
+	/* It does so under this lock. */
+	lock = som_owner_lock_unit(r->owner, u->idx);
+	unit = som_owner_peek(r->owner, u->idx);
+	rec = som_tracker_find(&r->owner->tracker, u->idx);
+	if (unit < 0 || !rec) {
+		ret = 0;
+	} else if (rewrite) {
+		rewrite_pages(r, u->idx, unit, rec, first, first + nr);
+		ret = nr;
+	} else {
+		*found = find_next_bit(rec->written, last, first);
+		last = min(last, *found + SOM_RESET_PAGES);
+		if (*found < last)
+			ret = find_next_zero_bit(rec->written, last, *found) -
+			      *found;
+		if (first == u->first && !unit_fits(r, u, rec)) {
+			r->full = true;
+			ret = 0;
+		}
+	}
+	mutex_unlock(lock);
+out_mmap:
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+/* Step 2 with an image. */
+static int image_unit(struct som_resetter *r, const struct reset_unit *u)
+{
+	unsigned int first = u->first, found;
+	unsigned long addr;
+	int nr, ret;
+
+	for (;;) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		nr = image_pages(r, u, first, 0, &found, false);
+		if (nr <= 0)
+			return nr;
+		addr = u->start + (found - u->first) * PAGE_SIZE;
+		r->addr = addr;
+		ret = read_image(r, addr, nr);
+		if (ret)
+			return ret;
+		ret = image_pages(r, u, found, nr, &found, true);
+		if (ret < 0)
+			return ret;
+		first = found + nr;
+		if (first >= unit_last(u))
+			return 0;
+	}
+}
+
+static int image_units(struct som_resetter *r)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < r->nr; i++) {
+		ret = image_unit(r, &r->units[i]);
+		if (ret)
+			return ret;
+		r->addr = r->full ? r->units[i].start : r->units[i].end;
+		if (r->full)
+			break;
+	}
+	return 0;
+}
+
+/* The budget is used up: release everything from r->addr on. */
+static int release_rest(struct som_resetter *r)
+{
+	struct mm_struct *mm = r->owner->mm;
+	unsigned long addr = r->addr, nr;
+	pgoff_t first, last;
+	int ret;
+
+	r->args->released_start = r->addr;
+	for (;;) {
+		struct vm_area_struct *vma;
+		struct vma_iterator vmi;
+
+		ret = mmap_read_lock_killable(mm);
+		if (ret)
+			return ret;
+		vma_iter_init(&vmi, mm, addr);
+		do {
+			vma = vma_find(&vmi, r->end);
+		} while (vma && !som_vma_span(vma));
+		if (vma) {
+			first = linear_page_index(vma, max(addr, vma->vm_start));
+			addr = min(r->end, vma->vm_end);
+			last = linear_page_index(vma, addr - 1);
+		}
+		mmap_read_unlock(mm);
+		if (!vma)
+			break;
+		nr = som_owner_punch(r->owner, first, last);
+		r->args->released += (u64)nr << SOM_UNIT_SHIFT;
+	}
+	/* What could not be released was zeroed, which is to be clean, too. */
+	kvfree(r->buf);
+	r->buf = NULL;
+	r->full = false;
+	r->budget = U64_MAX;
+	return 0;
+}
+
+static int reset_walk(struct som_resetter *r)
+{
+	int ret;
+
+	while (r->addr < r->end) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		ret = reset_step(r);
+		if (ret == -EAGAIN) {
+			ret = som_vma_track(r->owner->mm, r->addr, r->end);
+			if (ret)
+				return ret;
+			continue;
+		}
+		if (!ret && r->buf)
+			ret = image_units(r);
+		if (ret)
+			return ret;
+		if (r->full) {
+			ret = release_rest(r);
+			if (ret)
+				return ret;
+		} else {
+			r->addr = r->next;
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+static int reset_check(struct som_reset *args)
+{
+	u64 images = SOM_RESET_IMAGE_MEM | SOM_RESET_IMAGE_FD;
+
+	if (args->flags & ~images || args->flags == images || args->reserved)
+		return -EINVAL;
+	if (!(args->flags & SOM_RESET_IMAGE_FD) && args->image_fd)
+		return -EINVAL;
+	if (!args->flags && args->image)
+		return -EINVAL;
+	if (!PAGE_ALIGNED(args->start) || !PAGE_ALIGNED(args->image) ||
+	    args->end < args->start)
+		return -EINVAL;
+	if (!access_ok((void __user *)args->start, args->end - args->start))
+		return -EFAULT;
+	args->end = PAGE_ALIGN(args->end);
+	if (args->flags & SOM_RESET_IMAGE_MEM &&
+	    !access_ok((void __user *)args->image, args->end - args->start))
+		return -EFAULT;
+	if (args->flags & SOM_RESET_IMAGE_FD &&
+	    args->image > (u64)MAX_LFS_FILESIZE - (args->end - args->start))
+		return -EINVAL;
+	return 0;
+}
+
+/**
+ * som_reset - the reset call
+ * @args: its argument, in and out
+ *
+ * Context: Process context; means the calling process.
+ * Return: 0 or -errno, as include/uapi/linux/som.h says.
+ */
+int som_reset(struct som_reset *args)
+{
+	struct som_resetter *r;
+	int ret;
+
+	ret = reset_check(args);
+	if (ret)
+		return ret;
+	r = kzalloc(sizeof(*r), GFP_KERNEL);
+	if (!r)
+		return -ENOMEM;
+	if (args->flags) {
+		r->buf = kvmalloc(SOM_RESET_PAGES * PAGE_SIZE, GFP_KERNEL);
+		ret = r->buf ? 0 : -ENOMEM;
+	}
+	if (!ret && args->flags & SOM_RESET_IMAGE_FD) {
+		r->file = fget(args->image_fd);
+		if (!r->file || !(r->file->f_mode & FMODE_READ) ||
+		    !(r->file->f_mode & FMODE_PREAD))
+			ret = -EBADF;
+	}
+	if (ret)
+		goto out;
+
+	r->args = args;
+	r->addr = args->start;
+	r->end = args->end;
+	r->budget = args->keep_resident;
+	args->rewritten = 0;
+	args->released = 0;
+	args->released_start = args->end;
+	r->owner = som_inode_find_owner(current->mm);
+	if (r->owner) {
+		ret = reset_walk(r);
+		som_inode_put_owner(r->owner);
+	} else {
+		r->addr = r->end;
+	}
+	args->walk_end = r->addr;
+out:
+	if (r->file)
+		fput(r->file);
+	kvfree(r->buf);
+	kfree(r);
+	return ret;
+}
