@@ -432,19 +432,22 @@ static bool scan_hole(struct som_owner *owner, struct som_scan *scan,
 	return true;
 }
 
-/* Track units without memory that end in addresses addr..end of a VMA. */
+/*
+ * Track the units without memory at addresses addr..end of a VMA; the last one
+ * only if the scan has passed all that it was asked for of it.
+ */
 static int track_hole(struct som_owner *owner, struct vm_area_struct *vma,
-		      unsigned long addr, unsigned long end)
+		      unsigned long addr, unsigned long end, bool passed)
 {
 	unsigned long first, behind;
 
 	if (addr >= end)
 		return 0;
 	first = som_pgoff_unit(linear_page_index(vma, addr));
-	behind = som_pgoff_unit(linear_page_index(vma, end));
-	/* The VMA may have the last one only in part. */
-	if (end == vma->vm_end)
+	if (passed)
 		behind = som_pgoff_unit(linear_page_index(vma, end - 1)) + 1;
+	else
+		behind = som_pgoff_unit(linear_page_index(vma, end));
 	return first < behind ? som_owner_track(owner, first, behind - 1) : 0;
 }
 
@@ -512,7 +515,8 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 			*addr = hole_end;
 		if (clean && !tracked) {
 			ret = track_hole(owner, vma, hole,
-					 scan->full ? scan->walk_end : *addr);
+					 scan->full ? scan->walk_end : *addr,
+					 !scan->full);
 			if (ret)
 				return ret;
 		}

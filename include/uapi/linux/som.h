@@ -131,16 +131,19 @@ struct som_info {
  * @flags: 0 (back to zero), SOM_RESET_IMAGE_MEM or SOM_RESET_IMAGE_FD.
  * @start: first address, page aligned.
  * @end: address behind the last, rounded up to a page.
- * @keep_resident: at most so many bytes are rewritten; what is written beyond
- *	is released. All ones: no limit.
+ * @keep_resident: about how many bytes may be rewritten. From the first unit on
+ *	whose written pages do not fit, everything is released. All ones: no
+ *	limit.
  * @image: with an image: the address, or the file offset, of the byte that
  *	belongs at @start. Page aligned.
  * @image_fd: with SOM_RESET_IMAGE_FD: a file that can be read at an offset;
  *	otherwise 0. Bytes behind the end of the file are zero.
  * @reserved: must be zero.
  * @walk_end: out: everything below is done. @end, if the call succeeded.
- * @rewritten: out: bytes rewritten.
- * @released: out: bytes released.
+ * @rewritten: out: bytes rewritten. More than @keep_resident only by what
+ *	could not be released: units that the range has in part, or that
+ *	somebody has a pin on, are zeroed where they are.
+ * @released: out: bytes released, in whole units.
  * @released_start: out: first address of what was released, or @end.
  *
  * 80 bytes.
@@ -168,10 +171,10 @@ struct som_reset {
  *
  * Every page of the caller's som mappings in the range that was written since
  * the last reset or clean scan (every present page, if it was not tracked)
- * goes back to zero, or to the bytes of the image. Afterwards the range is
- * tracked and clean: the rewriting itself is not seen as a write. Memory that
- * was released reads as zero, with an image, too: @released_start says from where
- * on (@end, if nothing was).
+ * goes back to zero, or to the bytes of the image. Pages without memory stay
+ * so, and read as zero. Afterwards the range is tracked and clean: the rewriting
+ * itself is not seen as a write. Memory that was released reads as zero, with
+ * an image, too: @released_start says from where on (@end, if nothing was).
  *
  * Return: 0; EINTR on a fatal signal; EFAULT or the file's error if the image
  * cannot be read; EINVAL if @start or @image is not page aligned, @end is
