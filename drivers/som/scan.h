@@ -6,6 +6,7 @@
 #ifndef _SOM_SCAN_H
 #define _SOM_SCAN_H
 
+#include <linux/bitops.h>
 #include <linux/minmax.h>
 #include <linux/pgtable.h>
 #include <linux/som.h>
@@ -141,6 +142,77 @@ static inline unsigned long som_scan_push(struct som_scan *scan, u64 addr,
 		scan->walk_end = addr + (take << PAGE_SHIFT);
 	}
 	return take;
+}
+
+/**
+ * som_scan_push_bits - report matching pages out of 64
+ * @scan: the scan, not full; its buffer has room for 32 more regions
+ * @addr: address of the first of the 64 pages
+ * @bits: which of them match
+ * @categories: what all of those are
+ *
+ * The same as som_scan_push() for each run of bits, for fewer instructions.
+ *
+ * Return: which were taken; if not all, the scan is full and its walk_end is
+ * the first that was not.
+ */
+static inline u64 som_scan_push_bits(struct som_scan *scan, u64 addr, u64 bits,
+				     u64 categories)
+{
+	struct page_region *out = scan->buf + scan->buf_nr;
+	u64 left = scan->max_pages - scan->pages;
+	u64 room = scan->vec_len - scan->regions;
+	u64 end = 1, todo = bits;
+
+	if (!scan->vec_len)
+		return bits;
+
+	categories &= scan->return_mask;
+	/* Where a run begins that makes the last region longer; 1 is nowhere. */
+	if (scan->buf_nr && out[-1].categories == categories)
+		end = out[-1].end;
+	while (todo) {
+		unsigned int shift = __ffs64(todo), len = 1;
+		u64 start = addr + ((u64)shift << PAGE_SHIFT);
+
+		if (todo >> shift & 2)
+			len = ~(todo >> shift) ? __ffs64(~(todo >> shift)) : 64;
+		if (unlikely(len > left))
+			len = left;
+		if (start != end) {
+			if (unlikely(!room))
+				len = 0;
+			if (unlikely(!len))
+				break;
+			out->start = start;
+			out->categories = categories;
+			out++;
+			room--;
+		} else if (unlikely(!len)) {
+			break;
+		}
+		end = start + ((u64)len << PAGE_SHIFT);
+		out[-1].end = end;
+		left -= len;
+		todo &= len + shift < 64 ? ~0ULL << (len + shift) : 0;
+		if (unlikely(!left))
+			break;
+	}
+	/* A run that was cut leaves its rest behind. */
+	if (unlikely(!left || todo)) {
+		if (end != 1 && end > addr)
+			todo = bits & (end - addr < 64ULL << PAGE_SHIFT ?
+				       ~0ULL << ((end - addr) >> PAGE_SHIFT) : 0);
+		if (todo) {
+			scan->full = true;
+			scan->walk_end = addr +
+					 ((u64)__ffs64(todo) << PAGE_SHIFT);
+		}
+	}
+	scan->buf_nr = out - scan->buf;
+	scan->regions = scan->vec_len - room;
+	scan->pages = scan->max_pages - left;
+	return bits & ~todo;
 }
 
 #endif /* _SOM_SCAN_H */

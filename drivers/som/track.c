@@ -201,7 +201,11 @@ void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 		sweep_flush(sweep, view);
 	}
 	if (bitmap_intersects(view->lost, pages, SOM_UNIT_PAGES)) {
-		/* With an entry again, a page is not lost. */
+		/* With an entry again, a page is not lost: note them all. */
+		bitmap_or(rec->written, rec->written, view->lost,
+			  SOM_UNIT_PAGES);
+		bitmap_or(rec->nonzero, rec->nonzero, view->lost,
+			  SOM_UNIT_PAGES);
 		som_ptes_fill(&view->ptes, rec->mode == SOM_MODE_DIRTY,
 			      SOM_UNIT_PAGES, NULL);
 		bitmap_set(rec->filled, view->ptes.page,
@@ -275,7 +279,7 @@ static bool view_page_zero(const struct som_view *view, unsigned int page)
 
 /*
  * The same where only written, or only other, pages match: those with a bit in
- * words. What is adjacent merges in som_scan_push().
+ * words.
  */
 static bool view_scan_bits(struct som_scan *scan, unsigned long addr,
 			   u64 categories, const unsigned long *words,
@@ -285,28 +289,21 @@ static bool view_scan_bits(struct som_scan *scan, unsigned long addr,
 	unsigned int word;
 
 	for (word = first / BITS_PER_LONG; word * BITS_PER_LONG < last; word++) {
-		unsigned int base = word * BITS_PER_LONG, shift, run;
-		unsigned long bits = words[word] ^ invert, got;
+		unsigned int base = word * BITS_PER_LONG;
+		unsigned long bits = words[word] ^ invert;
 
 		if (first > base)
 			bits &= BITMAP_FIRST_WORD_MASK(first);
 		if (last < base + BITS_PER_LONG)
 			bits &= BITMAP_LAST_WORD_MASK(last);
-		while (bits) {
-			shift = __ffs(bits);
-			run = ~(bits >> shift) ? ffz(bits >> shift) :
-						 BITS_PER_LONG;
-			got = som_scan_push(scan,
-					    addr + (base + shift) * PAGE_SIZE,
-					    run, categories);
-			if (clean && got)
-				clean[word] |= GENMASK(shift + got - 1, shift);
-			if (scan->full)
-				return false;
-			if (shift + run == BITS_PER_LONG)
-				break;
-			bits &= ~0UL << (shift + run);
-		}
+		if (!bits)
+			continue;
+		bits = som_scan_push_bits(scan, addr + base * PAGE_SIZE, bits,
+					  categories);
+		if (clean)
+			clean[word] |= bits;
+		if (scan->full)
+			return false;
 	}
 	return true;
 }

@@ -7,5 +7,6 @@
 extern struct kunit_suite som_unitmap_suite;
 extern struct kunit_suite som_range_suite;
 extern struct kunit_suite som_commit_suite;
+extern struct kunit_suite som_scan_suite;
 
 #endif /* _SOM_KUNIT_H */

@@ -3,7 +3,8 @@
 #include <linux/module.h>
 #include "kunit.h"
 
-kunit_test_suites(&som_unitmap_suite, &som_range_suite, &som_commit_suite);
+kunit_test_suites(&som_unitmap_suite, &som_range_suite, &som_commit_suite,
+		  &som_scan_suite);
 
 MODULE_DESCRIPTION("KUnit tests of single-owner memory");
 MODULE_LICENSE("GPL");
