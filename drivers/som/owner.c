@@ -30,6 +30,9 @@
  *     has. Taking mmap_lock for write once, after 2., waits for them;
  *  4. only then the units go to the pool.
  *
+ * A unit that was punched in part, and is found to be all zero, goes with
+ * mmap_lock, owner->lock and fault_lock held throughout: punch_zero_unit().
+ *
  * A fault may meet, between 1. and 2., an entry of the old unit where it wants
  * the new one; vma.c sees that and retries.
  *
@@ -45,6 +48,7 @@
 #include <linux/hash.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include "compat.h"
 #include "owner.h"
 #include "pool.h"
@@ -843,15 +847,74 @@ static int punch_batch(struct som_owner *owner, unsigned long *idx,
 	return nr;
 }
 
+/* Is a unit all zero? @first: the page to begin with: the likeliest not to be. */
+static bool unit_is_zero(unsigned long unit, unsigned int first)
+{
+	void *mem = som_unit_address(unit);
+
+	return !memchr_inv(mem + first * PAGE_SIZE, 0,
+			   (SOM_UNIT_PAGES - first) * PAGE_SIZE) &&
+	       !memchr_inv(mem, 0, first * PAGE_SIZE);
+}
+
+/*
+ * A unit that was punched in part may be zero as a whole by now: allocators
+ * purge in small pieces. If so, it goes back to the pool.
+ *
+ * Not if it is tracked: pages of it may have been written, with zeroes, that
+ * are yet to be told, and nobody asked for those to go.
+ *
+ * With mmap_lock held for write nobody else has cleared an entry without having
+ * flushed. With fault_lock held nobody gets an entry. So what is found zero after
+ * the unmapping stays so.
+ */
+static unsigned long punch_zero_unit(struct som_owner *owner,
+				     unsigned long idx, unsigned int first)
+{
+	struct mutex *lock;
+	bool gone = false;
+	void *entry;
+	long unit;
+
+	lock = som_owner_lock_unit(owner, idx);
+	unit = som_owner_peek(owner, idx);
+	gone = unit >= 0 && !som_tracker_tracks(&owner->tracker, idx) &&
+	       unit_is_zero(unit, first);
+	mutex_unlock(lock);
+	if (!gone)
+		return 0;
+
+	mmap_write_lock(owner->mm);
+	mutex_lock(&owner->lock);
+	lock = som_owner_lock_unit(owner, idx);
+	entry = xa_load(&owner->units, idx);
+	gone = false;
+	if (entry && !som_tracker_tracks(&owner->tracker, idx) &&
+	    !som_pool_pinned(entry_unit(entry))) {
+		punch_unmap(owner, idx, 1);
+		gone = !som_pool_pinned(entry_unit(entry)) &&
+		       unit_is_zero(entry_unit(entry), first);
+	}
+	if (gone) {
+		xa_erase(&owner->units, idx);
+		forget_entry(owner, entry);
+		drop_entry(owner, entry);
+	}
+	mutex_unlock(lock);
+	mutex_unlock(&owner->lock);
+	mmap_write_unlock(owner->mm);
+	return gone;
+}
+
 /**
  * som_owner_punch - zero page offsets and give back what can be given back
  * @owner: whose
  * @first: first page offset
  * @last: last page offset
  *
- * Units all of whose mapped parts are inside go back to the pool, except
- * those that somebody has a pin on; everything else is zeroed in place.
- * Promises stay.
+ * Units all of whose mapped parts are inside, or that are all zero then, go
+ * back to the pool, except those that somebody has a pin on; everything else
+ * is zeroed in place. Promises stay.
  *
  * Context: Process context of the owner; takes owner->lock and, apart from
  * it, mmap_lock. The caller has neither.
@@ -879,5 +942,14 @@ unsigned long som_owner_punch(struct som_owner *owner, unsigned long first,
 			drop_entry(owner, batch[i]);
 		given += nr;
 	} while (nr == SOM_BATCH);
+
+	/* Only the first and the last unit can have been punched in part. */
+	idx = som_pgoff_unit(first);
+	if (first != som_unit_pgoff(idx))
+		given += punch_zero_unit(owner, idx, 0);
+	idx = som_pgoff_unit(last);
+	if (last + 1 != som_unit_pgoff(idx + 1))
+		given += punch_zero_unit(owner, idx,
+					 last + 1 - som_unit_pgoff(idx));
 	return given;
 }
