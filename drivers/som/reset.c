@@ -47,6 +47,7 @@ struct reset_unit {
 	unsigned long start;	/* its addresses */
 	unsigned long end;
 	unsigned int first;	/* number of its first page in the unit */
+	bool aliased;		/* not harvested: its pages stay written */
 };
 
 struct som_resetter {
@@ -78,7 +79,6 @@ static void harvest_unit(struct som_resetter *r, struct som_sweep *sweep,
 	struct som_view view;
 	struct mutex *lock;
 	pgoff_t pgoff;
-	bool aliased;
 	long unit;
 
 	u->idx = idx;
@@ -90,19 +90,19 @@ static void harvest_unit(struct som_resetter *r, struct som_sweep *sweep,
 	pgoff = linear_page_index(vma, u->start);
 	u->first = pgoff - som_unit_pgoff(idx);
 	bitmap_set(pages, u->first, unit_last(u) - u->first);
-	aliased = som_owner_aliased(r->owner, pgoff,
-				    linear_page_index(vma, u->end - 1));
+	u->aliased = som_owner_aliased(r->owner, pgoff,
+				       linear_page_index(vma, u->end - 1));
 
 	lock = som_owner_lock_unit(r->owner, idx);
 	unit = som_owner_peek(r->owner, idx);
 	if (unit < 0 || !som_tracker_find(&r->owner->tracker, idx))
 		goto out;
-	som_view_read(&view, r->owner, vma, idx, unit, aliased);
+	som_view_read(&view, r->owner, vma, idx, unit, u->aliased);
 	/* Where no bit tells, all of it is written. */
-	if (aliased || view.rec->pinned)
+	if (u->aliased || view.rec->pinned)
 		som_tracker_wrote(&r->owner->tracker, idx, u->first,
 				  unit_last(u) - u->first);
-	if (!aliased) {
+	if (!u->aliased) {
 		som_view_harvest(&view, sweep, pages);
 		som_view_idle(&view, sweep);
 		som_tracker_update(&r->owner->tracker, idx, view.rec);
@@ -133,7 +133,7 @@ static bool harvest_vma(struct som_resetter *r, struct som_sweep *sweep,
  * Rewrite pages of a unit that are written, from @first to @last (exclusive).
  * The unit is locked.
  */
-static void rewrite_pages(struct som_resetter *r, unsigned long idx,
+static void rewrite_pages(struct som_resetter *r, const struct reset_unit *u,
 			  unsigned long unit, struct som_record *rec,
 			  unsigned int first, unsigned int last)
 {
@@ -147,14 +147,15 @@ static void rewrite_pages(struct som_resetter *r, unsigned long idx,
 			__set_bit(page, rec->nonzero);
 		} else {
 			clear_page(mem);
-			if (!rec->pinned)
+			if (!rec->pinned && !u->aliased)
 				__clear_bit(page, rec->nonzero);
 		}
-		__clear_bit(page, rec->written);
+		if (!u->aliased)
+			__clear_bit(page, rec->written);
 		r->args->rewritten += PAGE_SIZE;
 		r->budget -= min_t(u64, r->budget, PAGE_SIZE);
 	}
-	som_tracker_update(&r->owner->tracker, idx, rec);
+	som_tracker_update(&r->owner->tracker, u->idx, rec);
 }
 
 /* Does the budget do for what is written in a unit? */
@@ -186,7 +187,7 @@ static void zero_units(struct som_resetter *r)
 		if (unit >= 0 && rec) {
 			r->full = !unit_fits(r, u, rec);
 			if (!r->full)
-				rewrite_pages(r, u->idx, unit, rec, u->first,
+				rewrite_pages(r, u, unit, rec, u->first,
 					      unit_last(u));
 		}
 		mutex_unlock(lock);
@@ -301,7 +302,7 @@ static int image_pages(struct som_resetter *r, const struct reset_unit *u,
 	if (unit < 0 || !rec) {
 		ret = 0;
 	} else if (rewrite) {
-		rewrite_pages(r, u->idx, unit, rec, first, first + nr);
+		rewrite_pages(r, u, unit, rec, first, first + nr);
 		ret = nr;
 	} else {
 		*found = find_next_bit(rec->written, last, first);
