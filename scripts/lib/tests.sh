@@ -208,7 +208,8 @@ run_tests()
 	trap 'exit 143' TERM HUP
 
 	for name in $2; do
-		list_tests | grep -qxF -e "$name" || die "no test called $name"
+		list_tests | grep -xF -e "$name" >/dev/null ||
+			die "no test called $name"
 	done
 	"$SOM_ROOT/scripts/kernel/source.sh"
 	with_lock selftests build_tests "$LOGS/guest" \
