@@ -5,10 +5,11 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: help deps modules demo check clean
+.PHONY: help deps modules demo bench check clean
 
 help:
 	@echo 'make demo     a real program with its heap on /dev/som, in a test machine'
+	@echo 'make bench    what write tracking costs, in instructions, in a test machine'
 	@echo 'make check    static checks, and all tests on all test kernels'
 	@echo 'make deps     install what these two need (they do it themselves)'
 	@echo 'make modules  build drivers/som/som.ko for the kernel at KDIR='
@@ -26,6 +27,9 @@ modules:
 
 demo: deps
 	@tools/som/demo/demo.sh
+
+bench: deps
+	@tools/testing/selftests/som/bench/bench.sh
 
 check: deps
 	@scripts/check.sh
