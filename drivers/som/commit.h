@@ -31,6 +31,8 @@ struct som_commit {
 /**
  * som_commit_room - how many more units can be promised
  * @c: the promises
+ *
+ * Return: number of units.
  */
 static inline unsigned long som_commit_room(const struct som_commit *c)
 {

@@ -50,6 +50,7 @@ static inline unsigned int som_mm_write_seq(struct mm_struct *mm)
  * Three instructions an entry.
  *
  * Context: The page table lock is held.
+ * Return: true only if so.
  */
 static inline bool som_ptes_idle(const pte_t *pte, unsigned int nr)
 {

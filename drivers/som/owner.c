@@ -695,6 +695,7 @@ out:
  *
  * Context: The caller has mmap_lock, so the answer can only change from yes to
  * no. Takes owner->lock.
+ * Return: true if so.
  */
 bool som_owner_aliased(struct som_owner *owner, unsigned long first,
 		       unsigned long last)

@@ -448,9 +448,9 @@ int som_pool_resize(unsigned long nr_chunks)
 		if (ret) {
 			/* Those just taken may be in use already: try. */
 			som_pool_shrink(nr);
-			pr_err("asked for %lu more chunks, found %lu %s; %s\n",
+			pr_err("asked for %lu more chunks, found %lu %s; reserve with %s or boot with %s\n",
 			       nr_chunks - before, nr, pool.source->name,
-			       pool.source->hint);
+			       pool.source->hint_file, pool.source->hint_boot);
 		}
 	}
 	mutex_unlock(&pool.resize);
@@ -503,8 +503,8 @@ int som_pool_init(unsigned long nr_chunks)
 
 	ret = pool.source->open();
 	if (ret) {
-		pr_err("%s cannot be had (%d); boot with hugepagesz=1G\n",
-		       pool.source->name, ret);
+		pr_err("%s cannot be had (%d); boot with %s\n",
+		       pool.source->name, ret, pool.source->hint_boot);
 		return ret;
 	}
 	ret = som_pool_resize(nr_chunks);

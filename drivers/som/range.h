@@ -54,6 +54,8 @@ struct som_allotment {
 /**
  * som_pgoff_unit - the unit index that a page offset belongs to
  * @pgoff: page offset in an owner's offset space
+ *
+ * Return: unit index.
  */
 static inline unsigned long som_pgoff_unit(unsigned long pgoff)
 {
@@ -63,6 +65,8 @@ static inline unsigned long som_pgoff_unit(unsigned long pgoff)
 /**
  * som_unit_pgoff - the first page offset of a unit index
  * @idx: unit index in an owner's offset space
+ *
+ * Return: page offset.
  */
 static inline unsigned long som_unit_pgoff(unsigned long idx)
 {

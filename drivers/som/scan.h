@@ -58,6 +58,8 @@ struct som_scan {
  * som_scan_matches - is a page with these categories wanted?
  * @scan: the scan
  * @categories: what the page is
+ *
+ * Return: true if so.
  */
 static inline bool som_scan_matches(const struct som_scan *scan,
 				    u64 categories)
@@ -71,6 +73,8 @@ static inline bool som_scan_matches(const struct som_scan *scan,
  * som_scan_uses - does the answer depend on a category?
  * @scan: the scan
  * @category: one category
+ *
+ * Return: true if a mask has it.
  */
 static inline bool som_scan_uses(const struct som_scan *scan, u64 category)
 {
@@ -80,6 +84,8 @@ static inline bool som_scan_uses(const struct som_scan *scan, u64 category)
 /**
  * som_scan_wants_written - can nothing match that was not written?
  * @scan: the scan
+ *
+ * Return: true if so.
  */
 static inline bool som_scan_wants_written(const struct som_scan *scan)
 {

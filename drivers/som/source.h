@@ -31,7 +31,8 @@ struct som_extent {
 /**
  * struct som_source - a kind of memory
  * @name: for messages.
- * @hint: how an administrator gets more of it, for messages.
+ * @hint_file: what an administrator writes to for more of it, for messages.
+ * @hint_boot: kernel parameters that reserve it, for messages.
  * @open: called once before the first @get. Return: 0 or -errno.
  * @close: called once after the last @put.
  * @get: take one extent. Return: 0, -ENOMEM if there are no more, -errno.
@@ -42,7 +43,8 @@ struct som_extent {
  */
 struct som_source {
 	const char *name;
-	const char *hint;
+	const char *hint_file;
+	const char *hint_boot;
 	int (*open)(void);
 	void (*close)(void);
 	int (*get)(struct som_extent *ext);

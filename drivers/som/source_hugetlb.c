@@ -129,7 +129,8 @@ static bool som_hugetlb_pinned(const struct som_extent *ext)
 
 const struct som_source som_source_hugetlb = {
 	.name = "HugeTLB 1 GiB pages",
-	.hint = "reserve with /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages or boot with hugepagesz=1G hugepages=N",
+	.hint_file = "/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages",
+	.hint_boot = "hugepagesz=1G hugepages=N",
 	.open = som_hugetlb_open,
 	.close = som_hugetlb_close,
 	.get = som_hugetlb_get,

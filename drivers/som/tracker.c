@@ -69,6 +69,7 @@ unsigned long som_tracker_run(struct som_tracker *t, unsigned long idx,
  * @last: last unit index
  *
  * Context: Any.
+ * Return: true if so.
  */
 bool som_tracker_covers(struct som_tracker *t, unsigned long first,
 			unsigned long last)

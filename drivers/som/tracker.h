@@ -92,6 +92,7 @@ void som_tracker_wrote(struct som_tracker *t, unsigned long idx,
  * @idx: unit index
  *
  * Context: Any; cheap where nothing is tracked.
+ * Return: true if so.
  */
 static inline bool som_tracker_tracks(struct som_tracker *t, unsigned long idx)
 {

@@ -34,6 +34,8 @@ unsigned int som_unitmap_unhold(struct som_unitmap *map);
 /**
  * som_unitmap_nr_free - units that can be taken
  * @map: state of a chunk
+ *
+ * Return: number of units.
  */
 static inline unsigned int som_unitmap_nr_free(const struct som_unitmap *map)
 {
@@ -43,6 +45,8 @@ static inline unsigned int som_unitmap_nr_free(const struct som_unitmap *map)
 /**
  * som_unitmap_nr_zeroed - units that can be taken and are zeroed
  * @map: state of a chunk
+ *
+ * Return: number of units.
  */
 static inline unsigned int som_unitmap_nr_zeroed(const struct som_unitmap *map)
 {

@@ -60,6 +60,7 @@ struct som_span *som_vma_span(const struct vm_area_struct *vma)
  * @vma: the VMA
  *
  * Context: mmap_lock or the VMA lock is held.
+ * Return: true if so.
  */
 bool som_vma_tracked(const struct vm_area_struct *vma)
 {

@@ -3,8 +3,8 @@
 #include "kunit.h"
 #include "../range.h"
 
-#define M	(1UL << 20)
-#define G	(1UL << 30)
+#define M	((unsigned long)SZ_1M)
+#define G	((unsigned long)SZ_1G)
 
 static void range_constants(struct kunit *test)
 {

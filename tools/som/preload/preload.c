@@ -76,8 +76,8 @@
  */
 struct state {
 	atomic_uint lock;
-	_Atomic unsigned long low;
-	_Atomic unsigned long high;
+	atomic_ulong low;
+	atomic_ulong high;
 	struct ranges table;
 	struct range ranges[];
 };
