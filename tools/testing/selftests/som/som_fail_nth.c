@@ -280,7 +280,7 @@ TEST_F(fail, first_touch_of_4k_entries)
 	int ret;
 
 	while (inject_next(&in)) {
-		p = som_map(self->fd, UNIT / 2);
+		p = map_far(self->fd, UNIT / 2, MAP_FIXED);
 		inject_arm(&in);
 		ret = som_try_write(p, 5);
 		inject_disarm(&in, 0);
