@@ -9,6 +9,12 @@
  * one, and every other is a pin.
  * The tail struct pages of such a page may be mapped read-only
  * (hugetlb_free_vmemmap=on); nothing here writes to them.
+ *
+ * som's entries are special and not counted, so to the kernel the folio would
+ * be one that nobody maps. madvise(MADV_COLD or MADV_PAGEOUT) looks at what a
+ * 2 MiB entry points to, special or not, and tries to split a folio that one
+ * address space alone maps. So the folio is counted as mapped more than once
+ * while som has it: that is left alone.
  */
 #include <linux/cred.h>
 #include <linux/err.h>
@@ -22,6 +28,9 @@
 #include <linux/pagemap.h>
 #include "range.h"
 #include "source.h"
+
+/* Mappings the folio is said to have: "more than one". */
+#define SOM_HUGETLB_MAPCOUNT	2
 
 static struct vfsmount *som_hugetlb_mnt;
 
@@ -97,6 +106,7 @@ static int som_hugetlb_get(struct som_extent *ext)
 		goto out_folio;
 	}
 
+	atomic_add(SOM_HUGETLB_MAPCOUNT, &folio->_large_mapcount);
 	ext->pfn = folio_pfn(folio);
 	ext->nid = folio_nid(folio);
 	ext->zeroed = true;
@@ -113,6 +123,7 @@ out_file:
 
 static void som_hugetlb_put(struct som_extent *ext)
 {
+	atomic_sub(SOM_HUGETLB_MAPCOUNT, &ext->folio->_large_mapcount);
 	folio_put(ext->folio);
 	/* Free the page now; the last fput may happen later. */
 	vfs_fallocate(ext->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
