@@ -41,6 +41,20 @@ static inline unsigned int som_mm_write_seq(struct mm_struct *mm)
 	return READ_ONCE(mm->mm_lock_seq.sequence);
 }
 
+/**
+ * som_mm_write_locked - does anybody hold mmap_lock for write?
+ * @mm: an address space
+ *
+ * To a caller who holds it one way or the other, it tells which.
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+static inline bool som_mm_write_locked(struct mm_struct *mm)
+{
+	return atomic_long_read(&mm->mmap_lock.count) & RWSEM_WRITER_LOCKED;
+}
+
 #ifdef CONFIG_X86
 /**
  * som_ptes_idle - are some entries all there, and none of them dirty?

@@ -21,6 +21,7 @@
 #include "inode.h"
 #include "ioctl.h"
 #include "owner.h"
+#include "private.h"
 #include "vma.h"
 
 struct som_file {
@@ -94,15 +95,15 @@ static int som_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (vma->vm_pgoff)
 		return -EINVAL;
-	if (!(vma->vm_flags & VM_MAYSHARE))
-		return -EINVAL;
 	if (!(file->f_mode & FMODE_WRITE))
 		return -EACCES;
 
 	owner = som_inode_get_owner(vma->vm_mm);
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
-	ret = som_vma_map(vma, owner);
+	ret = vma->vm_flags & VM_MAYSHARE ? 0 : som_private_start(owner);
+	if (!ret)
+		ret = som_vma_map(vma, owner);
 	if (ret) {
 		som_inode_put_owner(owner);
 		return ret;

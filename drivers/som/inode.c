@@ -34,6 +34,8 @@
 #include "compat.h"
 #include "inode.h"
 #include "owner.h"
+#include "private.h"
+#include "punch.h"
 
 #define SOM_FS_MAGIC	0x534f4d31	/* "SOM1" */
 
@@ -128,7 +130,8 @@ static int som_inode_release(struct inode *inode, struct file *file)
 	mutex_lock(&som_owners_lock);
 	hash_del(&owner->hash);
 	mutex_unlock(&som_owners_lock);
-	som_owner_free(owner);
+	som_owner_destroy(owner);
+	som_private_free_owner(owner);
 	som_inode_unpin();
 	return 0;
 }
@@ -234,7 +237,8 @@ struct som_owner *som_inode_get_owner(struct mm_struct *mm)
 	}
 	file = som_inode_file(owner);
 	if (IS_ERR(file)) {
-		som_owner_free(owner);
+		som_owner_destroy(owner);
+		som_private_free_owner(owner);
 		owner = ERR_CAST(file);
 		goto out;
 	}

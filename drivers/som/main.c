@@ -4,20 +4,23 @@
  *
  * How the parts depend on each other, from the top down:
  *
- *	main: sysfs, file, pool
- *	file: ioctl, vma, inode, area
+ *	main: sysfs, file, private, pool
+ *	file: ioctl, vma, inode, area, private
  *	ioctl: pagemap, reset, inode, owner, pool
- *	pagemap, reset: track, scan, vma, inode, owner
- *	track: vma, pte, owner, scan, pool
- *	inode: owner, area
- *	vma: pte, owner, pool
- *	owner: tracker, pool
+ *	pagemap, reset: track, scan, vma, inode, punch, owner
+ *	track: vma, pte, owner, scan, zap, pool
+ *	inode: private, punch, owner, area
+ *	private: vma, punch, zap, owner
+ *	vma: pte, zap, owner, pool
+ *	punch: entry, zap, owner, pool
+ *	owner: entry, zap, tracker, pool
  *	pool: unitmap, commit, source_hugetlb
  */
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include "file.h"
 #include "pool.h"
+#include "private.h"
 #include "sysfs.h"
 
 static unsigned long chunks;
@@ -36,9 +39,12 @@ static int __init som_init(void)
 {
 	int ret;
 
-	ret = som_pool_init(chunks);
+	ret = som_private_init();
 	if (ret)
 		return ret;
+	ret = som_pool_init(chunks);
+	if (ret)
+		goto out_private;
 	ret = misc_register(&som_device);
 	if (ret)
 		goto out_pool;
@@ -51,6 +57,8 @@ out_misc:
 	misc_deregister(&som_device);
 out_pool:
 	som_pool_exit();
+out_private:
+	som_private_exit();
 	return ret;
 }
 module_init(som_init);
@@ -59,6 +67,7 @@ static void __exit som_exit(void)
 {
 	som_sysfs_remove_nodes();
 	misc_deregister(&som_device);
+	som_private_exit();
 	som_pool_exit();
 }
 module_exit(som_exit);

@@ -6,42 +6,20 @@
  * index, page offset >> 9, in owner->units. Splitting, moving and shrinking a
  * VMA leave its page offsets as they are, so they leave the unit where it is.
  *
- * Entry of a unit in owner->units, an xarray value:
- *
- *	bits 0-1	enum som_level: how it is mapped
- *	bit 2		charged by itself, not by a promise
- *	bits 3-		unit number
- *
  * Each VMA has a span, its interval of page offsets, in owner->spans. The span
  * goes when the VMA is closed, and that is after its page table entries were
  * cleared and the TLB flushed. So a unit that no span touches is mapped by
  * nobody, and it is given back then and there. Two munmaps of two parts of a
  * unit at the same time are no problem: whichever closes last gives it back.
  *
- * The other way to lose a unit, som_owner_punch(), removes units below living
- * VMAs:
- *
- *  1. under owner->lock and the unit's fault lock, the entry leaves
- *     owner->units: from now on a fault finds nothing and takes a new unit;
- *     a fault that found the old one has its page table entry in place;
- *  2. unmap_mapping_range() clears page table entries and flushes the TLB;
- *  3. others may have cleared an entry of the unit without having flushed yet:
- *     munmap and everything else that does so holds mmap_lock until it
- *     has. Taking mmap_lock for write once, after 2., waits for them;
- *  4. only then the units go to the pool.
- *
- * A unit that was punched in part, and is found to be all zero, goes with
- * mmap_lock, owner->lock and fault_lock held throughout: punch_zero_unit().
- *
- * A fault may meet, between 1. and 2., an entry of the old unit where it wants
- * the new one; vma.c sees that and retries.
+ * The other way to lose a unit is below living VMAs: punch.c.
  *
  * Promises are ranges of unit indices in owner->promised, each index charged
  * to the pool once. A unit outside of them is charged by itself when it is
  * taken. Nobody looks at promises of a unit that no span touches.
  *
  * Locking, outer to inner: mmap_lock, VMA lock, owner->lock, fault_lock,
- * i_mmap_rwsem (unmap_mapping_range), page table lock. A fault takes a
+ * i_mmap_rwsem (som_zap), page table lock. A fault takes a
  * fault_lock without owner->lock. mmap_lock is never taken under owner->lock.
  */
 #include <linux/mm.h>
@@ -50,38 +28,15 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include "compat.h"
+#include "entry.h"
 #include "owner.h"
 #include "pool.h"
-
-#define ENTRY_LEVEL	GENMASK(1, 0)
-#define ENTRY_CHARGED	BIT(2)
-#define ENTRY_UNIT	3
+#include "zap.h"
 
 /* Units that are taken out of the tree between two looks at anything else. */
 #define SOM_BATCH	64
 
 static atomic_long_t som_owner_ids = ATOMIC_LONG_INIT(0);
-
-static void *mk_entry(unsigned long unit, bool charged, enum som_level level)
-{
-	return xa_mk_value(unit << ENTRY_UNIT | (charged ? ENTRY_CHARGED : 0) |
-			   level);
-}
-
-static unsigned long entry_unit(const void *entry)
-{
-	return xa_to_value(entry) >> ENTRY_UNIT;
-}
-
-static bool entry_charged(const void *entry)
-{
-	return xa_to_value(entry) & ENTRY_CHARGED;
-}
-
-static enum som_level entry_level(const void *entry)
-{
-	return xa_to_value(entry) & ENTRY_LEVEL;
-}
 
 /**
  * som_owner_alloc - make an owner for an address space
@@ -103,6 +58,8 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 	for (i = 0; i < SOM_FAULT_LOCKS; i++)
 		mutex_init(&owner->fault_lock[i]);
 	xa_init(&owner->units);
+	xa_init(&owner->limbo);
+	som_zaps_init(&owner->zaps);
 	owner->spans = RB_ROOT_CACHED;
 	mt_init_flags(&owner->promised,
 		      MT_FLAGS_USE_RCU | MT_FLAGS_LOCK_EXTERN);
@@ -114,13 +71,19 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 }
 
 /**
- * som_owner_free - the end of an owner
- * @owner: nothing maps anything of it
+ * som_owner_destroy - the end of an owner
+ * @owner: nothing maps anything of it; the caller frees it
  *
  * Context: Process context.
  */
-void som_owner_free(struct som_owner *owner)
+void som_owner_destroy(struct som_owner *owner)
 {
+	unsigned long unit;
+	void *entry;
+
+	xa_for_each(&owner->limbo, unit, entry)
+		som_entry_drop(entry);
+	xa_destroy(&owner->limbo);
 	WARN_ON_ONCE(!xa_empty(&owner->units) || owner->nr_promised);
 	mutex_lock(&owner->lock);
 	__mt_destroy(&owner->promised);
@@ -128,7 +91,6 @@ void som_owner_free(struct som_owner *owner)
 	xa_destroy(&owner->units);
 	som_tracker_destroy(&owner->tracker);
 	mmdrop(owner->mm);
-	kfree(owner);
 }
 
 /**
@@ -146,7 +108,7 @@ void som_owner_stats(struct som_owner *owner, struct som_owner_stats *stats)
 	stats->mapped_pages = owner->mapped_pages;
 	stats->nr_promised = owner->nr_promised;
 	mutex_unlock(&owner->lock);
-	for (i = 0; i <= SOM_LEVEL_2M; i++)
+	for (i = 0; i < SOM_LEVELS; i++)
 		stats->nr_level[i] = atomic_long_read(&owner->nr_level[i]);
 }
 
@@ -173,7 +135,7 @@ static unsigned long charged_in(struct som_owner *owner, unsigned long first,
 	void *entry;
 
 	xa_for_each_range(&owner->units, idx, entry, first, last)
-		nr += entry_charged(entry);
+		nr += som_entry_test(entry, SOM_ENTRY_CHARGED);
 	return nr;
 }
 
@@ -206,18 +168,8 @@ static int promise_units(struct som_owner *owner, unsigned long first,
 
 	/* A fault may have added one since they were counted. */
 	xa_for_each_range(&owner->units, idx, entry, first, last) {
-		while (entry && entry_charged(entry)) {
-			void *old = entry;
-
-			entry = xa_cmpxchg(&owner->units, idx, old,
-					   mk_entry(entry_unit(old), false,
-						    entry_level(old)),
-					   GFP_KERNEL);
-			if (entry == old) {
-				freed++;
-				break;
-			}
-		}
+		entry = som_entry_change(owner, idx, SOM_ENTRY_CHARGED, 0);
+		freed += entry && som_entry_test(entry, SOM_ENTRY_CHARGED);
 	}
 	if (freed > self)
 		som_pool_uncharge(freed - self);
@@ -238,18 +190,69 @@ static void unpromise(struct som_owner *owner, unsigned long first,
 	som_pool_uncharge(nr);
 }
 
-/* A unit that no page table and no TLB knows goes back to the pool. */
-static void drop_entry(struct som_owner *owner, const void *entry)
+/**
+ * som_entry_replace - change an entry
+ * @owner: whose
+ * @idx: unit index
+ * @unit: the unit it has from now on, or SOM_UNIT_SAME
+ * @clear: bits to clear
+ * @set: bits to set
+ *
+ * Keeps the counts by level right. Needs no memory.
+ *
+ * Context: Any, to change bits; to change the unit, som_owner_lock_index() is
+ * held.
+ * Return: the entry as it was, or NULL if there is none.
+ */
+void *som_entry_replace(struct som_owner *owner, unsigned long idx,
+			unsigned long unit, unsigned long clear,
+			unsigned long set)
 {
-	som_pool_free(entry_unit(entry));
-	if (entry_charged(entry))
-		som_pool_uncharge(1);
+	XA_STATE(xas, &owner->units, idx);
+	void *old, *new = NULL;
+
+	xas_lock(&xas);
+	old = xas_load(&xas);
+	if (old)
+		new = som_entry(unit == SOM_UNIT_SAME ? som_entry_unit(old) :
+							unit,
+				(som_entry_bits(old) & ~clear) | set);
+	if (new != old) {
+		xas_store(&xas, new);
+		if (som_entry_test(new, SOM_ENTRY_DISCARDED))
+			xas_set_mark(&xas, SOM_DISCARDED);
+		else
+			xas_clear_mark(&xas, SOM_DISCARDED);
+	}
+	xas_unlock(&xas);
+	if (old && som_entry_level(old) != som_entry_level(new)) {
+		atomic_long_dec(&owner->nr_level[som_entry_level(old)]);
+		atomic_long_inc(&owner->nr_level[som_entry_level(new)]);
+	}
+	return old;
 }
 
-/* Take an entry out of the counts; it has left owner->units. */
-static void forget_entry(struct som_owner *owner, const void *entry)
+/**
+ * som_entry_forget - an entry has left owner->units: it does not count any more
+ * @owner: whose
+ * @entry: the entry
+ */
+void som_entry_forget(struct som_owner *owner, const void *entry)
 {
-	atomic_long_dec(&owner->nr_level[entry_level(entry)]);
+	atomic_long_dec(&owner->nr_level[som_entry_level(entry)]);
+}
+
+/**
+ * som_entry_drop - give back the memory of an entry, and its own charge
+ * @entry: no page table and no TLB knows its memory
+ *
+ * Context: Process context.
+ */
+void som_entry_drop(const void *entry)
+{
+	som_pool_free(som_entry_unit(entry));
+	if (som_entry_test(entry, SOM_ENTRY_CHARGED))
+		som_pool_uncharge(1);
 }
 
 /* Give back all units in first..last, which no span touches. */
@@ -277,8 +280,8 @@ static void release_units(struct som_owner *owner, unsigned long first,
 		/* Not xas_pause(): the node it was in may be gone. */
 		xas_set(&xas, next);
 		for (i = 0; i < nr; i++) {
-			forget_entry(owner, batch[i]);
-			drop_entry(owner, batch[i]);
+			som_entry_forget(owner, batch[i]);
+			som_entry_drop(batch[i]);
 		}
 		cond_resched();
 	} while (nr == SOM_BATCH);
@@ -328,6 +331,7 @@ static void span_remove(struct som_span *span)
  * @addr: its address
  * @len: its length in bytes
  * @promise: whether to reserve the units it touches
+ * @private: whether MADV_DONTNEED discards
  *
  * Context: Process context; takes owner->lock. The caller has mmap_lock for
  * write.
@@ -335,7 +339,7 @@ static void span_remove(struct som_span *span)
  * units, the offset space is used up, or there is no memory for the span.
  */
 struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
-			      unsigned long len, bool promise)
+			      unsigned long len, bool promise, bool private)
 {
 	struct som_allotment allot;
 	struct som_span *span;
@@ -360,6 +364,7 @@ struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
 	span->owner = owner;
 	span->limit = allot.limit;
 	span->promised = promise;
+	span->private = private;
 	span_insert(span, allot.start, last);
 	owner->cursor = allot.limit;
 	mutex_unlock(&owner->lock);
@@ -394,6 +399,7 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 	span->owner = owner;
 	span->limit = old->limit;
 	span->promised = old->promised;
+	span->private = old->private;
 
 	mutex_lock(&owner->lock);
 	if (split) {
@@ -508,7 +514,71 @@ int som_span_promise(struct som_span *span, unsigned long first,
 }
 
 /**
- * som_owner_lock_unit - keep a unit index as it is
+ * som_owner_lock_index - keep a unit index as it is
+ * @owner: whose
+ * @idx: unit index
+ *
+ * For those who do not look at the unit's memory: it may be discarded.
+ *
+ * Context: Process context; takes a fault_lock.
+ * Return: the mutex that was locked, for mutex_unlock().
+ */
+struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx)
+{
+	unsigned int hash = hash_long(idx, ilog2(SOM_FAULT_LOCKS));
+
+	mutex_lock(&owner->fault_lock[hash]);
+	return &owner->fault_lock[hash];
+}
+
+/*
+ * A discarded unit that somebody has a pin on keeps its bytes, as whoever has
+ * the pin shall go on seeing them, and the owner gets another one. It waits in
+ * owner->limbo for the next som_owner_release_discarded(), or for the end of
+ * the owner: others may have cleared an entry and not flushed yet.
+ */
+static bool settle_pinned(struct som_owner *owner, unsigned long idx,
+			  void *entry)
+{
+	unsigned long old = som_entry_unit(entry);
+	long unit;
+
+	if (xa_err(xa_store(&owner->limbo, old,
+			    som_entry(old, som_entry_bits(entry) &
+					   ~SOM_ENTRY_CHARGED), GFP_KERNEL)))
+		return false;
+	unit = som_pool_alloc();
+	if (unit < 0) {
+		xa_erase(&owner->limbo, old);
+		return false;
+	}
+	som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+	som_entry_replace(owner, idx, unit, ~SOM_ENTRY_CHARGED, SOM_LEVEL_NONE);
+	return true;
+}
+
+/* Do what MADV_DONTNEED has left to do at an index; its fault_lock is held. */
+static void settle(struct som_owner *owner, unsigned long idx)
+{
+	void *entry = xa_load(&owner->units, idx);
+
+	if (!entry ||
+	    !som_entry_test(entry, SOM_ENTRY_DISCARDED | SOM_ENTRY_ZEROED))
+		return;
+	if (!som_entry_test(entry, SOM_ENTRY_DISCARDED) ||
+	    som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
+	    !som_pool_pinned(som_entry_unit(entry)) ||
+	    !settle_pinned(owner, idx, entry)) {
+		som_entry_change(owner, idx,
+				 SOM_ENTRY_DISCARDED | SOM_ENTRY_ZEROED, 0);
+		if (som_entry_test(entry, SOM_ENTRY_DISCARDED))
+			som_unit_zero(som_entry_unit(entry));
+	}
+	som_tracker_wrote(&owner->tracker, idx, 0, SOM_UNIT_PAGES);
+}
+
+/**
+ * som_owner_lock_unit - keep a unit as it is
  * @owner: whose
  * @idx: unit index
  *
@@ -517,10 +587,11 @@ int som_span_promise(struct som_span *span, unsigned long first,
  */
 struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx)
 {
-	unsigned int hash = hash_long(idx, ilog2(SOM_FAULT_LOCKS));
+	struct mutex *lock = som_owner_lock_index(owner, idx);
 
-	mutex_lock(&owner->fault_lock[hash]);
-	return &owner->fault_lock[hash];
+	if (READ_ONCE(owner->notified))
+		settle(owner, idx);
+	return lock;
 }
 
 /**
@@ -535,7 +606,7 @@ long som_owner_peek(struct som_owner *owner, unsigned long idx)
 {
 	void *entry = xa_load(&owner->units, idx);
 
-	return entry ? entry_unit(entry) : -ENOENT;
+	return entry ? som_entry_unit(entry) : -ENOENT;
 }
 
 /**
@@ -570,7 +641,7 @@ long som_owner_unit(struct som_span *span, unsigned long idx)
 		goto out_uncharge;
 	}
 	ret = xa_err(xa_store(&owner->units, idx,
-			      mk_entry(unit, charged, SOM_LEVEL_NONE),
+			      som_entry(unit, charged ? SOM_ENTRY_CHARGED : 0),
 			      GFP_KERNEL));
 	if (ret)
 		goto out_free;
@@ -582,8 +653,8 @@ long som_owner_unit(struct som_span *span, unsigned long idx)
 		void *entry = xa_erase(&owner->units, idx);
 
 		/* promise_units() may have taken over the charge. */
-		charged = entry_charged(entry);
-		forget_entry(owner, entry);
+		charged = som_entry_test(entry, SOM_ENTRY_CHARGED);
+		som_entry_forget(owner, entry);
 		ret = -ENOMEM;
 		goto out_free;
 	}
@@ -609,7 +680,7 @@ enum som_level som_owner_level(struct som_owner *owner, unsigned long idx)
 {
 	void *entry = xa_load(&owner->units, idx);
 
-	return entry ? entry_level(entry) : SOM_LEVEL_NONE;
+	return entry ? som_entry_level(entry) : SOM_LEVEL_NONE;
 }
 
 /**
@@ -746,211 +817,6 @@ bool som_owner_maps_once(struct som_owner *owner, unsigned long idx)
 void som_owner_set_level(struct som_owner *owner, unsigned long idx,
 			 enum som_level level)
 {
-	void *entry = xa_load(&owner->units, idx);
-
-	while (entry && entry_level(entry) != level) {
-		void *old = entry;
-
-		/* promise_units() may change the entry at the same time. */
-		entry = xa_cmpxchg(&owner->units, idx, old,
-				   mk_entry(entry_unit(old), entry_charged(old),
-					    level), GFP_KERNEL);
-		if (entry == old) {
-			atomic_long_dec(&owner->nr_level[entry_level(old)]);
-			atomic_long_inc(&owner->nr_level[level]);
-			return;
-		}
-	}
-}
-
-/* Are all mapped parts of a unit inside the page offsets first..last? */
-static bool punch_covers(struct som_owner *owner, unsigned long idx,
-			 unsigned long first, unsigned long last)
-{
-	unsigned long lo = som_unit_pgoff(idx);
-	unsigned long hi = som_unit_pgoff(idx + 1) - 1;
-	struct interval_tree_node *it;
-
-	if (first <= lo && last >= hi)
-		return true;
-	for (it = interval_tree_iter_first(&owner->spans, lo, hi); it;
-	     it = interval_tree_iter_next(it, lo, hi)) {
-		if (max(it->start, lo) < first || min(it->last, hi) > last)
-			return false;
-	}
-	return true;
-}
-
-/* Zero the pages first..last of a unit where it is. */
-static void punch_zero(struct som_owner *owner, unsigned long unit,
-		       unsigned long idx, unsigned long first,
-		       unsigned long last)
-{
-	unsigned long lo = max(first, som_unit_pgoff(idx));
-	unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
-
-	memset(som_unit_address(unit) +
-	       ((lo - som_unit_pgoff(idx)) << PAGE_SHIFT), 0,
-	       (hi - lo + 1) << PAGE_SHIFT);
-	som_tracker_wrote(&owner->tracker, idx, lo - som_unit_pgoff(idx),
-			  hi - lo + 1);
-}
-
-static void punch_unmap(struct som_owner *owner, unsigned long idx,
-			unsigned long nr)
-{
-	if (nr)
-		unmap_mapping_range(owner->file->f_mapping,
-				    (loff_t)idx << SOM_UNIT_SHIFT,
-				    (loff_t)nr << SOM_UNIT_SHIFT, 1);
-}
-
-/*
- * Steps 1 and 2 for the next SOM_BATCH units at or behind *idx: take them out
- * of owner->units and out of the page tables.
- */
-static int punch_batch(struct som_owner *owner, unsigned long *idx,
-		       unsigned long first, unsigned long last, void **batch)
-{
-	unsigned long i = *idx, run = 0, run_len = 0;
-	void *entry;
-	int nr = 0;
-
-	lockdep_assert_held(&owner->lock);
-
-	xa_for_each_range(&owner->units, i, entry, *idx,
-			  som_pgoff_unit(last)) {
-		struct mutex *lock = som_owner_lock_unit(owner, i);
-
-		/* Whoever pins it must go on seeing the owner's bytes. */
-		if (!punch_covers(owner, i, first, last) ||
-		    som_pool_pinned(entry_unit(entry))) {
-			punch_zero(owner, entry_unit(entry), i, first, last);
-			mutex_unlock(lock);
-			continue;
-		}
-		entry = xa_erase(&owner->units, i);
-		som_tracker_remove(&owner->tracker, i, i);
-		mutex_unlock(lock);
-		forget_entry(owner, entry);
-		batch[nr++] = entry;
-		if (run + run_len != i) {
-			punch_unmap(owner, run, run_len);
-			run = i;
-			run_len = 0;
-		}
-		run_len++;
-		if (nr == SOM_BATCH)
-			break;
-	}
-	punch_unmap(owner, run, run_len);
-	*idx = i + 1;
-	return nr;
-}
-
-/* Is a unit all zero? @first: the page to begin with: the likeliest not to be. */
-static bool unit_is_zero(unsigned long unit, unsigned int first)
-{
-	void *mem = som_unit_address(unit);
-
-	return !memchr_inv(mem + first * PAGE_SIZE, 0,
-			   (SOM_UNIT_PAGES - first) * PAGE_SIZE) &&
-	       !memchr_inv(mem, 0, first * PAGE_SIZE);
-}
-
-/*
- * A unit that was punched in part may be zero as a whole by now: allocators
- * purge in small pieces. If so, it goes back to the pool.
- *
- * Not if it is tracked: pages of it may have been written, with zeroes, that
- * are yet to be told, and nobody asked for those to go.
- *
- * With mmap_lock held for write nobody else has cleared an entry without having
- * flushed. With fault_lock held nobody gets an entry. So what is found zero after
- * the unmapping stays so.
- */
-static unsigned long punch_zero_unit(struct som_owner *owner,
-				     unsigned long idx, unsigned int first)
-{
-	struct mutex *lock;
-	bool gone = false;
-	void *entry;
-	long unit;
-
-	lock = som_owner_lock_unit(owner, idx);
-	unit = som_owner_peek(owner, idx);
-	gone = unit >= 0 && !som_tracker_tracks(&owner->tracker, idx) &&
-	       unit_is_zero(unit, first);
-	mutex_unlock(lock);
-	if (!gone)
-		return 0;
-
-	mmap_write_lock(owner->mm);
-	mutex_lock(&owner->lock);
-	lock = som_owner_lock_unit(owner, idx);
-	entry = xa_load(&owner->units, idx);
-	gone = false;
-	if (entry && !som_tracker_tracks(&owner->tracker, idx) &&
-	    !som_pool_pinned(entry_unit(entry))) {
-		punch_unmap(owner, idx, 1);
-		gone = !som_pool_pinned(entry_unit(entry)) &&
-		       unit_is_zero(entry_unit(entry), first);
-	}
-	if (gone) {
-		xa_erase(&owner->units, idx);
-		forget_entry(owner, entry);
-		drop_entry(owner, entry);
-	}
-	mutex_unlock(lock);
-	mutex_unlock(&owner->lock);
-	mmap_write_unlock(owner->mm);
-	return gone;
-}
-
-/**
- * som_owner_punch - zero page offsets and give back what can be given back
- * @owner: whose
- * @first: first page offset
- * @last: last page offset
- *
- * Units all of whose mapped parts are inside, or that are all zero then, go
- * back to the pool, except those that somebody has a pin on; everything else
- * is zeroed in place. Promises stay.
- *
- * Context: Process context of the owner; takes owner->lock and, apart from
- * it, mmap_lock. The caller has neither.
- * Return: number of units that were given back.
- */
-unsigned long som_owner_punch(struct som_owner *owner, unsigned long first,
-			      unsigned long last)
-{
-	unsigned long idx = som_pgoff_unit(first), given = 0;
-	void *batch[SOM_BATCH];
-	int i, nr;
-
-	do {
-		mutex_lock(&owner->lock);
-		nr = punch_batch(owner, &idx, first, last, batch);
-		mutex_unlock(&owner->lock);
-		if (!nr)
-			break;
-
-		/* Step 3: whoever cleared entries has flushed by now. */
-		mmap_write_lock(owner->mm);
-		mmap_write_unlock(owner->mm);
-
-		for (i = 0; i < nr; i++)
-			drop_entry(owner, batch[i]);
-		given += nr;
-	} while (nr == SOM_BATCH);
-
-	/* Only the first and the last unit can have been punched in part. */
-	idx = som_pgoff_unit(first);
-	if (first != som_unit_pgoff(idx))
-		given += punch_zero_unit(owner, idx, 0);
-	idx = som_pgoff_unit(last);
-	if (last + 1 != som_unit_pgoff(idx + 1))
-		given += punch_zero_unit(owner, idx,
-					 last + 1 - som_unit_pgoff(idx));
-	return given;
+	if (som_owner_level(owner, idx) != level)
+		som_entry_change(owner, idx, SOM_ENTRY_LEVEL, level);
 }

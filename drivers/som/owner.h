@@ -5,11 +5,14 @@
 #include <linux/atomic.h>
 #include <linux/interval_tree.h>
 #include <linux/maple_tree.h>
+#include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include "range.h"
 #include "tracker.h"
+#include "zap.h"
 
 struct file;
 struct mm_struct;
@@ -22,11 +25,15 @@ struct mm_struct;
  * @SOM_LEVEL_NONE: not yet.
  * @SOM_LEVEL_4K: by 4 KiB entries.
  * @SOM_LEVEL_2M: by one 2 MiB entry.
+ * @SOM_LEVEL_1G: by one 1 GiB entry, with all other units of its chunk.
+ * @SOM_LEVELS: how many there are.
  */
 enum som_level {
 	SOM_LEVEL_NONE,
 	SOM_LEVEL_4K,
 	SOM_LEVEL_2M,
+	SOM_LEVEL_1G,
+	SOM_LEVELS,
 };
 
 /**
@@ -40,7 +47,8 @@ enum som_level {
  *	every removal from @units.
  * @fault_lock: taken by the hash of a unit index: guards the index's entry
  *	in @units from its look-up until it is in the page table.
- * @units: unit index -> entry (see owner.c).
+ * @units: unit index -> entry (entry.h).
+ * @limbo: unit number -> entry, of discarded units that were replaced.
  * @spans: every VMA's interval of page offsets.
  * @promised: unit indices that are reserved.
  * @nr_promised: how many.
@@ -49,6 +57,10 @@ enum som_level {
  * @may_alias: mremap was used: page offsets may be mapped twice.
  * @nr_level: units held, by how they are mapped.
  * @tracker: what is tracked.
+ * @notified: @mn is registered: there are private mappings. Stays.
+ * @mn: tells of MADV_DONTNEED (private.c).
+ * @zaps: whose zaps @mn is not to mind.
+ * @discard_work: releases what was discarded.
  */
 struct som_owner {
 	struct mm_struct *mm;
@@ -59,14 +71,19 @@ struct som_owner {
 	struct mutex lock;	/* spans, promises, removal of units */
 	struct mutex fault_lock[SOM_FAULT_LOCKS];	/* one unit index each */
 	struct xarray units;
+	struct xarray limbo;
 	struct rb_root_cached spans;
 	struct maple_tree promised;
 	unsigned long nr_promised;
 	unsigned long cursor;
 	unsigned long mapped_pages;
 	bool may_alias;
-	atomic_long_t nr_level[SOM_LEVEL_2M + 1];
+	atomic_long_t nr_level[SOM_LEVELS];
 	struct som_tracker tracker;
+	bool notified;
+	struct mmu_notifier mn;
+	struct som_zaps zaps;
+	struct delayed_work discard_work;
 };
 
 /**
@@ -77,6 +94,7 @@ struct som_owner {
  * @promised: every unit it touches is reserved.
  * @dup: it was made by mremap: there may be others for the same page offsets.
  * @dup_seq: by which holder of mmap_lock.
+ * @private: MAP_PRIVATE: MADV_DONTNEED discards.
  *
  * It is vm_private_data of the VMA.
  */
@@ -87,6 +105,7 @@ struct som_span {
 	bool promised;
 	bool dup;
 	unsigned int dup_seq;
+	bool private;
 };
 
 /**
@@ -98,21 +117,22 @@ struct som_span {
 struct som_owner_stats {
 	unsigned long mapped_pages;
 	unsigned long nr_promised;
-	unsigned long nr_level[SOM_LEVEL_2M + 1];
+	unsigned long nr_level[SOM_LEVELS];
 };
 
 struct som_owner *som_owner_alloc(struct mm_struct *mm);
-void som_owner_free(struct som_owner *owner);
+void som_owner_destroy(struct som_owner *owner);
 void som_owner_stats(struct som_owner *owner, struct som_owner_stats *stats);
 
 struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
-			      unsigned long len, bool promise);
+			      unsigned long len, bool promise, bool private);
 struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 			      unsigned long last, bool split);
 void som_span_unmap(struct som_span *span);
 int som_span_promise(struct som_span *span, unsigned long first,
 		     unsigned long last);
 
+struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx);
 struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx);
 long som_owner_unit(struct som_span *span, unsigned long idx);
 long som_owner_peek(struct som_owner *owner, unsigned long idx);
@@ -126,7 +146,5 @@ int som_owner_track(struct som_owner *owner, unsigned long first,
 bool som_owner_maps_once(struct som_owner *owner, unsigned long idx);
 bool som_owner_aliased(struct som_owner *owner, unsigned long first,
 		       unsigned long last);
-unsigned long som_owner_punch(struct som_owner *owner, unsigned long first,
-			      unsigned long last);
 
 #endif /* _SOM_OWNER_H */

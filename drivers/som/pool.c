@@ -47,8 +47,10 @@
 #define SOM_HELD_MS	100
 
 struct som_chunk {
-	spinlock_t lock;	/* guards map and dead */
+	spinlock_t lock;	/* guards map, dead and draining */
 	bool dead;
+	bool draining;		/* nothing is taken from it */
+	unsigned long round;	/* of the last compaction that tried it */
 	struct som_unitmap map;
 	struct som_extent ext;
 	struct rcu_head rcu;
@@ -95,8 +97,11 @@ static void chunk_mark(struct som_chunk *chunk, xa_mark_t mark, bool set)
 
 static void chunk_mark_free(struct som_chunk *chunk)
 {
-	chunk_mark(chunk, SOM_HAS_ZEROED, som_unitmap_nr_zeroed(&chunk->map));
-	chunk_mark(chunk, SOM_HAS_DIRTY, chunk->map.nr_dirty);
+	bool take = !chunk->draining;
+
+	chunk_mark(chunk, SOM_HAS_ZEROED,
+		   take && som_unitmap_nr_zeroed(&chunk->map));
+	chunk_mark(chunk, SOM_HAS_DIRTY, take && chunk->map.nr_dirty);
 }
 
 /*
@@ -156,7 +161,13 @@ void *som_unit_address(unsigned long unit)
 	return __va(unit << SOM_UNIT_SHIFT);
 }
 
-static void som_unit_zero(unsigned long unit)
+/**
+ * som_unit_zero - zero a unit's memory
+ * @unit: unit number
+ *
+ * Context: Process context; may sleep.
+ */
+void som_unit_zero(unsigned long unit)
 {
 	void *addr = som_unit_address(unit);
 	unsigned long i;
@@ -226,7 +237,7 @@ static long take_unit(bool *zeroed)
 		if (!chunk)
 			break;
 		spin_lock(&chunk->lock);
-		if (!chunk->dead) {
+		if (!chunk->dead && !chunk->draining) {
 			unit = som_unitmap_take(&chunk->map, zeroed);
 			chunk_mark_free(chunk);
 		}
@@ -234,6 +245,35 @@ static long take_unit(bool *zeroed)
 	} while (unit < 0);
 	rcu_read_unlock();
 	return chunk ? nr * SOM_CHUNK_UNITS + unit : -ENOSPC;
+}
+
+static long alloc_unit(bool *zeroed)
+{
+	long unit = take_unit(zeroed);
+
+	if (unit < 0 && READ_ONCE(pool.commit.withheld)) {
+		som_pool_unhold();
+		unit = take_unit(zeroed);
+	}
+	return unit;
+}
+
+/**
+ * som_pool_alloc_unzeroed - take a unit all of which will be overwritten
+ *
+ * It has bytes of a former owner: nobody may see it before it is overwritten.
+ *
+ * Context: Process context.
+ * Return: unit number, or -ENOSPC if there is none.
+ */
+long som_pool_alloc_unzeroed(void)
+{
+	bool zeroed;
+	long unit = alloc_unit(&zeroed);
+
+	if (unit >= 0)
+		trace_som_unit_alloc(unit, false);
+	return unit;
 }
 
 /**
@@ -252,11 +292,7 @@ long som_pool_alloc(void)
 
 	might_sleep();
 
-	unit = take_unit(&zeroed);
-	if (unit < 0 && READ_ONCE(pool.commit.withheld)) {
-		som_pool_unhold();
-		unit = take_unit(&zeroed);
-	}
+	unit = alloc_unit(&zeroed);
 	if (unit < 0)
 		return unit;
 	if (!zeroed)
@@ -322,6 +358,81 @@ bool som_pool_pinned(unsigned long unit)
 	pinned = chunk && pool.source->pinned(&chunk->ext);
 	rcu_read_unlock();
 	return pinned;
+}
+
+/* Free units of chunks that are not being emptied. */
+static unsigned long free_elsewhere(const struct som_chunk *but)
+{
+	struct som_chunk *chunk;
+	unsigned long i, nr = 0;
+
+	xa_for_each(&pool.chunks, i, chunk) {
+		if (chunk != but && !READ_ONCE(chunk->draining))
+			nr += som_unitmap_nr_free(&chunk->map);
+	}
+	return nr;
+}
+
+/**
+ * som_pool_drain_begin - choose a chunk to be emptied
+ * @round: number of the compaction; each chunk is chosen once in a round
+ *
+ * It is the one with the fewest units in use that fit elsewhere. Nothing is taken
+ * from it until som_pool_drain_end().
+ *
+ * Context: Process context.
+ * Return: chunk number, or -ENOSPC if there is none.
+ */
+long som_pool_drain_begin(unsigned long round)
+{
+	struct som_chunk *chunk, *best = NULL;
+	unsigned int used, fewest = SOM_CHUNK_UNITS + 1;
+	long nr = -ENOSPC;
+	unsigned long i;
+
+	rcu_read_lock();
+	xa_for_each(&pool.chunks, i, chunk) {
+		used = READ_ONCE(chunk->map.nr_used);
+		if (used && used < fewest && chunk->round != round) {
+			fewest = used;
+			best = chunk;
+		}
+	}
+	if (best && free_elsewhere(best) >= fewest) {
+		spin_lock(&best->lock);
+		best->round = round;
+		best->draining = true;
+		chunk_mark_free(best);
+		spin_unlock(&best->lock);
+		nr = chunk_nr(best);
+	}
+	rcu_read_unlock();
+	return nr;
+}
+
+/**
+ * som_pool_drain_end - a chunk is not to be emptied any more
+ * @chunk: chunk number, from som_pool_drain_begin()
+ *
+ * Context: Process context.
+ * Return: true if it is empty, or gone.
+ */
+bool som_pool_drain_end(unsigned long chunk)
+{
+	struct som_chunk *c;
+	bool empty = true;
+
+	rcu_read_lock();
+	c = xa_load(&pool.chunks, chunk);
+	if (c) {
+		spin_lock(&c->lock);
+		empty = !c->map.nr_used;
+		c->draining = false;
+		chunk_mark_free(c);
+		spin_unlock(&c->lock);
+	}
+	rcu_read_unlock();
+	return empty;
 }
 
 /* Take one chunk from the source. */
@@ -478,6 +589,7 @@ void som_pool_stats(int nid, struct som_pool_stats *stats)
 		chunk_unhold(chunk);
 		if (!chunk->dead) {
 			stats->chunks++;
+			stats->empty += !chunk->map.nr_used;
 			stats->total += SOM_CHUNK_UNITS;
 			stats->free += som_unitmap_nr_free(&chunk->map);
 			stats->dirty += chunk->map.nr_dirty;

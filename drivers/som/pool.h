@@ -7,6 +7,7 @@
 /**
  * struct som_pool_stats - a snapshot of the pool or of one node of it
  * @chunks: chunks.
+ * @empty: chunks no unit of which has an owner.
  * @total: units.
  * @free: units that can be handed out.
  * @dirty: those of @free that must be zeroed first.
@@ -16,6 +17,7 @@
  */
 struct som_pool_stats {
 	unsigned long chunks;
+	unsigned long empty;
 	unsigned long total;
 	unsigned long free;
 	unsigned long dirty;
@@ -32,8 +34,12 @@ void som_pool_stats(int nid, struct som_pool_stats *stats);
 bool som_pool_charge(unsigned long nr_units);
 void som_pool_uncharge(unsigned long nr_units);
 long som_pool_alloc(void);
+long som_pool_alloc_unzeroed(void);
 void som_pool_free(unsigned long unit);
 bool som_pool_pinned(unsigned long unit);
+long som_pool_drain_begin(unsigned long round);
+bool som_pool_drain_end(unsigned long chunk);
 void *som_unit_address(unsigned long unit);
+void som_unit_zero(unsigned long unit);
 
 #endif /* _SOM_POOL_H */

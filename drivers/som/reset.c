@@ -32,6 +32,7 @@
 #include "inode.h"
 #include "owner.h"
 #include "pool.h"
+#include "punch.h"
 #include "reset.h"
 #include "track.h"
 #include "vma.h"

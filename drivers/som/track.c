@@ -20,7 +20,7 @@
  * (inc_tlb_flush_pending()); whoever finishes a zap in the address space
  * meanwhile flushes all of it. som_sweep_end() finishes one: it takes one entry
  * out by hand, so that its dirty bit is known exactly, lets
- * unmap_mapping_pages() find nothing there and flush, and puts the entry back.
+ * som_zap() find nothing there and flush, and puts the entry back.
  * One flush a sweep, however many entries were cleaned.
  *
  * A unit that is not written any more goes from DIRTY to CLEAN in two scans, so
@@ -94,7 +94,7 @@ void som_sweep_end(struct som_sweep *sweep)
 	pgoff = som_unit_pgoff(sweep->idx) + one.page;
 
 	entry = som_ptes_take(&one);
-	unmap_mapping_pages(owner->file->f_mapping, pgoff, 1, true);
+	som_zap(owner, pgoff, 1);
 	/* If the unit was punched out meanwhile, its entries are to go. */
 	if (unit >= 0 && !pte_none(entry) && pte_pfn(entry) == one.pfn) {
 		if (pte_dirty(entry))
@@ -190,9 +190,8 @@ void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 
 	if (rec->mode == SOM_MODE_OPEN) {
 		/* From now on every write begins with a fault. */
-		unmap_mapping_pages(sweep->owner->file->f_mapping,
-				    som_unit_pgoff(view->idx), SOM_UNIT_PAGES,
-				    true);
+		som_zap(sweep->owner, som_unit_pgoff(view->idx),
+			SOM_UNIT_PAGES);
 		som_owner_set_level(sweep->owner, view->idx, SOM_LEVEL_NONE);
 		rec->mode = SOM_MODE_CLEAN;
 		/* No new pin can come that allows a device to write. */

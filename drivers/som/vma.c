@@ -37,6 +37,7 @@
 #include "range.h"
 #include "trace.h"
 #include "vma.h"
+#include "zap.h"
 
 static const struct vm_operations_struct som_vm_ops;
 static const struct vm_operations_struct som_tracked_vm_ops;
@@ -286,6 +287,10 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 		level = SOM_LEVEL_2M;
 		ret = som_map_2m(vmf, unit,
 				 !rec && vmf->vma->vm_flags & VM_WRITE);
+	} else if (leaf && som_vma_span(vmf->vma)->private) {
+		/* The kernel's way would look like MADV_DONTNEED (private.c). */
+		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+		return VM_FAULT_NOPAGE;
 	} else if (leaf) {
 		return VM_FAULT_FALLBACK;
 	} else if (readonly) {
@@ -444,7 +449,7 @@ static const struct vm_operations_struct som_tracked_vm_ops = {
 
 /**
  * som_vma_map - make a VMA a som mapping
- * @vma: new, of a shared mapping
+ * @vma: new
  * @owner: of its address space
  *
  * Context: Process context; the caller has mmap_lock for write.
@@ -458,7 +463,7 @@ int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner)
 	promise = vma->vm_flags & VM_ACCESS_FLAGS &&
 		  !(vma->vm_flags & VM_NORESERVE);
 	span = som_span_map(owner, vma->vm_start, vma->vm_end - vma->vm_start,
-			    promise);
+			    promise, !(vma->vm_flags & VM_MAYSHARE));
 	if (IS_ERR(span))
 		return PTR_ERR(span);
 
@@ -467,6 +472,7 @@ int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner)
 	vma->vm_private_data = span;
 	vma->vm_ops = &som_vm_ops;
 	/* VM_HUGEPAGE: 2 MiB entries with THP set to "madvise", too. */
-	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTCOPY | VM_HUGEPAGE);
+	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTCOPY | VM_HUGEPAGE | VM_SHARED |
+			  VM_MAYSHARE);
 	return 0;
 }

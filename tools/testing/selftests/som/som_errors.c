@@ -43,23 +43,6 @@ TEST_F(som, mmap_offset_that_is_huge)
 				    1L << 62));
 }
 
-TEST_F(som, mmap_private)
-{
-	EXPECT_REFUSED(EINVAL, mmap(NULL, UNIT, RW, MAP_PRIVATE, self->fd, 0));
-}
-
-TEST_F(som, mmap_private_read_only)
-{
-	EXPECT_REFUSED(EINVAL, mmap(NULL, UNIT, PROT_READ, MAP_PRIVATE,
-				    self->fd, 0));
-}
-
-TEST_F(som, mmap_private_noreserve)
-{
-	EXPECT_REFUSED(EINVAL, mmap(NULL, UNIT, RW, MAP_PRIVATE | MAP_NORESERVE,
-				    self->fd, 0));
-}
-
 TEST_F(som, mmap_write_of_read_only_fd)
 {
 	int fd = open(SOM_DEV, O_RDONLY);

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What owner->units has at a unit index: an xarray value.
+ *
+ *	bits 0-1	enum som_level: how the unit is mapped
+ *	bit 2		charged by itself, not by a promise
+ *	bit 3		discarded: MADV_DONTNEED covered all that is mapped of it;
+ *			it is to be zeroed before anybody sees it again, or
+ *			released
+ *	bit 4		zeroed: MADV_DONTNEED covered a part, which was zeroed;
+ *			the record of writes does not know yet
+ *	bit 5		pinnable: ordinary memory, not a unit of the pool
+ *	bits 6-		unit number: page frame number / 512
+ *
+ * An entry is changed by xa_cmpxchg(), as not everybody who changes a bit holds
+ * the same lock; it is replaced or removed under the locks that owner.c tells.
+ */
+#ifndef _SOM_ENTRY_H
+#define _SOM_ENTRY_H
+
+#include <linux/bits.h>
+#include <linux/xarray.h>
+#include "owner.h"
+
+#define SOM_ENTRY_LEVEL		GENMASK(1, 0)
+#define SOM_ENTRY_CHARGED	BIT(2)
+#define SOM_ENTRY_DISCARDED	BIT(3)
+#define SOM_ENTRY_ZEROED	BIT(4)
+#define SOM_ENTRY_PINNABLE	BIT(5)
+#define SOM_ENTRY_UNIT		6
+
+/* For som_entry_replace(): the unit stays. */
+#define SOM_UNIT_SAME		ULONG_MAX
+
+/* Mark of the indices whose entry is discarded. */
+#define SOM_DISCARDED		XA_MARK_0
+
+static inline void *som_entry(unsigned long unit, unsigned long bits)
+{
+	return xa_mk_value(unit << SOM_ENTRY_UNIT | bits);
+}
+
+static inline unsigned long som_entry_unit(const void *entry)
+{
+	return xa_to_value(entry) >> SOM_ENTRY_UNIT;
+}
+
+static inline unsigned long som_entry_bits(const void *entry)
+{
+	return xa_to_value(entry) & GENMASK(SOM_ENTRY_UNIT - 1, 0);
+}
+
+static inline bool som_entry_test(const void *entry, unsigned long bits)
+{
+	return xa_to_value(entry) & bits;
+}
+
+static inline enum som_level som_entry_level(const void *entry)
+{
+	return xa_to_value(entry) & SOM_ENTRY_LEVEL;
+}
+
+void *som_entry_replace(struct som_owner *owner, unsigned long idx,
+			unsigned long unit, unsigned long clear,
+			unsigned long set);
+void som_entry_forget(struct som_owner *owner, const void *entry);
+void som_entry_drop(const void *entry);
+
+/**
+ * som_entry_change - change bits of an entry
+ * @owner: whose
+ * @idx: unit index
+ * @clear: bits to clear
+ * @set: bits to set
+ *
+ * Context: Any; the caller knows why the entry stays, or does not mind.
+ * Return: the entry as it was, or NULL if there is none.
+ */
+static inline void *som_entry_change(struct som_owner *owner, unsigned long idx,
+				     unsigned long clear, unsigned long set)
+{
+	return som_entry_replace(owner, idx, SOM_UNIT_SAME, clear, set);
+}
+
+#endif /* _SOM_ENTRY_H */

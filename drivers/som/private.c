@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Private mappings: madvise(MADV_DONTNEED) discards memory.
+ *
+ * Inside, a private mapping is a shared one: the kernel would try to copy pages
+ * on write otherwise. What is left of MAP_PRIVATE is that MADV_DONTNEED makes it
+ * read as zero. The kernel does not ask a driver then; it clears entries. An MMU
+ * notifier hears of that, as of every other reason to clear entries, and
+ * must tell them apart. A CLEAR event over a private mapping of som's is one of
+ *
+ *  - a VMA is split, and a huge entry with it; or mprotect(), mremap() or munmap()
+ *    split one: the caller has mmap_lock for write;
+ *  - a zap of the driver's own: noted (zap.c);
+ *  - a split of a huge entry inside a MADV_DONTNEED of a part of it: noted;
+ *  - the kernel's answer to a fault handler that wants a huge entry split: som's
+ *    does not, in a private mapping (vma.c);
+ *  - MADV_DONTNEED or MADV_DONTNEED_LOCKED: the caller has mmap_lock for read, and
+ *    that is the only one that has.
+ *
+ * Everything else that raises it is about anonymous, page cache or HugeTLB memory,
+ * and cannot come to a VMA with VM_MIXEDMAP and VM_SHARED: rmap walks,
+ * khugepaged, KSM, the OOM reaper, uprobes, userfaultfd, migration.
+ *
+ * The notifier is called before the entries are cleared. It notes and zeroes
+ * (som_owner_discard()), and lets a worker give back whole units, as memory must
+ * not reach the pool before the TLB is flushed: the worker waits for that.
+ *
+ * Locking: within the notifier no lock may be taken under which som zaps: not
+ * owner->lock, no fault_lock. Nor may memory be allocated.
+ */
+#include <linux/file.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/pagemap.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+#include "compat.h"
+#include "owner.h"
+#include "private.h"
+#include "punch.h"
+#include "vma.h"
+
+/* How long discarded units stay, in milliseconds: they may be used again. */
+#define SOM_DISCARD_MS	10
+
+static struct workqueue_struct *som_private_wq;
+
+/*
+ * The private mapping at an address, or NULL. If it is one of @owner's, then
+ * the caller of the notifier holds mmap_lock, or is noted; until that is known,
+ * RCU keeps the VMA.
+ */
+static struct vm_area_struct *private_vma(struct som_owner *owner,
+					  struct mm_struct *mm,
+					  unsigned long addr)
+{
+	MA_STATE(mas, &mm->mm_mt, addr, addr);
+	struct vm_area_struct *vma;
+	struct som_span *span;
+
+	rcu_read_lock();
+	vma = mas_walk(&mas);
+	span = vma ? som_vma_span(vma) : NULL;
+	if (!span || span->owner != owner || !span->private)
+		vma = NULL;
+	rcu_read_unlock();
+	return vma;
+}
+
+static int som_private_range_start(struct mmu_notifier *mn,
+				   const struct mmu_notifier_range *range)
+{
+	struct som_owner *owner = container_of(mn, struct som_owner, mn);
+	struct vm_area_struct *vma;
+	pgoff_t first, last;
+
+	if (range->event != MMU_NOTIFY_CLEAR ||
+	    !mmu_notifier_range_blockable(range) ||
+	    som_mm_write_locked(range->mm) || som_zaps_mine(&owner->zaps))
+		return 0;
+	vma = private_vma(owner, range->mm, range->start);
+	if (!vma)
+		return 0;
+
+	first = linear_page_index(vma, range->start);
+	last = linear_page_index(vma, range->end - 1);
+	if (first != som_unit_pgoff(som_pgoff_unit(first)) ||
+	    last + 1 != som_unit_pgoff(som_pgoff_unit(last + 1)))
+		som_zaps_begin(&owner->zaps, range->start, range->end);
+	if (som_owner_discard(owner, first, last)) {
+		get_file(owner->file);
+		if (!queue_delayed_work(som_private_wq, &owner->discard_work,
+					msecs_to_jiffies(SOM_DISCARD_MS)))
+			fput(owner->file);
+	}
+	return 0;
+}
+
+static void som_private_range_end(struct mmu_notifier *mn,
+				  const struct mmu_notifier_range *range)
+{
+	struct som_owner *owner = container_of(mn, struct som_owner, mn);
+
+	if (range->event == MMU_NOTIFY_CLEAR)
+		som_zaps_end(&owner->zaps, range->start, range->end);
+}
+
+static void som_private_free(struct mmu_notifier *mn)
+{
+	kfree(container_of(mn, struct som_owner, mn));
+}
+
+static const struct mmu_notifier_ops som_private_ops = {
+	.invalidate_range_start = som_private_range_start,
+	.invalidate_range_end = som_private_range_end,
+	.free_notifier = som_private_free,
+};
+
+/* The queued work has a reference to the owner's file. */
+static void som_private_work(struct work_struct *work)
+{
+	struct som_owner *owner = container_of(to_delayed_work(work),
+					       struct som_owner, discard_work);
+
+	if (mmget_not_zero(owner->mm)) {
+		som_owner_release_discarded(owner);
+		mmput(owner->mm);
+	}
+	fput(owner->file);
+}
+
+/**
+ * som_private_start - an owner is about to get its first private mapping
+ * @owner: the owner
+ *
+ * Context: Process context; mmap_lock is held for write.
+ * Return: 0; -EINVAL on a kernel that does not tell enough; -ERESTARTNOINTR
+ * if a signal is pending, which mmap() then survives unseen; -ENOMEM.
+ */
+int som_private_start(struct som_owner *owner)
+{
+	int ret;
+
+	if (owner->notified)
+		return 0;
+	owner->mn.ops = &som_private_ops;
+	INIT_DELAYED_WORK(&owner->discard_work, som_private_work);
+	ret = __mmu_notifier_register(&owner->mn, owner->mm);
+	if (ret)
+		return ret == -EINTR ? -ERESTARTNOINTR : ret;
+	WRITE_ONCE(owner->notified, true);
+	return 0;
+}
+
+/**
+ * som_private_free_owner - free an owner when no notifier can be running
+ * @owner: nothing refers to it but, possibly, the MMU notifier
+ *
+ * Context: Process context.
+ */
+void som_private_free_owner(struct som_owner *owner)
+{
+	if (owner->notified)
+		mmu_notifier_put(&owner->mn);
+	else
+		kfree(owner);
+}
+
+/**
+ * som_private_init - make the workqueue
+ *
+ * Context: Module load.
+ * Return: 0 or -ENOMEM.
+ */
+int som_private_init(void)
+{
+	som_private_wq = alloc_workqueue("som", WQ_UNBOUND, 0);
+	return som_private_wq ? 0 : -ENOMEM;
+}
+
+/**
+ * som_private_exit - wait for what is left of owners that are gone
+ *
+ * Context: Module unload; no owner is left.
+ */
+void som_private_exit(void)
+{
+	destroy_workqueue(som_private_wq);
+	mmu_notifier_synchronize();
+}

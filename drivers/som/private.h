@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SOM_PRIVATE_H
+#define _SOM_PRIVATE_H
+
+struct som_owner;
+
+int som_private_init(void);
+void som_private_exit(void);
+int som_private_start(struct som_owner *owner);
+void som_private_free_owner(struct som_owner *owner);
+
+#endif /* _SOM_PRIVATE_H */

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Taking units away below living VMAs, for MADV_REMOVE, the driver's own calls and
+ * MADV_DONTNEED of private mappings:
+ *
+ *  1. under owner->lock and the unit's fault lock, the entry leaves
+ *     owner->units: from now on a fault finds nothing and takes a new unit;
+ *     a fault that found the old one has its page table entry in place;
+ *  2. som_zap() clears page table entries and flushes the TLB;
+ *  3. others may have cleared an entry of the unit without having flushed yet:
+ *     munmap and everything else that does so holds mmap_lock until it
+ *     has. Taking mmap_lock for write once, after 2., waits for them;
+ *  4. only then the units go to the pool.
+ *
+ * A unit that was punched in part, and is found to be all zero, goes with
+ * mmap_lock, owner->lock and fault_lock held throughout: punch_zero_unit().
+ *
+ * A fault may meet, between 1. and 2., an entry of the old unit where it wants
+ * the new one; vma.c sees that and retries.
+ */
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/string.h>
+#include <linux/xarray.h>
+#include "entry.h"
+#include "owner.h"
+#include "pool.h"
+#include "punch.h"
+
+/* Units that are taken out of the tree between two looks at anything else. */
+#define SOM_BATCH	64
+
+/* Are all mapped parts of a unit inside the page offsets first..last? */
+static bool punch_covers(struct som_owner *owner, unsigned long idx,
+			 unsigned long first, unsigned long last)
+{
+	unsigned long lo = som_unit_pgoff(idx);
+	unsigned long hi = som_unit_pgoff(idx + 1) - 1;
+	struct interval_tree_node *it;
+
+	if (first <= lo && last >= hi)
+		return true;
+	for (it = interval_tree_iter_first(&owner->spans, lo, hi); it;
+	     it = interval_tree_iter_next(it, lo, hi)) {
+		if (max(it->start, lo) < first || min(it->last, hi) > last)
+			return false;
+	}
+	return true;
+}
+
+/* Zero the pages first..last of a unit where it is. */
+static void punch_zero(struct som_owner *owner, unsigned long unit,
+		       unsigned long idx, unsigned long first,
+		       unsigned long last)
+{
+	unsigned long lo = max(first, som_unit_pgoff(idx));
+	unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
+
+	memset(som_unit_address(unit) +
+	       ((lo - som_unit_pgoff(idx)) << PAGE_SHIFT), 0,
+	       (hi - lo + 1) << PAGE_SHIFT);
+	som_tracker_wrote(&owner->tracker, idx, lo - som_unit_pgoff(idx),
+			  hi - lo + 1);
+}
+
+static void punch_unmap(struct som_owner *owner, unsigned long idx,
+			unsigned long nr)
+{
+	if (nr)
+		som_zap(owner, som_unit_pgoff(idx), nr << SOM_UNIT_PAGE_SHIFT);
+}
+
+/* Step 3. */
+static void punch_barrier(struct som_owner *owner)
+{
+	mmap_write_lock(owner->mm);
+	mmap_write_unlock(owner->mm);
+}
+
+/* Which units a batch is to take. */
+enum punch_which {
+	PUNCH_COVERED,		/* all whose mapped parts are in the range */
+	PUNCH_DISCARDED,	/* all that were discarded */
+};
+
+/* Is a unit to go? If not, what is to be zeroed of it is. Its index is locked. */
+static bool punch_takes(struct som_owner *owner, unsigned long idx,
+			unsigned long first, unsigned long last,
+			enum punch_which which)
+{
+	void *entry = xa_load(&owner->units, idx);
+
+	if (!entry)
+		return false;
+	if (which == PUNCH_DISCARDED)
+		return som_entry_test(entry, SOM_ENTRY_DISCARDED);
+	/* Whoever pins it must go on seeing the owner's bytes. */
+	if (punch_covers(owner, idx, first, last) &&
+	    (som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
+	     !som_pool_pinned(som_entry_unit(entry))))
+		return true;
+	punch_zero(owner, som_entry_unit(entry), idx, first, last);
+	return false;
+}
+
+/*
+ * Steps 1 and 2 for the next SOM_BATCH units at or behind *idx: take them out
+ * of owner->units and out of the page tables.
+ */
+static int punch_batch(struct som_owner *owner, unsigned long *idx,
+		       unsigned long first, unsigned long last,
+		       enum punch_which which, void **batch)
+{
+	xa_mark_t mark = which == PUNCH_DISCARDED ? SOM_DISCARDED : XA_PRESENT;
+	unsigned long i = *idx, run = 0, run_len = 0;
+	int nr = 0;
+
+	lockdep_assert_held(&owner->lock);
+
+	for (; xa_find(&owner->units, &i, som_pgoff_unit(last), mark); i++) {
+		struct mutex *lock = som_owner_lock_index(owner, i);
+
+		if (!punch_takes(owner, i, first, last, which)) {
+			mutex_unlock(lock);
+			continue;
+		}
+		batch[nr] = xa_erase(&owner->units, i);
+		som_tracker_remove(&owner->tracker, i, i);
+		mutex_unlock(lock);
+		som_entry_forget(owner, batch[nr++]);
+		if (run + run_len != i) {
+			punch_unmap(owner, run, run_len);
+			run = i;
+			run_len = 0;
+		}
+		run_len++;
+		if (nr == SOM_BATCH) {
+			i++;
+			break;
+		}
+	}
+	punch_unmap(owner, run, run_len);
+	*idx = i;
+	return nr;
+}
+
+/* Take units out of a range, and give them back; how many there were. */
+static unsigned long punch_units(struct som_owner *owner, unsigned long first,
+				 unsigned long last, enum punch_which which)
+{
+	unsigned long idx = som_pgoff_unit(first), given = 0;
+	void *batch[SOM_BATCH];
+	int i, nr;
+
+	do {
+		mutex_lock(&owner->lock);
+		nr = punch_batch(owner, &idx, first, last, which, batch);
+		mutex_unlock(&owner->lock);
+		if (!nr)
+			break;
+		punch_barrier(owner);
+		for (i = 0; i < nr; i++)
+			som_entry_drop(batch[i]);
+		given += nr;
+		cond_resched();
+	} while (nr == SOM_BATCH);
+	return given;
+}
+
+/* Is a unit all zero? @first: the page to begin with: the likeliest not to be. */
+static bool unit_is_zero(unsigned long unit, unsigned int first)
+{
+	void *mem = som_unit_address(unit);
+
+	return !memchr_inv(mem + first * PAGE_SIZE, 0,
+			   (SOM_UNIT_PAGES - first) * PAGE_SIZE) &&
+	       !memchr_inv(mem, 0, first * PAGE_SIZE);
+}
+
+/*
+ * A unit that was punched in part may be zero as a whole by now: allocators
+ * purge in small pieces. If so, it goes back to the pool.
+ *
+ * Not if it is tracked: pages of it may have been written, with zeroes, that
+ * are yet to be told, and nobody asked for those to go.
+ *
+ * With mmap_lock held for write nobody else has cleared an entry without having
+ * flushed. With fault_lock held nobody gets an entry. So what is found zero after
+ * the unmapping stays so.
+ */
+static unsigned long punch_zero_unit(struct som_owner *owner,
+				     unsigned long idx, unsigned int first)
+{
+	struct mutex *lock;
+	bool gone = false;
+	void *entry;
+	long unit;
+
+	lock = som_owner_lock_unit(owner, idx);
+	unit = som_owner_peek(owner, idx);
+	gone = unit >= 0 && !som_tracker_tracks(&owner->tracker, idx) &&
+	       unit_is_zero(unit, first);
+	mutex_unlock(lock);
+	if (!gone)
+		return 0;
+
+	mmap_write_lock(owner->mm);
+	mutex_lock(&owner->lock);
+	lock = som_owner_lock_unit(owner, idx);
+	entry = xa_load(&owner->units, idx);
+	gone = false;
+	if (entry && !som_tracker_tracks(&owner->tracker, idx) &&
+	    !som_entry_test(entry, SOM_ENTRY_PINNABLE) &&
+	    !som_pool_pinned(som_entry_unit(entry))) {
+		punch_unmap(owner, idx, 1);
+		gone = !som_pool_pinned(som_entry_unit(entry)) &&
+		       unit_is_zero(som_entry_unit(entry), first);
+	}
+	if (gone) {
+		entry = xa_erase(&owner->units, idx);
+		som_entry_forget(owner, entry);
+		som_entry_drop(entry);
+	}
+	mutex_unlock(lock);
+	mutex_unlock(&owner->lock);
+	mmap_write_unlock(owner->mm);
+	return gone;
+}
+
+/**
+ * som_owner_punch - zero page offsets and give back what can be given back
+ * @owner: whose
+ * @first: first page offset
+ * @last: last page offset
+ *
+ * Units all of whose mapped parts are inside, or that are all zero then, go
+ * back to the pool, except those that somebody has a pin on; everything else
+ * is zeroed in place. Promises stay.
+ *
+ * Context: Process context of the owner; takes owner->lock and, apart from
+ * it, mmap_lock. The caller has neither.
+ * Return: number of units that were given back.
+ */
+unsigned long som_owner_punch(struct som_owner *owner, unsigned long first,
+			      unsigned long last)
+{
+	unsigned long given, idx;
+
+	given = punch_units(owner, first, last, PUNCH_COVERED);
+	/* Only the first and the last unit can have been punched in part. */
+	idx = som_pgoff_unit(first);
+	if (first != som_unit_pgoff(idx))
+		given += punch_zero_unit(owner, idx, 0);
+	idx = som_pgoff_unit(last);
+	if (last + 1 != som_unit_pgoff(idx + 1))
+		given += punch_zero_unit(owner, idx,
+					 last + 1 - som_unit_pgoff(idx));
+	return given;
+}
+
+/**
+ * som_owner_discard - MADV_DONTNEED of a private mapping
+ * @owner: whose
+ * @first: first page offset
+ * @last: last page offset
+ *
+ * Whole units are noted as discarded: settle() zeroes them before anybody sees
+ * them again, unless som_owner_release_discarded() comes first. Parts are zeroed
+ * where they are.
+ *
+ * Called before the kernel clears the entries: until then others may go on
+ * writing, and it does not matter whether what they write is zeroed. Needs no
+ * memory and takes none of the owner's locks.
+ *
+ * Context: The caller has mmap_lock, so no unit that the owner has goes to
+ * somebody else.
+ * Return: true if a unit was noted.
+ */
+bool som_owner_discard(struct som_owner *owner, unsigned long first,
+		       unsigned long last)
+{
+	bool noted = false, alias = READ_ONCE(owner->may_alias);
+	unsigned long idx;
+	void *entry;
+
+	xa_for_each_range(&owner->units, idx, entry, som_pgoff_unit(first),
+			  som_pgoff_unit(last)) {
+		unsigned long lo = max(first, som_unit_pgoff(idx));
+		unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
+		bool whole = hi - lo + 1 == SOM_UNIT_PAGES;
+
+		/* Another mapping of it must not go on showing the old bytes. */
+		if (!whole || alias)
+			memset(som_unit_address(som_entry_unit(entry)) +
+			       ((lo - som_unit_pgoff(idx)) << PAGE_SHIFT), 0,
+			       (hi - lo + 1) << PAGE_SHIFT);
+		som_entry_change(owner, idx, 0, whole ? SOM_ENTRY_DISCARDED :
+							SOM_ENTRY_ZEROED);
+		noted |= whole;
+		cond_resched();
+	}
+	return noted;
+}
+
+/**
+ * som_owner_release_discarded - give back what was discarded
+ * @owner: whose
+ *
+ * Context: Process context; takes owner->lock and, apart from it, mmap_lock.
+ * The caller has neither, and has a reference to the address space.
+ */
+void som_owner_release_discarded(struct som_owner *owner)
+{
+	void *batch[SOM_BATCH];
+	unsigned long unit;
+	int i, nr;
+
+	punch_units(owner, 0, ULONG_MAX, PUNCH_DISCARDED);
+	do {
+		nr = 0;
+		xa_for_each(&owner->limbo, unit, batch[nr]) {
+			xa_erase(&owner->limbo, unit);
+			if (++nr == SOM_BATCH)
+				break;
+		}
+		if (nr)
+			punch_barrier(owner);
+		for (i = 0; i < nr; i++)
+			som_entry_drop(batch[i]);
+	} while (nr == SOM_BATCH);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SOM_PUNCH_H
+#define _SOM_PUNCH_H
+
+#include <linux/types.h>
+
+struct som_owner;
+
+unsigned long som_owner_punch(struct som_owner *owner, unsigned long first,
+			      unsigned long last);
+bool som_owner_discard(struct som_owner *owner, unsigned long first,
+		       unsigned long last);
+void som_owner_release_discarded(struct som_owner *owner);
+
+#endif /* _SOM_PUNCH_H */

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Zaps: taking entries out of page tables and flushing the TLB.
+ *
+ * Where an owner has private mappings, its MMU notifier must tell
+ * madvise(MADV_DONTNEED), which discards memory, from the driver's own zaps, which
+ * must not. So a zap of the driver's is noted, by task, as long as it lasts;
+ * and so is a MADV_DONTNEED within which the kernel may split a huge entry,
+ * which the notifier hears of, too.
+ *
+ * A note that is waited for is held by somebody who is in the page tables and
+ * waits for nothing of som's.
+ */
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include "owner.h"
+#include "zap.h"
+
+/**
+ * som_zaps_init - no zap is under way
+ * @zaps: the zaps of an owner
+ */
+void som_zaps_init(struct som_zaps *zaps)
+{
+	spin_lock_init(&zaps->lock);
+	init_waitqueue_head(&zaps->wait);
+}
+
+static struct som_zap_note *find_note(struct som_zaps *zaps,
+				      const struct som_zap_note *want)
+{
+	unsigned int i;
+
+	for (i = 0; i < SOM_ZAPS; i++) {
+		struct som_zap_note *note = &zaps->notes[i];
+
+		if (note->task == want->task && note->start == want->start &&
+		    note->end == want->end)
+			return note;
+	}
+	return NULL;
+}
+
+/* Change a note; false if there is none. */
+static bool set_note(struct som_zaps *zaps, const struct som_zap_note *from,
+		     const struct som_zap_note *to)
+{
+	struct som_zap_note *note;
+
+	spin_lock(&zaps->lock);
+	note = find_note(zaps, from);
+	if (note)
+		*note = *to;
+	spin_unlock(&zaps->lock);
+	return note;
+}
+
+/**
+ * som_zaps_begin - note a zap of the current task
+ * @zaps: the zaps of an owner
+ * @start: first address, or 0 for one of the driver's own
+ * @end: address behind the last, or 0
+ *
+ * Context: Process context; waits for a note.
+ */
+void som_zaps_begin(struct som_zaps *zaps, unsigned long start,
+		    unsigned long end)
+{
+	const struct som_zap_note none = {};
+	const struct som_zap_note note = {
+		.task = current,
+		.start = start,
+		.end = end,
+	};
+
+	wait_event(zaps->wait, set_note(zaps, &none, &note));
+}
+
+/**
+ * som_zaps_end - the end of a zap, if it was noted
+ * @zaps: the zaps of an owner
+ * @start: as in som_zaps_begin()
+ * @end: as in som_zaps_begin()
+ *
+ * Context: Process context.
+ */
+void som_zaps_end(struct som_zaps *zaps, unsigned long start,
+		  unsigned long end)
+{
+	const struct som_zap_note none = {};
+	const struct som_zap_note note = {
+		.task = current,
+		.start = start,
+		.end = end,
+	};
+
+	if (set_note(zaps, &note, &none))
+		wake_up(&zaps->wait);
+}
+
+/**
+ * som_zaps_mine - is the current task inside a zap that was noted?
+ * @zaps: the zaps of an owner
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool som_zaps_mine(struct som_zaps *zaps)
+{
+	unsigned int i;
+	bool mine = false;
+
+	spin_lock(&zaps->lock);
+	for (i = 0; i < SOM_ZAPS; i++)
+		mine |= zaps->notes[i].task == current;
+	spin_unlock(&zaps->lock);
+	return mine;
+}
+
+/**
+ * som_zap - clear all entries of some page offsets, and flush the TLB
+ * @owner: whose
+ * @pgoff: first page offset
+ * @nr: how many
+ *
+ * Memory is not lost: the next touch finds it in the owner's tree.
+ *
+ * Context: Process context; owner->lock or a fault_lock is held.
+ */
+void som_zap(struct som_owner *owner, unsigned long pgoff, unsigned long nr)
+{
+	bool note = READ_ONCE(owner->notified);
+
+	if (note)
+		som_zaps_begin(&owner->zaps, 0, 0);
+	unmap_mapping_pages(owner->file->f_mapping, pgoff, nr, true);
+	if (note)
+		som_zaps_end(&owner->zaps, 0, 0);
+}
