@@ -65,6 +65,7 @@ void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 			unsigned long set);
 void som_entry_forget(struct som_owner *owner, const void *entry);
 void som_entry_drop(const void *entry);
+bool som_entry_pinned(const void *entry);
 
 /**
  * som_entry_change - change bits of an entry

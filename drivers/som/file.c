@@ -21,12 +21,14 @@
 #include "inode.h"
 #include "ioctl.h"
 #include "owner.h"
+#include "policy.h"
 #include "private.h"
 #include "vma.h"
 
 struct som_file {
 	struct mutex lock;	/* guards owners */
 	struct xarray owners;
+	struct som_settings settings;
 };
 
 static int som_open(struct inode *inode, struct file *file)
@@ -44,6 +46,7 @@ static int som_open(struct inode *inode, struct file *file)
 	}
 	mutex_init(&sf->lock);
 	xa_init(&sf->owners);
+	som_policy_default(&sf->settings);
 	file->private_data = sf;
 	return 0;
 }
@@ -90,6 +93,7 @@ out:
 
 static int som_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	struct som_file *sf = file->private_data;
 	struct som_owner *owner;
 	int ret;
 
@@ -103,14 +107,23 @@ static int som_mmap(struct file *file, struct vm_area_struct *vma)
 		return PTR_ERR(owner);
 	ret = vma->vm_flags & VM_MAYSHARE ? 0 : som_private_start(owner);
 	if (!ret)
-		ret = som_vma_map(vma, owner);
+		ret = som_vma_map(vma, owner,
+				  READ_ONCE(sf->settings.map_size));
 	if (ret) {
 		som_inode_put_owner(owner);
 		return ret;
 	}
 	/* The mapping works without: only fdinfo would not show it. */
-	som_file_remember(file->private_data, owner);
+	som_file_remember(sf, owner);
 	return 0;
+}
+
+static long som_file_ioctl(struct file *file, unsigned int cmd,
+			   unsigned long arg)
+{
+	struct som_file *sf = file->private_data;
+
+	return som_ioctl(&sf->settings, cmd, arg);
 }
 
 static void som_show_fdinfo(struct seq_file *m, struct file *file)
@@ -120,6 +133,8 @@ static void som_show_fdinfo(struct seq_file *m, struct file *file)
 	struct som_owner *owner;
 	unsigned long id;
 
+	seq_printf(m, "som-map-size:\t%lu\n",
+		   READ_ONCE(sf->settings.map_size));
 	mutex_lock(&sf->lock);
 	xa_for_each(&sf->owners, id, owner) {
 		som_owner_stats(owner, &stats);
@@ -131,6 +146,9 @@ static void som_show_fdinfo(struct seq_file *m, struct file *file)
 			   stats.nr_level[SOM_LEVEL_2M]);
 		seq_printf(m, "som-units-4K:\t%lu\n",
 			   stats.nr_level[SOM_LEVEL_4K]);
+		seq_printf(m, "som-units-1G:\t%lu\n",
+			   stats.nr_level[SOM_LEVEL_1G]);
+		seq_printf(m, "som-pinnable:\t%lu\n", stats.nr_pinnable);
 	}
 	mutex_unlock(&sf->lock);
 }
@@ -141,7 +159,7 @@ const struct file_operations som_fops = {
 	.release = som_release,
 	.mmap = som_mmap,
 	.get_unmapped_area = som_get_unmapped_area,
-	.unlocked_ioctl = som_ioctl,
+	.unlocked_ioctl = som_file_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.show_fdinfo = som_show_fdinfo,
 	.llseek = noop_llseek,

@@ -214,6 +214,33 @@ struct som_owner *som_inode_find_owner(struct mm_struct *mm)
 }
 
 /**
+ * som_inode_next_owner - go through all owners
+ * @id: number of the one before, or 0
+ *
+ * Context: Process context; takes som_owners_lock.
+ * Return: the owner with the next number, to be given back with
+ * som_inode_put_owner(), or NULL.
+ */
+struct som_owner *som_inode_next_owner(unsigned long id)
+{
+	struct som_owner *owner, *next = NULL;
+	int bucket;
+
+	mutex_lock(&som_owners_lock);
+	do {
+		if (next)
+			id = next->id;
+		next = NULL;
+		hash_for_each(som_owners, bucket, owner, hash) {
+			if (owner->id > id && (!next || owner->id < next->id))
+				next = owner;
+		}
+	} while (next && !som_file_tryget(next->file));
+	mutex_unlock(&som_owners_lock);
+	return next;
+}
+
+/**
  * som_inode_get_owner - the owner of an address space, made if need be
  * @mm: the address space
  *

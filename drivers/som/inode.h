@@ -8,6 +8,7 @@ struct som_owner;
 int som_inode_pin(void);
 void som_inode_unpin(void);
 struct som_owner *som_inode_find_owner(struct mm_struct *mm);
+struct som_owner *som_inode_next_owner(unsigned long id);
 struct som_owner *som_inode_get_owner(struct mm_struct *mm);
 void som_inode_put_owner(struct som_owner *owner);
 

@@ -16,6 +16,8 @@
 #include "ioctl.h"
 #include "owner.h"
 #include "pagemap.h"
+#include "pin.h"
+#include "policy.h"
 #include "pool.h"
 #include "range.h"
 #include "reset.h"
@@ -24,9 +26,12 @@ union som_args {
 	__u32 size;
 	struct som_info info;
 	struct som_reset reset;
+	struct som_range range;
+	struct som_policy policy;
 };
 
-static int som_ioctl_info(union som_args *args)
+static int som_ioctl_info(struct som_settings *settings,
+			  union som_args *args)
 {
 	struct som_info *info = &args->info;
 	struct som_owner_stats stats = {};
@@ -51,19 +56,46 @@ static int som_ioctl_info(union som_args *args)
 	info->reserved_units = stats.nr_promised;
 	info->units_2m = stats.nr_level[SOM_LEVEL_2M];
 	info->units_4k = stats.nr_level[SOM_LEVEL_4K];
+	info->units_1g = stats.nr_level[SOM_LEVEL_1G];
+	info->units_pinnable = stats.nr_pinnable;
 	return 0;
 }
 
-static int som_ioctl_reset(union som_args *args)
+static int som_ioctl_reset(struct som_settings *settings,
+			   union som_args *args)
 {
 	return som_reset(&args->reset);
+}
+
+static int som_ioctl_pinnable(struct som_settings *settings,
+			      union som_args *args)
+{
+	return som_pin(&args->range, true);
+}
+
+static int som_ioctl_unpinnable(struct som_settings *settings,
+				union som_args *args)
+{
+	return som_pin(&args->range, false);
+}
+
+static int som_ioctl_get_policy(struct som_settings *settings,
+				union som_args *args)
+{
+	return som_policy_get(settings, &args->policy);
+}
+
+static int som_ioctl_set_policy(struct som_settings *settings,
+				union som_args *args)
+{
+	return som_policy_set(settings, &args->policy);
 }
 
 struct som_ioctl_desc {
 	unsigned int cmd;
 	size_t size;		/* of the structure this kernel knows */
 	size_t min_size;	/* of its first version */
-	int (*handler)(union som_args *args);
+	int (*handler)(struct som_settings *settings, union som_args *args);
 	bool partial;		/* an error leaves results, too */
 };
 
@@ -81,6 +113,32 @@ static const struct som_ioctl_desc som_ioctls[] = {
 		.handler = som_ioctl_reset,
 		.partial = true,
 	},
+	{
+		.cmd = SOM_IOC_GET_POLICY,
+		.size = sizeof(struct som_policy),
+		.min_size = SOM_POLICY_SIZE_VER0,
+		.handler = som_ioctl_get_policy,
+	},
+	{
+		.cmd = SOM_IOC_SET_POLICY,
+		.size = sizeof(struct som_policy),
+		.min_size = SOM_POLICY_SIZE_VER0,
+		.handler = som_ioctl_set_policy,
+	},
+	{
+		.cmd = SOM_IOC_PINNABLE,
+		.size = sizeof(struct som_range),
+		.min_size = SOM_RANGE_SIZE_VER0,
+		.handler = som_ioctl_pinnable,
+		.partial = true,
+	},
+	{
+		.cmd = SOM_IOC_UNPINNABLE,
+		.size = sizeof(struct som_range),
+		.min_size = SOM_RANGE_SIZE_VER0,
+		.handler = som_ioctl_unpinnable,
+		.partial = true,
+	},
 };
 
 static const struct som_ioctl_desc *find_desc(unsigned int cmd)
@@ -96,14 +154,15 @@ static const struct som_ioctl_desc *find_desc(unsigned int cmd)
 
 /**
  * som_ioctl - a call
- * @file: an open /dev/som
+ * @settings: of the open /dev/som
  * @cmd: command number
  * @arg: user address of its structure
  *
  * Context: Process context.
  * Return: as include/uapi/linux/som.h says of the command.
  */
-long som_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+long som_ioctl(struct som_settings *settings, unsigned int cmd,
+	       unsigned long arg)
 {
 	void __user *user = (void __user *)arg;
 	const struct som_ioctl_desc *desc = find_desc(cmd);
@@ -127,7 +186,7 @@ long som_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return ret;
 
 	args.size = size;
-	ret = desc->handler(&args);
+	ret = desc->handler(settings, &args);
 	if (ret && !desc->partial)
 		return ret;
 	if (copy_to_user(user, &args, min_t(size_t, size, desc->size)))

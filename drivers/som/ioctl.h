@@ -2,8 +2,9 @@
 #ifndef _SOM_IOCTL_H
 #define _SOM_IOCTL_H
 
-struct file;
+struct som_settings;
 
-long som_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+long som_ioctl(struct som_settings *settings, unsigned int cmd,
+	       unsigned long arg);
 
 #endif /* _SOM_IOCTL_H */

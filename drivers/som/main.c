@@ -4,21 +4,26 @@
  *
  * How the parts depend on each other, from the top down:
  *
- *	main: sysfs, file, private, pool
- *	file: ioctl, vma, inode, area, private
- *	ioctl: pagemap, reset, inode, owner, pool
+ *	main: sysfs, file, policy, private, pool
+ *	sysfs: migrate, pinnable, pool
+ *	file: ioctl, vma, inode, area, policy, private
+ *	ioctl: pagemap, reset, pin, policy, inode, owner, pool
+ *	pin: migrate, vma, inode, owner, pinnable, pool
+ *	migrate: inode, entry, zap, owner, pool
  *	pagemap, reset: track, scan, vma, inode, punch, owner
  *	track: vma, pte, owner, scan, zap, pool
  *	inode: private, punch, owner, area
  *	private: vma, punch, zap, owner
- *	vma: pte, zap, owner, pool
+ *	vma: pte, gig, zap, owner, pool
+ *	gig: entry, owner, pool
  *	punch: entry, zap, owner, pool
- *	owner: entry, zap, tracker, pool
+ *	owner, entry, zap: tracker, pinnable, pool
  *	pool: unitmap, commit, source_hugetlb
  */
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include "file.h"
+#include "policy.h"
 #include "pool.h"
 #include "private.h"
 #include "sysfs.h"
@@ -39,6 +44,9 @@ static int __init som_init(void)
 {
 	int ret;
 
+	ret = som_policy_init();
+	if (ret)
+		return ret;
 	ret = som_private_init();
 	if (ret)
 		return ret;

@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "entry.h"
 #include "owner.h"
+#include "pinnable.h"
 #include "pool.h"
 #include "zap.h"
 
@@ -110,6 +111,7 @@ void som_owner_stats(struct som_owner *owner, struct som_owner_stats *stats)
 	mutex_unlock(&owner->lock);
 	for (i = 0; i < SOM_LEVELS; i++)
 		stats->nr_level[i] = atomic_long_read(&owner->nr_level[i]);
+	stats->nr_pinnable = atomic_long_read(&owner->nr_pinnable);
 }
 
 /* How many indices of first..last are promised. */
@@ -229,6 +231,10 @@ void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 		atomic_long_dec(&owner->nr_level[som_entry_level(old)]);
 		atomic_long_inc(&owner->nr_level[som_entry_level(new)]);
 	}
+	if (old && som_entry_test(old, SOM_ENTRY_PINNABLE) !=
+	    som_entry_test(new, SOM_ENTRY_PINNABLE))
+		atomic_long_add(som_entry_test(new, SOM_ENTRY_PINNABLE) ? 1 : -1,
+				&owner->nr_pinnable);
 	return old;
 }
 
@@ -240,6 +246,8 @@ void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 void som_entry_forget(struct som_owner *owner, const void *entry)
 {
 	atomic_long_dec(&owner->nr_level[som_entry_level(entry)]);
+	if (som_entry_test(entry, SOM_ENTRY_PINNABLE))
+		atomic_long_dec(&owner->nr_pinnable);
 }
 
 /**
@@ -250,9 +258,29 @@ void som_entry_forget(struct som_owner *owner, const void *entry)
  */
 void som_entry_drop(const void *entry)
 {
-	som_pool_free(som_entry_unit(entry));
+	if (som_entry_test(entry, SOM_ENTRY_PINNABLE))
+		som_pinnable_free(som_entry_unit(entry));
+	else
+		som_pool_free(som_entry_unit(entry));
 	if (som_entry_test(entry, SOM_ENTRY_CHARGED))
 		som_pool_uncharge(1);
+}
+
+/**
+ * som_entry_pinned - might somebody other than its owner hold a unit's memory?
+ * @entry: the unit's entry
+ *
+ * Where the unit is pinnable, the answer is only right when nothing maps it.
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool som_entry_pinned(const void *entry)
+{
+	unsigned long unit = som_entry_unit(entry);
+
+	return som_entry_test(entry, SOM_ENTRY_PINNABLE) ?
+		som_pinnable_pinned(unit) : som_pool_pinned(unit);
 }
 
 /* Give back all units in first..last, which no span touches. */
@@ -400,6 +428,8 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 	span->limit = old->limit;
 	span->promised = old->promised;
 	span->private = old->private;
+	span->map_size = old->map_size;
+	span->pinnable = old->pinnable;
 
 	mutex_lock(&owner->lock);
 	if (split) {
@@ -607,6 +637,41 @@ long som_owner_peek(struct som_owner *owner, unsigned long idx)
 	void *entry = xa_load(&owner->units, idx);
 
 	return entry ? som_entry_unit(entry) : -ENOENT;
+}
+
+/**
+ * som_owner_pinnable - is the unit at an index pinnable?
+ * @owner: whose
+ * @idx: unit index
+ *
+ * Context: som_owner_lock_unit() is held. Cheap where nothing is.
+ * Return: true if so.
+ */
+bool som_owner_pinnable(struct som_owner *owner, unsigned long idx)
+{
+	void *entry;
+
+	if (!atomic_long_read(&owner->nr_pinnable))
+		return false;
+	entry = xa_load(&owner->units, idx);
+	return entry && som_entry_test(entry, SOM_ENTRY_PINNABLE);
+}
+
+/**
+ * som_owner_pinned - might a device write to a unit?
+ * @owner: whose
+ * @idx: unit index
+ *
+ * Context: som_owner_lock_unit() is held.
+ * Return: true while anybody has a pin on the unit's chunk, and as long as the
+ * unit is pinnable.
+ */
+bool som_owner_pinned(struct som_owner *owner, unsigned long idx)
+{
+	void *entry = xa_load(&owner->units, idx);
+
+	return entry && (som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
+			 som_pool_pinned(som_entry_unit(entry)));
 }
 
 /**

@@ -56,6 +56,7 @@ enum som_level {
  * @mapped_pages: pages in all VMAs.
  * @may_alias: mremap was used: page offsets may be mapped twice.
  * @nr_level: units held, by how they are mapped.
+ * @nr_pinnable: units held that are pinnable.
  * @tracker: what is tracked.
  * @notified: @mn is registered: there are private mappings. Stays.
  * @mn: tells of MADV_DONTNEED (private.c).
@@ -79,6 +80,7 @@ struct som_owner {
 	unsigned long mapped_pages;
 	bool may_alias;
 	atomic_long_t nr_level[SOM_LEVELS];
+	atomic_long_t nr_pinnable;
 	struct som_tracker tracker;
 	bool notified;
 	struct mmu_notifier mn;
@@ -95,6 +97,8 @@ struct som_owner {
  * @dup: it was made by mremap: there may be others for the same page offsets.
  * @dup_seq: by which holder of mmap_lock.
  * @private: MAP_PRIVATE: MADV_DONTNEED discards.
+ * @map_size: bytes that one entry maps at most.
+ * @pinnable: it is to stay of the kind that can be pinned for writing (vma.c).
  *
  * It is vm_private_data of the VMA.
  */
@@ -106,6 +110,8 @@ struct som_span {
 	bool dup;
 	unsigned int dup_seq;
 	bool private;
+	unsigned long map_size;
+	bool pinnable;
 };
 
 /**
@@ -113,11 +119,13 @@ struct som_span {
  * @mapped_pages: 4 KiB pages in its mappings.
  * @nr_promised: units reserved.
  * @nr_level: units held, by enum som_level.
+ * @nr_pinnable: units held that are pinnable.
  */
 struct som_owner_stats {
 	unsigned long mapped_pages;
 	unsigned long nr_promised;
 	unsigned long nr_level[SOM_LEVELS];
+	unsigned long nr_pinnable;
 };
 
 struct som_owner *som_owner_alloc(struct mm_struct *mm);
@@ -135,6 +143,8 @@ int som_span_promise(struct som_span *span, unsigned long first,
 struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx);
 struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx);
 long som_owner_unit(struct som_span *span, unsigned long idx);
+bool som_owner_pinned(struct som_owner *owner, unsigned long idx);
+bool som_owner_pinnable(struct som_owner *owner, unsigned long idx);
 long som_owner_peek(struct som_owner *owner, unsigned long idx);
 enum som_level som_owner_level(struct som_owner *owner, unsigned long idx);
 void som_owner_set_level(struct som_owner *owner, unsigned long idx,

@@ -93,7 +93,7 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 					som_pgoff_unit(linear_page_index(vma, *addr)),
 					som_pgoff_unit(linear_page_index(vma, stop - 1))))
 			ret = -EPERM;
-		else if (clean && !som_vma_tracked(vma))
+		else if (clean && !som_vma_ready(vma))
 			ret = -EAGAIN;
 		else
 			ret = som_track_scan(&sweep, scan, vma, addr, stop,

@@ -302,6 +302,53 @@ long som_pool_alloc(void)
 }
 
 /**
+ * som_pool_alloc_chunk - take all units of an empty chunk
+ *
+ * The caller charges them. Their memory is zero.
+ *
+ * Context: Process context; may take as long as zeroing a GiB does.
+ * Return: chunk number, or -ENOSPC if no chunk is empty.
+ */
+long som_pool_alloc_chunk(void)
+{
+	DECLARE_BITMAP(dirty, SOM_CHUNK_UNITS);
+	struct som_chunk *chunk;
+	unsigned long nr, unit;
+	bool taken = false;
+
+	rcu_read_lock();
+	xa_for_each(&pool.chunks, nr, chunk) {
+		spin_lock(&chunk->lock);
+		taken = !chunk->dead && !chunk->draining &&
+			som_unitmap_take_all(&chunk->map, dirty);
+		chunk_mark_free(chunk);
+		spin_unlock(&chunk->lock);
+		if (taken)
+			break;
+	}
+	rcu_read_unlock();
+	if (!taken)
+		return -ENOSPC;
+	for_each_set_bit(unit, dirty, SOM_CHUNK_UNITS)
+		som_unit_zero(nr * SOM_CHUNK_UNITS + unit);
+	return nr;
+}
+
+/**
+ * som_pool_free_chunk - give back what som_pool_alloc_chunk() has taken
+ * @chunk: chunk number; nobody has seen its memory
+ *
+ * Context: Process context.
+ */
+void som_pool_free_chunk(unsigned long chunk)
+{
+	unsigned long unit;
+
+	for (unit = 0; unit < SOM_CHUNK_UNITS; unit++)
+		som_pool_free(chunk * SOM_CHUNK_UNITS + unit);
+}
+
+/**
  * som_pool_free - a unit has lost its owner
  * @unit: unit number
  *
@@ -411,13 +458,16 @@ long som_pool_drain_begin(unsigned long round)
 }
 
 /**
- * som_pool_drain_end - a chunk is not to be emptied any more
+ * som_pool_drain_check - has a chunk been emptied?
  * @chunk: chunk number, from som_pool_drain_begin()
+ *
+ * If so, nothing is taken from it until som_pool_drain_end(); if not, from now on
+ * it is a chunk as any other.
  *
  * Context: Process context.
  * Return: true if it is empty, or gone.
  */
-bool som_pool_drain_end(unsigned long chunk)
+bool som_pool_drain_check(unsigned long chunk)
 {
 	struct som_chunk *c;
 	bool empty = true;
@@ -427,12 +477,32 @@ bool som_pool_drain_end(unsigned long chunk)
 	if (c) {
 		spin_lock(&c->lock);
 		empty = !c->map.nr_used;
-		c->draining = false;
+		c->draining = empty;
 		chunk_mark_free(c);
 		spin_unlock(&c->lock);
 	}
 	rcu_read_unlock();
 	return empty;
+}
+
+/**
+ * som_pool_drain_end - the end of a compaction
+ *
+ * Context: Process context.
+ */
+void som_pool_drain_end(void)
+{
+	struct som_chunk *chunk;
+	unsigned long i;
+
+	rcu_read_lock();
+	xa_for_each(&pool.chunks, i, chunk) {
+		spin_lock(&chunk->lock);
+		chunk->draining = false;
+		chunk_mark_free(chunk);
+		spin_unlock(&chunk->lock);
+	}
+	rcu_read_unlock();
 }
 
 /* Take one chunk from the source. */

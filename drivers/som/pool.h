@@ -35,10 +35,13 @@ bool som_pool_charge(unsigned long nr_units);
 void som_pool_uncharge(unsigned long nr_units);
 long som_pool_alloc(void);
 long som_pool_alloc_unzeroed(void);
+long som_pool_alloc_chunk(void);
+void som_pool_free_chunk(unsigned long chunk);
 void som_pool_free(unsigned long unit);
 bool som_pool_pinned(unsigned long unit);
 long som_pool_drain_begin(unsigned long round);
-bool som_pool_drain_end(unsigned long chunk);
+bool som_pool_drain_check(unsigned long chunk);
+void som_pool_drain_end(void);
 void *som_unit_address(unsigned long unit);
 void som_unit_zero(unsigned long unit);
 

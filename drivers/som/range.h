@@ -125,6 +125,28 @@ static inline bool som_unit_covered(unsigned long vm_start,
 }
 
 /**
+ * som_chunk_covered - does a mapping cover a GiB at a 1 GiB entry's place?
+ * @vm_start: start address of the mapping
+ * @vm_end: end address of the mapping
+ * @vm_pgoff: page offset at @vm_start
+ * @addr: an address inside the mapping
+ *
+ * Return: true if the GiB around @addr is all inside the mapping and has an
+ * aligned GiB of page offsets.
+ */
+static inline bool som_chunk_covered(unsigned long vm_start,
+				     unsigned long vm_end,
+				     unsigned long vm_pgoff,
+				     unsigned long addr)
+{
+	unsigned long chunk = ALIGN_DOWN(addr, SOM_CHUNK_SIZE);
+
+	if (((vm_start >> PAGE_SHIFT) - vm_pgoff) & (SOM_CHUNK_PAGES - 1))
+		return false;
+	return chunk >= vm_start && vm_end - chunk >= SOM_CHUNK_SIZE;
+}
+
+/**
  * som_unit_clip - the part of a mapping that lies in one unit
  * @vm_start: start address of the mapping
  * @vm_end: end address of the mapping

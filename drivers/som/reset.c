@@ -222,7 +222,7 @@ static int reset_step(struct som_resetter *r)
 
 		if (!som_vma_span(vma))
 			continue;
-		ret = som_vma_tracked(vma) ?
+		ret = som_vma_ready(vma) ?
 			som_owner_track(r->owner,
 					som_pgoff_unit(linear_page_index(vma, addr)),
 					som_pgoff_unit(linear_page_index(vma, stop - 1))) :

@@ -8,11 +8,14 @@
 #include <linux/nodemask.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
+#include "migrate.h"
+#include "pinnable.h"
 #include "pool.h"
 #include "sysfs.h"
 
 enum som_stat {
 	SOM_STAT_CHUNKS,
+	SOM_STAT_EMPTY,
 	SOM_STAT_TOTAL,
 	SOM_STAT_FREE,
 	SOM_STAT_DIRTY,
@@ -30,6 +33,9 @@ static ssize_t show_stat(int nid, enum som_stat which, char *buf)
 	switch (which) {
 	case SOM_STAT_CHUNKS:
 		value = stats.chunks;
+		break;
+	case SOM_STAT_EMPTY:
+		value = stats.empty;
 		break;
 	case SOM_STAT_TOTAL:
 		value = stats.total;
@@ -80,6 +86,27 @@ static ssize_t nr_chunks_store(struct device *dev,
 	return ret ? ret : count;
 }
 
+static ssize_t compact_store(struct device *dev, struct device_attribute *attr,
+			     const char *buf, size_t count)
+{
+	unsigned long nr;
+	int ret;
+
+	ret = kstrtoul(buf, 0, &nr);
+	if (ret)
+		return ret;
+	ret = som_compact(nr);
+	return ret ? ret : count;
+}
+static DEVICE_ATTR_WO(compact);
+
+static ssize_t units_pinnable_show(struct device *dev,
+				   struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%lu\n", som_pinnable_units());
+}
+static DEVICE_ATTR_RO(units_pinnable);
+
 #define SOM_DEV_ATTR(_name, _which)					\
 	static struct som_dev_attr dev_attr_##_name = {			\
 		.attr = __ATTR(_name, 0444, dev_show, NULL),		\
@@ -90,6 +117,7 @@ static struct som_dev_attr dev_attr_nr_chunks = {
 	.attr = __ATTR(nr_chunks, 0644, dev_show, nr_chunks_store),
 	.which = SOM_STAT_CHUNKS,
 };
+SOM_DEV_ATTR(chunks_empty, SOM_STAT_EMPTY);
 SOM_DEV_ATTR(units_total, SOM_STAT_TOTAL);
 SOM_DEV_ATTR(units_free, SOM_STAT_FREE);
 SOM_DEV_ATTR(units_dirty, SOM_STAT_DIRTY);
@@ -99,6 +127,9 @@ SOM_DEV_ATTR(units_committed, SOM_STAT_COMMITTED);
 
 static struct attribute *som_attrs[] = {
 	&dev_attr_nr_chunks.attr.attr,
+	&dev_attr_chunks_empty.attr.attr,
+	&dev_attr_compact.attr,
+	&dev_attr_units_pinnable.attr,
 	&dev_attr_units_total.attr.attr,
 	&dev_attr_units_free.attr.attr,
 	&dev_attr_units_dirty.attr.attr,

@@ -59,6 +59,20 @@ TRACE_EVENT(som_unit_free,
 	TP_printk("unit=%lu held=%d", __entry->unit, __entry->held)
 );
 
+TRACE_EVENT(som_unit_move,
+	TP_PROTO(unsigned long from, unsigned long to),
+	TP_ARGS(from, to),
+	TP_STRUCT__entry(
+		__field(unsigned long, from)
+		__field(unsigned long, to)
+	),
+	TP_fast_assign(
+		__entry->from = from;
+		__entry->to = to;
+	),
+	TP_printk("from=%lu to=%lu", __entry->from, __entry->to)
+);
+
 DECLARE_EVENT_CLASS(som_chunk,
 	TP_PROTO(unsigned long chunk, int nid),
 	TP_ARGS(chunk, nid),

@@ -155,11 +155,11 @@ void som_view_read(struct som_view *view, struct som_owner *owner,
 }
 
 /* The last pin is gone: what it may have written is written once more. */
-static void view_unpinned(struct som_view *view)
+static void view_unpinned(struct som_view *view, struct som_owner *owner)
 {
 	struct som_record *rec = view->rec;
 
-	if (!rec->pinned || som_pool_pinned(view->unit))
+	if (!rec->pinned || som_owner_pinned(owner, view->idx))
 		return;
 	rec->pinned = false;
 	bitmap_fill(rec->written, SOM_UNIT_PAGES);
@@ -183,7 +183,7 @@ void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 	struct som_record *rec = view->rec;
 	DECLARE_BITMAP(dirty, SOM_UNIT_PAGES);
 
-	view_unpinned(view);
+	view_unpinned(view, sweep->owner);
 	bitmap_and(dirty, pages, view->fresh, SOM_UNIT_PAGES);
 	bitmap_or(rec->written, rec->written, dirty, SOM_UNIT_PAGES);
 	bitmap_or(rec->nonzero, rec->nonzero, dirty, SOM_UNIT_PAGES);
@@ -195,7 +195,7 @@ void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 		som_owner_set_level(sweep->owner, view->idx, SOM_LEVEL_NONE);
 		rec->mode = SOM_MODE_CLEAN;
 		/* No new pin can come that allows a device to write. */
-		rec->pinned = som_pool_pinned(view->unit);
+		rec->pinned = som_owner_pinned(sweep->owner, view->idx);
 	} else if (som_ptes_clean(&view->ptes, dirty)) {
 		sweep_flush(sweep, view);
 	}
@@ -249,7 +249,9 @@ void som_view_idle(struct som_view *view, struct som_sweep *sweep)
 		rec->idle = 0;
 		return;
 	}
-	if (view->ptes.end - view->ptes.start != SOM_UNIT_SIZE ||
+	/* In a VMA of the first kind the kernel would give it back, unasked. */
+	if (!som_vma_tracked(view->ptes.vma) ||
+	    view->ptes.end - view->ptes.start != SOM_UNIT_SIZE ||
 	    ++rec->idle < SOM_IDLE_SCANS ||
 	    !som_owner_maps_once(sweep->owner, view->idx))
 		return;
@@ -378,7 +380,7 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 	last = first + ((end - addr) >> PAGE_SHIFT);
 	if (view.rec)
 		base |= PAGE_IS_WPALLOWED;
-	if (som_owner_level(owner, idx) == SOM_LEVEL_2M &&
+	if (som_owner_level(owner, idx) >= SOM_LEVEL_2M &&
 	    som_unit_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff, addr))
 		base |= PAGE_IS_HUGE;
 

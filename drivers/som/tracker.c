@@ -232,3 +232,21 @@ void som_tracker_wrote(struct som_tracker *t, unsigned long idx,
 	bitmap_set(rec->nonzero, first, nr);
 	som_tracker_update(t, idx, rec);
 }
+
+/**
+ * som_tracker_pinned - a unit is, and stays, such that a device may write to it
+ * @t: the tracker
+ * @idx: unit index; nothing maps it
+ *
+ * Context: The fault_lock of @idx is held.
+ */
+void som_tracker_pinned(struct som_tracker *t, unsigned long idx)
+{
+	struct som_record *rec = som_tracker_find(t, idx);
+
+	if (!rec)
+		return;
+	rec->mode = SOM_MODE_CLEAN;
+	rec->pinned = true;
+	som_tracker_wrote(t, idx, 0, SOM_UNIT_PAGES);
+}

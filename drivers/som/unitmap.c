@@ -80,6 +80,25 @@ int som_unitmap_take(struct som_unitmap *map, bool *zeroed)
 }
 
 /**
+ * som_unitmap_take_all - all units of an empty chunk become used
+ * @map: state of a chunk
+ * @dirty: where it goes which of them the caller has to zero
+ *
+ * Return: true, or false (and nothing is changed) if a unit is used or held.
+ */
+bool som_unitmap_take_all(struct som_unitmap *map, unsigned long *dirty)
+{
+	if (map->nr_used || map->nr_held)
+		return false;
+	bitmap_copy(dirty, map->dirty, SOM_CHUNK_UNITS);
+	bitmap_zero(map->dirty, SOM_CHUNK_UNITS);
+	bitmap_fill(map->used, SOM_CHUNK_UNITS);
+	map->nr_dirty = 0;
+	map->nr_used = SOM_CHUNK_UNITS;
+	return true;
+}
+
+/**
  * som_unitmap_put - a used unit becomes free and dirty, or held
  * @map: state of a chunk
  * @unit: its number in the chunk

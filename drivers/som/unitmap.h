@@ -28,6 +28,7 @@ struct som_unitmap {
 
 void som_unitmap_init(struct som_unitmap *map, bool zeroed);
 int som_unitmap_take(struct som_unitmap *map, bool *zeroed);
+bool som_unitmap_take_all(struct som_unitmap *map, unsigned long *dirty);
 int som_unitmap_put(struct som_unitmap *map, unsigned int unit, bool hold);
 unsigned int som_unitmap_unhold(struct som_unitmap *map);
 

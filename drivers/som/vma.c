@@ -31,6 +31,7 @@
 #include <linux/pagemap.h>
 #include <linux/pfn_t.h>
 #include <linux/sched/signal.h>
+#include "gig.h"
 #include "owner.h"
 #include "pool.h"
 #include "pte.h"
@@ -69,6 +70,40 @@ bool som_vma_tracked(const struct vm_area_struct *vma)
 }
 
 /**
+ * som_vma_ready - can a scan track the memory of a som VMA?
+ * @vma: the VMA
+ *
+ * Context: mmap_lock is held.
+ * Return: true if so; otherwise som_vma_track() is to be called first.
+ */
+bool som_vma_ready(const struct vm_area_struct *vma)
+{
+	return som_vma_tracked(vma) || som_vma_span(vma)->pinnable;
+}
+
+/**
+ * som_vma_pinnable - make a som VMA one that can be pinned for writing, for ever
+ * @vma: the VMA
+ *
+ * It is, or becomes again, of the first kind and stays so. Its entries go, as
+ * among them may be some without write access, which the kernel would give them.
+ *
+ * Context: Process context; mmap_lock is held for write.
+ */
+void som_vma_pinnable(struct vm_area_struct *vma)
+{
+	struct som_span *span = som_vma_span(vma);
+
+	span->pinnable = true;
+	if (!som_vma_tracked(vma))
+		return;
+	vma_start_write(vma);
+	vma->vm_ops = &som_vm_ops;
+	WRITE_ONCE(vma->vm_page_prot, vm_get_page_prot(vma->vm_flags));
+	som_zap(span->owner, vma->vm_pgoff, vma_pages(vma));
+}
+
+/**
  * som_vma_track - make the som VMAs of a range ready for tracking
  * @mm: the address space
  * @addr: first address
@@ -90,7 +125,7 @@ int som_vma_track(struct mm_struct *mm, unsigned long addr, unsigned long end)
 		return ret;
 	vma_iter_init(&vmi, mm, addr);
 	for_each_vma_range(vmi, vma, end) {
-		if (!som_vma_span(vma) || som_vma_tracked(vma))
+		if (!som_vma_span(vma) || som_vma_ready(vma))
 			continue;
 		vma_start_write(vma);
 		vma->vm_ops = &som_tracked_vm_ops;
@@ -105,6 +140,30 @@ int som_vma_track(struct mm_struct *mm, unsigned long addr, unsigned long end)
 static unsigned long unit_pfn(unsigned long unit)
 {
 	return unit << SOM_UNIT_PAGE_SHIFT;
+}
+
+/*
+ * A VMA is about to be cut at some page offset, or moved: the kernel does not
+ * expect 1 GiB entries there. None comes back while the VMA is locked.
+ */
+static void som_vma_zap_1g(struct vm_area_struct *vma, pgoff_t pgoff,
+			   unsigned long nr)
+{
+	struct som_owner *owner = som_vma_span(vma)->owner;
+
+	if (!atomic_long_read(&owner->nr_level[SOM_LEVEL_1G]))
+		return;
+	vma_start_write(vma);
+	mutex_lock(&owner->lock);
+	som_zap(owner, pgoff, nr);
+	mutex_unlock(&owner->lock);
+}
+
+static int som_vma_may_split(struct vm_area_struct *vma, unsigned long addr)
+{
+	if (som_vma_span(vma))
+		som_vma_zap_1g(vma, linear_page_index(vma, addr), 1);
+	return 0;
 }
 
 /* Last page offset of a VMA. */
@@ -122,6 +181,7 @@ static void som_vma_open(struct vm_area_struct *vma)
 {
 	struct som_span *span = som_vma_span(vma);
 	struct vm_area_struct *old;
+	bool split;
 
 	if (!span)
 		return;
@@ -132,9 +192,11 @@ static void som_vma_open(struct vm_area_struct *vma)
 		return;
 	}
 	old = vma_lookup(vma->vm_mm, vma->vm_start);
+	split = old && old->vm_private_data == span;
+	if (!split)
+		som_vma_zap_1g(vma, vma->vm_pgoff, vma_pages(vma));
 	vma->vm_private_data = som_span_dup(span, vma->vm_pgoff,
-					    vma_last_pgoff(vma),
-					    old && old->vm_private_data == span);
+					    vma_last_pgoff(vma), split);
 }
 
 static void som_vma_close(struct vm_area_struct *vma)
@@ -226,6 +288,20 @@ static vm_fault_t som_map_4k_readonly(struct vm_fault *vmf, unsigned long idx,
 	return VM_FAULT_NOPAGE;
 }
 
+/* Map one page of a pinnable unit, in the kernel's ordinary way. */
+static vm_fault_t som_map_page(struct vm_fault *vmf, unsigned long idx,
+			       unsigned long unit)
+{
+	struct page *page = pfn_to_page(unit_pfn(unit) +
+					vmf->pgoff - som_unit_pgoff(idx));
+	int ret = vm_insert_page(vmf->vma, vmf->address & PAGE_MASK, page);
+
+	if (ret == -ENOMEM)
+		return VM_FAULT_OOM;
+	/* -EBUSY: there is an entry by now. */
+	return ret && ret != -EBUSY ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
+}
+
 static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long unit,
 			     bool write)
 {
@@ -278,6 +354,11 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 	bool leaf = pmd_trans_huge(pmd), readonly;
 	vm_fault_t ret;
 
+	if (som_owner_pinnable(owner, idx)) {
+		som_owner_set_level(owner, idx, SOM_LEVEL_4K);
+		trace_som_fault(vmf->real_address, unit, PAGE_SIZE, write);
+		return som_map_page(vmf, idx, unit);
+	}
 	if (rec && rec->mode == SOM_MODE_OPEN)
 		rec = NULL;
 	readonly = rec && rec->mode == SOM_MODE_CLEAN && !write &&
@@ -305,7 +386,8 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 }
 
 /*
- * The one fault handler. @order is what the kernel asks for: PMD_ORDER where
+ * The one fault handler. @order is what the kernel asks for: PUD_ORDER and
+ * PMD_ORDER where
  * there is no page table yet (or a 2 MiB entry is to become writable), 0 where
  * there is, or where THP is switched off; that switch does not matter here.
  */
@@ -321,7 +403,13 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 
 	if (!span)
 		return VM_FAULT_SIGSEGV;
-	huge = som_unit_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff,
+	if (order == PUD_ORDER && span->map_size == PUD_SIZE &&
+	    !span->private && !span->pinnable && !som_vma_tracked(vma) &&
+	    som_chunk_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff,
+			      vmf->address))
+		return som_gig_fault(vmf, span);
+	huge = span->map_size >= PMD_SIZE &&
+	       som_unit_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff,
 				vmf->address);
 	if (order > PMD_ORDER || (order == PMD_ORDER && !huge))
 		return VM_FAULT_FALLBACK;
@@ -369,9 +457,10 @@ static vm_fault_t som_vma_pfn_mkwrite(struct vm_fault *vmf)
 	/*
 	 * Not the kernel but this makes the entry writable, under the lock: by
 	 * the time that the kernel comes to it, the unit may be clean. Without
-	 * a unit, it was punched out and the entry is about to be cleared.
+	 * a unit, it was punched out and the entry is about to be cleared; if
+	 * it is pinnable now, the entry is gone.
 	 */
-	if (unit >= 0)
+	if (unit >= 0 && !som_owner_pinnable(span->owner, idx))
 		ret = som_map_4k(vmf, idx, unit, rec);
 	mutex_unlock(lock);
 	return ret;
@@ -431,6 +520,7 @@ static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 #define SOM_VM_OPS							\
 	.open = som_vma_open,						\
 	.close = som_vma_close,						\
+	.may_split = som_vma_may_split,					\
 	.mprotect = som_vma_mprotect,					\
 	.mremap = som_vma_mremap,					\
 	.fault = som_vma_fault,						\
@@ -451,11 +541,13 @@ static const struct vm_operations_struct som_tracked_vm_ops = {
  * som_vma_map - make a VMA a som mapping
  * @vma: new
  * @owner: of its address space
+ * @map_size: bytes that one entry maps at most
  *
  * Context: Process context; the caller has mmap_lock for write.
  * Return: 0, or -ENOMEM and nothing is changed.
  */
-int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner)
+int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
+		unsigned long map_size)
 {
 	struct som_span *span;
 	bool promise;
@@ -467,6 +559,7 @@ int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner)
 	if (IS_ERR(span))
 		return PTR_ERR(span);
 
+	span->map_size = map_size;
 	vma_set_file(vma, owner->file);
 	vma->vm_pgoff = span->it.start;
 	vma->vm_private_data = span;

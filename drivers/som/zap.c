@@ -13,6 +13,7 @@
  */
 #include <linux/mm.h>
 #include <linux/sched.h>
+#include "entry.h"
 #include "owner.h"
 #include "zap.h"
 
@@ -117,6 +118,43 @@ bool som_zaps_mine(struct som_zaps *zaps)
 	return mine;
 }
 
+/*
+ * Is a page offset mapped by a 1 GiB entry? Its own unit may have left the tree;
+ * all that have not then say so.
+ */
+static bool in_gig(struct som_owner *owner, unsigned long pgoff)
+{
+	unsigned long idx = round_down(som_pgoff_unit(pgoff), SOM_CHUNK_UNITS);
+	void *entry = xa_find(&owner->units, &idx, idx + SOM_CHUNK_UNITS - 1,
+			      XA_PRESENT);
+
+	return entry && som_entry_level(entry) == SOM_LEVEL_1G;
+}
+
+/*
+ * Where a part of a 1 GiB entry is to go, all of it goes (gig.c). From then on its
+ * units are mapped by nothing.
+ */
+static void widen(struct som_owner *owner, unsigned long *first,
+		  unsigned long *last)
+{
+	unsigned long idx;
+	void *entry;
+
+	if (!atomic_long_read(&owner->nr_level[SOM_LEVEL_1G]))
+		return;
+	if (in_gig(owner, *first))
+		*first = round_down(*first, SOM_CHUNK_PAGES);
+	if (in_gig(owner, *last))
+		*last = round_up(*last + 1, SOM_CHUNK_PAGES) - 1;
+	xa_for_each_range(&owner->units, idx, entry, som_pgoff_unit(*first),
+			  som_pgoff_unit(*last)) {
+		if (som_entry_level(entry) == SOM_LEVEL_1G)
+			som_entry_change(owner, idx, SOM_ENTRY_LEVEL,
+					 SOM_LEVEL_NONE);
+	}
+}
+
 /**
  * som_zap - clear all entries of some page offsets, and flush the TLB
  * @owner: whose
@@ -125,15 +163,19 @@ bool som_zaps_mine(struct som_zaps *zaps)
  *
  * Memory is not lost: the next touch finds it in the owner's tree.
  *
- * Context: Process context; owner->lock or a fault_lock is held.
+ * Context: Process context. So that no 1 GiB entry comes back meanwhile,
+ * owner->lock or a fault_lock is held, or the VMAs are locked for write.
  */
 void som_zap(struct som_owner *owner, unsigned long pgoff, unsigned long nr)
 {
 	bool note = READ_ONCE(owner->notified);
+	unsigned long last = pgoff + nr - 1;
 
+	widen(owner, &pgoff, &last);
 	if (note)
 		som_zaps_begin(&owner->zaps, 0, 0);
-	unmap_mapping_pages(owner->file->f_mapping, pgoff, nr, true);
+	unmap_mapping_pages(owner->file->f_mapping, pgoff, last - pgoff + 1,
+			    true);
 	if (note)
 		som_zaps_end(&owner->zaps, 0, 0);
 }

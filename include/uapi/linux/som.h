@@ -11,9 +11,11 @@
 /**
  * DOC: general rules
  *
- * Memory is obtained with mmap(MAP_SHARED) of an open ``/dev/som`` at offset
- * 0. Every mapping is fresh, zeroed memory that belongs to the calling
- * process (its address space) alone.
+ * Memory is obtained with mmap() of an open ``/dev/som`` at offset 0. Every
+ * mapping is fresh, zeroed memory that belongs to the calling process (its
+ * address space) alone. MAP_SHARED and MAP_PRIVATE differ in one thing:
+ * madvise(MADV_DONTNEED) keeps the content of the one, and makes the other
+ * read as zero.
  *
  * Every structure starts with its own size in bytes, set by the caller to
  * ``sizeof`` of the structure it was compiled with. A kernel that knows a
@@ -60,8 +62,12 @@
  * @reserved_units: units promised to the calling process.
  * @units_2m: units of the caller mapped by one 2 MiB entry.
  * @units_4k: units of the caller mapped by 4 KiB entries.
+ * @units_1g: units of the caller mapped by 1 GiB entries, 512 by each.
+ * @units_pinnable: units of the caller that are ordinary memory, see
+ *	SOM_IOC_PINNABLE.
  *
- * The numbers are a snapshot; each is right by itself. 80 bytes.
+ * The numbers are a snapshot; each is right by itself. 96 bytes; 80 without
+ * the last two.
  */
 struct som_info {
 	__u32 size;
@@ -75,6 +81,8 @@ struct som_info {
 	__u64 reserved_units;
 	__u64 units_2m;
 	__u64 units_4k;
+	__u64 units_1g;
+	__u64 units_pinnable;
 };
 
 /** define SOM_INFO_SIZE_VER0 - size of the first version of som_info. */
@@ -185,5 +193,101 @@ struct som_reset {
  * still reported as written.
  */
 #define SOM_IOC_RESET	_IO(SOM_IOC_MAGIC, 0x01)
+
+/**
+ * struct som_policy - how an open file maps memory
+ * @size: size of this structure in bytes, set by the caller.
+ * @flags: must be zero.
+ * @map_size: bytes that one page table entry maps at most: 4096, 2 MiB or
+ *	1 GiB. What is smaller is used where a mapping's boundaries, tracking
+ *	or the pool do not allow it.
+ *
+ * 16 bytes.
+ */
+struct som_policy {
+	__u32 size;
+	__u32 flags;
+	__u64 map_size;
+};
+
+/** define SOM_POLICY_SIZE_VER0 - size of the first version of som_policy. */
+#define SOM_POLICY_SIZE_VER0	16
+
+/**
+ * define SOM_IOC_GET_POLICY - read the &struct som_policy of the open file.
+ *
+ * A file starts with the module's default (parameter map_size).
+ *
+ * Return: 0, or the shared errors.
+ */
+#define SOM_IOC_GET_POLICY	_IO(SOM_IOC_MAGIC, 0x02)
+
+/**
+ * define SOM_IOC_SET_POLICY - set the &struct som_policy of the open file.
+ *
+ * It holds for mappings that are made through the file from then on.
+ *
+ * With 1 GiB, the first touch of an aligned GiB that lies in one mapping takes a
+ * whole chunk, if one is empty, and maps it by one entry. MAP_PRIVATE mappings and
+ * tracked memory use 2 MiB at most.
+ *
+ * Return: 0; EINVAL if @map_size is none of the three; or the shared errors.
+ */
+#define SOM_IOC_SET_POLICY	_IO(SOM_IOC_MAGIC, 0x03)
+
+/**
+ * struct som_range - a range of addresses
+ * @size: size of this structure in bytes, set by the caller.
+ * @flags: must be zero.
+ * @start: first address, page aligned.
+ * @end: address behind the last, rounded up to a page.
+ * @walk_end: out: everything below is done. @end, if the call succeeded.
+ *
+ * 32 bytes.
+ */
+struct som_range {
+	__u32 size;
+	__u32 flags;
+	__u64 start;
+	__u64 end;
+	__u64 walk_end;
+};
+
+/** define SOM_RANGE_SIZE_VER0 - size of the first version of som_range. */
+#define SOM_RANGE_SIZE_VER0	32
+
+/**
+ * define SOM_IOC_PINNABLE - make memory such that every kind of pin works.
+ *
+ * Moves each unit that the &struct som_range touches, whole, to ordinary
+ * memory of the kernel, 2 MiB that som allocates for it; units without memory
+ * get some. The content is kept, also under concurrent access. Such memory is
+ * mapped by 4 KiB entries, is part of RSS and charged to the memory cgroup;
+ * direct I/O, io_uring, RDMA and VFIO can pin it however it is mapped. Its
+ * place in the pool stays reserved for the way back. It is reported as written
+ * by every scan, as a device may write to it at any time.
+ *
+ * Parts of the range that are not som mappings of the caller are skipped, as
+ * are units that are pinnable already.
+ *
+ * Return: 0; EBUSY if somebody has a pin on memory of a unit's chunk, so that
+ * it cannot be moved; ENOMEM if there is no memory, or the module's limit
+ * (parameter max_pinnable) is reached; ENOSPC if the pool has no room for a
+ * unit without memory; EINTR on a fatal signal; EINVAL if @start is not page
+ * aligned or @end is below it; EFAULT if the range is not user memory. On an
+ * error, everything below @walk_end is done.
+ */
+#define SOM_IOC_PINNABLE	_IO(SOM_IOC_MAGIC, 0x04)
+
+/**
+ * define SOM_IOC_UNPINNABLE - the opposite: move memory back to the pool.
+ *
+ * Moves each unit that the &struct som_range touches and that is pinnable back
+ * to a unit of the pool. The content is kept, also under concurrent access.
+ *
+ * Return: 0; EBUSY if a page of a unit is pinned; the other errors of
+ * SOM_IOC_PINNABLE. On an error, everything below @walk_end is done.
+ */
+#define SOM_IOC_UNPINNABLE	_IO(SOM_IOC_MAGIC, 0x05)
 
 #endif /* _UAPI_LINUX_SOM_H */

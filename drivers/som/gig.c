@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * 1 GiB entries: a whole chunk of one owner, mapped by one entry.
+ *
+ * The units of a chunk that is mapped so are the owner's one by one, as all
+ * units are: each has its entry in owner->units, and can go by itself. What is
+ * special is the page table. A 1 GiB entry is made where 512 unit indices that
+ * are one GiB of addresses have the 512 units of one chunk, in order; if they have
+ * no units at all, an empty chunk is taken for them.
+ *
+ * The kernel can clear such an entry in part only with mmap_lock held (it splits
+ * it, that is, drops it), and it has places that do not expect one: the split
+ * of a VMA and a move by mremap. So som_zap() clears all of it where any part
+ * is to go, and vma.c clears it before a VMA is split or duplicated.
+ *
+ * Context: a fault. All locks that a change of the 512 indices takes are held:
+ * owner->lock, and every fault_lock.
+ */
+#include <linux/mm.h>
+#include <linux/pfn_t.h>
+#include "entry.h"
+#include "gig.h"
+#include "owner.h"
+#include "pool.h"
+#include "range.h"
+#include "trace.h"
+
+static void lock_all(struct som_owner *owner)
+{
+	int i;
+
+	mutex_lock(&owner->lock);
+	for (i = 0; i < SOM_FAULT_LOCKS; i++)
+		mutex_lock_nest_lock(&owner->fault_lock[i], &owner->lock);
+}
+
+static void unlock_all(struct som_owner *owner)
+{
+	int i;
+
+	for (i = 0; i < SOM_FAULT_LOCKS; i++)
+		mutex_unlock(&owner->fault_lock[i]);
+	mutex_unlock(&owner->lock);
+}
+
+static bool gig_empty(struct som_owner *owner, unsigned long first)
+{
+	unsigned long idx = first;
+
+	return !xa_find(&owner->units, &idx, first + SOM_CHUNK_UNITS - 1,
+			XA_PRESENT);
+}
+
+/* The chunk whose units the indices have, all of them and in order; or -1. */
+static long gig_chunk(struct som_owner *owner, unsigned long first)
+{
+	unsigned long idx, unit = 0, nr = 0;
+	void *entry;
+
+	xa_for_each_range(&owner->units, idx, entry, first,
+			  first + SOM_CHUNK_UNITS - 1) {
+		if (som_entry_test(entry, SOM_ENTRY_PINNABLE |
+					  SOM_ENTRY_DISCARDED))
+			return -1;
+		if (!nr)
+			unit = som_entry_unit(entry);
+		if (idx != first + nr || som_entry_unit(entry) != unit + nr)
+			return -1;
+		nr++;
+	}
+	if (nr != SOM_CHUNK_UNITS || unit % SOM_CHUNK_UNITS)
+		return -1;
+	return unit / SOM_CHUNK_UNITS;
+}
+
+/* Undo what gig_store() has done of nr indices, but for the units themselves. */
+static void gig_unstore(struct som_owner *owner, unsigned long first,
+			unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		void *entry = xa_erase(&owner->units, first + i);
+
+		som_entry_forget(owner, entry);
+		if (som_entry_test(entry, SOM_ENTRY_CHARGED))
+			som_pool_uncharge(1);
+	}
+}
+
+/* The indices get the units of a chunk, charged where they are not promised. */
+static bool gig_store(struct som_owner *owner, unsigned long first,
+		      unsigned long chunk)
+{
+	unsigned long i, unit = chunk * SOM_CHUNK_UNITS;
+
+	for (i = 0; i < SOM_CHUNK_UNITS; i++) {
+		unsigned long bits = SOM_LEVEL_NONE;
+
+		if (!mtree_load(&owner->promised, first + i)) {
+			if (!som_pool_charge(1))
+				break;
+			bits |= SOM_ENTRY_CHARGED;
+		}
+		if (xa_err(xa_store(&owner->units, first + i,
+				    som_entry(unit + i, bits), GFP_KERNEL))) {
+			if (bits & SOM_ENTRY_CHARGED)
+				som_pool_uncharge(1);
+			break;
+		}
+		atomic_long_inc(&owner->nr_level[SOM_LEVEL_NONE]);
+	}
+	if (i == SOM_CHUNK_UNITS)
+		return true;
+	gig_unstore(owner, first, i);
+	return false;
+}
+
+/* Under the locks: map the GiB if its units allow it. */
+static vm_fault_t gig_map(struct vm_fault *vmf, struct som_owner *owner,
+			  unsigned long first)
+{
+	long chunk = gig_chunk(owner, first);
+	pud_t pud = READ_ONCE(*vmf->pud);
+	unsigned long i, pfn;
+	vm_fault_t ret;
+
+	if (chunk < 0)
+		return VM_FAULT_FALLBACK;
+	/* Where an entry is, it is this one: it is to become writable. */
+	pfn = chunk * SOM_CHUNK_PAGES;
+	ret = vmf_insert_pfn_pud(vmf, pfn_to_pfn_t(pfn),
+				 pud_leaf(pud) && pud_pfn(pud) == pfn &&
+				 vmf->flags & FAULT_FLAG_WRITE);
+	if (ret != VM_FAULT_NOPAGE)
+		return ret;
+	/* Another fault has put a page table there meanwhile. */
+	if (!pud_leaf(READ_ONCE(*vmf->pud)))
+		return VM_FAULT_FALLBACK;
+	for (i = 0; i < SOM_CHUNK_UNITS; i++)
+		som_owner_set_level(owner, first + i, SOM_LEVEL_1G);
+	trace_som_fault(vmf->real_address, chunk * SOM_CHUNK_UNITS, PUD_SIZE,
+			vmf->flags & FAULT_FLAG_WRITE);
+	return VM_FAULT_NOPAGE;
+}
+
+/**
+ * som_gig_fault - map a GiB by one entry, if possible
+ * @vmf: a fault in an aligned GiB that its VMA covers
+ * @span: the VMA's span
+ *
+ * Context: Process context; takes owner->lock and all fault_locks.
+ * Return: VM_FAULT_NOPAGE, or VM_FAULT_FALLBACK if smaller entries must do.
+ */
+vm_fault_t som_gig_fault(struct vm_fault *vmf, struct som_span *span)
+{
+	struct som_owner *owner = span->owner;
+	unsigned long first = som_pgoff_unit(vmf->pgoff) & ~(SOM_CHUNK_UNITS - 1UL);
+	vm_fault_t ret = VM_FAULT_FALLBACK;
+	bool tracked, empty;
+	long chunk = -1;
+
+	/* Where there are no units and no chunk, do not take the locks at all. */
+	if (gig_empty(owner, first)) {
+		chunk = som_pool_alloc_chunk();
+		if (chunk < 0)
+			return VM_FAULT_FALLBACK;
+	}
+	lock_all(owner);
+	if (som_tracker_run(&owner->tracker, first, first + SOM_CHUNK_UNITS - 1,
+			    &tracked) < first + SOM_CHUNK_UNITS - 1 || tracked)
+		goto out;
+	empty = gig_empty(owner, first);
+	if (empty && (chunk < 0 || !gig_store(owner, first, chunk)))
+		goto out;
+	if (empty)
+		chunk = -1;
+	ret = gig_map(vmf, owner, first);
+out:
+	unlock_all(owner);
+	if (chunk >= 0)
+		som_pool_free_chunk(chunk);
+	return ret;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SOM_GIG_H
+#define _SOM_GIG_H
+
+#include <linux/mm_types.h>
+
+struct som_span;
+
+vm_fault_t som_gig_fault(struct vm_fault *vmf, struct som_span *span);
+
+#endif /* _SOM_GIG_H */

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SOM_PIN_H
+#define _SOM_PIN_H
+
+#include <linux/types.h>
+
+struct som_range;
+
+int som_pin(struct som_range *args, bool pinnable);
+
+#endif /* _SOM_PIN_H */

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SOM_POLICY_H
+#define _SOM_POLICY_H
+
+struct som_policy;
+
+/**
+ * struct som_settings - how an open file maps memory
+ * @map_size: bytes that one entry maps at most.
+ */
+struct som_settings {
+	unsigned long map_size;
+};
+
+int som_policy_init(void);
+void som_policy_default(struct som_settings *settings);
+int som_policy_get(const struct som_settings *settings,
+		   struct som_policy *args);
+int som_policy_set(struct som_settings *settings,
+		   const struct som_policy *args);
+
+#endif /* _SOM_POLICY_H */
