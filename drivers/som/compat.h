@@ -7,9 +7,13 @@
 #define _SOM_COMPAT_H
 
 #include <linux/fs.h>
+#include <linux/mm.h>
 #include <linux/mm_types.h>
 #include <linux/pgtable.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
 #include <linux/version.h>
+#include <asm/pgalloc.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0) || \
 	LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
@@ -126,6 +130,32 @@ static inline void som_ptep_mkclean(pte_t *pte)
 	do {
 		new = pte_mkclean(old);
 	} while (!try_cmpxchg(&pte->pte, &old.pte, new.pte));
+}
+static inline void som_pgtable_free(struct rcu_head *rcu)
+{
+	struct ptdesc *ptdesc = container_of(rcu, struct ptdesc, pt_rcu_head);
+
+	paravirt_release_pte(page_to_pfn(ptdesc_page(ptdesc)));
+#if ALLOC_SPLIT_PTLOCKS
+	/* What ptlock_free() does, which is not exported. */
+	kfree(ptdesc->ptl);
+	__folio_clear_pgtable(ptdesc_folio(ptdesc));
+	lruvec_stat_sub_folio(ptdesc_folio(ptdesc), NR_PAGETABLE);
+#else
+	pagetable_pte_dtor(ptdesc);
+#endif
+	pagetable_free(ptdesc);
+}
+
+/**
+ * som_pgtable_free_rcu - free a page table after a grace period
+ * @table: a page table that no entry points to and no TLB knows
+ *
+ * Context: Any; rcu_barrier() before the module goes.
+ */
+static inline void som_pgtable_free_rcu(struct page *table)
+{
+	call_rcu(&page_ptdesc(table)->pt_rcu_head, som_pgtable_free);
 }
 #else
 #error "som supports x86-64"

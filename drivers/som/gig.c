@@ -149,7 +149,8 @@ static vm_fault_t gig_map(struct vm_fault *vmf, struct som_owner *owner,
  * @vmf: a fault in an aligned GiB that its VMA covers
  * @span: the VMA's span
  *
- * Context: Process context; takes owner->lock and all fault_locks.
+ * Context: Process context; takes owner->gig_lock, owner->lock and all
+ * fault_locks.
  * Return: VM_FAULT_NOPAGE, or VM_FAULT_FALLBACK if smaller entries must do.
  */
 vm_fault_t som_gig_fault(struct vm_fault *vmf, struct som_span *span)
@@ -160,11 +161,13 @@ vm_fault_t som_gig_fault(struct vm_fault *vmf, struct som_span *span)
 	bool tracked, empty;
 	long chunk = -1;
 
-	/* Where there are no units and no chunk, do not take the locks at all. */
+	/* Who comes second finds what the first has made, after zeroing a GiB. */
+	if (mutex_lock_killable(&owner->gig_lock))
+		return VM_FAULT_NOPAGE;
 	if (gig_empty(owner, first)) {
 		chunk = som_pool_alloc_chunk();
 		if (chunk < 0)
-			return VM_FAULT_FALLBACK;
+			goto out_gig;
 	}
 	lock_all(owner);
 	if (som_tracker_run(&owner->tracker, first, first + SOM_CHUNK_UNITS - 1,
@@ -180,5 +183,7 @@ out:
 	unlock_all(owner);
 	if (chunk >= 0)
 		som_pool_free_chunk(chunk);
+out_gig:
+	mutex_unlock(&owner->gig_lock);
 	return ret;
 }

@@ -36,6 +36,7 @@
 #include "owner.h"
 #include "private.h"
 #include "punch.h"
+#include "work.h"
 
 #define SOM_FS_MAGIC	0x534f4d31	/* "SOM1" */
 
@@ -109,6 +110,7 @@ static long som_inode_fallocate(struct file *file, int mode, loff_t offset,
 				loff_t len)
 {
 	struct som_owner *owner = file->private_data;
+	unsigned long first, last;
 
 	if (mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
 		return -EOPNOTSUPP;
@@ -118,9 +120,21 @@ static long som_inode_fallocate(struct file *file, int mode, loff_t offset,
 	if (!PAGE_ALIGNED(offset) || !PAGE_ALIGNED(len))
 		return -EINVAL;
 
-	som_owner_punch(owner, offset >> PAGE_SHIFT,
-			((offset + len) >> PAGE_SHIFT) - 1);
+	first = offset >> PAGE_SHIFT;
+	last = ((offset + len) >> PAGE_SHIFT) - 1;
+	/* It may be the mapping that mremap has left behind. */
+	if (som_owner_superseded(owner, first, last))
+		return -EINVAL;
+	som_owner_punch(owner, first, last);
 	return 0;
+}
+
+static void free_owner(struct som_owner *owner)
+{
+	som_work_cancel(&owner->discard_work);
+	som_work_cancel(&owner->collapse.work);
+	som_owner_destroy(owner);
+	som_private_free_owner(owner);
 }
 
 static int som_inode_release(struct inode *inode, struct file *file)
@@ -130,8 +144,7 @@ static int som_inode_release(struct inode *inode, struct file *file)
 	mutex_lock(&som_owners_lock);
 	hash_del(&owner->hash);
 	mutex_unlock(&som_owners_lock);
-	som_owner_destroy(owner);
-	som_private_free_owner(owner);
+	free_owner(owner);
 	som_inode_unpin();
 	return 0;
 }
@@ -164,6 +177,8 @@ static struct file *som_inode_file(struct som_owner *owner)
 	}
 	/* vfs_fallocate() is for regular files. */
 	inode->i_mode |= S_IFREG;
+	/* Core dumps take it for shared anonymous memory then, not for a file. */
+	clear_nlink(inode);
 	inode->i_fop = &som_inode_fops;
 	file = alloc_file_pseudo(inode, som_mnt, "som", O_RDWR,
 				 &som_inode_fops);
@@ -262,10 +277,10 @@ struct som_owner *som_inode_get_owner(struct mm_struct *mm)
 		owner = ERR_PTR(-ENOMEM);
 		goto out;
 	}
+	som_private_new(owner);
 	file = som_inode_file(owner);
 	if (IS_ERR(file)) {
-		som_owner_destroy(owner);
-		som_private_free_owner(owner);
+		free_owner(owner);
 		owner = ERR_CAST(file);
 		goto out;
 	}

@@ -4,29 +4,32 @@
  *
  * How the parts depend on each other, from the top down:
  *
- *	main: sysfs, file, policy, private, pool
+ *	main: sysfs, file, policy, private, collapse, work, pool
  *	sysfs: migrate, pinnable, pool
  *	file: ioctl, vma, inode, area, policy, private
  *	ioctl: pagemap, reset, pin, policy, inode, owner, pool
  *	pin: migrate, vma, inode, owner, pinnable, pool
- *	migrate: inode, entry, zap, owner, pool
+ *	migrate: inode, entry, collapse, zap, owner, pool
  *	pagemap, reset: track, scan, vma, inode, punch, owner
- *	track: vma, pte, owner, scan, zap, pool
+ *	track: vma, pte, owner, scan, collapse, zap, pool
  *	inode: private, punch, owner, area
- *	private: vma, punch, zap, owner
- *	vma: pte, gig, zap, owner, pool
+ *	private: vma, punch, work, zap, owner
+ *	vma: pte, gig, punch, zap, owner, pool
  *	gig: entry, owner, pool
- *	punch: entry, zap, owner, pool
+ *	punch: entry, collapse, work, zap, owner, pool
+ *	collapse: pte, entry, work, zap, owner
  *	owner, entry, zap: tracker, pinnable, pool
  *	pool: unitmap, commit, source_hugetlb
  */
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include "collapse.h"
 #include "file.h"
 #include "policy.h"
 #include "pool.h"
 #include "private.h"
 #include "sysfs.h"
+#include "work.h"
 
 static unsigned long chunks;
 module_param(chunks, ulong, 0444);
@@ -47,12 +50,12 @@ static int __init som_init(void)
 	ret = som_policy_init();
 	if (ret)
 		return ret;
-	ret = som_private_init();
+	ret = som_work_init();
 	if (ret)
 		return ret;
 	ret = som_pool_init(chunks);
 	if (ret)
-		goto out_private;
+		goto out_work;
 	ret = misc_register(&som_device);
 	if (ret)
 		goto out_pool;
@@ -65,8 +68,8 @@ out_misc:
 	misc_deregister(&som_device);
 out_pool:
 	som_pool_exit();
-out_private:
-	som_private_exit();
+out_work:
+	som_work_exit();
 	return ret;
 }
 module_init(som_init);
@@ -75,7 +78,9 @@ static void __exit som_exit(void)
 {
 	som_sysfs_remove_nodes();
 	misc_deregister(&som_device);
+	som_work_exit();
 	som_private_exit();
+	som_collapse_exit();
 	som_pool_exit();
 }
 module_exit(som_exit);

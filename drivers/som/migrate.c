@@ -25,6 +25,7 @@
 #include <linux/mutex.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include "collapse.h"
 #include "entry.h"
 #include "inode.h"
 #include "migrate.h"
@@ -74,6 +75,8 @@ int som_migrate_unit(struct som_owner *owner, unsigned long idx,
 			  SOM_ENTRY_LEVEL | SOM_ENTRY_PINNABLE,
 			  SOM_LEVEL_NONE |
 			  (to_pinnable ? SOM_ENTRY_PINNABLE : 0));
+	if (som_entry_level(entry) == SOM_LEVEL_4K)
+		som_collapse_want(owner, idx);
 	if (to_pinnable)
 		som_tracker_pinned(&owner->tracker, idx);
 	trace_som_unit_move(som_entry_unit(entry), *unit);
@@ -159,8 +162,9 @@ int som_compact(unsigned long nr_chunks)
 	if (ret)
 		return ret;
 	round++;
+	som_pool_drain_begin();
 	while (done < nr_chunks && !ret) {
-		chunk = som_pool_drain_begin(round);
+		chunk = som_pool_drain_next(round);
 		if (chunk < 0) {
 			ret = -EBUSY;
 			break;

@@ -20,7 +20,8 @@
  *
  * Locking, outer to inner: mmap_lock, VMA lock, owner->lock, fault_lock,
  * i_mmap_rwsem (som_zap), page table lock. A fault takes a
- * fault_lock without owner->lock. mmap_lock is never taken under owner->lock.
+ * fault_lock without owner->lock. mmap_lock and the VMA lock are never taken under
+ * owner->lock.
  */
 #include <linux/mm.h>
 #include <linux/hash.h>
@@ -56,6 +57,8 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 	owner->id = atomic_long_inc_return(&som_owner_ids);
 	owner->tgid = current->tgid;
 	mutex_init(&owner->lock);
+	mutex_init(&owner->gig_lock);
+	spin_lock_init(&owner->span_lock);
 	for (i = 0; i < SOM_FAULT_LOCKS; i++)
 		mutex_init(&owner->fault_lock[i]);
 	xa_init(&owner->units);
@@ -66,6 +69,7 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 		      MT_FLAGS_USE_RCU | MT_FLAGS_LOCK_EXTERN);
 	mt_set_external_lock(&owner->promised, &owner->lock);
 	som_tracker_init(&owner->tracker);
+	som_collapse_init(owner);
 	mmgrab(mm);
 	owner->mm = mm;
 	return owner;
@@ -343,14 +347,18 @@ static void span_insert(struct som_span *span, unsigned long first,
 {
 	span->it.start = first;
 	span->it.last = last;
+	spin_lock(&span->owner->span_lock);
 	interval_tree_insert(&span->it, &span->owner->spans);
+	spin_unlock(&span->owner->span_lock);
 	span->owner->mapped_pages += last - first + 1;
 }
 
 static void span_remove(struct som_span *span)
 {
 	span->owner->mapped_pages -= span->it.last - span->it.start + 1;
+	spin_lock(&span->owner->span_lock);
 	interval_tree_remove(&span->it, &span->owner->spans);
+	spin_unlock(&span->owner->span_lock);
 }
 
 /**
@@ -428,6 +436,7 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 	span->limit = old->limit;
 	span->promised = old->promised;
 	span->private = old->private;
+	span->generation = old->generation + !split;
 	span->map_size = old->map_size;
 	span->pinnable = old->pinnable;
 
@@ -846,6 +855,110 @@ bool som_owner_aliased(struct som_owner *owner, unsigned long first,
 	aliased = it && interval_tree_iter_next(it, first, last);
 	mutex_unlock(&owner->lock);
 	return aliased;
+}
+
+/**
+ * som_span_run - are a private mapping's page offsets now mapped elsewhere?
+ * @span: span of the mapping
+ * @first: first page offset
+ * @last: last page offset
+ * @superseded: where it goes whether @first is
+ *
+ * That is how MREMAP_DONTUNMAP, and mremap from length 0, leave a mapping. Anonymous
+ * memory would read as zero there; som refuses access.
+ *
+ * Context: mmap_lock or the VMA lock is held; takes owner->span_lock.
+ * Return: up to which page offset it is the same, at most @last.
+ */
+unsigned long som_span_run(struct som_span *span, unsigned long first,
+			   unsigned long last, bool *superseded)
+{
+	struct som_owner *owner = span->owner;
+	struct interval_tree_node *it;
+
+	*superseded = false;
+	if (!span->private || !READ_ONCE(owner->may_alias))
+		return last;
+	spin_lock(&owner->span_lock);
+	for (it = interval_tree_iter_first(&owner->spans, first, last); it;
+	     it = interval_tree_iter_next(it, first, last)) {
+		if (container_of(it, struct som_span, it)->generation <=
+		    span->generation)
+			continue;
+		if (it->start > first) {
+			last = *superseded ? last : min(last, it->start - 1);
+		} else {
+			last = *superseded ? max(last, it->last) : it->last;
+			*superseded = true;
+		}
+	}
+	spin_unlock(&owner->span_lock);
+	return last;
+}
+
+/**
+ * som_span_superseded - are any of a private mapping's page offsets mapped elsewhere?
+ * @span: span of the mapping
+ * @first: first page offset
+ * @last: last page offset
+ *
+ * Context: as som_span_run().
+ * Return: true if so.
+ */
+bool som_span_superseded(struct som_span *span, unsigned long first,
+			 unsigned long last)
+{
+	bool superseded;
+
+	return som_span_run(span, first, last, &superseded) < last ||
+	       superseded;
+}
+
+/**
+ * som_owner_superseded - the same, of all private mappings of some page offsets
+ * @owner: whose
+ * @first: first page offset
+ * @last: last page offset
+ *
+ * Context: Process context; takes owner->span_lock.
+ * Return: true if so.
+ */
+bool som_owner_superseded(struct som_owner *owner, unsigned long first,
+			  unsigned long last)
+{
+	struct interval_tree_node *it;
+	bool found = false;
+
+	if (!READ_ONCE(owner->may_alias))
+		return false;
+	spin_lock(&owner->span_lock);
+	it = interval_tree_iter_first(&owner->spans, first, last);
+	for (; it && !found; it = interval_tree_iter_next(it, first, last)) {
+		unsigned long lo = max(first, it->start);
+		unsigned long hi = min(last, it->last);
+
+		if (!container_of(it, struct som_span, it)->private)
+			continue;
+		found = interval_tree_iter_first(&owner->spans, lo, hi) != it ||
+			interval_tree_iter_next(it, lo, hi);
+	}
+	spin_unlock(&owner->span_lock);
+	return found;
+}
+
+/**
+ * som_owner_maps_2m - may a VMA have 2 MiB entries?
+ * @vma: a som VMA
+ *
+ * Context: mmap_lock is held.
+ * Return: true unless somebody said that it shall not.
+ */
+bool som_owner_maps_2m(const struct vm_area_struct *vma)
+{
+	const struct som_span *span = vma->vm_private_data;
+
+	return !(vma->vm_flags & VM_NOHUGEPAGE) &&
+	       span->map_size >= SOM_UNIT_SIZE && !span->pinnable;
 }
 
 /**

@@ -10,6 +10,7 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
+#include "collapse.h"
 #include "range.h"
 #include "tracker.h"
 #include "zap.h"
@@ -45,6 +46,9 @@ enum som_level {
  * @tgid: process ID of who mapped first, for people.
  * @lock: guards @spans, @reserved and its tree, @cursor, @mapped_pages, and
  *	every removal from @units.
+ * @gig_lock: one 1 GiB fault at a time; taken before @lock.
+ * @span_lock: taken beside @lock to change @spans, so that it alone, too, keeps
+ *	them as they are.
  * @fault_lock: taken by the hash of a unit index: guards the index's entry
  *	in @units from its look-up until it is in the page table.
  * @units: unit index -> entry (entry.h).
@@ -62,6 +66,7 @@ enum som_level {
  * @mn: tells of MADV_DONTNEED (private.c).
  * @zaps: whose zaps @mn is not to mind.
  * @discard_work: releases what was discarded.
+ * @collapse: page tables that may not be needed any more.
  */
 struct som_owner {
 	struct mm_struct *mm;
@@ -70,6 +75,8 @@ struct som_owner {
 	unsigned long id;
 	pid_t tgid;
 	struct mutex lock;	/* spans, promises, removal of units */
+	struct mutex gig_lock;	/* one chunk is taken at a time */
+	spinlock_t span_lock;	/* spans, to read */
 	struct mutex fault_lock[SOM_FAULT_LOCKS];	/* one unit index each */
 	struct xarray units;
 	struct xarray limbo;
@@ -86,16 +93,19 @@ struct som_owner {
 	struct mmu_notifier mn;
 	struct som_zaps zaps;
 	struct delayed_work discard_work;
+	struct som_collapse collapse;
 };
 
 /**
  * struct som_span - the page offsets that one VMA maps
  * @it: first and last page offset, in the owner's tree.
  * @owner: whose.
+ * @vma: the VMA.
  * @limit: first page offset behind the allotment that the VMA came from.
  * @promised: every unit it touches is reserved.
  * @dup: it was made by mremap: there may be others for the same page offsets.
  * @dup_seq: by which holder of mmap_lock.
+ * @generation: how often its page offsets were moved or duplicated.
  * @private: MAP_PRIVATE: MADV_DONTNEED discards.
  * @map_size: bytes that one entry maps at most.
  * @pinnable: it is to stay of the kind that can be pinned for writing (vma.c).
@@ -105,10 +115,12 @@ struct som_owner {
 struct som_span {
 	struct interval_tree_node it;
 	struct som_owner *owner;
+	struct vm_area_struct *vma;
 	unsigned long limit;
 	bool promised;
 	bool dup;
 	unsigned int dup_seq;
+	unsigned int generation;
 	bool private;
 	unsigned long map_size;
 	bool pinnable;
@@ -153,6 +165,13 @@ bool som_owner_populated(struct som_owner *owner, unsigned long *idx,
 			 unsigned long last);
 int som_owner_track(struct som_owner *owner, unsigned long first,
 		    unsigned long last);
+bool som_owner_maps_2m(const struct vm_area_struct *vma);
+unsigned long som_span_run(struct som_span *span, unsigned long first,
+			   unsigned long last, bool *superseded);
+bool som_span_superseded(struct som_span *span, unsigned long first,
+			 unsigned long last);
+bool som_owner_superseded(struct som_owner *owner, unsigned long first,
+			  unsigned long last);
 bool som_owner_maps_once(struct som_owner *owner, unsigned long idx);
 bool som_owner_aliased(struct som_owner *owner, unsigned long first,
 		       unsigned long last);

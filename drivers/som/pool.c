@@ -421,7 +421,29 @@ static unsigned long free_elsewhere(const struct som_chunk *but)
 }
 
 /**
- * som_pool_drain_begin - choose a chunk to be emptied
+ * som_pool_drain_begin - begin a compaction
+ *
+ * Nothing is taken from chunks that are empty until som_pool_drain_end().
+ *
+ * Context: Process context.
+ */
+void som_pool_drain_begin(void)
+{
+	struct som_chunk *chunk;
+	unsigned long i;
+
+	rcu_read_lock();
+	xa_for_each(&pool.chunks, i, chunk) {
+		spin_lock(&chunk->lock);
+		chunk->draining = !chunk->map.nr_used;
+		chunk_mark_free(chunk);
+		spin_unlock(&chunk->lock);
+	}
+	rcu_read_unlock();
+}
+
+/**
+ * som_pool_drain_next - choose a chunk to be emptied
  * @round: number of the compaction; each chunk is chosen once in a round
  *
  * It is the one with the fewest units in use that fit elsewhere. Nothing is taken
@@ -430,7 +452,7 @@ static unsigned long free_elsewhere(const struct som_chunk *but)
  * Context: Process context.
  * Return: chunk number, or -ENOSPC if there is none.
  */
-long som_pool_drain_begin(unsigned long round)
+long som_pool_drain_next(unsigned long round)
 {
 	struct som_chunk *chunk, *best = NULL;
 	unsigned int used, fewest = SOM_CHUNK_UNITS + 1;
@@ -459,7 +481,7 @@ long som_pool_drain_begin(unsigned long round)
 
 /**
  * som_pool_drain_check - has a chunk been emptied?
- * @chunk: chunk number, from som_pool_drain_begin()
+ * @chunk: chunk number, from som_pool_drain_next()
  *
  * If so, nothing is taken from it until som_pool_drain_end(); if not, from now on
  * it is a chunk as any other.

@@ -28,23 +28,16 @@
  * Locking: within the notifier no lock may be taken under which som zaps: not
  * owner->lock, no fault_lock. Nor may memory be allocated.
  */
-#include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pagemap.h>
-#include <linux/sched/mm.h>
 #include <linux/slab.h>
-#include <linux/workqueue.h>
 #include "compat.h"
 #include "owner.h"
 #include "private.h"
 #include "punch.h"
 #include "vma.h"
-
-/* How long discarded units stay, in milliseconds: they may be used again. */
-#define SOM_DISCARD_MS	10
-
-static struct workqueue_struct *som_private_wq;
+#include "work.h"
 
 /*
  * The private mapping at an address, or NULL. If it is one of @owner's, then
@@ -73,7 +66,8 @@ static int som_private_range_start(struct mmu_notifier *mn,
 {
 	struct som_owner *owner = container_of(mn, struct som_owner, mn);
 	struct vm_area_struct *vma;
-	pgoff_t first, last;
+	bool noted = false, superseded;
+	pgoff_t first, last, next;
 
 	if (range->event != MMU_NOTIFY_CLEAR ||
 	    !mmu_notifier_range_blockable(range) ||
@@ -88,12 +82,14 @@ static int som_private_range_start(struct mmu_notifier *mn,
 	if (first != som_unit_pgoff(som_pgoff_unit(first)) ||
 	    last + 1 != som_unit_pgoff(som_pgoff_unit(last + 1)))
 		som_zaps_begin(&owner->zaps, range->start, range->end);
-	if (som_owner_discard(owner, first, last)) {
-		get_file(owner->file);
-		if (!queue_delayed_work(som_private_wq, &owner->discard_work,
-					msecs_to_jiffies(SOM_DISCARD_MS)))
-			fput(owner->file);
+	/* What mremap has left behind shows nothing, and has nothing to discard. */
+	for (; first <= last; first = next + 1) {
+		next = som_span_run(som_vma_span(vma), first, last, &superseded);
+		if (!superseded)
+			noted |= som_owner_discard(owner, first, next);
 	}
+	if (noted)
+		som_work_queue(&owner->discard_work, SOM_DISCARD_MS);
 	return 0;
 }
 
@@ -117,17 +113,23 @@ static const struct mmu_notifier_ops som_private_ops = {
 	.free_notifier = som_private_free,
 };
 
-/* The queued work has a reference to the owner's file. */
 static void som_private_work(struct work_struct *work)
 {
 	struct som_owner *owner = container_of(to_delayed_work(work),
 					       struct som_owner, discard_work);
+	if (!som_work_begin(owner))
+		return;
+	som_owner_release_discarded(owner);
+	som_work_end(owner);
+}
 
-	if (mmget_not_zero(owner->mm)) {
-		som_owner_release_discarded(owner);
-		mmput(owner->mm);
-	}
-	fput(owner->file);
+/**
+ * som_private_new - prepare an owner that has no private mapping
+ * @owner: the owner
+ */
+void som_private_new(struct som_owner *owner)
+{
+	INIT_DELAYED_WORK(&owner->discard_work, som_private_work);
 }
 
 /**
@@ -145,7 +147,6 @@ int som_private_start(struct som_owner *owner)
 	if (owner->notified)
 		return 0;
 	owner->mn.ops = &som_private_ops;
-	INIT_DELAYED_WORK(&owner->discard_work, som_private_work);
 	ret = __mmu_notifier_register(&owner->mn, owner->mm);
 	if (ret)
 		return ret == -EINTR ? -ERESTARTNOINTR : ret;
@@ -168,24 +169,11 @@ void som_private_free_owner(struct som_owner *owner)
 }
 
 /**
- * som_private_init - make the workqueue
- *
- * Context: Module load.
- * Return: 0 or -ENOMEM.
- */
-int som_private_init(void)
-{
-	som_private_wq = alloc_workqueue("som", WQ_UNBOUND, 0);
-	return som_private_wq ? 0 : -ENOMEM;
-}
-
-/**
  * som_private_exit - wait for what is left of owners that are gone
  *
  * Context: Module unload; no owner is left.
  */
 void som_private_exit(void)
 {
-	destroy_workqueue(som_private_wq);
 	mmu_notifier_synchronize();
 }

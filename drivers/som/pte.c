@@ -52,8 +52,14 @@ static int walk_pte(pte_t *pte, unsigned long addr, void *data)
 	return SOM_WALK_DONE;
 }
 
-/* The entry above a page table; NULL if that does not exist either. */
-static pmd_t *walk_pmd(struct mm_struct *mm, unsigned long addr)
+/**
+ * som_pmd - the entry above a page table
+ * @mm: address space
+ * @addr: an address
+ *
+ * Return: a pointer to it, or NULL if there is no table for it, either.
+ */
+pmd_t *som_pmd(struct mm_struct *mm, unsigned long addr)
 {
 	pgd_t *pgd = pgd_offset(mm, addr);
 	p4d_t *p4d;
@@ -83,7 +89,7 @@ static int walk_ptes(struct som_walk *walk, bool create)
 	int ret = 0, err;
 
 	for (addr = ptes->start; addr < ptes->end; addr = next) {
-		pmd_t *pmd = walk_pmd(mm, addr);
+		pmd_t *pmd = som_pmd(mm, addr);
 		pmd_t val = pmd ? pmdp_get_lockless(pmd) : __pmd(0);
 
 		next = pmd_addr_end(addr, ptes->end);
@@ -362,4 +368,45 @@ void som_ptes_restore(const struct som_ptes *ptes, pte_t entry)
 
 	/* The page table is there, the entry was in it: this cannot fail. */
 	walk_ptes(&walk, true);
+}
+
+/**
+ * som_ptes_retract - take an empty page table out
+ * @mm: address space; mmap_lock and the VMA are locked for write
+ * @pmd: the entry above it
+ * @addr: its first address
+ *
+ * Processors and get_user_pages_fast() may still be looking at it: it can be
+ * freed after a TLB flush that says so, and an RCU grace period.
+ *
+ * Return: the page table, or NULL if it is not empty, or none.
+ */
+struct page *som_ptes_retract(struct mm_struct *mm, pmd_t *pmd,
+			      unsigned long addr)
+{
+	spinlock_t *outer = pmd_lock(mm, pmd), *inner;
+	struct page *table = NULL;
+	pmd_t val = pmdp_get(pmd);
+	bool empty = true;
+	pte_t *pte;
+	int i;
+
+	BUILD_BUG_ON(!IS_ENABLED(CONFIG_SPLIT_PTE_PTLOCKS));
+	if (pmd_none(val) || pmd_leaf(val))
+		goto out;
+	/* Two locks: the one is the page table's, the other the one above it. */
+	inner = pte_lockptr(mm, pmd);
+	spin_lock_nested(inner, SINGLE_DEPTH_NESTING);
+	pte = pte_offset_kernel(pmd, addr);
+	for (i = 0; i < PTRS_PER_PTE && empty; i++)
+		empty = pte_none(ptep_get(pte + i));
+	if (empty) {
+		table = pmd_pgtable(val);
+		pmd_clear(pmd);
+		mm_dec_nr_ptes(mm);
+	}
+	spin_unlock(inner);
+out:
+	spin_unlock(outer);
+	return table;
 }

@@ -6,6 +6,8 @@
 #include <linux/types.h>
 #include "range.h"
 
+struct page;
+
 /**
  * struct som_ptes - the 4 KiB entries that a VMA has of a unit
  * @vma: the VMA.
@@ -24,6 +26,9 @@ struct som_ptes {
 	unsigned long pfn;
 };
 
+pmd_t *som_pmd(struct mm_struct *mm, unsigned long addr);
+struct page *som_ptes_retract(struct mm_struct *mm, pmd_t *pmd,
+			      unsigned long addr);
 void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
 		   unsigned long idx, unsigned long unit);
 int som_ptes_fill(const struct som_ptes *ptes, bool write, unsigned int hot,

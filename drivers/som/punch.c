@@ -22,10 +22,14 @@
 #include <linux/sched.h>
 #include <linux/string.h>
 #include <linux/xarray.h>
+#include "collapse.h"
+#include "compat.h"
 #include "entry.h"
 #include "owner.h"
 #include "pool.h"
 #include "punch.h"
+#include "work.h"
+#include "zap.h"
 
 /* Units that are taken out of the tree between two looks at anything else. */
 #define SOM_BATCH	64
@@ -127,6 +131,8 @@ static int punch_batch(struct som_owner *owner, unsigned long *idx,
 		batch[nr] = xa_erase(&owner->units, i);
 		som_tracker_remove(&owner->tracker, i, i);
 		mutex_unlock(lock);
+		if (som_entry_level(batch[nr]) == SOM_LEVEL_4K)
+			som_collapse_want(owner, i);
 		som_entry_forget(owner, batch[nr++]);
 		if (run + run_len != i) {
 			punch_unmap(owner, run, run_len);
@@ -218,6 +224,8 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
 	}
 	if (gone) {
 		entry = xa_erase(&owner->units, idx);
+		if (som_entry_level(entry) == SOM_LEVEL_4K)
+			som_collapse_want(owner, idx);
 		som_entry_forget(owner, entry);
 		som_entry_drop(entry);
 	}
@@ -300,6 +308,43 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 		cond_resched();
 	}
 	return noted;
+}
+
+/**
+ * som_span_discard_left - a private mapping goes that was moved by mremap
+ * @span: its span
+ *
+ * If mremap has left an older mapping behind (MREMAP_DONTUNMAP), that is accessible
+ * from now on, and must read as zero. Not so if this is mremap itself, which has
+ * failed and put everything back.
+ *
+ * Context: Process context; the VMA's entries are cleared and the TLB is flushed.
+ * Takes owner->lock.
+ */
+void som_span_discard_left(struct som_span *span)
+{
+	struct som_owner *owner = span->owner;
+	unsigned long lo = span->it.start, hi = span->it.last;
+	struct interval_tree_node *it;
+	bool noted = false;
+
+	if (!span->private || !span->dup ||
+	    span->dup_seq == som_mm_write_seq(owner->mm))
+		return;
+	mutex_lock(&owner->lock);
+	for (it = interval_tree_iter_first(&owner->spans, lo, hi); it;
+	     it = interval_tree_iter_next(it, lo, hi)) {
+		unsigned long first = max(lo, it->start);
+		unsigned long last = min(hi, it->last);
+
+		if (it == &span->it)
+			continue;
+		som_zap(owner, first, last - first + 1);
+		noted |= som_owner_discard(owner, first, last);
+	}
+	mutex_unlock(&owner->lock);
+	if (noted)
+		som_work_queue(&owner->discard_work, SOM_DISCARD_MS);
 }
 
 /**

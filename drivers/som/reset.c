@@ -222,6 +222,12 @@ static int reset_step(struct som_resetter *r)
 
 		if (!som_vma_span(vma))
 			continue;
+		if (som_span_superseded(som_vma_span(vma),
+					linear_page_index(vma, addr),
+					linear_page_index(vma, stop - 1))) {
+			ret = -EFAULT;
+			break;
+		}
 		ret = som_vma_ready(vma) ?
 			som_owner_track(r->owner,
 					som_pgoff_unit(linear_page_index(vma, addr)),
@@ -390,12 +396,16 @@ static int release_rest(struct som_resetter *r)
 			addr = min(r->end, vma->vm_end);
 			last = linear_page_index(vma, addr - 1);
 		}
+		if (vma && som_span_superseded(som_vma_span(vma), first, last))
+			ret = -EFAULT;
 		mmap_read_unlock(mm);
-		if (!vma)
+		if (!vma || ret)
 			break;
 		nr = som_owner_punch(r->owner, first, last);
 		r->args->released += (u64)nr << SOM_UNIT_SHIFT;
 	}
+	if (ret)
+		return ret;
 	/* What could not be released was zeroed, which is to be clean, too. */
 	kvfree(r->buf);
 	r->buf = NULL;

@@ -40,6 +40,7 @@
 #include <linux/pagemap.h>
 #include <linux/sched.h>
 #include <linux/string.h>
+#include "collapse.h"
 #include "owner.h"
 #include "pool.h"
 #include "pte.h"
@@ -258,6 +259,7 @@ void som_view_idle(struct som_view *view, struct som_sweep *sweep)
 	if (rec->mode == SOM_MODE_PROTECTED) {
 		rec->mode = SOM_MODE_CLEAN;
 		som_tracker_update(&sweep->owner->tracker, view->idx, rec);
+		som_collapse_want(sweep->owner, view->idx);
 	} else {
 		som_ptes_protect(&view->ptes);
 		sweep_flush(sweep, view);

@@ -35,6 +35,7 @@
 #include "owner.h"
 #include "pool.h"
 #include "pte.h"
+#include "punch.h"
 #include "range.h"
 #include "trace.h"
 #include "vma.h"
@@ -195,16 +196,19 @@ static void som_vma_open(struct vm_area_struct *vma)
 	split = old && old->vm_private_data == span;
 	if (!split)
 		som_vma_zap_1g(vma, vma->vm_pgoff, vma_pages(vma));
-	vma->vm_private_data = som_span_dup(span, vma->vm_pgoff,
-					    vma_last_pgoff(vma), split);
+	span = som_span_dup(span, vma->vm_pgoff, vma_last_pgoff(vma), split);
+	span->vma = vma;
+	vma->vm_private_data = span;
 }
 
 static void som_vma_close(struct vm_area_struct *vma)
 {
 	struct som_span *span = som_vma_span(vma);
 
-	if (span)
+	if (span) {
+		som_span_discard_left(span);
 		som_span_unmap(span);
+	}
 	vma->vm_private_data = NULL;
 }
 
@@ -403,6 +407,8 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 
 	if (!span)
 		return VM_FAULT_SIGSEGV;
+	if (som_span_superseded(span, vmf->pgoff, vmf->pgoff))
+		return VM_FAULT_SIGBUS;
 	if (order == PUD_ORDER && span->map_size == PUD_SIZE &&
 	    !span->private && !span->pinnable && !som_vma_tracked(vma) &&
 	    som_chunk_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff,
@@ -490,7 +496,7 @@ static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 	void *mem;
 	long unit;
 
-	if (!span || len < 0)
+	if (!span || len < 0 || som_span_superseded(span, pgoff, pgoff))
 		return -EFAULT;
 	len = min_t(unsigned long, len, PAGE_SIZE - offset_in_page(addr));
 
@@ -560,6 +566,7 @@ int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
 		return PTR_ERR(span);
 
 	span->map_size = map_size;
+	span->vma = vma;
 	vma_set_file(vma, owner->file);
 	vma->vm_pgoff = span->it.start;
 	vma->vm_private_data = span;
