@@ -498,7 +498,9 @@ static void *churn(void *arg)
 		q = mremap(p, len, len + UNIT, MREMAP_MAYMOVE);
 		if (q == MAP_FAILED || q[0] != (unsigned char)i || q[len])
 			return (void *)"mremap";
-		if (munmap(q + UNIT, PAGE) || munmap(q, len + UNIT))
+		/* Nothing twice: others may have mapped theirs in the gap. */
+		if (munmap(q + UNIT, PAGE) || munmap(q, UNIT) ||
+		    munmap(q + UNIT + PAGE, len - PAGE))
 			return (void *)"munmap";
 	}
 	return NULL;
