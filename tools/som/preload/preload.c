@@ -734,16 +734,21 @@ static long reserve(size_t len, unsigned long like)
 	return addr;
 }
 
-/* Let the kernel move a som mapping, and grow it if it likes. */
+/*
+ * Let the kernel move a som mapping, and grow it if it likes. Once it is @asked, it
+ * first unmaps what is at @dest, and can still fail: then @dest is nobody's, or of
+ * another thread that has mapped something there.
+ */
 static long move_mapping(struct state *state, unsigned long addr, size_t old_len,
-			 size_t new_len, unsigned long dest)
+			 size_t new_len, unsigned long dest, bool *asked)
 {
 	unsigned long mask[MASK_WORDS], end = end_of(addr, old_len);
 	long ret = -ENOMEM;
 	bool promised;
 
 	lock(state, mask);
-	if (ranges_room(&state->table)) {
+	*asked = ranges_room(&state->table);
+	if (*asked) {
 		promised = !ranges_any_unpromised(&state->table, addr, end);
 		ret = sys_mremap(addr, old_len, new_len,
 				 MREMAP_MAYMOVE | MREMAP_FIXED, dest);
@@ -798,6 +803,7 @@ static long do_mremap(unsigned long addr, size_t old_len, size_t new_len,
 {
 	struct state *state = near(addr, old_len);
 	unsigned long dest;
+	bool asked;
 	long ret;
 
 	/* The kernel would make a second mapping of shared memory. */
@@ -820,7 +826,8 @@ static long do_mremap(unsigned long addr, size_t old_len, size_t new_len,
 		if (new_addr % PAGE || !end_of(new_addr, new_len) ||
 		    (new_addr < addr + old_len && addr < new_addr + new_len))
 			return -EINVAL;
-		ret = move_mapping(state, addr, old_len, new_len, new_addr);
+		ret = move_mapping(state, addr, old_len, new_len, new_addr,
+				   &asked);
 		if (ret == -ENOMEM && new_len > old_len)
 			ret = copy_mapping(state, addr, old_len, new_len, flags,
 					   new_addr);
@@ -838,10 +845,11 @@ static long do_mremap(unsigned long addr, size_t old_len, size_t new_len,
 	if (failed(ret))
 		return ret;
 	dest = ret;
-	ret = move_mapping(state, addr, old_len, new_len, dest);
+	ret = move_mapping(state, addr, old_len, new_len, dest, &asked);
 	if (!failed(ret))
 		return ret;
-	sys_munmap(dest, new_len);
+	if (!asked)
+		sys_munmap(dest, new_len);
 	return copy_mapping(state, addr, old_len, new_len, flags, 0);
 }
 
