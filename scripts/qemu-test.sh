@@ -43,6 +43,7 @@ usage()
 	                        libraries its programs need
 	  --timeout S           seconds until the guest counts as hung (300)
 	  --console FILE        keep the guest's console output in FILE
+	  --pidfile FILE        have QEMU write its process id there
 
 	Exit status beside COMMAND's own: 97 the guest or the module could not
 	be set up, 98 the guest hung or died, 99 the kernel reported a problem or
@@ -116,7 +117,7 @@ do_exec()
 {
 	local kernel=generic chunks=1 spare=1 mem='' module=1 params='' adds=()
 	local console='' file rc=0 readers=() modules=''
-	G_SMP=2 G_ICOUNT=0 G_APPEND='' G_TIMEOUT=300
+	G_SMP=2 G_ICOUNT=0 G_APPEND='' G_TIMEOUT=300 G_PIDFILE=''
 	DIE_STATUS=$GUEST_SETUP
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -133,6 +134,7 @@ do_exec()
 		--timeout) G_TIMEOUT=$2; shift 2 ;;
 		--modules) modules=$2; shift 2 ;;
 		--console) console=$2; shift 2 ;;
+		--pidfile) G_PIDFILE=$2; shift 2 ;;
 		--) shift; break ;;
 		-*) usage >&2; die "exec: unknown option $1" ;;
 		*) break ;;

@@ -9,7 +9,8 @@
 # byte for byte, and the status words that guest-init.sh tells.
 #
 # boot_guest reads G_IMAGE, G_MEM, G_SMP, G_HUGEPAGES, G_PAGES (boot: reserve
-# them at boot, cma: only keep room for them), G_APPEND, G_ICOUNT and G_TIMEOUT.
+# them at boot, cma: only keep room for them), G_APPEND, G_ICOUNT, G_TIMEOUT and
+# G_PIDFILE (where QEMU writes its process id, or nothing).
 
 # What the kernel says when it has found trouble.
 GUEST_TROUBLE='WARNING:|BUG[: ]|Oops|KASAN|UBSAN|kernel panic|Kernel panic'
@@ -218,7 +219,7 @@ boot_guest()
 	boot) append+=" hugepagesz=1G hugepages=$G_HUGEPAGES" ;;
 	cma) append+=" hugetlb_cma=${G_HUGEPAGES}G" ;;
 	esac
-	append+=" rcupdate.rcu_cpu_stall_timeout=60 watchdog_thresh=30"
+	append+=" rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60"
 	accel=$(accelerator)
 	[ "$G_ICOUNT" = 0 ] || accel=tcg
 	case $accel in
@@ -245,10 +246,11 @@ boot_guest()
 		-chardev file,id=status,path="$dir/status" \
 		-device virtserialport,nr=3,chardev=status
 	[ "$G_ICOUNT" = 0 ] || set -- "$@" -icount shift=0,sleep=off
+	[ -z "$G_PIDFILE" ] || set -- "$@" -pidfile "$G_PIDFILE"
 	# In the background, so that a signal to this shell is heeded at once.
 	timeout --foreground -k 5 "$G_TIMEOUT" qemu-system-x86_64 "$@" \
 		</dev/null >"$dir/qemu" 2>&1 &
-	wait $!
+	wait $! 2>/dev/null
 }
 
 # console_between_marks DIR: what the kernel said while the command ran.
@@ -259,11 +261,25 @@ console_between_marks()
 		sed '/som-test: \(start\|end\)/d'
 }
 
+# first_trouble CONSOLE: the number of the first line with trouble between the
+# marks, a colon, and the name of the test that ran then, if there was one.
+first_trouble()
+{
+	tr -d '\r' <"$1" | awk -v trouble="$GUEST_TROUBLE" '
+		/som-test: start/ { on = 1; nr = 0; next }
+		/som-test: end/ { exit }
+		!on { next }
+		{ nr++ }
+		/som-test: run / { sub(/.*som-test: run /, ""); test = $1; next }
+		/som-test: ran / { test = ""; next }
+		$0 ~ trouble { print nr ":" test; exit }'
+}
+
 # verdict DIR: tells on stderr what went wrong, if anything; returns the
 # command's status or one of those above.
 verdict()
 {
-	local dir=$1 word rest exit='' end=0 setup='' reports=() trouble
+	local dir=$1 word rest exit='' end=0 setup='' reports=() trouble line test
 	while read -r word rest; do
 		case $word in
 		exit) exit=$rest ;;
@@ -273,12 +289,13 @@ verdict()
 		esac
 	done < <(cat "$dir/status" 2>/dev/null)
 
-	trouble=$(console_between_marks "$dir" 2>/dev/null |
-		grep -nE "$GUEST_TROUBLE" | head -n 1 || true)
+	trouble=$(first_trouble "$dir/console" 2>/dev/null || true)
 	if [ -n "$trouble" ]; then
-		say "the kernel reported: ${trouble#*:}"
+		line=${trouble%%:*} test=${trouble#*:}
+		say "the kernel reported${test:+ while $test ran}:" \
+			"$(console_between_marks "$dir" | sed -n "${line}p")"
 		console_between_marks "$dir" |
-			sed -n "$((${trouble%%:*} > 3 ? ${trouble%%:*} - 3 : 1)),\$p" |
+			sed -n "$((line > 3 ? line - 3 : 1)),\$p" |
 			head -n 150 >&2
 	fi
 	for rest in "${reports[@]}"; do
@@ -290,9 +307,11 @@ verdict()
 		return "$GUEST_SETUP"
 	fi
 	if [ "$end" = 0 ]; then
-		if [ "$2" = 124 ] || [ "$2" = 137 ]; then
+		if [ "$2" = 124 ]; then
 			say "the guest hung: no end after $G_TIMEOUT seconds;" \
 			    "last on its console:"
+		elif [ "$2" = 137 ]; then
+			say "the guest hung and was killed; last on its console:"
 		else
 			say "the guest died; last on its console:"
 			tail -n 5 "$dir/qemu" >&2

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# The tests: which there are, and running them, one guest for each test on each
-# kernel, two guests at a time.
+# The tests: which there are, and running them on each kernel. Tests that want the
+# same guest run in one, one after another; two guests run at a time.
 #
 # A test is a program of tools/testing/selftests/som that its Makefile lists, a
 # shell script there, or "kunit". A line in the leading comment of its source
@@ -12,9 +12,16 @@
 #
 # Others: spare=N, mem=SIZE, icount, append=WORD, param=WORD, add=FILE[:PATH];
 # the last three may come more than once.
+#
+# Terms: a guest runs a set of tests and is named after them, with + between. All
+# there is about it, and about each test, is in $LOGS/KERNEL.
 
 TESTS_DIR=$SOM_ROOT/tools/testing/selftests/som
 TESTS_GUESTS=${SOM_GUESTS:-2}
+# A guest has so many tests at most.
+TESTS_SET=${SOM_SET:-5}
+# Seconds that a guest may need to boot, and to stop and be checked.
+TESTS_BOOT=300
 
 # tests_make DIR: build the programs into DIR.
 tests_make()
@@ -66,16 +73,17 @@ runs_on()
 	done
 }
 
-# set_options NAME: sets OPTIONS, what the test's settings mean to exec.
+# set_options NAME: sets OPTIONS, what the test's settings mean to exec, but for the
+# time it may take.
 set_options()
 {
 	local word
 	OPTIONS=()
 	for word in $(test_settings "$1"); do
 		case $word in
-		kernels=*) ;;
+		kernels=* | timeout=*) ;;
 		no-module | icount) OPTIONS+=("--$word") ;;
-		chunks=* | spare=* | mem=* | smp=* | timeout=* | append=*)
+		chunks=* | spare=* | mem=* | smp=* | append=*)
 			OPTIONS+=("--${word%%=*}" "${word#*=}") ;;
 		param=*) OPTIONS+=(--module-params "${word#*=}") ;;
 		add=*) OPTIONS+=(--add "${word#*=}") ;;
@@ -92,6 +100,7 @@ build_tests()
 	out=$SOM_CACHE/selftests/$(printf '%s' "$SOM_ROOT" | sha256sum | head -c 8)
 	mkdir -p "$1" "$out"
 	[ ! -e "$TESTS_DIR/Makefile" ] || tests_make "$out" || return 1
+	cp "$SOM_ROOT/scripts/guest-tests.sh" "$1/"
 	for name in $(list_tests); do
 		case $name in
 		kunit) cp "$SOM_ROOT/scripts/guest-kunit.sh" "$1/kunit" ;;
@@ -101,30 +110,120 @@ build_tests()
 	done
 }
 
-# run_test KERNEL NAME: in $LOGS/KERNEL/NAME.* : ktap is the test's stdout, err
-# its stderr and what exec says, console the kernel's messages. The file result
-# has "PASSED FAILED SKIPPED SECONDS" and, if need be, the reason.
-run_test()
+# test_timeout NAME
+test_timeout()
 {
-	local log=$LOGS/$1/$2 start=${EPOCHREALTIME/./} rc=0 counts why=''
-	local passed failed skipped guest
-	mkdir -p "$LOGS/$1"
-	set_options "$2"
-	"$SOM_ROOT/scripts/qemu-test.sh" exec --kernel "$1" \
-		--modules "$LOGS/$1/modules" --console "$log.console" "${OPTIONS[@]}" \
-		--add "$LOGS/guest:/som/tests" -- "/som/tests/$2" \
-		>"$log.ktap" 2>"$log.err" </dev/null &
-	guest=$!
-	trap 'kill "$guest"; exit 143' TERM
-	wait "$guest" || rc=$?
+	local word timeout=300
+	for word in $(test_settings "$1"); do
+		case $word in
+		timeout=*) timeout=${word#*=} ;;
+		esac
+	done
+	echo "$timeout"
+}
+
+# guest_key NAME: a word that tests have in common if they can share a guest. One
+# that loads som.ko itself or counts instructions has a guest of its own.
+guest_key()
+{
+	local word key=''
+	for word in $(test_settings "$1" | tr ' ' '\n' | LC_ALL=C sort); do
+		case $word in
+		kernels=* | timeout=* | chunks=1 | spare=1 | smp=2) ;;
+		no-module | icount) key+=",$word,$1" ;;
+		*) key+=",$word" ;;
+		esac
+	done
+	echo "-$key"
+}
+
+# make_sets KERNEL NAME...: the tests for each guest, a line for each: first the
+# seconds that they may take, then their names. For tests that may share guests, as
+# many guests as run at a time or a multiple, and the longest first, so that all are
+# busy for about the same time.
+make_sets()
+{
+	local kernel=$1 name
+	shift
+	for name; do
+		! runs_on "$name" "$kernel" ||
+			printf '%s %d %s\n' "$(guest_key "$name")" \
+				"$(test_timeout "$name")" "$name"
+	done | LC_ALL=C sort -s -k1,1 -k2,2nr |
+	awk -v most="$TESTS_SET" -v guests="$TESTS_GUESTS" '
+		function deal(	sets, set, i, j) {
+			sets = int((nr + most - 1) / most)
+			if (sets > 1)
+				sets = int((sets + guests - 1) / guests) * guests
+			if (sets > nr)
+				sets = nr
+			for (set = 1; set <= sets; set++)
+				sum[set] = tests[set] = ""
+			for (i = 1; i <= nr; i++) {
+				set = 1
+				for (j = 2; j <= sets; j++)
+					if (sum[j] + 0 < sum[set] + 0)
+						set = j
+				sum[set] += time[i]
+				tests[set] = tests[set] " " name[i]
+			}
+			for (set = 1; set <= sets; set++)
+				print sum[set] tests[set]
+			nr = 0
+		}
+		$1 != key { deal() }
+		{ key = $1; time[++nr] = $2; name[nr] = $3 }
+		END { deal() }' | sort -s -k1,1nr
+}
+
+# watch_guest GUEST PIDFILE: kill QEMU when the guest needs too long for one step: to
+# boot, for one test, or to stop. GUEST.out tells where it is. Stops when it is killed.
+watch_guest()
+{
+	local word='' last=none since=$SECONDS allowed
+	while sleep 2; do
+		word=$(grep -a '^som-tests: ' "$1.out" | tail -n 1) || true
+		if [ "$word" != "$last" ]; then
+			last=$word since=$SECONDS allowed=$TESTS_BOOT
+			case $word in
+			'som-tests: begin '*)
+				allowed=$(test_timeout "${word##* }") ;;
+			esac
+		fi
+		if [ $((SECONDS - since)) -gt "$allowed" ]; then
+			printf '%s\n' "$allowed" >"$1.hung"
+			kill -KILL "$(cat "$2")"
+			return
+		fi
+	done
+}
+
+# split_output FILE DIR SUFFIX: what the tests wrote into FILE, as DIR/NAME.SUFFIX;
+# what was written when none ran, and the verdict on the guest, is left in FILE.
+split_output()
+{
+	: >"$1.rest"
+	awk -v dir="$2" -v suffix="$3" -v rest="$1.rest" '
+		BEGIN { out = rest }
+		/^som-tests: begin / { out = dir "/" $3 "." suffix; next }
+		/^som-tests: end / { close(out); out = rest; next }
+		/^som: (the kernel reported|in the guest: |the guest (hung|died))/ {
+			out = rest
+		}
+		{ print >out }' "$1"
+	mv "$1.rest" "$1"
+}
+
+# judge_test KERNEL NAME STATUS WHY: count what it printed; WHY is what went wrong
+# beside that. Prints its line of the guest's result. 4 is kselftest's "skipped".
+judge_test()
+{
+	local log=$LOGS/$1/$2 why=$4 counts passed failed skipped
 	counts=$(tr -d '\r' <"$log.ktap" | awk -f "$SOM_ROOT/scripts/ktap.awk")
 	read -r passed failed skipped <<<"$counts"
-	case $rc in
-	"$GUEST_SETUP") why='not set up' ;;
-	"$GUEST_HUNG") why='guest hung or died' ;;
-	"$GUEST_REPORT") why='trouble in the kernel' ;;
+	case $3 in
 	0 | 4) ;;
-	*) [ "$failed" -gt 0 ] || why="exit status $rc" ;;
+	*) [ "$failed" -gt 0 ] || why=${why:-exit status $3} ;;
 	esac
 	# One cause is one failure: what cut the output short is not counted twice.
 	case $counts in
@@ -132,30 +231,163 @@ run_test()
 	*) [ -z "$why" ] || failed=$((failed + 1)) ;;
 	esac
 	printf '%s\n' "$counts" | sed -n 's/^problem: /som: KTAP: /p' >>"$log.err"
-	printf '%d %d %d %d %s\n' "$passed" "$failed" "$skipped" \
-		$(((${EPOCHREALTIME/./} - start) / 100000)) "$why" >"$log.result"
+	printf '%s %d %d %d %d %s\n' "$2" "$passed" "$failed" "$skipped" \
+		"$(cat "$log.tenths")" "$why"
 }
 
-# tell_result KERNEL NAME: its line on the terminal, and its end if it failed.
+# judge_guest KERNEL GUEST STATUS: writes GUEST.result, a line for each test that ran,
+# "NAME PASSED FAILED SKIPPED TENTHS [REASON]", and one for the guest itself if
+# something went wrong that is no test's: one cause is one failure. GUEST.again names
+# the tests that another guest has to run, when this one died in the midst of them.
+judge_guest()
+{
+	local dir=$LOGS/$1 guest=$2 log=$LOGS/$1/$2 why='' culprit='' name names
+	local word rest status left running='' reason again=''
+	local -A begun=() ended=() leftover=()
+	IFS=+ read -r -a names <<<"$guest"
+	while read -r _ word name status rest left; do
+		case $word in
+		begin)
+			begun[$name]=1 running=$name
+			;;
+		end)
+			ended[$name]=$status leftover[$name]=$left running=''
+			printf '%d\n' $((rest / 10)) >"$dir/$name.tenths"
+			;;
+		esac
+	done < <(grep -a '^som-tests: ' "$log.out" || true)
+
+	case $3 in
+	0) ;;
+	"$GUEST_SETUP") why='not set up' ;;
+	"$GUEST_HUNG") why='guest hung or died' culprit=$running ;;
+	"$GUEST_REPORT")
+		why='trouble in the kernel'
+		culprit=$(first_trouble "$log.console" || true)
+		culprit=${culprit#*:}
+		[ -n "$culprit" ] || why='trouble or leftovers when no test ran'
+		;;
+	*) why="exit status $3" ;;
+	esac
+	if [ -e "$log.hung" ]; then
+		why="guest hung for $(cat "$log.hung") s" culprit=$running
+	fi
+	# Where there is only one test it is to blame.
+	if [ -n "$why" ] && [ "${#names[@]}" = 1 ]; then
+		culprit=$guest begun[$guest]=1
+	fi
+	split_output "$log.out" "$dir" ktap
+	split_output "$log.errors" "$dir" err
+	if [ "${#names[@]}" = 1 ]; then
+		printf '%d\n' $((($(date +%s%N) - START) / 100000000)) \
+			>"$dir/$guest.tenths"
+	fi
+	for name in "${names[@]}"; do
+		if [ -z "${begun[$name]:-}" ]; then
+			again+=${again:+ }$name
+			continue
+		fi
+		touch "$dir/$name.ktap" "$dir/$name.err"
+		[ -e "$dir/$name.tenths" ] || echo 0 >"$dir/$name.tenths"
+		reason=''
+		if [ "$name" = "$culprit" ] || [ "$name" = "$running" ]; then
+			reason='guest hung or died'
+			[ "$name" != "$culprit" ] || reason=$why why=''
+			cat "$log.errors" >>"$dir/$name.err"
+		elif [ -n "${leftover[$name]:-}" ]; then
+			reason="left something behind"
+			say "$name: ${leftover[$name]}" 2>>"$dir/$name.err"
+		fi
+		judge_test "$1" "$name" "${ended[$name]:-0}" "$reason"
+	done >"$log.result"
+	if [ -n "$again" ] && [ "${#begun[@]}" != 0 ]; then
+		printf '%s\n' "$again" >"$log.again"
+	fi
+	if [ -n "$why" ]; then
+		printf '%s 0 1 0 0 %s\n' "$guest" "$why" >>"$log.result"
+	fi
+}
+
+# run_guest KERNEL GUEST: run the guest and judge it. Of each test there are NAME.ktap,
+# its stdout, NAME.err, its stderr and what is said of it, and of the guest
+# GUEST.console, the kernel's messages.
+run_guest()
+{
+	local dir=$LOGS/$1 log=$LOGS/$1/$2 rc=0 names name sum=0 guest watcher
+	local START
+	START=$(date +%s%N)
+	IFS=+ read -r -a names <<<"$2"
+	for name in "${names[@]}"; do
+		sum=$((sum + $(test_timeout "$name")))
+	done
+	mkdir -p "$dir"
+	: >"$log.out"
+	set_options "${names[0]}"
+	"$SOM_ROOT/scripts/qemu-test.sh" exec --kernel "$1" \
+		--modules "$dir/modules" --console "$log.console" \
+		--pidfile "$log.pid" "${OPTIONS[@]}" \
+		--timeout $((sum + 2 * TESTS_BOOT + 60)) \
+		--add "$LOGS/guest:/som/tests" -- \
+		/som/tests/guest-tests.sh "${names[@]}" \
+		>"$log.out" 2>"$log.errors" </dev/null &
+	guest=$!
+	watch_guest "$log" "$log.pid" >/dev/null 2>&1 &
+	watcher=$!
+	trap 'kill "$guest" "$watcher"; exit 143' TERM
+	wait "$guest" || rc=$?
+	kill "$watcher" 2>/dev/null || true
+	judge_guest "$1" "$2" "$rc"
+	printf '%s %s: %d s\n' "$1" "$2" \
+		$((($(date +%s%N) - START) / 1000000000)) >>"$LOGS/guests"
+}
+
+# tell_result KERNEL NAME PASSED FAILED SKIPPED TENTHS REASON: its line on the
+# terminal, and its end if it failed.
 tell_result()
 {
-	local log=$LOGS/$1/$2 passed failed skipped tenths why line
-	DONE=$((DONE + 1))
-	[ -e "$log.result" ] || echo '0 1 0 0 not run' >"$log.result"
-	read -r passed failed skipped tenths why <"$log.result"
-	PASSED=$((PASSED + passed))
-	FAILED=$((FAILED + failed))
-	SKIPPED=$((SKIPPED + skipped))
-	line="[$DONE/$TOTAL] $1/$2 "
-	[ "$failed" = 0 ] && line+="ok " || line+="FAIL "
-	line+="$passed passed"
-	[ "$failed" = 0 ] || line+=", $failed failed${why:+ ($why)}"
-	[ "$skipped" = 0 ] || line+=", $skipped skipped"
-	printf '%s %d.%ds\n' "$line" $((tenths / 10)) $((tenths % 10))
-	[ "$failed" != 0 ] || return 0
-	grep -E '^ *not ok|^# .*(Expected|expected|ASSERTION|EXPECTATION)|:[0-9]+:' \
-		"$log.ktap" | head -n 25 | sed 's/^/    /' || true
-	tail -n 25 "$log.err" | sed 's/^/    /'
+	local log=$LOGS/$1/$2 line='' file=$LOGS/$1/$2.errors
+	PASSED=$((PASSED + $3))
+	FAILED=$((FAILED + $4))
+	SKIPPED=$((SKIPPED + $5))
+	case $2 in
+	*+*)
+		line="the guest of $1/$2 "
+		;;
+	*)
+		DONE=$((DONE + 1))
+		line="[$DONE/$TOTAL] $1/$2 "
+		;;
+	esac
+	[ "$4" = 0 ] && line+="ok " || line+="FAIL "
+	line+="$3 passed"
+	[ "$4" = 0 ] || line+=", $4 failed${7:+ ($7)}"
+	[ "$5" = 0 ] || line+=", $5 skipped"
+	printf '%s %d.%ds\n' "$line" $(($6 / 10)) $(($6 % 10))
+	[ "$4" != 0 ] || return 0
+	if [ -e "$log.ktap" ]; then
+		file=$log.err
+		grep -E '^ *not ok|^# .*(Expected|expected|ASSERTION|EXPECTATION)|:[0-9]+:' \
+			"$log.ktap" | head -n 25 | sed 's/^/    /' || true
+	fi
+	# What is said of it, and the end of the rest.
+	awk '!/^$/ { line[++nr] = $0 }
+		END {
+			for (i = 1; i <= nr; i++)
+				if (i > nr - 25 || line[i] ~ /^som: /)
+					print "    " line[i]
+		}' "$file"
+}
+
+# tell_guest KERNEL GUEST: the lines of its result.
+tell_guest()
+{
+	local name passed failed skipped tenths why
+	[ -e "$LOGS/$1/$2.result" ] ||
+		printf '%s 0 1 0 0 not run\n' "$2" >"$LOGS/$1/$2.result"
+	while read -r name passed failed skipped tenths why; do
+		tell_result "$1" "$name" "$passed" "$failed" "$skipped" \
+			"$tenths" "$why"
+	done <"$LOGS/$1/$2.result"
 }
 
 # tell_failed_build WHAT: a build that failed is one failure.
@@ -168,11 +400,19 @@ tell_failed_build()
 # write_log JOB...: the KTAP of all, in order, in one file.
 write_log()
 {
-	local job
+	local job dir name
+	local -A written=()
 	for job; do
-		printf '# %s\n' "${job/ //}"
-		cat "$LOGS/${job% *}/${job#* }.ktap" 2>/dev/null || true
-		sed 's/^/# /' "$LOGS/${job% *}/${job#* }.err" 2>/dev/null || true
+		dir=$LOGS/${job% *}
+		for name in $(tr '+' ' ' <<<"${job#* }"); do
+			[ -z "${written[$dir/$name]:-}" ] || continue
+			written[$dir/$name]=1
+			printf '# %s/%s\n' "${job% *}" "$name"
+			cat "$dir/$name.ktap" 2>/dev/null || true
+			sed 's/^/# /' "$dir/$name.err" 2>/dev/null || true
+		done
+		[ "$name" = "${job#* }" ] ||
+			sed 's/^/# /' "$dir/${job#* }.errors" 2>/dev/null || true
 	done >"$LOGS/tests.ktap"
 }
 
@@ -199,9 +439,9 @@ new_log_directory()
 # run_tests KERNELS NAMES: two lists of words; no names means all.
 run_tests()
 {
-	local kernel name jobs=() job pid running=0 built=()
-	local -A names=()
-	PASSED=0 FAILED=0 SKIPPED=0 DONE=0
+	local kernel name names jobs=() job pid running=0 next=0 built=()
+	local -A guests=()
+	PASSED=0 FAILED=0 SKIPPED=0 DONE=0 TOTAL=0
 	new_log_directory
 	trap stop_tests EXIT
 	trap 'exit 130' INT
@@ -228,26 +468,31 @@ run_tests()
 		fi
 	done
 	for kernel in "${built[@]}"; do
-		for name in ${2:-$(list_tests)}; do
-			! runs_on "$name" "$kernel" || jobs+=("$kernel $name")
-		done
+		# shellcheck disable=SC2046,SC2086 # names are words
+		while read -r _ names; do
+			jobs+=("$kernel ${names// /+}")
+			TOTAL=$((TOTAL + $(wc -w <<<"$names")))
+		done < <(make_sets "$kernel" ${2:-$(list_tests)})
 	done
-	TOTAL=${#jobs[@]}
 
-	for job in "${jobs[@]}"; do
-		if [ "$running" -ge "$TESTS_GUESTS" ]; then
+	while [ "$next" -lt "${#jobs[@]}" ] || [ "$running" -gt 0 ]; do
+		if [ "$running" -ge "$TESTS_GUESTS" ] ||
+		   [ "$next" -ge "${#jobs[@]}" ]; then
 			wait -n -p pid || true
-			tell_result "${names[$pid]% *}" "${names[$pid]#* }"
 			running=$((running - 1))
+			job=${guests[$pid]}
+			tell_guest "${job% *}" "${job#* }"
+			# The tests after the one that the guest died of.
+			if [ -e "$LOGS/${job/ //}.again" ]; then
+				names=$(<"$LOGS/${job/ //}.again")
+				jobs+=("${job% *} ${names// /+}")
+			fi
+			continue
 		fi
-		run_test "${job% *}" "${job#* }" &
-		names[$!]=$job
-		running=$((running + 1))
-	done
-	while [ "$running" -gt 0 ]; do
-		wait -n -p pid || true
-		tell_result "${names[$pid]% *}" "${names[$pid]#* }"
-		running=$((running - 1))
+		job=${jobs[next]}
+		run_guest "${job% *}" "${job#* }" &
+		guests[$!]=$job
+		running=$((running + 1)) next=$((next + 1))
 	done
 	write_log "${jobs[@]}"
 	finish_tests

@@ -6,8 +6,7 @@
  *
  * A test's memory must be back in the pool when its process is gone, so the
  * fixture's teardown runs in the parent of the test and compares with what the
- * pool held at setup. Each program runs alone in its guest: the numbers are
- * exact.
+ * pool held at setup. Programs run one after another: the numbers are exact.
  */
 #ifndef SOM_TEST_H
 #define SOM_TEST_H

@@ -1,0 +1,103 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# guest-tests.sh NAME...: in the guest, run tests of /som/tests one after another.
+# On stdout and on stderr stands between two lines what each of them wrote:
+#
+#	som-tests: begin NAME
+#	som-tests: end NAME STATUS CENTISECONDS [WHAT IT LEFT BEHIND]
+#
+# The kernel's messages have "som-test: run NAME" and "som-test: ran NAME".
+# After each test, what it left running is killed, and the pool has to become what
+# it was.
+
+sysfs=/sys/class/misc/som
+
+tell()
+{
+	printf '\nsom-tests: %s\n' "$*"
+	printf '\nsom-tests: %s\n' "$*" >&2
+}
+
+mark()
+{
+	echo "<1>som-test: $*" >/dev/kmsg
+}
+
+# Sets now, in hundredths of a second.
+read_clock()
+{
+	read -r now _ </proc/uptime
+	now=${now%.*}${now#*.}
+}
+
+# Sets programs: all process ids but the kernel's own, which have no /proc/PID/exe.
+read_programs()
+{
+	programs=
+	for dir in /proc/[0-9]*; do
+		[ ! -e "$dir/exe" ] || programs="$programs ${dir#/proc/}"
+	done
+}
+
+# Sets pool: what a test must leave as it was. There is none before a test that
+# loads som.ko itself.
+read_pool()
+{
+	pool=
+	[ -z "$have_pool" ] || for file in nr_chunks units_used units_committed \
+			units_quarantined; do
+		pool="$pool $file $(cat "$sysfs/$file" 2>&1)"
+	done
+}
+
+kill_leftovers()
+{
+	left=1
+	tries=0
+	while [ -n "$left" ] && [ "$tries" -lt 100 ]; do
+		left=
+		tries=$((tries + 1))
+		read_programs
+		for pid in $programs; do
+			case "$keep " in
+			*" $pid "*) continue ;;
+			esac
+			kill -9 "$pid" 2>/dev/null && left=1
+		done
+		[ -z "$left" ] || sleep 0.05
+	done
+}
+
+have_pool=
+[ ! -e "$sysfs" ] || have_pool=1
+read_programs
+keep=$programs
+
+for name; do
+	read_pool
+	before=$pool
+	tell "begin $name"
+	mark "run $name"
+	read_clock
+	start=$now
+	setsid "/som/tests/$name" </dev/null
+	status=$?
+	read_clock
+	time=$((now - start))
+	kill_leftovers
+	# Whoever was killed may still be about to give its memory back.
+	read_pool
+	tries=0
+	while [ "$pool" != "$before" ] && [ "$tries" -lt 200 ]; do
+		sleep 0.1
+		tries=$((tries + 1))
+		read_pool
+	done
+	mark "ran $name"
+	if [ "$pool" = "$before" ]; then
+		tell "end $name $status $time"
+	else
+		tell "end $name $status $time before:$before; after:$pool"
+	fi
+done
