@@ -110,16 +110,20 @@ kill_leftovers()
 kmemleak=/sys/kernel/debug/kmemleak
 
 # An object is reported when two scans found it unreferenced and unchanged, and
-# when it is five seconds old.
+# when it was five seconds old at the start of the second.
 report_leaks()
 {
 	[ -e "$kmemleak" ] || return 0
-	sleep 5
+	read -r start _ </proc/uptime
 	for scan in first second; do
 		echo scan >"$kmemleak" || {
 			tell "report kmemleak gave up in its $scan scan"
 			return
 		}
+		while read -r now _ </proc/uptime &&
+		      [ "${now%.*}" -lt "$((${start%.*} + 6))" ]; do
+			sleep 0.2
+		done
 	done
 	if [ -s "$kmemleak" ] && [ -n "$(head -c 1 "$kmemleak")" ]; then
 		cat "$kmemleak"
