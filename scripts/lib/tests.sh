@@ -100,7 +100,9 @@ build_tests()
 	out=$SOM_CACHE/selftests/$(printf '%s' "$SOM_ROOT" | sha256sum | head -c 8)
 	mkdir -p "$1" "$out"
 	[ ! -e "$TESTS_DIR/Makefile" ] || tests_make "$out" || return 1
-	cp "$SOM_ROOT/scripts/guest-tests.sh" "$1/"
+	make -s -C "$SOM_ROOT/tools/som/preload" OUT="$out" all || return 1
+	cp "$SOM_ROOT/scripts/guest-tests.sh" "$out/libsom_preload.so" \
+		"$out/preload_test" "$1/" || return 1
 	for name in $(list_tests); do
 		case $name in
 		kunit) cp "$SOM_ROOT/scripts/guest-kunit.sh" "$1/kunit" ;;
