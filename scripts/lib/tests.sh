@@ -340,7 +340,7 @@ run_guest()
 	kill "$watcher" 2>/dev/null || true
 	judge_guest "$1" "$2" "$rc"
 	printf '%s %s: %d s\n' "$1" "$2" \
-		$((($(date +%s%N) - START) / 1000000000)) >>"$LOGS/guests"
+		$((($(date +%s%N) - START) / 1000000000)) >>"$LOGS/times"
 }
 
 # tell_result KERNEL NAME PASSED FAILED SKIPPED TENTHS REASON: its line on the
