@@ -31,6 +31,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -181,6 +182,7 @@ static inline long som_committed(void)
  */
 struct som_state {
 	long chunks, total, free, used, quarantined, committed, hugepages;
+	long empty, pinnable;	/* -1 where som.ko does not have them */
 };
 
 static inline void som_state_read(struct som_state *s)
@@ -192,6 +194,8 @@ static inline void som_state_read(struct som_state *s)
 	s->quarantined = som_pool("units_quarantined");
 	s->committed = som_pool("units_committed");
 	s->hugepages = som_free_hugepages();
+	s->empty = som_pool("chunks_empty");
+	s->pinnable = som_pool("units_pinnable");
 }
 
 static inline bool som_state_same(const struct som_state *a)
@@ -260,6 +264,18 @@ static inline char *som_room(size_t len, size_t align)
 	return (char *)(((uintptr_t)p + align - 1) & ~(align - 1));
 }
 
+/* MAP_PRIVATE: MADV_DONTNEED makes it zero. */
+static inline char *som_map_private_at(int fd, void *addr, size_t len, int prot,
+				       int flags)
+{
+	return mmap(addr, len, prot, MAP_PRIVATE | flags, fd, 0);
+}
+
+static inline char *som_map_private(int fd, size_t len)
+{
+	return som_map_private_at(fd, NULL, len, RW, 0);
+}
+
 static inline bool som_aligned(const void *p, size_t align)
 {
 	return !((uintptr_t)p & (align - 1));
@@ -309,6 +325,134 @@ static inline long som_units_2m(int fd)
 static inline long som_units_4k(int fd)
 {
 	return som_fdinfo(getpid(), fd, getpid(), "units-4K");
+}
+
+static inline long som_units_1g(int fd)
+{
+	return som_fdinfo(getpid(), fd, getpid(), "units-1G");
+}
+
+/* Return: 0 or -errno. */
+static inline int som_get_policy(int fd, __u64 *map_size)
+{
+	struct som_policy policy = { .size = sizeof(policy) };
+
+	if (ioctl(fd, SOM_IOC_GET_POLICY, &policy))
+		return -errno;
+	*map_size = policy.map_size;
+	return 0;
+}
+
+static inline int som_set_policy(int fd, __u64 map_size)
+{
+	struct som_policy policy = {
+		.size = sizeof(policy), .map_size = map_size,
+	};
+
+	return ioctl(fd, SOM_IOC_SET_POLICY, &policy) ? -errno : 0;
+}
+
+static inline int som_range_call(int fd, unsigned long call, const void *start,
+				 size_t len, __u64 *walk_end)
+{
+	struct som_range range = {
+		.size = sizeof(range),
+		.start = (uintptr_t)start,
+		.end = (uintptr_t)start + len,
+	};
+	int ret = ioctl(fd, call, &range) ? -errno : 0;
+
+	if (walk_end)
+		*walk_end = range.walk_end;
+	return ret;
+}
+
+static inline int som_pinnable(int fd, const void *start, size_t len)
+{
+	return som_range_call(fd, SOM_IOC_PINNABLE, start, len, NULL);
+}
+
+static inline int som_unpinnable(int fd, const void *start, size_t len)
+{
+	return som_range_call(fd, SOM_IOC_UNPINNABLE, start, len, NULL);
+}
+
+/* Return: 0 or -errno. */
+static inline int som_compact(long chunks)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%ld\n", chunks);
+	return som_write_string(SOM_SYSFS "compact", text);
+}
+
+/*
+ * What a som.ko may not have. Return: NULL if it has it, or what to say.
+ */
+
+static inline const char *som_no_private(int fd)
+{
+	char *p = som_map_private_at(fd, NULL, PAGE, RW, MAP_NORESERVE);
+
+	if (p == MAP_FAILED)
+		return "this som.ko does not have MAP_PRIVATE";
+	munmap(p, PAGE);
+	return NULL;
+}
+
+static inline const char *som_no_policy(int fd)
+{
+	__u64 map_size;
+
+	return som_get_policy(fd, &map_size) ?
+		"this som.ko does not have SOM_IOC_GET_POLICY" : NULL;
+}
+
+static inline const char *som_no_compact(int fd)
+{
+	return access(SOM_SYSFS "compact", F_OK) ?
+		"this som.ko does not have compact in sysfs" : NULL;
+}
+
+static inline const char *som_no_pinnable(int fd)
+{
+	return som_unpinnable(fd, NULL, 0) == -ENOTTY ?
+		"this som.ko does not have SOM_IOC_PINNABLE" : NULL;
+}
+
+/*
+ * Where memory is
+ */
+
+/*
+ * The chunk that holds the page at @p of process @pid, by its page frame number;
+ * the page is touched by a read. Return: a number of the chunk, or -1.
+ */
+static inline long som_chunk_of(pid_t pid, const void *p)
+{
+	struct iovec local, remote;
+	int tries, fd;
+	__u64 entry;
+	char path[64], byte;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	/* The entry may be dropped at any time. */
+	for (tries = 0; tries < 1000; tries++) {
+		local = (struct iovec) { &byte, 1 };
+		remote = (struct iovec) { (void *)p, 1 };
+		process_vm_readv(pid, &local, 1, &remote, 1, 0);
+		n = pread(fd, &entry, 8, (uintptr_t)p / PAGE * 8);
+		if (n == 8 && entry >> 63) {
+			close(fd);
+			return (entry & ((1ULL << 55) - 1)) / (CHUNK / PAGE);
+		}
+	}
+	close(fd);
+	return -1;
 }
 
 /*
@@ -485,6 +629,68 @@ static inline bool som_wait_flag(int *flag, int value)
 }
 
 /*
+ * Threads that work beside something else
+ */
+
+#define SOM_MAX_RACERS	8
+
+struct som_race {
+	int fd;
+	char *mem, *other;
+	size_t len;
+	double seconds;
+	int stop;
+	long bad, rounds;
+};
+
+struct som_racer {
+	struct som_race *race;
+	int nr;
+};
+
+static inline void som_bad(struct som_race *race, bool bad)
+{
+	if (bad)
+		__atomic_fetch_add(&race->bad, 1, __ATOMIC_RELAXED);
+}
+
+static inline void som_round(struct som_race *race)
+{
+	__atomic_fetch_add(&race->rounds, 1, __ATOMIC_RELAXED);
+}
+
+static inline double som_race_end(const struct som_race *race)
+{
+	if (race->seconds)
+		return som_now() + race->seconds;
+	return som_now() + (som_debug_kernel() ? 4 : 2.5);
+}
+
+/* Run @nr threads of @fn until @meanwhile is done. Return: 0 or -1. */
+static inline int som_run_racers(struct som_race *race, int nr,
+				 void *(*fn)(void *racer),
+				 void (*meanwhile)(struct som_race *race))
+{
+	struct som_racer racers[SOM_MAX_RACERS];
+	pthread_t threads[SOM_MAX_RACERS];
+	int i, started;
+
+	for (started = 0; started < nr; started++) {
+		racers[started].race = race;
+		racers[started].nr = started;
+		if (pthread_create(&threads[started], NULL, fn,
+				   &racers[started]))
+			break;
+	}
+	if (started == nr)
+		meanwhile(race);
+	WRITE_ONCE(race->stop, 1);
+	for (i = 0; i < started; i++)
+		pthread_join(threads[i], NULL);
+	return started == nr ? 0 : -1;
+}
+
+/*
  * The fixture
  */
 
@@ -495,8 +701,16 @@ FIXTURE(som)
 	int fd;
 };
 
+/*
+ * A program whose tests are all about one feature defines this once more, with a
+ * value: a function that says what is missing, if anything is.
+ */
+static const char *(*som_missing)(int fd);
+
 FIXTURE_SETUP(som)
 {
+	const char *missing;
+
 	self->pid = getpid();
 	som_state_read(&self->before);
 	ASSERT_LE(0, self->before.free)
@@ -506,6 +720,9 @@ FIXTURE_SETUP(som)
 	som_catch_faults();
 	self->fd = som_open();
 	ASSERT_LE(0, self->fd);
+	missing = som_missing ? som_missing(self->fd) : NULL;
+	if (missing)
+		SKIP(return, "%s", missing);
 }
 
 FIXTURE_TEARDOWN_PARENT(som)
@@ -523,6 +740,8 @@ FIXTURE_TEARDOWN_PARENT(som)
 	EXPECT_EQ(self->before.quarantined, now.quarantined);
 	EXPECT_EQ(self->before.committed, now.committed);
 	EXPECT_EQ(self->before.hugepages, now.hugepages);
+	EXPECT_EQ(self->before.empty, now.empty);
+	EXPECT_EQ(self->before.pinnable, now.pinnable);
 }
 
 /* A call that failed has changed nothing. */
@@ -534,6 +753,13 @@ FIXTURE_TEARDOWN_PARENT(som)
 									\
 	EXPECT_EQ(self->before.used + __units, som_used());		\
 	EXPECT_EQ(self->before.free - __units, som_free());		\
+} while (0)
+
+/* The same where units go back a moment after they were given up. */
+#define EXPECT_USED_SOON(n) do {					\
+	long __want = self->before.used + (n);				\
+									\
+	EXPECT_EQ(__want, som_wait_number(som_used, __want));		\
 } while (0)
 
 #define EXPECT_COMMITTED(n)						\
