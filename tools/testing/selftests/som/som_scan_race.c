@@ -341,6 +341,23 @@ TEST_F(som, while_dontneed)
 	expect_accounted(_metadata, &race);
 }
 
+/* In private memory, that changes it. */
+TEST_F(som, while_private_dontneed)
+{
+	static struct race race;
+	const char *missing = som_no_private(self->fd);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	ASSERT_TRUE(race_map(&race, self->fd));
+	ASSERT_EQ(race.mem, som_map_private_at(self->fd, race.mem, SIZE, RW,
+					       MAP_FIXED));
+	ASSERT_EQ(0, som_scan_clean(self->fd, race.mem, SIZE));
+	race.falling = true;
+	ASSERT_TRUE(race_run(&race, forget_entries));
+	expect_accounted(_metadata, &race);
+}
+
 static void take_away(struct race *race, struct som_random *rnd)
 {
 	size_t page = som_below(rnd, PAGES), n = som_small(rnd, UNIT_PAGES);
