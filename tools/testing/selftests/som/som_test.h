@@ -38,11 +38,16 @@
 
 #include <linux/som.h>
 
+/* A program of several files has the harness in none of them. */
+#ifdef SOM_TEST_NO_HARNESS
+#include "kselftest.h"
+#else
 #include "kselftest_harness.h"
 
 /* The emulated processor of a busy machine is slow. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 120
+#endif
 
 #define SOM_DEV		"/dev/som"
 #define SOM_SYSFS	"/sys/class/misc/som/"
@@ -694,6 +699,8 @@ static inline int som_run_racers(struct som_race *race, int nr,
  * The fixture
  */
 
+#ifndef SOM_TEST_NO_HARNESS
+
 FIXTURE(som)
 {
 	struct som_state before;
@@ -764,5 +771,7 @@ FIXTURE_TEARDOWN_PARENT(som)
 
 #define EXPECT_COMMITTED(n)						\
 	EXPECT_EQ(self->before.committed + (long)(n), som_committed())
+
+#endif /* SOM_TEST_NO_HARNESS */
 
 #endif /* SOM_TEST_H */

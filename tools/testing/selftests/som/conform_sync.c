@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+/* som_conform: userfaultfd and futexes. */
+#include <linux/futex.h>
+#include <linux/userfaultfd.h>
+
+#include "conform.h"
+
+/*
+ * userfaultfd
+ */
+
+static int uffd_open(struct conform *c, __u64 features)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0) {
+		say(c, "userfaultfd: %s", strerrorname_np(errno));
+		return -1;
+	}
+	if (ioctl(fd, UFFDIO_API, &api)) {
+		say(c, "UFFDIO_API: %s", strerrorname_np(errno));
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void uffd_register(struct conform *c, __u64 features)
+{
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)c->p, CONFORM_LEN },
+		.mode = c->row->arg,
+	};
+	int fd = uffd_open(c, features);
+
+	fill(c);
+	if (fd < 0)
+		return;
+	if (say_result(c, ioctl(fd, UFFDIO_REGISTER, &reg)))
+		ioctl(fd, UFFDIO_UNREGISTER, &reg.range);
+	say_data(c, WHOLE);
+}
+
+static void op_uffd(struct conform *c)
+{
+	uffd_register(c, 0);
+}
+
+/* Without somebody who answers: only WP_ASYNC works by itself. */
+static void op_uffd_wp_async(struct conform *c)
+{
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)c->p, CONFORM_LEN },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	struct uffdio_writeprotect wp = {
+		.range = { (uintptr_t)c->p, CONFORM_LEN },
+		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+	int fd = uffd_open(c, UFFD_FEATURE_WP_ASYNC |
+			      UFFD_FEATURE_WP_UNPOPULATED);
+
+	fill(c);
+	if (fd < 0)
+		return;
+	if (say_result(c, ioctl(fd, UFFDIO_REGISTER, &reg)))
+		say_result(c, ioctl(fd, UFFDIO_WRITEPROTECT, &wp));
+	say_data(c, WHOLE);
+}
+
+/* Other memory copied into it. */
+static void op_uffd_source(struct conform *c)
+{
+	char *to = mmap(NULL, 2 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)to, 2 * PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)to,
+		.src = (uintptr_t)c->p,
+		.len = 2 * PAGE,
+	};
+	int fd = uffd_open(c, 0);
+
+	fill(c);
+	if (fd < 0)
+		return;
+	say_result(c, ioctl(fd, UFFDIO_REGISTER, &reg));
+	say_result(c, ioctl(fd, UFFDIO_COPY, &copy));
+	say_range(c, to, 2 * PAGE, 0);
+	say_data(c, WHOLE);
+}
+
+static const char why_uffd[] =
+	"The kernel allows userfaultfd on anonymous, shmem and HugeTLB memory "
+	"only, not on special mappings (include/linux/userfaultfd_k.h, "
+	"vma_can_userfault()). PAGEMAP_SCAN of the som fd tracks writes.";
+
+static const struct conform_row uffd_rows[] = {
+	{ "register, MISSING", op_uffd, UFFDIO_REGISTER_MODE_MISSING, 0,
+	  { "ok, data kept", NULL, "EINVAL, data kept", "EINVAL, data kept" },
+	  why_uffd },
+	{ "register, WP", op_uffd, UFFDIO_REGISTER_MODE_WP, 0,
+	  { "ok, data kept", NULL, "EINVAL, data kept", "EINVAL, data kept" },
+	  why_uffd },
+	{ "register, MINOR", op_uffd, UFFDIO_REGISTER_MODE_MINOR, 0,
+	  { "EINVAL, data kept" } },
+	{ "register with WP_ASYNC, write-protect", op_uffd_wp_async, 0, 0,
+	  { "ok, ok, data kept", NULL, "EINVAL, data kept",
+	    "EINVAL, data kept" }, why_uffd },
+	{ "UFFDIO_COPY from it to other memory", op_uffd_source, 0, 0,
+	  { "ok, ok, data kept, data kept" } },
+	{}
+};
+
+const struct conform_topic conform_uffd = { "userfaultfd", uffd_rows };
+
+/*
+ * Futexes
+ */
+
+static long futex(void *p, int op, int value, const struct timespec *timeout)
+{
+	return syscall(SYS_futex, p, op, value, timeout, NULL, 0);
+}
+
+static int *futex_word(struct conform *c)
+{
+	return (int *)(c->p + UNIT + 5 * PAGE);
+}
+
+static void *waiter(void *arg)
+{
+	struct conform *c = arg;
+	const struct timespec limit = { .tv_sec = 20 };
+	long ret = 0;
+
+	while (READ_ONCE(*futex_word(c)) == 1) {
+		ret = futex(futex_word(c), FUTEX_WAIT | c->row->arg, 1, &limit);
+		if (ret && errno != EAGAIN && errno != EINTR)
+			return (void *)(long)errno;
+	}
+	return NULL;
+}
+
+/* A thread waits until another wakes it. */
+static void op_futex(struct conform *c)
+{
+	double end = som_now() + 20;
+	pthread_t thread;
+	void *err;
+	long woken = 0;
+
+	if (c->row->part)
+		mprotect(c->p + UNIT, PAGE, PROT_READ);
+	WRITE_ONCE(*futex_word(c), 1);
+	pthread_create(&thread, NULL, waiter, c);
+	usleep(20000);
+	WRITE_ONCE(*futex_word(c), 2);
+	while (woken == 0 && som_now() < end) {
+		woken = futex(futex_word(c), FUTEX_WAKE | c->row->arg, 1, NULL);
+		if (woken == 0)
+			usleep(1000);
+		if (woken < 0 || pthread_tryjoin_np(thread, &err) == 0)
+			break;
+	}
+	if (woken < 0)
+		say(c, "wake: %s", strerrorname_np(errno));
+	else
+		say(c, "wake: ok");
+	pthread_join(thread, &err);
+	say(c, "wait: %s", err ? strerrorname_np((long)err) : "ok");
+}
+
+static void op_mutex(struct conform *c)
+{
+	pthread_mutex_t *mutex = (void *)futex_word(c);
+	pthread_mutexattr_t attr;
+	int i, err = 0;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setprotocol(&attr, c->row->arg);
+	pthread_mutex_init(mutex, &attr);
+	for (i = 0; i < 3 && !err; i++)
+		err = pthread_mutex_lock(mutex) ?: pthread_mutex_unlock(mutex);
+	say(c, "%s", err ? strerrorname_np(err) : "ok");
+}
+
+static void *owner_dies(void *arg)
+{
+	struct conform *c = arg;
+
+	return (void *)(long)pthread_mutex_lock((void *)futex_word(c));
+}
+
+/* A thread ends with the mutex held: the next is told so. */
+static void op_robust(struct conform *c)
+{
+	pthread_mutex_t *mutex = (void *)futex_word(c);
+	pthread_mutexattr_t attr;
+	pthread_t thread;
+	void *ret;
+	int err;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	if (c->row->arg)
+		pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutex_init(mutex, &attr);
+	pthread_create(&thread, NULL, owner_dies, c);
+	pthread_join(thread, &ret);
+	err = pthread_mutex_lock(mutex);
+	say(c, "%s", err ? strerrorname_np(err) : "NOT TOLD");
+	pthread_mutex_consistent(mutex);
+	say(c, pthread_mutex_unlock(mutex) ? "FAILED" : "consistent");
+}
+
+static void op_contended_pi(struct conform *c)
+{
+	pthread_mutex_t *mutex = (void *)futex_word(c);
+	pthread_mutexattr_t attr;
+	pthread_t thread;
+	void *ret;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
+	pthread_mutex_init(mutex, &attr);
+	pthread_mutex_lock(mutex);
+	pthread_create(&thread, NULL, owner_dies, c);
+	usleep(20000);
+	say(c, "unlock: %s", pthread_mutex_unlock(mutex) ? "FAILED" : "ok");
+	pthread_join(thread, &ret);
+	say(c, "lock: %s", ret ? strerrorname_np((long)ret) : "ok");
+}
+
+static const struct conform_row sync_rows[] = {
+	{ "private", op_futex, FUTEX_PRIVATE_FLAG, 0, { "wake: ok, wait: ok" } },
+	{ "private, 4K entries", op_futex, FUTEX_PRIVATE_FLAG, 1,
+	  { "wake: ok, wait: ok", "wake: ok, wait: ok" } },
+	{ "shared", op_futex, 0, 0, { "wake: ok, wait: ok" } },
+	{ "shared, 4K entries", op_futex, 0, 1, { "wake: ok, wait: ok" } },
+	{ "process-shared mutex", op_mutex, PTHREAD_PRIO_NONE, 0, { "ok" } },
+	{ "PI mutex", op_contended_pi, 0, 0,
+	  { "unlock: ok, lock: ok" } },
+	{ "robust mutex, owner ends", op_robust, 0, 0,
+	  { "EOWNERDEAD, consistent" } },
+	{ "robust process-shared mutex, owner ends", op_robust, 1, 0,
+	  { "EOWNERDEAD, consistent" } },
+	{}
+};
+
+const struct conform_topic conform_sync = { "Futexes", sync_rows };
