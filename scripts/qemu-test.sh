@@ -57,7 +57,7 @@ prepare_kernel()
 	local dir=$SOM_CACHE/kernels/$1
 	case $1 in
 	generic | cloud)
-		if [ ! -e "$dir/image" ] ||
+		if [ ! -e "$dir/image" ] || [ ! -e "$dir/brd.ko" ] ||
 		   [ /var/lib/apt/lists -nt "$dir/checked" ]; then
 			"$SOM_ROOT/scripts/kernel/debian.sh" "$1"
 		fi
@@ -156,6 +156,8 @@ do_exec()
 	     { [ -n "$G_KDIR" ] && [ -d "$SOM_ROOT/drivers/som" ]; }; then
 		prepare_module "$kernel" "$work/tree/som"
 	fi
+	file=$SOM_CACHE/kernels/$kernel/brd.ko
+	[ ! -e "$file" ] || cp "$file" "$work/tree/som/"
 	for file in "${adds[@]}"; do
 		add "$work/tree" "$file"
 	done

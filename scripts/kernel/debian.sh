@@ -5,6 +5,7 @@
 # the headers to build modules for it, into the cache:
 #
 #	$SOM_CACHE/kernels/FLAVOUR/image	the kernel
+#	$SOM_CACHE/kernels/FLAVOUR/brd.ko	its RAM disk, for tests of O_DIRECT
 #	$SOM_CACHE/kernels/FLAVOUR/kdir		make -C this to build a module
 #
 # Both flavours of a version share one tree. The headers know where they are
@@ -24,7 +25,7 @@ kernel=$SOM_CACHE/kernels/$1
 
 prepare()
 {
-	local image='' release version common tree headers
+	local image='' release version common tree headers brd
 	! know_package "linux-image-6.12-$suffix" ||
 		image=$(newest_dependency "linux-image-6.12-$suffix" linux-image-)
 	if [ -z "$image" ]; then
@@ -38,7 +39,8 @@ prepare()
 	tree=$SOM_CACHE/debian/$version
 	headers=$tree/usr/src/linux-headers-$release
 
-	unpack_package "$image" "$tree" './boot/*'
+	unpack_package "$image" "$tree/image" './boot/*' \
+		"*/$release/kernel/drivers/block/brd.ko*"
 	unpack_package "linux-kbuild-$version" "$tree" './usr/lib/*'
 	unpack_package "linux-headers-$common" "$tree" './usr/src/*'
 	unpack_package "linux-headers-$release" "$tree" './usr/src/*'
@@ -46,7 +48,12 @@ prepare()
 		"$headers/Makefile"
 
 	mkdir -p "$kernel"
-	ln -sfn "$tree/boot/vmlinuz-$release" "$kernel/image"
+	ln -sfn "$tree/image/boot/vmlinuz-$release" "$kernel/image"
+	brd=$(find "$tree/image" -path "*/$release/*" -name 'brd.ko*')
+	case $brd in
+	*.xz) xz -dc "$brd" >"$kernel/brd.ko" ;;
+	*) cp "$brd" "$kernel/brd.ko" ;;
+	esac
 	ln -sfn "$headers" "$kernel/kdir"
 	touch "$kernel/checked"
 }

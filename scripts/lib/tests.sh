@@ -5,7 +5,7 @@
 # same guest run in one, one after another; two guests run at a time.
 #
 # A test is a program of tools/testing/selftests/som that its Makefile lists, a
-# shell script there, or "kunit". A line in the leading comment of its source
+# shell script there, or "kunit". Lines in the leading comment of its source
 # can set what the guest is like:
 #
 #	SOM-TEST: chunks=2 smp=1 kernels=generic,debug timeout=600 no-module
@@ -44,7 +44,7 @@ list_tests()
 	[ ! -d "$SOM_ROOT/drivers/som/tests" ] || echo kunit
 }
 
-# test_settings NAME: the words of its SOM-TEST line.
+# test_settings NAME: the words of its SOM-TEST lines.
 test_settings()
 {
 	local file=$TESTS_DIR/$1
@@ -54,7 +54,7 @@ test_settings()
 	*) file+=.c ;;
 	esac
 	[ -e "$file" ] || return 0
-	sed -n '1,40s/^.*SOM-TEST: *//p' "$file" | sed 's: *\*/.*::' | head -n 1
+	sed -n '1,40s/^.*SOM-TEST: *//p' "$file" | sed 's: *\*/.*::'
 }
 
 # runs_on NAME KERNEL
@@ -86,7 +86,8 @@ set_options()
 		chunks=* | spare=* | mem=* | smp=* | append=*)
 			OPTIONS+=("--${word%%=*}" "${word#*=}") ;;
 		param=*) OPTIONS+=(--module-params "${word#*=}") ;;
-		add=*) OPTIONS+=(--add "${word#*=}") ;;
+		add=/*) OPTIONS+=(--add "${word#*=}") ;;
+		add=*) OPTIONS+=(--add "$SOM_ROOT/${word#*=}") ;;
 		*) say "$1: unknown setting $word" ;;
 		esac
 	done

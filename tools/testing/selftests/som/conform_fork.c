@@ -205,6 +205,9 @@ static void op_spawn(struct conform *c)
 static const char why_fork[] =
 	"Memory has one owner: a child inherits nothing, and finds no mapping "
 	"there. What the parent has is as it was.";
+static const char why_wipe[] =
+	"For anonymous memory only (mm/madvise.c, madvise_vma_behavior()). A "
+	"child inherits nothing anyway.";
 static const char why_dofork[] =
 	"A child that is to inherit after all (MADV_DOFORK) has a mapping that "
 	"answers every touch with SIGSEGV.";
@@ -219,15 +222,25 @@ static const struct conform_row fork_rows[] = {
 	    "child:, SIGSEGV, parent:, zeroes",
 	    "child:, SIGSEGV, parent:, zeroes" }, why_fork },
 	{ "MADV_DONTFORK of 2M, fork", op_fork, MADV_DONTFORK, ONE_UNIT,
-	  { "ok, child:, SIGSEGV, parent:, data kept" } },
+	  { "ok, child:, SIGSEGV, beside it:, data kept, parent:, data kept",
+	    NULL,
+	    "ok, child:, SIGSEGV, beside it:, SIGSEGV, parent:, data kept",
+	    "ok, child:, SIGSEGV, beside it:, SIGSEGV, parent:, data kept" },
+	  why_fork },
 	{ "MADV_DONTFORK, MADV_DOFORK, fork", op_fork_dont_do, MADV_DOFORK,
 	  WHOLE, { "ok, " BOTH, NULL, "ok, " NOT, "ok, " NOT }, why_dofork },
 	{ "MADV_DOFORK of 2M, fork", op_fork, MADV_DOFORK, ONE_UNIT,
-	  { "ok, " BOTH, NULL, "ok, " NOT, "ok, " NOT }, why_dofork },
+	  { "ok, child:, data kept, beside it:, data kept, parent:, data kept",
+	    NULL,
+	    "ok, child:, SIGSEGV, beside it:, SIGSEGV, parent:, data kept",
+	    "ok, child:, SIGSEGV, beside it:, SIGSEGV, parent:, data kept" },
+	  why_dofork },
 	{ "MADV_WIPEONFORK, fork", op_fork, MADV_WIPEONFORK, WHOLE,
-	  { "ok, child:, zeroes, parent:, data kept" } },
+	  { "ok, child:, zeroes, parent:, data kept", "EINVAL, " BOTH,
+	    "EINVAL, " NOT, "EINVAL, " NOT }, why_wipe },
 	{ "MADV_WIPEONFORK, MADV_KEEPONFORK, fork", op_fork_wipe_keep,
-	  MADV_KEEPONFORK, WHOLE, { "ok, " BOTH, NULL, "ok, " NOT } },
+	  MADV_KEEPONFORK, WHOLE, { "ok, " BOTH, NULL, "ok, " NOT, "ok, " NOT },
+	  why_fork },
 	{ "fork, mmap(MAP_FIXED) in the child", op_fork_map, 0, 0,
 	  { "ok, zeroes, parent:, data kept" } },
 	{ "vfork, the child writes", op_vfork, 0, 0,

@@ -89,7 +89,7 @@ static void file_out_in(struct conform *c, int fd)
 	char *p = io_memory(c);
 
 	if (fd < 0) {
-		say(c, "no file");
+		say(c, "no such disk");
 		return;
 	}
 	if (say_moved(c, "out", pwrite(fd, p, IO_LEN, 0))) {
@@ -355,7 +355,7 @@ static void op_aio(struct conform *c)
 	static char buf[IO_LEN];
 
 	if (fd < 0) {
-		say(c, "no file");
+		say(c, "no such disk");
 		return;
 	}
 	if (!say_moved(c, "out", aio(fd, IOCB_CMD_PWRITE, p))) {
@@ -409,17 +409,17 @@ static void op_structs(struct conform *c)
 }
 
 static const char why_4k[] =
-	"A special entry of 4 KiB cannot be pinned (mm/gup.c, follow_page_pte()): "
+	"A special entry of 4 KiB cannot be pinned (mm/gup.c, follow_pfn_pte()): "
 	"such calls work where an entry of 2 MiB maps the memory.";
 
 #define OUT_IN		"out ok, in ok, data kept"
-#define EFAULTS		"out EFAULT, in EFAULT, data kept"
+#define EFAULTS		"out EEXIST, in EEXIST, data kept"
 
 static const struct conform_row io_rows[] = {
 	{ "write, read", op_file, 0, 0, { OUT_IN } },
 	{ "write, read, 4K entries", op_file, ENTRIES_4K, 0, { OUT_IN } },
 	{ "write, read, PROT_READ", op_file, READ_ONLY, 0,
-	  { "out ok, in EFAULT, data kept" } },
+	  { "out ok, in EFAULT, data kept", OUT_IN } },
 	{ "pwritev, preadv", op_filev, 0, 0, { OUT_IN } },
 	{ "pwritev, preadv, 4K entries", op_filev, ENTRIES_4K, 0, { OUT_IN } },
 	{ "write, read of a pipe", op_pipe, 0, 0, { OUT_IN } },
@@ -440,8 +440,8 @@ static const struct conform_row io_rows[] = {
 	  { "send ok, data kept" } },
 	{ "vmsplice to a pipe", op_vmsplice, 0, 0, { "out ok, data kept" } },
 	{ "vmsplice to a pipe, 4K entries", op_vmsplice, ENTRIES_4K, 0,
-	  { "out ok, data kept", NULL, "out EFAULT, data kept",
-	    "out EFAULT, data kept" }, why_4k },
+	  { "out ok, data kept", NULL, "out EEXIST, data kept",
+	    "out EEXIST, data kept" }, why_4k },
 	{ "vmsplice to a pipe, SPLICE_F_GIFT", op_vmsplice, 0, SPLICE_F_GIFT,
 	  { "out ok, data kept" } },
 	{ "vmsplice to a pipe, munmap, read", op_vmsplice_unmap, 0, 0,
@@ -454,16 +454,16 @@ static const struct conform_row io_rows[] = {
 	{ "O_DIRECT, tmpfs (copies), 4K entries", op_file, ENTRIES_4K,
 	  O_DIRECT, { OUT_IN } },
 	{ "O_DIRECT, block device (pins)", op_block, 0, O_DIRECT,
-	  { OUT_IN "; debug: no file" } },
+	  { OUT_IN "; debug: no such disk" } },
 	{ "O_DIRECT, block device (pins), 4K entries", op_block, ENTRIES_4K,
-	  O_DIRECT, { OUT_IN "; debug: no file", NULL,
-	  EFAULTS "; debug: no file",
-	  EFAULTS "; debug: no file" }, why_4k },
+	  O_DIRECT, { OUT_IN "; debug: no such disk", NULL,
+	  EFAULTS "; debug: no such disk",
+	  EFAULTS "; debug: no such disk" }, why_4k },
 	{ "AIO, tmpfs (copies)", op_aio, 0, 0, { OUT_IN } },
 	{ "AIO, tmpfs (copies), 4K entries", op_aio, ENTRIES_4K, 0,
 	  { OUT_IN } },
 	{ "AIO, O_DIRECT, block device (pins)", op_aio, 0, 1,
-	  { OUT_IN "; debug: no file" } },
+	  { OUT_IN "; debug: no such disk" } },
 	{ "AIO, iocb and event in it", op_aio_events, 0, 0,
 	  { "ok, ok, ok, written" } },
 	{ "stat, clock_gettime, getcwd, a path, getrandom", op_structs, 0, 0,

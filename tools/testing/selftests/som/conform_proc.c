@@ -326,8 +326,9 @@ static void child_vm(struct conform *c)
 
 	memset(buf, 1, sizeof(buf));
 	say(c, "readv:");
-	say_result(c, process_vm_readv(target_pid, &local, 1, &remote, 1, 0));
-	say_range(c, buf, sizeof(buf), where);
+	if (say_result(c, process_vm_readv(target_pid, &local, 1, &remote, 1,
+					   0)))
+		say_range(c, buf, sizeof(buf), where);
 	fill_range(buf, sizeof(buf), where);
 	say(c, "writev:");
 	say_result(c, process_vm_writev(target_pid, &local, 1, &remote, 1, 0));
@@ -370,24 +371,64 @@ static void op_process_vm_local(struct conform *c)
 static const char why_rss[] =
 	"som memory, as HugeTLB memory, is not part of RSS; fdinfo and sysfs "
 	"show it.";
-static const char why_todo[] = "";
+static const char why_maps[] =
+	"The mapping is one of a file of the device's, and shared for the "
+	"kernel.";
+static const char why_merge[] =
+	"Special mappings are never merged: whoever protects single pages should "
+	"mind vm.max_map_count.";
+static const char why_flags[] =
+	"sh and ms: shared. dc: not inherited by fork. mm: special entries. hg: "
+	"huge entries whatever THP is set to.";
+static const char why_numa_maps[] =
+	"The kernel counts no special entries here.";
+static const char why_file[] =
+	"The kernel calls every page that is not anonymous one of a file.";
+static const char why_vm_4k[] =
+	"A special entry of 4 KiB cannot be pinned (mm/gup.c, follow_pfn_pte()). "
+	"/proc/PID/mem and ptrace work everywhere.";
 
 static const struct conform_row proc_rows[] = {
 	{ "maps", op_maps, 0, 0,
 	  { "rw-p, 8192 kB", "rw-p, 8192 kB, /anon_hugepage (deleted)",
 	    "rw-s, 8192 kB, /dev/som", "rw-s, 8192 kB, /dev/som" },
-	  "The mapping is one of the device's pseudo file, shared for the "
-	  "kernel." },
+	  why_maps },
 	{ "maps, mprotect of 4K and back", op_maps, 1, 0,
-	  { "rw-p, 8192 kB, split: 2048 kB, back: 8192 kB" }, why_todo },
-	{ "smaps, empty", op_smaps, 0, 0, { "" }, why_rss },
-	{ "smaps, filled", op_smaps, 1, 0, { "" }, why_rss },
-	{ "smaps, VmFlags", op_vmflags, 0, 0, { "" }, why_todo },
+	  { "rw-p, 8192 kB, split: 2048 kB, back: 8192 kB",
+	    "rw-p, 8192 kB, /anon_hugepage (deleted), split: 2048 kB, "
+	    "back: 2048 kB",
+	    "rw-s, 8192 kB, /dev/som, split: 2048 kB, back: 2048 kB",
+	    "rw-s, 8192 kB, /dev/som, split: 2048 kB, back: 2048 kB" },
+	  why_merge },
+	{ "smaps, empty", op_smaps, 0, 0,
+	  { "Size: 8192 kB, Rss: 0 kB, Private_Hugetlb: 0 kB, Locked: 0 kB" } },
+	{ "smaps, filled", op_smaps, 1, 0,
+	  { "Size: 8192 kB, Rss: 8192 kB, Private_Hugetlb: 0 kB, Locked: 0 kB",
+	    "Size: 8192 kB, Rss: 0 kB, Private_Hugetlb: 8192 kB, Locked: 0 kB",
+	    "Size: 8192 kB, Rss: 0 kB, Private_Hugetlb: 0 kB, Locked: 0 kB",
+	    "Size: 8192 kB, Rss: 0 kB, Private_Hugetlb: 0 kB, Locked: 0 kB" },
+	  why_rss },
+	{ "smaps, VmFlags", op_vmflags, 0, 0,
+	  { "rd wr mr mw me ac sd; debug: rd wr mr mw me ac",
+	    "rd wr mr mw me de ht sd; debug: rd wr mr mw me de ht",
+	    "rd wr sh mr mw me ms dc sd mm hg; debug: rd wr sh mr mw me ms dc "
+	    "mm hg",
+	    "rd wr sh mr mw me ms dc sd mm hg; debug: rd wr sh mr mw me ms dc "
+	    "mm hg" }, why_flags },
 	{ "VmRSS, filled", op_rss, 0, 0,
 	  { "VmRSS +8 MiB", "VmRSS +0", "VmRSS +0", "VmRSS +0" }, why_rss },
-	{ "numa_maps", op_numa_maps, 0, 0, { "" }, why_todo },
+	{ "numa_maps", op_numa_maps, 0, 0,
+	  { "default, anon, dirty, active, pages by node, kernelpagesize_kB",
+	    "default, file=/anon_hugepage\\040(deleted), dirty, pages by node, "
+	    "kernelpagesize_kB",
+	    "default, file=/dev/som", "default, file=/dev/som" },
+	  why_numa_maps },
 	{ "pagemap", op_pagemap, 0, 0,
-	  { "empty: 0 present, filled: 2048 present, 0 of a file, data kept" } },
+	  { "empty: 0 present, filled: 2048 present, 0 of a file, data kept",
+	    NULL,
+	    "empty: 0 present, filled: 2048 present, 2048 of a file, data kept",
+	    "empty: 0 present, filled: 2048 present, 2048 of a file, data kept" },
+	  why_file },
 	{ "PAGEMAP_SCAN of pagemap, filled", op_pagemap_scan, 0, 0,
 	  { "2048 pages PRESENT WRITTEN" } },
 	{ "clear_refs, 1", op_clear_refs, 1, 0, { "ok, data kept" } },
@@ -395,7 +436,9 @@ static const struct conform_row proc_rows[] = {
 	  { "ok, data kept" } },
 	{ "clear_refs, 3 (mapped)", op_clear_refs, 3, 0, { "ok, data kept" } },
 	{ "clear_refs, 4 (soft-dirty)", op_soft_dirty, 4, 0,
-	  { "ok, 0 soft-dirty, then a write: 1, data kept" } },
+	  { "ok, 0 soft-dirty, then a write: 512, data kept; debug: ok, "
+	    "0 soft-dirty, then a write: 0, data kept",
+	    "ok, 0 soft-dirty, then a write: 0, data kept" } },
 	{ "clear_refs, 5 (peak RSS)", op_clear_refs, 5, 0,
 	  { "ok, data kept" } },
 	{ "mem, 8K across two units", op_mem, 0, 0,
@@ -405,7 +448,8 @@ static const struct conform_row proc_rows[] = {
 	{ "mem, empty", op_mem, 2, 0,
 	  { "read:, ok, zeroes, write:, ok, data kept" } },
 	{ "mem, PROT_NONE", op_mem, 3, 0,
-	  { "read:, ok, data kept, write:, ok, data kept" } },
+	  { "read:, ok, data kept, write:, ok, data kept",
+	    "read:, ok, data kept, write:, EIO, data kept" } },
 	{ "map_files", op_map_files, 0, 0,
 	  { "ENOENT", "/anon_hugepage (deleted), open: ok",
 	    "/dev/som, open: ENXIO", "/dev/som, open: ENXIO" },
@@ -415,13 +459,17 @@ static const struct conform_row proc_rows[] = {
 	{ "ptrace peek and poke, 4K entries", op_ptrace, 1, 0,
 	  { "peek: ok, poke: ok, data kept" } },
 	{ "ptrace peek and poke, PROT_READ", op_ptrace, 2, 0,
-	  { "peek: ok, poke: ok, data kept" } },
+	  { "peek: ok, poke: ok, data kept",
+	    "peek: ok, poke: EIO, data kept" } },
 	{ "ptrace peek and poke, PROT_NONE", op_ptrace, 3, 0,
-	  { "peek: ok, poke: ok, data kept" } },
+	  { "peek: ok, poke: ok, data kept",
+	    "peek: ok, poke: EIO, data kept" } },
 	{ "process_vm_readv, writev, remote", op_process_vm, 0, 0,
 	  { "readv:, ok, data kept, writev:, ok, data kept" } },
 	{ "process_vm_readv, writev, remote, 4K entries", op_process_vm, 1, 0,
-	  { "readv:, ok, data kept, writev:, ok, data kept" } },
+	  { "readv:, ok, data kept, writev:, ok, data kept", NULL,
+	    "readv:, EFAULT, writev:, EFAULT, data kept",
+	    "readv:, EFAULT, writev:, EFAULT, data kept" }, why_vm_4k },
 	{ "process_vm_readv, writev, remote, half empty", op_process_vm, 2, 0,
 	  { "readv:, ok, zeroes, writev:, ok" } },
 	{ "process_vm_readv, writev, local", op_process_vm_local, 0, 0,
@@ -438,6 +486,7 @@ const struct conform_topic conform_proc = {
  */
 
 #define CORE	"/tmp/conform.core"
+#define EMPTY	3
 
 static void child_crashes(struct conform *c)
 {
@@ -451,12 +500,15 @@ static void child_crashes(struct conform *c)
 		som_write_string("/proc/self/coredump_filter", text);
 	}
 	c->p = map_more(c, c->p, CONFORM_LEN, RW, MAP_FIXED);
-	if (c->row->part != 3)
+	if (c->row->part != EMPTY)
 		fill(c);
 	if (c->row->part == ONE_UNIT)
 		madvise(part_start(c, ONE_UNIT), UNIT, MADV_DONTDUMP);
-	if (c->row->part == TWO_PAGES)
-		mprotect(part_start(c, TWO_PAGES), 2 * PAGE, PROT_NONE);
+	if (c->row->part == TWO_PAGES) {
+		/* The second unit gets entries of 4 KiB. */
+		mprotect(part_start(c, TWO_PAGES), 2 * PAGE, PROT_READ);
+		fill_range(part_start(c, ONE_UNIT), PAGE, UNIT);
+	}
 	abort();
 }
 
@@ -465,7 +517,8 @@ static void say_core(struct conform *c, int fd)
 {
 	static char buf[CONFORM_LEN];
 	size_t dumped = 0;
-	bool wrong = false, zero = true;
+	size_t zeroes = 0, j;
+	bool some = false;
 	Elf64_Ehdr eh;
 	Elf64_Phdr ph;
 	int i;
@@ -488,14 +541,22 @@ static void say_core(struct conform *c, int fd)
 		if (pread(fd, buf, ph.p_filesz, ph.p_offset) != ph.p_filesz)
 			say(c, "TRUNCATED");
 		dumped += ph.p_filesz;
-		if (!is_filled(buf, ph.p_filesz, offset))
-			wrong = true;
-		if (som_not_zero(buf, ph.p_filesz) >= 0)
-			zero = false;
+		for (j = 0; j < ph.p_filesz; j += PAGE) {
+			if (is_filled(buf + j, PAGE, offset + j))
+				some = true;
+			else if (som_not_zero(buf + j, PAGE) < 0)
+				zeroes += PAGE;
+			else
+				say(c, "WRONG DATA");
+		}
 	}
 	say(c, "%zu kB dumped", dumped >> 10);
-	if (dumped)
-		say(c, wrong ? zero ? "zeroes" : "WRONG DATA" : "data kept");
+	if (some)
+		say(c, "data kept");
+	if (zeroes == dumped && dumped)
+		say(c, "zeroes");
+	else if (zeroes)
+		say(c, "but %zu kB zeroes", zeroes >> 10);
 }
 
 static void op_core(struct conform *c)
@@ -517,19 +578,37 @@ static void op_core(struct conform *c)
 	unlink(CORE);
 }
 
+static const char why_filter[] =
+	"som memory counts as a shared mapping of a file, which a dump has only "
+	"where bit 3 of /proc/PID/coredump_filter is set.";
+static const char why_core_4k[] =
+	"Where entries of 4 KiB map it, a dump has zeroes: the kernel leaves "
+	"special entries out (mm/gup.c, follow_page_pte()).";
+static const char why_core_empty[] =
+	"The kernel populates what it dumps of a file.";
+
+#define NOTHING	"0 kB dumped"
+#define ALL	"8192 kB dumped, data kept"
+
 static const struct conform_row core_rows[] = {
-	{ "all", op_core, 0, WHOLE, { "8192 kB dumped, data kept" } },
-	{ "all, empty", op_core, 0, 3, { "" } },
-	{ "2M of MADV_DONTDUMP", op_core, 0, ONE_UNIT,
+	{ "all, default filter", op_core, 0, WHOLE,
+	  { ALL, ALL, NOTHING, NOTHING }, why_filter },
+	{ "filter 1 (anonymous private)", op_core, 0x01, WHOLE,
+	  { ALL, NOTHING, NOTHING, NOTHING }, why_filter },
+	{ "filter 2 (anonymous shared)", op_core, 0x02, WHOLE, { NOTHING } },
+	{ "filter 8 (mapped shared)", op_core, 0x08, WHOLE,
+	  { NOTHING, NOTHING, ALL, ALL }, why_filter },
+	{ "filter 32 (hugetlb private)", op_core, 0x20, WHOLE,
+	  { NOTHING, ALL, NOTHING, NOTHING } },
+	{ "filter 127 (all)", op_core, 0x7f, WHOLE, { ALL } },
+	{ "filter 127, empty", op_core, 0x7f, EMPTY,
+	  { NOTHING, "8192 kB dumped, zeroes", "8192 kB dumped, zeroes",
+	    "8192 kB dumped, zeroes" }, why_core_empty },
+	{ "filter 127, 2M of MADV_DONTDUMP", op_core, 0x7f, ONE_UNIT,
 	  { "6144 kB dumped, data kept" } },
-	{ "8K of PROT_NONE", op_core, 0, TWO_PAGES,
-	  { "8192 kB dumped, data kept" } },
-	{ "filter 1 (anonymous private)", op_core, 0x01, WHOLE, { "" } },
-	{ "filter 2 (anonymous shared)", op_core, 0x02, WHOLE, { "" } },
-	{ "filter 8 (mapped shared)", op_core, 0x08, WHOLE, { "" } },
-	{ "filter 32 (hugetlb private)", op_core, 0x20, WHOLE, { "" } },
-	{ "filter 127 (all)", op_core, 0x7f, WHOLE,
-	  { "8192 kB dumped, data kept" } },
+	{ "filter 127, 2M of 4K entries", op_core, 0x7f, TWO_PAGES,
+	  { ALL, NULL, "8192 kB dumped, data kept, but 2048 kB zeroes",
+	    "8192 kB dumped, data kept, but 2048 kB zeroes" }, why_core_4k },
 	{}
 };
 

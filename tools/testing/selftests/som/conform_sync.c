@@ -106,7 +106,7 @@ static const struct conform_row uffd_rows[] = {
 	  { "ok, data kept", NULL, "EINVAL, data kept", "EINVAL, data kept" },
 	  why_uffd },
 	{ "register, MINOR", op_uffd, UFFDIO_REGISTER_MODE_MINOR, 0,
-	  { "EINVAL, data kept" } },
+	  { "EINVAL, data kept", "ok, data kept" } },
 	{ "register with WP_ASYNC, write-protect", op_uffd_wp_async, 0, 0,
 	  { "ok, ok, data kept", NULL, "EINVAL, data kept",
 	    "EINVAL, data kept" }, why_uffd },
@@ -236,12 +236,19 @@ static void op_contended_pi(struct conform *c)
 	say(c, "lock: %s", ret ? strerrorname_np((long)ret) : "ok");
 }
 
+static const char why_4k[] =
+	"The kernel finds no page behind a special entry of 4 KiB (mm/gup.c, "
+	"follow_pfn_pte()). A shared futex works where an entry of 2 MiB maps "
+	"the memory, a private one everywhere.";
+
 static const struct conform_row sync_rows[] = {
 	{ "private", op_futex, FUTEX_PRIVATE_FLAG, 0, { "wake: ok, wait: ok" } },
 	{ "private, 4K entries", op_futex, FUTEX_PRIVATE_FLAG, 1,
 	  { "wake: ok, wait: ok", "wake: ok, wait: ok" } },
 	{ "shared", op_futex, 0, 0, { "wake: ok, wait: ok" } },
-	{ "shared, 4K entries", op_futex, 0, 1, { "wake: ok, wait: ok" } },
+	{ "shared, 4K entries", op_futex, 0, 1,
+	  { "wake: ok, wait: ok", NULL, "wake: EEXIST, wait: EEXIST",
+	    "wake: EEXIST, wait: EEXIST" }, why_4k },
 	{ "process-shared mutex", op_mutex, PTHREAD_PRIO_NONE, 0, { "ok" } },
 	{ "PI mutex", op_contended_pi, 0, 0,
 	  { "unlock: ok, lock: ok" } },

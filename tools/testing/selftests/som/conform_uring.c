@@ -181,7 +181,7 @@ out:
 }
 
 static const char why_4k[] =
-	"A special entry of 4 KiB cannot be pinned (mm/gup.c, follow_page_pte()): "
+	"A special entry of 4 KiB cannot be pinned (mm/gup.c, follow_pfn_pte()): "
 	"register buffers where an entry of 2 MiB maps the memory.";
 
 #define OUT_IN	"out ok, in ok, data kept"
@@ -198,8 +198,8 @@ static const struct conform_row uring_rows[] = {
 	{ "registered buffer, empty before", op_uring, FIXED | EMPTY, 0,
 	  { FIXED_OK } },
 	{ "registered buffer, 4K entries", op_uring, FIXED | ENTRIES_4K, 0,
-	  { FIXED_OK, NULL, "register EFAULT, data kept",
-	    "register EFAULT, data kept" }, why_4k },
+	  { FIXED_OK, NULL, "register EEXIST, data kept",
+	    "register EEXIST, data kept" }, why_4k },
 	{ "registered buffer, worker thread", op_uring, FIXED | WORKER, 0,
 	  { FIXED_OK } },
 	{ "registered buffer, SQPOLL thread", op_uring, FIXED | SQPOLL, 0,

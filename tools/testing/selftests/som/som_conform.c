@@ -10,12 +10,14 @@
  * The rows are in conform_*.c, one file a topic.
  *
  * SOM-TEST: mem=7G timeout=900 append=numa=fake=2
+ * SOM-TEST: add=Documentation/userspace-api/som-conformance.rst:/som/som-conformance.rst
  */
 #include "conform.h"
 
-#define NR_HUGE	16
 #define HUGE_2M	"/sys/kernel/mm/hugepages/hugepages-2048kB/"
 #define RST	"/som/som-conformance.rst"
+#define RAM_DISK "/som/brd.ko"
+#define THP	"/sys/kernel/mm/transparent_hugepage/enabled"
 
 static const struct conform_topic *const topics[] = {
 	&conform_mmap,
@@ -125,6 +127,19 @@ static void run_row(struct conform *c)
 		say(c, "HUGETLB PAGES ARE GONE");
 }
 
+/* The RAM disk of the kernel's package, where there is one. */
+static bool have_ram_disk(void)
+{
+	int fd = open(RAM_DISK, O_RDONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return false;
+	ret = syscall(SYS_finit_module, fd, "rd_nr=1 rd_size=8192", 0);
+	close(fd);
+	return !ret;
+}
+
 static bool private_works(void)
 {
 	int fd = som_open();
@@ -163,6 +178,14 @@ static int note_number(const struct conform_topic *topic,
 	return n;
 }
 
+static void print_cell(const char *text)
+{
+	printf("     - ");
+	for (; *text; text++)
+		printf(*text == '\\' ? "\\\\" : "%c", *text);
+	printf("\n");
+}
+
 static void print_topic(const struct conform_topic *topic, int *note)
 {
 	const struct conform_row *row;
@@ -187,7 +210,7 @@ static void print_topic(const struct conform_topic *topic, int *note)
 		}
 		printf("\n");
 		for (kind = 0; kind < NR_KINDS; kind++)
-			printf("     - %s\n", row_answer(row, kind));
+			print_cell(row_answer(row, kind));
 	}
 	if (first == *note)
 		return;
@@ -240,6 +263,8 @@ int main(int argc, char **argv)
 	struct conform c = {};
 	char expected[512];
 	int kinds = NR_KINDS;
+	bool ram_disk;
+	double start;
 	int nr = 1;
 	size_t i;
 
@@ -248,8 +273,10 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	c.answer = som_shared(PAGE);
-	if (som_write_string(HUGE_2M "nr_hugepages", "16"))
+	if (som_write_string(HUGE_2M "nr_hugepages", "32"))
 		ksft_exit_skip("no HugeTLB pages of 2 MiB\n");
+	ram_disk = have_ram_disk();
+	som_write_string(THP, "always");
 	if (!private_works())
 		kinds = SOM_PRIVATE;
 	for (i = 0; i < ARRAY_SIZE(topics); i++)
@@ -269,14 +296,16 @@ int main(int argc, char **argv)
 			for (c.kind = 0; c.kind < kinds; c.kind++) {
 				bool same;
 
+				start = som_now();
 				run_row(&c);
 				answer_here(expected, sizeof(expected),
 					    row_answer(c.row, c.kind) ?: "");
 				same = !strcmp(expected, c.answer);
 				if (seen) {
-					printf("  %s %-12s %s\n",
+					printf("  %s %-12s %s (%.1f s)\n",
 					       same ? "  " : "!=",
-					       kind_names[c.kind], c.answer);
+					       kind_names[c.kind], c.answer,
+					       som_now() - start);
 					continue;
 				}
 				if (!same)
@@ -289,6 +318,8 @@ int main(int argc, char **argv)
 		}
 	}
 	som_write_string(HUGE_2M "nr_hugepages", "0");
+	if (ram_disk && syscall(SYS_delete_module, "brd", 0))
+		ksft_print_msg("brd does not unload: %d\n", errno);
 	if (seen)
 		return 0;
 	ksft_test_result(document_is_current(),
