@@ -10,10 +10,12 @@
  * The rows are in conform_*.c, one file a topic.
  *
  * SOM-TEST: mem=7G timeout=900 append=numa=fake=2
+ * SOM-TEST: append=hugepagesz=2M append=hugepages=32
  * SOM-TEST: add=Documentation/userspace-api/som-conformance.rst:/som/som-conformance.rst
  */
 #include "conform.h"
 
+#define NR_HUGE	24
 #define HUGE_2M	"/sys/kernel/mm/hugepages/hugepages-2048kB/"
 #define RST	"/som/som-conformance.rst"
 #define RAM_DISK "/som/brd.ko"
@@ -273,8 +275,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	c.answer = som_shared(PAGE);
-	if (som_write_string(HUGE_2M "nr_hugepages", "32"))
-		ksft_exit_skip("no HugeTLB pages of 2 MiB\n");
+	if (free_2m() < NR_HUGE)
+		ksft_exit_skip("no HugeTLB pages of 2 MiB reserved at boot\n");
 	ram_disk = have_ram_disk();
 	som_write_string(THP, "always");
 	if (!private_works())
@@ -317,7 +319,6 @@ int main(int argc, char **argv)
 			}
 		}
 	}
-	som_write_string(HUGE_2M "nr_hugepages", "0");
 	if (ram_disk && syscall(SYS_delete_module, "brd", 0))
 		ksft_print_msg("brd does not unload: %d\n", errno);
 	if (seen)
