@@ -51,15 +51,13 @@ struct collapser {
 };
 
 /* Is there nothing that needs 4 KiB entries? The unit index is locked. */
-static bool may_collapse(struct som_owner *owner, struct vm_area_struct *vma,
-			 unsigned long idx)
+static bool may_collapse(struct som_owner *owner, unsigned long idx)
 {
 	struct som_record *rec = som_tracker_find(&owner->tracker, idx);
 
 	if (som_owner_pinnable(owner, idx))
 		return false;
-	return !rec || rec->mode == SOM_MODE_OPEN ||
-	       (rec->mode == SOM_MODE_CLEAN && som_owner_maps_2m(vma));
+	return !rec || rec->mode == SOM_MODE_OPEN || rec->mode == SOM_MODE_CLEAN;
 }
 
 static void collapse_unit(struct collapser *c, struct vm_area_struct *vma,
@@ -76,7 +74,7 @@ static void collapse_unit(struct collapser *c, struct vm_area_struct *vma,
 	vma_start_write(vma);
 	mutex_lock(&c->owner->lock);
 	lock = som_owner_lock_index(c->owner, c->idx);
-	if (may_collapse(c->owner, vma, c->idx)) {
+	if (may_collapse(c->owner, c->idx)) {
 		som_zap(c->owner, som_unit_pgoff(c->idx), SOM_UNIT_PAGES);
 		table = som_ptes_retract(vma->vm_mm, pmd, addr);
 	}

@@ -958,7 +958,7 @@ bool som_owner_maps_2m(const struct vm_area_struct *vma)
 	const struct som_span *span = vma->vm_private_data;
 
 	return !(vma->vm_flags & VM_NOHUGEPAGE) &&
-	       span->map_size >= SOM_UNIT_SIZE && !span->pinnable;
+	       span->map_size >= SOM_UNIT_SIZE;
 }
 
 /**

@@ -74,6 +74,34 @@ static void range_covered(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, i, 11);
 }
 
+/* The same rows with GiB for 2 MiB. */
+static void range_chunk_covered(struct kunit *test)
+{
+	const unsigned long scale = SOM_CHUNK_SIZE / SOM_UNIT_SIZE;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cover_cases); i++) {
+		const struct cover_case *c = &cover_cases[i];
+
+		KUNIT_EXPECT_EQ_MSG(test, c->covered,
+				    som_chunk_covered(c->start * scale,
+						      c->end * scale,
+						      c->pgoff * scale,
+						      c->addr * scale),
+				    "row %u", i);
+	}
+	KUNIT_EXPECT_EQ(test, i, 11);
+	/* One page off. */
+	KUNIT_EXPECT_FALSE(test, som_chunk_covered(SOM_CHUNK_SIZE,
+						   2 * SOM_CHUNK_SIZE,
+						   SOM_CHUNK_PAGES + 1,
+						   SOM_CHUNK_SIZE));
+	KUNIT_EXPECT_FALSE(test, som_chunk_covered(SOM_CHUNK_SIZE,
+						   2 * SOM_CHUNK_SIZE - PAGE_SIZE,
+						   SOM_CHUNK_PAGES,
+						   SOM_CHUNK_SIZE));
+}
+
 /* The parts of a mapping in its units are all of it, in order. */
 static void range_clip(struct kunit *test)
 {
@@ -149,6 +177,7 @@ static struct kunit_case som_range_cases[] = {
 	KUNIT_CASE(range_align_addr),
 	KUNIT_CASE(range_map_align),
 	KUNIT_CASE(range_covered),
+	KUNIT_CASE(range_chunk_covered),
 	KUNIT_CASE(range_clip),
 	KUNIT_CASE(range_allot),
 	KUNIT_CASE(range_allot_exhausted),

@@ -41,6 +41,35 @@ static void unitmap_take_all(struct kunit *test)
 	check_map(test, &map);
 }
 
+/* A whole chunk at once: only if it is empty, and it says what is dirty. */
+static void unitmap_take_chunk(struct kunit *test)
+{
+	DECLARE_BITMAP(dirty, SOM_CHUNK_UNITS);
+	struct som_unitmap map;
+	bool zeroed;
+	int i;
+
+	som_unitmap_init(&map, true);
+	KUNIT_ASSERT_EQ(test, som_unitmap_take(&map, &zeroed), 0);
+	KUNIT_EXPECT_FALSE(test, som_unitmap_take_all(&map, dirty));
+	check_map(test, &map);
+	KUNIT_EXPECT_EQ(test, map.nr_used, 1);
+
+	KUNIT_EXPECT_EQ(test, som_unitmap_put(&map, 0, true), 0);
+	KUNIT_EXPECT_FALSE(test, som_unitmap_take_all(&map, dirty));
+	KUNIT_EXPECT_EQ(test, som_unitmap_unhold(&map), 1);
+	KUNIT_EXPECT_TRUE(test, som_unitmap_take_all(&map, dirty));
+	check_map(test, &map);
+	KUNIT_EXPECT_EQ(test, som_unitmap_nr_free(&map), 0);
+	KUNIT_EXPECT_EQ(test, bitmap_weight(dirty, SOM_CHUNK_UNITS), 1);
+	KUNIT_EXPECT_TRUE(test, test_bit(0, dirty));
+
+	for (i = 0; i < SOM_CHUNK_UNITS; i++)
+		KUNIT_EXPECT_EQ(test, som_unitmap_put(&map, i, false), 0);
+	check_map(test, &map);
+	KUNIT_EXPECT_EQ(test, map.nr_dirty, SOM_CHUNK_UNITS);
+}
+
 static void unitmap_dirty_chunk(struct kunit *test)
 {
 	struct som_unitmap map;
@@ -167,6 +196,7 @@ static void unitmap_model(struct kunit *test)
 
 static struct kunit_case som_unitmap_cases[] = {
 	KUNIT_CASE(unitmap_take_all),
+	KUNIT_CASE(unitmap_take_chunk),
 	KUNIT_CASE(unitmap_dirty_chunk),
 	KUNIT_CASE(unitmap_zeroed_first),
 	KUNIT_CASE(unitmap_put_twice),
