@@ -444,6 +444,8 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 	if (split) {
 		unsigned long start = old->it.start, end = old->it.last;
 
+		span->dup = old->dup;
+		span->dup_seq = old->dup_seq;
 		span_remove(old);
 		if (first == start)
 			span_insert(old, last + 1, end);

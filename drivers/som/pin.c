@@ -110,11 +110,9 @@ static int pin_walk(struct som_owner *owner, unsigned long *addr,
 	int ret = 0;
 
 	while (*addr < end && !ret) {
-		if (fatal_signal_pending(current))
-			return -EINTR;
 		ret = mmap_write_lock_killable(owner->mm);
 		if (ret)
-			return ret;
+			break;
 		ret = pin_unit(owner, addr, end, pinnable, &unit, &left);
 		mmap_write_unlock(owner->mm);
 		free_memory(left, unit);
@@ -132,6 +130,8 @@ static int pin_walk(struct som_owner *owner, unsigned long *addr,
 			ret = 0;
 			break;
 		}
+		if (!ret && fatal_signal_pending(current))
+			ret = -EINTR;
 		cond_resched();
 	}
 	free_memory(left, unit);

@@ -337,7 +337,9 @@ void som_span_discard_left(struct som_span *span)
 		unsigned long first = max(lo, it->start);
 		unsigned long last = min(hi, it->last);
 
-		if (it == &span->it)
+		/* A newer one is where it is moved to right now. */
+		if (container_of(it, struct som_span, it)->generation >=
+		    span->generation)
 			continue;
 		som_zap(owner, first, last - first + 1);
 		noted |= som_owner_discard(owner, first, last);
