@@ -145,14 +145,16 @@ static unsigned long unit_pfn(unsigned long unit)
 
 /*
  * A VMA is about to be cut at some page offset, or moved: the kernel does not
- * expect 1 GiB entries there. None comes back while the VMA is locked.
+ * expect 1 GiB entries there. None comes back while the VMA is locked. Of private
+ * memory all entries go, as mremap from length 0 would leave them where they are,
+ * and the VMA that has them is superseded (som_span_run()).
  */
-static void som_vma_zap_1g(struct vm_area_struct *vma, pgoff_t pgoff,
-			   unsigned long nr)
+static void som_vma_zap(struct vm_area_struct *vma, pgoff_t pgoff,
+			unsigned long nr, bool all)
 {
 	struct som_owner *owner = som_vma_span(vma)->owner;
 
-	if (!atomic_long_read(&owner->nr_level[SOM_LEVEL_1G]))
+	if (!all && !atomic_long_read(&owner->nr_level[SOM_LEVEL_1G]))
 		return;
 	vma_start_write(vma);
 	mutex_lock(&owner->lock);
@@ -163,7 +165,7 @@ static void som_vma_zap_1g(struct vm_area_struct *vma, pgoff_t pgoff,
 static int som_vma_may_split(struct vm_area_struct *vma, unsigned long addr)
 {
 	if (som_vma_span(vma))
-		som_vma_zap_1g(vma, linear_page_index(vma, addr), 1);
+		som_vma_zap(vma, linear_page_index(vma, addr), 1, false);
 	return 0;
 }
 
@@ -195,7 +197,7 @@ static void som_vma_open(struct vm_area_struct *vma)
 	old = vma_lookup(vma->vm_mm, vma->vm_start);
 	split = old && old->vm_private_data == span;
 	if (!split)
-		som_vma_zap_1g(vma, vma->vm_pgoff, vma_pages(vma));
+		som_vma_zap(vma, vma->vm_pgoff, vma_pages(vma), span->private);
 	span = som_span_dup(span, vma->vm_pgoff, vma_last_pgoff(vma), split);
 	span->vma = vma;
 	vma->vm_private_data = span;
