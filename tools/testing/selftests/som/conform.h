@@ -95,8 +95,7 @@ extern const struct conform_topic conform_io;
 extern const struct conform_topic conform_uring;
 extern const struct conform_topic conform_kvm;
 
-void say(struct conform *c, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+void say(struct conform *c, const char *fmt, ...) __printf(2, 3);
 bool say_result(struct conform *c, long ret);
 void say_data(struct conform *c, enum conform_part part);
 void say_rest(struct conform *c, size_t offset, size_t len);

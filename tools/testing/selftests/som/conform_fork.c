@@ -170,10 +170,8 @@ static void op_thread(struct conform *c)
 /* exec of a program that is content: the memory is gone. */
 static void child_execs(struct conform *c)
 {
-	char *args[] = { "true", NULL };
-
 	fill(c);
-	execv("/bin/true", args);
+	execl("/bin/true", "true", NULL);
 	say(c, "exec: %s", strerrorname_np(errno));
 }
 
@@ -192,7 +190,7 @@ static void op_exec(struct conform *c)
 
 static void op_spawn(struct conform *c)
 {
-	char *args[] = { "true", NULL };
+	char name[] = "true", *args[2] = { name };
 	pid_t pid;
 
 	fill(c);

