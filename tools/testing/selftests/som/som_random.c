@@ -36,6 +36,7 @@ struct common {
 struct page {
 	__u64 value;
 	unsigned int map;	/* number of its mmap; 0: not mapped */
+	unsigned int orig;	/* where it was mapped first: says its unit */
 	unsigned char prot;
 	bool private, noreserve;
 	bool split;		/* a VMA may start here */
@@ -85,8 +86,9 @@ static __printf(2, 3) void wrong(struct worker *w, const char *fmt, ...)
 	va_end(args);
 	WRITE_ONCE(w->common->stop, 1);
 	for (i = 1; i <= HISTORY; i++)
-		dprintf(STDOUT_FILENO, "# worker %d: %s\n", w->nr,
-			w->history[(w->step + i) % HISTORY]);
+		if (w->history[(w->step + i) % HISTORY][0])
+			dprintf(STDOUT_FILENO, "# worker %d: %s\n", w->nr,
+				w->history[(w->step + i) % HISTORY]);
 	dprintf(STDOUT_FILENO,
 		"# worker %d, process seed %llu, step %llu: %s (errno %d)\n",
 		w->nr, w->seed, w->step, text, error);
@@ -300,8 +302,9 @@ static void do_mmap(struct worker *w)
 	w->maps++;
 	for (i = from; i < from + len; i++)
 		w->pages[i] = (struct page) {
-			.map = w->maps, .prot = prot, .private = private,
-			.noreserve = noreserve, .whole = true,
+			.map = w->maps, .orig = i, .prot = prot,
+			.private = private, .noreserve = noreserve,
+			.whole = true,
 		};
 	set_split(w, from);
 	set_split(w, from + len);
@@ -385,6 +388,7 @@ static void move_run(struct worker *w, size_t from, size_t len, size_t new_len)
 		*page = moved[i < len ? i : 0];
 		page->split = i < len && moved[i].split;
 		page->whole = whole;
+		page->orig = moved[0].orig + i;
 		if (i >= len) {
 			page->value = 0;
 			page->changed = false;
@@ -486,8 +490,20 @@ static void do_advise(struct worker *w)
 	check_range(w, from, len, "advised");
 }
 
+/* A scan that cleans starts tracking, by the unit: where nothing is, all clean. */
+static void unit_is_clean(struct worker *w, const struct page *p)
+{
+	size_t i;
+
+	for (i = 0; i < PAGES; i++)
+		if (w->pages[i].map == p->map &&
+		    w->pages[i].orig / UNIT_PAGES == p->orig / UNIT_PAGES)
+			w->pages[i].changed = false;
+}
+
 static void do_scan(struct worker *w)
 {
+	const struct page *absent = NULL;
 	static __u64 got[PAGES];
 	bool clean = som_one_in(&w->rnd, 2);
 	size_t len, from = random_range(w, &len), i;
@@ -509,8 +525,15 @@ static void do_scan(struct worker *w)
 			wrong(w, "page %#zx is not present", from + i);
 		if (p->changed && got[i] & PRESENT && !(got[i] & WRITTEN))
 			wrong(w, "page %#zx is not told as written", from + i);
-		if (clean)
-			p->changed = false;
+		if (!clean)
+			continue;
+		p->changed = false;
+		if (got[i] & PRESENT || (absent && absent->map == p->map &&
+					 absent->orig / UNIT_PAGES ==
+					 p->orig / UNIT_PAGES))
+			continue;
+		absent = p;
+		unit_is_clean(w, p);
 	}
 }
 
@@ -722,7 +745,8 @@ static void do_pin(struct worker *w)
 	if (!has_access(&w->pages[page], PROT_READ))
 		return;
 	if (vmsplice(h->fds[1], &iov, 1, 0) != PAGE) {
-		if (errno != EFAULT)
+		/* No page to pin at a 4 KiB entry. */
+		if (errno != EFAULT && errno != EEXIST)
 			wrong(w, "vmsplice");
 		return;
 	}
