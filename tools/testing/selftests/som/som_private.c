@@ -557,6 +557,29 @@ TEST_F(som, left_behind)
 	EXPECT_USED(0);
 }
 
+/* From place to place to place: the data go along each time. */
+TEST_F(som, mremap_again_and_again)
+{
+	static const size_t shifts[] = { 0, 0, PAGE, 9 * PAGE, 0 };
+	char *p = som_map_private(self->fd, 2 * UNIT), *q;
+	size_t i;
+
+	ASSERT_NE(MAP_FAILED, p);
+	som_fill(p, 2 * UNIT, 1);
+	for (i = 0; i < ARRAY_SIZE(shifts); i++) {
+		q = som_room(3 * UNIT, UNIT);
+		ASSERT_NE(MAP_FAILED, q);
+		q += shifts[i];
+		ASSERT_EQ(q, mremap(p, 2 * UNIT, 2 * UNIT, MREMAP_MAYMOVE |
+				    MREMAP_FIXED, q));
+		EXPECT_EQ(-1, som_check(q, 2 * UNIT, 1));
+		p = q;
+	}
+	usleep(50000);
+	EXPECT_EQ(-1, som_check(p, 2 * UNIT, 1));
+	EXPECT_USED(2);
+}
+
 /* A unit that went back is another process's, and zero there. */
 TEST_F(som, reuse_by_another_process)
 {
