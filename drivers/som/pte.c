@@ -132,6 +132,21 @@ void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
 	ptes->pfn = (unit << SOM_UNIT_PAGE_SHIFT) + ptes->page;
 }
 
+/**
+ * som_ptes_single - mean one entry of those that are meant
+ * @ptes: which
+ * @addr: its address
+ */
+void som_ptes_single(struct som_ptes *ptes, unsigned long addr)
+{
+	unsigned long skip = (addr - ptes->start) >> PAGE_SHIFT;
+
+	ptes->start = addr;
+	ptes->end = addr + PAGE_SIZE;
+	ptes->page += skip;
+	ptes->pfn += skip;
+}
+
 static void fill_fn(struct som_walk *walk, pte_t *pte)
 {
 	const struct som_ptes *ptes = walk->ptes;

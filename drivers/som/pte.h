@@ -31,6 +31,7 @@ struct page *som_ptes_retract(struct mm_struct *mm, pmd_t *pmd,
 			      unsigned long addr);
 void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
 		   unsigned long idx, unsigned long unit);
+void som_ptes_single(struct som_ptes *ptes, unsigned long addr);
 int som_ptes_fill(const struct som_ptes *ptes, bool write, unsigned int hot,
 		  unsigned long *missing);
 void som_ptes_gather(const struct som_ptes *ptes, unsigned long *dirty,

@@ -167,6 +167,25 @@ static void view_unpinned(struct som_view *view, struct som_owner *owner)
 	bitmap_fill(rec->nonzero, SOM_UNIT_PAGES);
 }
 
+/*
+ * Entries for the pages that have lost theirs. Not in private memory, of which
+ * mremap may have taken pages elsewhere: they wait for the next touch.
+ */
+static void view_refill(struct som_view *view)
+{
+	struct som_record *rec = view->rec;
+
+	if (som_vma_span(view->ptes.vma)->private) {
+		bitmap_andnot(rec->filled, rec->filled, view->lost,
+			      SOM_UNIT_PAGES);
+		return;
+	}
+	som_ptes_fill(&view->ptes, rec->mode == SOM_MODE_DIRTY, SOM_UNIT_PAGES,
+		      NULL);
+	bitmap_set(rec->filled, view->ptes.page,
+		   (view->ptes.end - view->ptes.start) >> PAGE_SHIFT);
+}
+
 /**
  * som_view_harvest - move what dirty bits say into the record
  * @view: a tracked unit that is not aliased, just read
@@ -206,10 +225,7 @@ void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 			  SOM_UNIT_PAGES);
 		bitmap_or(rec->nonzero, rec->nonzero, view->lost,
 			  SOM_UNIT_PAGES);
-		som_ptes_fill(&view->ptes, rec->mode == SOM_MODE_DIRTY,
-			      SOM_UNIT_PAGES, NULL);
-		bitmap_set(rec->filled, view->ptes.page,
-			   (view->ptes.end - view->ptes.start) >> PAGE_SHIFT);
+		view_refill(view);
 	}
 }
 

@@ -244,6 +244,20 @@ static int som_vma_mremap(struct vm_area_struct *vma)
 }
 
 /*
+ * Does a VMA have a unit in part only, as mremap has taken pages of it elsewhere?
+ * Then it is mapped page by page.
+ */
+static bool som_map_single(struct vm_area_struct *vma, unsigned long idx)
+{
+	struct som_span *span = som_vma_span(vma);
+
+	return som_span_superseded(span,
+				   max(som_unit_pgoff(idx), span->it.start),
+				   min(som_unit_pgoff(idx + 1) - 1,
+				       span->it.last));
+}
+
+/*
  * Map what the VMA has of a unit by 4 KiB entries, writable if the VMA is. If
  * the unit is tracked, new entries are clean and tell of writes from now on;
  * an entry that had been there and is not any more may have taken a dirty bit
@@ -259,6 +273,8 @@ static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 	int ret;
 
 	som_ptes_init(&ptes, vmf->vma, idx, unit);
+	if (som_map_single(vmf->vma, idx))
+		som_ptes_single(&ptes, vmf->address & PAGE_MASK);
 	nr = (ptes.end - ptes.start) >> PAGE_SHIFT;
 	ret = som_ptes_fill(&ptes, true,
 			    write ? vmf->pgoff - som_unit_pgoff(idx) :
@@ -289,6 +305,8 @@ static vm_fault_t som_map_4k_readonly(struct vm_fault *vmf, unsigned long idx,
 	struct som_ptes ptes;
 
 	som_ptes_init(&ptes, vmf->vma, idx, unit);
+	if (som_map_single(vmf->vma, idx))
+		som_ptes_single(&ptes, vmf->address & PAGE_MASK);
 	if (som_ptes_fill(&ptes, false, SOM_UNIT_PAGES, NULL) == -ENOMEM)
 		return VM_FAULT_OOM;
 	return VM_FAULT_NOPAGE;
@@ -418,7 +436,7 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 		return som_gig_fault(vmf, span);
 	huge = span->map_size >= PMD_SIZE &&
 	       som_unit_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff,
-				vmf->address);
+				vmf->address) && !som_map_single(vma, idx);
 	if (order > PMD_ORDER || (order == PMD_ORDER && !huge))
 		return VM_FAULT_FALLBACK;
 

@@ -133,13 +133,17 @@ static void op_duplicate(struct conform *c)
 	size_t offset = part_offset(c->row->part);
 	char *to = som_room(len, UNIT), *q;
 
+	catch_faults();
 	fill(c);
 	q = mremap(p, 0, len, MREMAP_MAYMOVE | c->row->arg, to);
 	if (say_result(c, (long)q)) {
 		say_range(c, q, len, offset);
 		WRITE_ONCE(*(__u64 *)q, 42);
-		say(c, READ_ONCE(*(__u64 *)p) == 42 ? "the same memory" :
-		    "other memory");
+		if (read_signal(p))
+			say(c, "the first: refused");
+		else
+			say(c, READ_ONCE(*(__u64 *)p) == 42 ? "the same memory" :
+			    "other memory");
 		WRITE_ONCE(*(__u64 *)q, som_word(1, offset));
 		if (munmap(q, len))
 			say(c, "munmap: %s", strerrorname_np(errno));
@@ -172,19 +176,23 @@ static const char why_grow[] =
 	"vma_merge_extend()).";
 static const char why_dontunmap[] =
 	"A shared mapping stays behind with the same memory, as of any file "
-	"(mremap(2)).";
+	"(mremap(2)). What stays behind of a private one would have to be fresh "
+	"memory, which a driver cannot make it: access is refused as long as the "
+	"other one lives, and it reads as zero then.";
 static const char why_duplicate[] =
-	"The kernel refuses it for private mappings only. The second mapping is "
-	"of the same memory.";
+	"The kernel refuses it for private mappings only, and to the kernel, "
+	"som's are shared. The second mapping is of the same memory; it takes the "
+	"memory of a private one over.";
 
 #define HUGE_NO		"EINVAL, data kept"
 #define GROWN		{ "ok, in place, data kept, zeroes", HUGE_NO,	\
 			  "ENOMEM, data kept", "ENOMEM, data kept" }
 #define LEFT		{ "ok, data kept, left behind:, zeroes", HUGE_NO, \
-			  "ok, data kept, left behind:, data kept" }
+			  "ok, data kept, left behind:, data kept",	\
+			  "ok, data kept, left behind:, SIGBUS" }
 #define DUPLICATE	{ "EINVAL, data kept", NULL,			\
 			  "ok, data kept, the same memory, data kept",	\
-			  "ok, data kept, the same memory, data kept" }
+			  "ok, data kept, the first: refused, zeroes" }
 
 static const struct conform_row mremap_rows[] = {
 	{ "shrink to half", op_shrink, 2 * UNIT, 0,

@@ -421,8 +421,8 @@ static const struct conform_row proc_rows[] = {
 	    "rd wr mr mw me de ht sd; debug: rd wr mr mw me de ht",
 	    "rd wr sh mr mw me ms dc sd mm hg; debug: rd wr sh mr mw me ms dc "
 	    "mm hg",
-	    "rd wr sh mr mw me ms dc sd mm hg; debug: rd wr sh mr mw me ms dc "
-	    "mm hg" }, why_flags },
+	    "rd wr sh mr mw me ms dc ac sd mm hg; debug: rd wr sh mr mw me ms "
+	    "dc ac mm hg" }, why_flags },
 	{ "VmRSS, filled", op_rss, 0, 0,
 	  { "VmRSS +8 MiB", "VmRSS +0", "VmRSS +0", "VmRSS +0" }, why_rss },
 	{ "numa_maps", op_numa_maps, 0, 0,
@@ -587,8 +587,8 @@ static void op_core(struct conform *c)
 }
 
 static const char why_filter[] =
-	"som memory counts as a shared mapping of a file, which a dump has only "
-	"where bit 3 of /proc/PID/coredump_filter is set.";
+	"som memory counts as shared anonymous memory, private mappings, too: "
+	"bit 1 of /proc/PID/coredump_filter.";
 static const char why_core_4k[] =
 	"Where entries of 4 KiB map it, a dump has zeroes: the kernel leaves "
 	"special entries out (mm/gup.c, follow_page_pte()).";
@@ -600,12 +600,13 @@ static const char why_core_empty[] =
 
 static const struct conform_row core_rows[] = {
 	{ "all, default filter", op_core, 0, WHOLE,
-	  { ALL, ALL, NOTHING, NOTHING }, why_filter },
+	  { ALL }, why_filter },
 	{ "filter 1 (anonymous private)", op_core, 0x01, WHOLE,
 	  { ALL, NOTHING, NOTHING, NOTHING }, why_filter },
-	{ "filter 2 (anonymous shared)", op_core, 0x02, WHOLE, { NOTHING } },
+	{ "filter 2 (anonymous shared)", op_core, 0x02, WHOLE,
+	  { NOTHING, NULL, ALL, ALL }, why_filter },
 	{ "filter 8 (mapped shared)", op_core, 0x08, WHOLE,
-	  { NOTHING, NOTHING, ALL, ALL }, why_filter },
+	  { NOTHING } },
 	{ "filter 32 (hugetlb private)", op_core, 0x20, WHOLE,
 	  { NOTHING, ALL, NOTHING, NOTHING } },
 	{ "filter 127 (all)", op_core, 0x7f, WHOLE, { ALL } },
