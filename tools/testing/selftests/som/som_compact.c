@@ -5,7 +5,7 @@
  * memory or to a scan. What cannot move is left alone.
  *
  * In which chunk a unit is says its page frame number, which root sees.
- * SOM_MOVE_SECONDS=N sets for how long units move beside each kind of use.
+ * SOM_SECONDS=N sets for how long units move beside each kind of use.
  *
  * SOM-TEST: chunks=3 timeout=900
  */
@@ -18,9 +18,7 @@ static const char *(*som_missing)(int fd) = som_no_compact;
 
 static double move_seconds(void)
 {
-	const char *text = getenv("SOM_MOVE_SECONDS");
-
-	return text ? strtod(text, NULL) : som_debug_kernel() ? 6 : 4;
+	return som_seconds(2, 4);
 }
 
 static long chunks_empty(void)
@@ -745,10 +743,10 @@ static pid_t fork_user(struct target *t)
 }
 
 /* Move a user's units until time is up, and see that it did not notice. */
-static void move_beside(struct __test_metadata *_metadata, int fd,
-			struct target *t)
+static void move_beside_for(struct __test_metadata *_metadata, int fd,
+			    struct target *t, double seconds)
 {
-	double end = som_now() + move_seconds();
+	double end = som_now() + seconds;
 	struct mover m = { .fd = fd };
 	pid_t pid;
 
@@ -773,6 +771,12 @@ static void move_beside(struct __test_metadata *_metadata, int fd,
 	if (m.ballast)
 		munmap(m.ballast, m.len);
 	EXPECT_EQ(0, som_set_chunks(3));
+}
+
+static void move_beside(struct __test_metadata *_metadata, int fd,
+			struct target *t)
+{
+	move_beside_for(_metadata, fd, t, move_seconds());
 }
 
 /* Writes every second page, having checked what it wrote there before. */
@@ -827,8 +831,9 @@ static struct target *new_target(void *(*first)(void *),
 
 TEST_F_TIMEOUT(som, two_writers, 3600)
 {
-	move_beside(_metadata, self->fd,
-		    new_target(write_and_check, write_and_check, check_values));
+	move_beside_for(_metadata, self->fd,
+			new_target(write_and_check, write_and_check,
+				   check_values), som_seconds(60, 10));
 }
 
 TEST_F_TIMEOUT(som, two_writers_of_private_memory, 3600)

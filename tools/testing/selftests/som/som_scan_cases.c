@@ -538,7 +538,7 @@ TEST_F(som, dontunmap_never_hides_a_write)
 
 	ASSERT_NE(MAP_FAILED, p);
 	write_page(p, 2);
-	q = mremap(p, UNIT, UNIT, MREMAP_MAYMOVE | MREMAP_DONTUNMAP);
+	q = mremap(p, UNIT, UNIT, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
 	if (q == MAP_FAILED)
 		SKIP(return, "no MREMAP_DONTUNMAP (errno %d)", errno);
 	write_page(p, 3);

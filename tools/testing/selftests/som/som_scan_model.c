@@ -941,12 +941,12 @@ static void run_model(struct __test_metadata *_metadata, int fd,
 
 TEST_F_TIMEOUT(som, exact, 600)
 {
-	run_model(_metadata, self->fd, false, som_debug_kernel() ? 30 : 45);
+	run_model(_metadata, self->fd, false, som_seconds(25, 20));
 }
 
 TEST_F_TIMEOUT(som, with_duplicates, 600)
 {
-	run_model(_metadata, self->fd, true, som_debug_kernel() ? 15 : 15);
+	run_model(_metadata, self->fd, true, som_seconds(8, 10));
 }
 
 TEST_HARNESS_MAIN
