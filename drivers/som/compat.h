@@ -131,6 +131,7 @@ static inline void som_ptep_mkclean(pte_t *pte)
 		new = pte_mkclean(old);
 	} while (!try_cmpxchg(&pte->pte, &old.pte, new.pte));
 }
+
 static inline void som_pgtable_free(struct rcu_head *rcu)
 {
 	struct ptdesc *ptdesc = container_of(rcu, struct ptdesc, pt_rcu_head);

@@ -280,7 +280,7 @@ struct som_range {
 #define SOM_IOC_PINNABLE	_IO(SOM_IOC_MAGIC, 0x04)
 
 /**
- * define SOM_IOC_UNPINNABLE - the opposite: move memory back to the pool.
+ * define SOM_IOC_UNPINNABLE - move pinnable memory back to the pool.
  *
  * Moves each unit that the &struct som_range touches and that is pinnable back
  * to a unit of the pool. The content is kept, also under concurrent access.
