@@ -601,7 +601,7 @@ static int random_steps(struct som_random *r, struct step *steps, int max,
 
 TEST_F_TIMEOUT(som, random_cases, 300)
 {
-	double end = som_now() + (som_debug_kernel() ? 20 : 25);
+	double end = som_now() + som_seconds(12, 12);
 	__u64 seed = som_seed();
 	struct som_random r = { seed };
 	struct step steps[40];
