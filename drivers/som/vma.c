@@ -214,13 +214,19 @@ static void som_vma_close(struct vm_area_struct *vma)
 	vma->vm_private_data = NULL;
 }
 
-/* mprotect gives access to memory that was promised to nobody. */
+/*
+ * mprotect gives access to memory that was promised to nobody. Or it takes all
+ * access away, which the kernel does not expect of a 1 GiB entry (pudp_invalidate()
+ * takes one without access for one that is not there).
+ */
 static int som_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
 			    unsigned long end, unsigned long newflags)
 {
 	struct som_span *span = som_vma_span(vma);
 	unsigned long first = linear_page_index(vma, start);
 
+	if (span && !(newflags & VM_ACCESS_FLAGS))
+		som_vma_zap(vma, first, (end - start) >> PAGE_SHIFT, false);
 	if (!span || span->promised || !(newflags & VM_ACCESS_FLAGS) ||
 	    vma->vm_flags & VM_NORESERVE)
 		return 0;
@@ -430,6 +436,7 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 	if (som_span_superseded(span, vmf->pgoff, vmf->pgoff))
 		return VM_FAULT_SIGBUS;
 	if (order == PUD_ORDER && span->map_size == PUD_SIZE &&
+	    vma->vm_flags & VM_ACCESS_FLAGS &&
 	    !span->private && !span->pinnable && !som_vma_tracked(vma) &&
 	    som_chunk_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff,
 			      vmf->address))

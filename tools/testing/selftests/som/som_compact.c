@@ -7,7 +7,7 @@
  * In which chunk a unit is says its page frame number, which root sees.
  * SOM_SECONDS=N sets for how long units move beside each kind of use.
  *
- * SOM-TEST: chunks=3 timeout=900
+ * SOM-TEST: chunks=3 timeout=900 kernels=generic,debug
  */
 #include "som_scan.h"
 

@@ -8,7 +8,7 @@
  * repeats the choices of a run, SOM_RANDOM_STEPS=N says how many steps all make
  * together; without it, a slow machine ends after some minutes.
  *
- * SOM-TEST: chunks=2 timeout=900
+ * SOM-TEST: chunks=2 timeout=900 kernels=generic,debug
  */
 #include <stdarg.h>
 
