@@ -185,7 +185,15 @@ static const char why_4k[] =
 	"register buffers where an entry of 2 MiB maps the memory.";
 
 #define OUT_IN	"out ok, in ok, data kept"
-#define FIXED_OK "register ok, out ok, in ok, data kept"
+#define FIXED_OK	"register ok, out ok, in ok, data kept"
+#define FIXED_UNMAP	"register ok, out ok, in ok"
+#define NO_CMA		"; debug: register ENOMEM, data kept"
+#define FIXED_SOM	{ FIXED_OK, NULL, FIXED_OK NO_CMA, FIXED_OK NO_CMA }
+
+static const char why_cma[] =
+	"In the debug kernel's guest the 1 GiB pages come from CMA, memory that "
+	"the kernel pins for no long time. SOM_IOC_PINNABLE is the way out.";
+
 
 static const struct conform_row uring_rows[] = {
 	{ "write, read", op_uring, 0, 0, { OUT_IN } },
@@ -194,18 +202,20 @@ static const struct conform_row uring_rows[] = {
 	{ "write, read by a worker thread, 4K entries", op_uring,
 	  WORKER | ENTRIES_4K, 0, { OUT_IN } },
 	{ "write, read by the SQPOLL thread", op_uring, SQPOLL, 0, { OUT_IN } },
-	{ "registered buffer", op_uring, FIXED, 0, { FIXED_OK } },
+	{ "registered buffer", op_uring, FIXED, 0, FIXED_SOM, why_cma },
 	{ "registered buffer, empty before", op_uring, FIXED | EMPTY, 0,
-	  { FIXED_OK } },
+	  { FIXED_OK, NULL, FIXED_OK "; debug: register ENOMEM, zeroes",
+	    FIXED_OK "; debug: register ENOMEM, zeroes" }, why_cma },
 	{ "registered buffer, 4K entries", op_uring, FIXED | ENTRIES_4K, 0,
 	  { FIXED_OK, NULL, "register EEXIST, data kept",
 	    "register EEXIST, data kept" }, why_4k },
 	{ "registered buffer, worker thread", op_uring, FIXED | WORKER, 0,
-	  { FIXED_OK } },
+	  FIXED_SOM, why_cma },
 	{ "registered buffer, SQPOLL thread", op_uring, FIXED | SQPOLL, 0,
-	  { FIXED_OK } },
+	  FIXED_SOM, why_cma },
 	{ "registered buffer, munmap, mapped again", op_uring, FIXED | UNMAP,
-	  0, { "register ok, out ok, in ok" } },
+	  0, { FIXED_UNMAP, NULL, FIXED_UNMAP NO_CMA, FIXED_UNMAP NO_CMA },
+	  why_cma },
 	{}
 };
 
