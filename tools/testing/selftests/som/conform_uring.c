@@ -194,7 +194,6 @@ static const char why_cma[] =
 	"In the debug kernel's guest the 1 GiB pages come from CMA, memory that "
 	"the kernel pins for no long time. SOM_IOC_PINNABLE is the way out.";
 
-
 static const struct conform_row uring_rows[] = {
 	{ "write, read", op_uring, 0, 0, { OUT_IN } },
 	{ "write, read, 4K entries", op_uring, ENTRIES_4K, 0, { OUT_IN } },
