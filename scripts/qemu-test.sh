@@ -203,7 +203,12 @@ do_run()
 		kernels+=("$2")
 		shift 2
 	done
-	[ "${#kernels[@]}" -gt 0 ] || kernels=(generic cloud debug)
+	if [ "${#kernels[@]}" -eq 0 ]; then
+		kernels=(generic cloud debug)
+	elif [ $# -gt 0 ]; then
+		# shellcheck disable=SC2034 # for runs_on
+		TESTS_NAMED=1
+	fi
 	run_tests "${kernels[*]}" "$*"
 }
 
