@@ -1430,11 +1430,15 @@ static void *dontneed_what_moves(void *arg)
 
 	som_catch_faults();
 	while (!READ_ONCE(race->stop)) {
-		char *p = (r->nr % 2 ? race->mem : race->other) +
-			rand_r(&seed) % (4 * UNIT_PAGES) * PAGE;
+		size_t pages = race->len / PAGE, page = rand_r(&seed) % pages;
+		char *p = (r->nr % 2 ? race->mem : race->other) + page * PAGE;
+		size_t nr = 1 + rand_r(&seed) % 700;
 		__u64 value;
 
-		madvise(p, (1 + rand_r(&seed) % 700) * PAGE, MADV_DONTNEED);
+		/* What lies behind is somebody else's. */
+		if (nr > pages - page)
+			nr = pages - page;
+		madvise(p, nr * PAGE, MADV_DONTNEED);
 		if (!som_try_read(p, &value))
 			som_bad(race, value && value >> 32 != 0x5555);
 		som_round(race);
