@@ -576,7 +576,9 @@ struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx)
  * A discarded unit that somebody has a pin on keeps its bytes, as whoever has
  * the pin shall go on seeing them, and the owner gets another one. It waits in
  * owner->limbo for the next som_owner_release_discarded(), or for the end of
- * the owner: others may have cleared an entry and not flushed yet.
+ * the owner: others may have cleared an entry and not flushed yet. It comes there
+ * last of all, when nothing leads to it any more: who finds it there waits for
+ * mmap_lock, but not for a fault that has the VMA lock alone.
  */
 static bool settle_pinned(struct som_owner *owner, unsigned long idx,
 			  void *entry)
@@ -584,17 +586,16 @@ static bool settle_pinned(struct som_owner *owner, unsigned long idx,
 	unsigned long old = som_entry_unit(entry);
 	long unit;
 
-	if (xa_err(xa_store(&owner->limbo, old,
-			    som_entry(old, som_entry_bits(entry) &
-					   ~SOM_ENTRY_CHARGED), GFP_KERNEL)))
+	if (xa_reserve(&owner->limbo, old, GFP_KERNEL))
 		return false;
 	unit = som_pool_alloc();
 	if (unit < 0) {
-		xa_erase(&owner->limbo, old);
+		xa_release(&owner->limbo, old);
 		return false;
 	}
 	som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
 	som_entry_replace(owner, idx, unit, ~SOM_ENTRY_CHARGED, SOM_LEVEL_NONE);
+	xa_store(&owner->limbo, old, som_entry(old, 0), GFP_NOWAIT);
 	return true;
 }
 
