@@ -20,7 +20,6 @@
  * owner has a unit but the owner, so each owner's units are looked through once
  * for each chunk: 512 entries for each GiB that it has.
  */
-#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/sched/mm.h>

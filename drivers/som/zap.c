@@ -131,27 +131,38 @@ static bool in_gig(struct som_owner *owner, unsigned long pgoff)
 	return entry && som_entry_level(entry) == SOM_LEVEL_1G;
 }
 
-/*
- * Where a part of a 1 GiB entry is to go, all of it goes (gig.c). From then on its
- * units are mapped by nothing.
- */
+/* Where a part of a 1 GiB entry is to go, all of it goes (gig.c). */
 static void widen(struct som_owner *owner, unsigned long *first,
 		  unsigned long *last)
 {
-	unsigned long idx;
-	void *entry;
-
-	if (!atomic_long_read(&owner->nr_level[SOM_LEVEL_1G]))
-		return;
 	if (in_gig(owner, *first))
 		*first = round_down(*first, SOM_CHUNK_PAGES);
 	if (in_gig(owner, *last))
 		*last = round_up(*last + 1, SOM_CHUNK_PAGES) - 1;
-	xa_for_each_range(&owner->units, idx, entry, som_pgoff_unit(*first),
-			  som_pgoff_unit(*last)) {
-		if (som_entry_level(entry) == SOM_LEVEL_1G)
-			som_entry_change(owner, idx, SOM_ENTRY_LEVEL,
-					 SOM_LEVEL_NONE);
+}
+
+/*
+ * No 1 GiB entry is left. Said after it is so, as another zap goes by what is said.
+ * An entry that has changed meanwhile is mapped by a smaller one already, or is
+ * put right by the next zap.
+ */
+static void gigs_gone(struct som_owner *owner, unsigned long first,
+		      unsigned long last)
+{
+	unsigned long idx;
+	void *entry, *gone;
+
+	xa_for_each_range(&owner->units, idx, entry, som_pgoff_unit(first),
+			  som_pgoff_unit(last)) {
+		if (som_entry_level(entry) != SOM_LEVEL_1G)
+			continue;
+		gone = som_entry(som_entry_unit(entry),
+				 som_entry_bits(entry) & ~SOM_ENTRY_LEVEL);
+		if (xa_cmpxchg(&owner->units, idx, entry, gone, GFP_NOWAIT) !=
+		    entry)
+			continue;
+		atomic_long_dec(&owner->nr_level[SOM_LEVEL_1G]);
+		atomic_long_inc(&owner->nr_level[SOM_LEVEL_NONE]);
 	}
 }
 
@@ -168,14 +179,18 @@ static void widen(struct som_owner *owner, unsigned long *first,
  */
 void som_zap(struct som_owner *owner, unsigned long pgoff, unsigned long nr)
 {
+	bool gigs = atomic_long_read(&owner->nr_level[SOM_LEVEL_1G]);
 	bool note = READ_ONCE(owner->notified);
 	unsigned long last = pgoff + nr - 1;
 
-	widen(owner, &pgoff, &last);
+	if (gigs)
+		widen(owner, &pgoff, &last);
 	if (note)
 		som_zaps_begin(&owner->zaps, 0, 0);
 	unmap_mapping_pages(owner->file->f_mapping, pgoff, last - pgoff + 1,
 			    true);
 	if (note)
 		som_zaps_end(&owner->zaps, 0, 0);
+	if (gigs)
+		gigs_gone(owner, pgoff, last);
 }
