@@ -15,28 +15,6 @@
 
 static __u64 got[MAX_PAGES];
 
-/* Return: first page of [from, to) in got[] that is not @want, or -1. */
-static long unlike(size_t from, size_t to, __u64 want)
-{
-	size_t i;
-
-	for (i = from; i < to; i++)
-		if (got[i] != want)
-			return i;
-	return -1;
-}
-
-#define EXPECT_PAGES(from, to, want) do {				\
-	long __page = unlike(from, to, want);				\
-									\
-	EXPECT_EQ(-1, __page)						\
-		TH_LOG("page %#lx is %#llx", __page,			\
-		       got[__page < 0 ? 0 : __page]);			\
-} while (0)
-
-#define GET(start, pages, mask)						\
-	ASSERT_EQ(0, som_scan_pages(self->fd, start, pages, 0, 0, mask, got))
-
 /* A reset that did all that was asked, and released nothing. */
 #define EXPECT_COMPLETE(reset, nr_pages) do {				\
 	struct som_reset *__r = &(reset);				\

@@ -270,4 +270,31 @@ static inline __u64 som_seed(void)
 	return text ? strtoull(text, NULL, 0) : (__u64)(som_now() * 1e6);
 }
 
+/*
+ * Page by page: a test has an array of its own, got[], for what each page is.
+ */
+
+/* Return: first page of [from, to) in got[] that is not @want, or -1. */
+static inline long som_unlike(const __u64 *got, size_t from, size_t to,
+			      __u64 want)
+{
+	size_t i;
+
+	for (i = from; i < to; i++)
+		if (got[i] != want)
+			return i;
+	return -1;
+}
+
+#define EXPECT_PAGES(from, to, want) do {				\
+	long __page = som_unlike(got, from, to, want);			\
+									\
+	EXPECT_EQ(-1, __page)						\
+		TH_LOG("page %#lx is %#llx", __page,			\
+		       got[__page < 0 ? 0 : __page]);			\
+} while (0)
+
+#define GET(start, pages, mask)						\
+	ASSERT_EQ(0, som_scan_pages(self->fd, start, pages, 0, 0, mask, got))
+
 #endif /* SOM_SCAN_H */

@@ -9,28 +9,6 @@
 
 static __u64 got[4 * UNIT_PAGES];
 
-/* Return: first page of [from, to) in got[] that is not @want, or -1. */
-static long unlike(size_t from, size_t to, __u64 want)
-{
-	size_t i;
-
-	for (i = from; i < to; i++)
-		if (got[i] != want)
-			return i;
-	return -1;
-}
-
-#define EXPECT_PAGES(from, to, want) do {				\
-	long __page = unlike(from, to, want);				\
-									\
-	EXPECT_EQ(-1, __page)						\
-		TH_LOG("page %#lx is %#llx", __page,			\
-		       got[__page < 0 ? 0 : __page]);			\
-} while (0)
-
-#define GET(start, pages, mask)						\
-	ASSERT_EQ(0, som_scan_pages(self->fd, start, pages, 0, 0, mask, got))
-
 TEST_F(som, what_is_not_there_is_zero)
 {
 	char *p = som_map(self->fd, 2 * UNIT);
