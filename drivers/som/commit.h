@@ -69,15 +69,16 @@ static inline void som_commit_uncharge(struct som_commit *c, unsigned long n)
 }
 
 /**
- * som_commit_withhold - a released unit is not available for now
+ * som_commit_withhold - released units are not available for now
  * @c: the promises
+ * @n: number of units
  *
- * To be called before the unit's own charge is taken back, so that nobody
- * can be promised it in between.
+ * To be called before the units' own charges are taken back, so that nobody
+ * can be promised them in between.
  */
-static inline void som_commit_withhold(struct som_commit *c)
+static inline void som_commit_withhold(struct som_commit *c, unsigned long n)
 {
-	c->withheld++;
+	c->withheld += n;
 }
 
 /**

@@ -12,7 +12,7 @@
  *	bit 5		pinnable: ordinary memory, not a unit of the pool
  *	bits 6-		unit number: page frame number / 512
  *
- * An entry is changed by xa_cmpxchg(), as not everybody who changes a bit holds
+ * An entry is changed by cmpxchg(), as not everybody who changes a bit holds
  * the same lock; it is replaced or removed under the locks that owner.c tells.
  */
 #ifndef _SOM_ENTRY_H
@@ -29,11 +29,11 @@
 #define SOM_ENTRY_PINNABLE	BIT(5)
 #define SOM_ENTRY_UNIT		6
 
+/* Units that are taken out of the tree between two looks at anything else. */
+#define SOM_BATCH		64
+
 /* For som_entry_replace(): the unit stays. */
 #define SOM_UNIT_SAME		ULONG_MAX
-
-/* Mark of the indices whose entry is discarded. */
-#define SOM_DISCARDED		XA_MARK_0
 
 static inline void *som_entry(unsigned long unit, unsigned long bits)
 {
@@ -64,7 +64,8 @@ void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 			unsigned long unit, unsigned long clear,
 			unsigned long set);
 void som_entry_forget(struct som_owner *owner, const void *entry);
-void som_entry_drop(const void *entry);
+void som_entries_drop(struct som_owner *owner, void **entries,
+		      unsigned int nr);
 bool som_entry_pinned(const void *entry);
 
 /**
@@ -81,6 +82,18 @@ static inline void *som_entry_change(struct som_owner *owner, unsigned long idx,
 				     unsigned long clear, unsigned long set)
 {
 	return som_entry_replace(owner, idx, SOM_UNIT_SAME, clear, set);
+}
+
+/**
+ * som_entry_drop - give back the memory of an entry, and its own charge
+ * @owner: whose
+ * @entry: no page table and no TLB knows its memory
+ *
+ * Context: Process context.
+ */
+static inline void som_entry_drop(struct som_owner *owner, void *entry)
+{
+	som_entries_drop(owner, &entry, 1);
 }
 
 #endif /* _SOM_ENTRY_H */

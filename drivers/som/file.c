@@ -105,10 +105,12 @@ static int som_mmap(struct file *file, struct vm_area_struct *vma)
 	owner = som_inode_get_owner(vma->vm_mm);
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
+	som_account_lower(&owner->account, READ_ONCE(sf->settings.max_units));
 	ret = vma->vm_flags & VM_MAYSHARE ? 0 : som_private_start(owner);
 	if (!ret)
 		ret = som_vma_map(vma, owner,
-				  READ_ONCE(sf->settings.map_size));
+				  READ_ONCE(sf->settings.map_size),
+				  READ_ONCE(sf->settings.reuse));
 	if (ret) {
 		som_inode_put_owner(owner);
 		return ret;
@@ -135,6 +137,9 @@ static void som_show_fdinfo(struct seq_file *m, struct file *file)
 
 	seq_printf(m, "som-map-size:\t%lu\n",
 		   READ_ONCE(sf->settings.map_size));
+	if (READ_ONCE(sf->settings.max_units) != SOM_NO_LIMIT)
+		seq_printf(m, "som-max-units:\t%lu\n",
+			   READ_ONCE(sf->settings.max_units));
 	mutex_lock(&sf->lock);
 	xa_for_each(&sf->owners, id, owner) {
 		som_owner_stats(owner, &stats);
@@ -149,6 +154,10 @@ static void som_show_fdinfo(struct seq_file *m, struct file *file)
 		seq_printf(m, "som-units-1G:\t%lu\n",
 			   stats.nr_level[SOM_LEVEL_1G]);
 		seq_printf(m, "som-pinnable:\t%lu\n", stats.nr_pinnable);
+		seq_printf(m, "som-kept:\t%ld\n",
+			   atomic_long_read(&owner->recycle.nr));
+		seq_printf(m, "som-charged:\t%ld\n",
+			   atomic_long_read(&owner->account.units));
 	}
 	mutex_unlock(&sf->lock);
 }

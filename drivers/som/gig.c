@@ -20,6 +20,7 @@
 #include <linux/pfn_t.h>
 #include "entry.h"
 #include "gig.h"
+#include "numa.h"
 #include "owner.h"
 #include "pool.h"
 #include "range.h"
@@ -47,8 +48,7 @@ static bool gig_empty(struct som_owner *owner, unsigned long first)
 {
 	unsigned long idx = first;
 
-	return !xa_find(&owner->units, &idx, first + SOM_CHUNK_UNITS - 1,
-			XA_PRESENT);
+	return !som_units_find(&owner->units, &idx, first + SOM_CHUNK_UNITS - 1);
 }
 
 /* The chunk whose units the indices have, all of them and in order; or -1. */
@@ -57,8 +57,8 @@ static long gig_chunk(struct som_owner *owner, unsigned long first)
 	unsigned long idx, unit = 0, nr = 0;
 	void *entry;
 
-	xa_for_each_range(&owner->units, idx, entry, first,
-			  first + SOM_CHUNK_UNITS - 1) {
+	som_units_for_each(&owner->units, idx, entry, first,
+			   first + SOM_CHUNK_UNITS - 1) {
 		if (som_entry_test(entry, SOM_ENTRY_PINNABLE |
 					  SOM_ENTRY_DISCARDED))
 			return -1;
@@ -80,11 +80,11 @@ static void gig_unstore(struct som_owner *owner, unsigned long first,
 	unsigned long i;
 
 	for (i = 0; i < nr; i++) {
-		void *entry = xa_erase(&owner->units, first + i);
+		void *entry = som_units_erase(&owner->units, first + i);
 
 		som_entry_forget(owner, entry);
 		if (som_entry_test(entry, SOM_ENTRY_CHARGED))
-			som_pool_uncharge(1);
+			som_account_uncharge(&owner->account, 1);
 	}
 }
 
@@ -93,21 +93,24 @@ static bool gig_store(struct som_owner *owner, unsigned long first,
 		      unsigned long chunk)
 {
 	unsigned long i, unit = chunk * SOM_CHUNK_UNITS;
+	struct som_leaf *leaf;
 
 	for (i = 0; i < SOM_CHUNK_UNITS; i++) {
 		unsigned long bits = SOM_LEVEL_NONE;
 
 		if (!mtree_load(&owner->promised, first + i)) {
-			if (!som_pool_charge(1))
+			if (!som_recycle_charge(&owner->account, 1))
 				break;
 			bits |= SOM_ENTRY_CHARGED;
 		}
-		if (xa_err(xa_store(&owner->units, first + i,
-				    som_entry(unit + i, bits), GFP_KERNEL))) {
+		leaf = som_units_leaf(&owner->units, first + i);
+		if (!leaf) {
 			if (bits & SOM_ENTRY_CHARGED)
-				som_pool_uncharge(1);
+				som_account_uncharge(&owner->account, 1);
 			break;
 		}
+		WRITE_ONCE(leaf->entry[(first + i) % SOM_LEAF_UNITS],
+			   som_entry(unit + i, bits));
 		atomic_long_inc(&owner->nr_level[SOM_LEVEL_NONE]);
 	}
 	if (i == SOM_CHUNK_UNITS)
@@ -165,7 +168,7 @@ vm_fault_t som_gig_fault(struct vm_fault *vmf, struct som_span *span)
 	if (mutex_lock_killable(&owner->gig_lock))
 		return VM_FAULT_NOPAGE;
 	if (gig_empty(owner, first)) {
-		chunk = som_pool_alloc_chunk();
+		chunk = som_numa_alloc_chunk(vmf->vma, first);
 		if (chunk < 0)
 			goto out_gig;
 	}

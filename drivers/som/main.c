@@ -4,8 +4,10 @@
  *
  * How the parts depend on each other, from the top down:
  *
- *	main: sysfs, file, policy, private, collapse, work, pool
- *	sysfs: migrate, pinnable, pool
+ *	main: sysfs, debugfs, file, policy, private, collapse, zero, trim, units,
+ *		recycle, work, pool
+ *	debugfs: inode, owner, pool
+ *	sysfs: migrate, pinnable, account, recycle, zero, trim, pool
  *	file: ioctl, vma, inode, area, policy, private
  *	ioctl: pagemap, reset, pin, policy, inode, owner, pool
  *	pin: migrate, vma, inode, owner, pinnable, pool
@@ -15,21 +17,29 @@
  *	inode: private, punch, owner, area
  *	private: vma, punch, work, zap, owner
  *	vma: pte, gig, punch, zap, owner, pool
- *	gig: entry, owner, pool
+ *	gig: entry, owner, numa, pool
  *	punch: entry, collapse, work, zap, owner, pool
  *	collapse: pte, entry, work, zap, owner
- *	owner, entry, zap: tracker, pinnable, pool
+ *	owner, entry, zap: units, tracker, pinnable, recycle, account, numa, pool
+ *	recycle: account, work, pool
+ *	account: pool
+ *	zero, trim, numa: pool
  *	pool: unitmap, commit, source_hugetlb
  */
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include "collapse.h"
+#include "debugfs.h"
 #include "file.h"
 #include "policy.h"
 #include "pool.h"
 #include "private.h"
+#include "recycle.h"
 #include "sysfs.h"
+#include "trim.h"
+#include "units.h"
 #include "work.h"
+#include "zero.h"
 
 static unsigned long chunks;
 module_param(chunks, ulong, 0444);
@@ -50,38 +60,56 @@ static int __init som_init(void)
 	ret = som_policy_init();
 	if (ret)
 		return ret;
-	ret = som_work_init();
+	ret = som_units_module_init();
 	if (ret)
 		return ret;
+	ret = som_work_init();
+	if (ret)
+		goto out_units;
 	ret = som_pool_init(chunks);
 	if (ret)
 		goto out_work;
-	ret = misc_register(&som_device);
+	ret = som_zero_init();
 	if (ret)
 		goto out_pool;
+	ret = misc_register(&som_device);
+	if (ret)
+		goto out_zero;
 	ret = som_sysfs_add_nodes(som_device.this_device);
 	if (ret)
 		goto out_misc;
+	som_debugfs_init();
 	return 0;
 
 out_misc:
 	misc_deregister(&som_device);
+	som_recycle_exit();
+	som_trim_exit();
+out_zero:
+	som_zero_exit();
 out_pool:
 	som_pool_exit();
 out_work:
 	som_work_exit();
+out_units:
+	som_units_module_exit();
 	return ret;
 }
 module_init(som_init);
 
 static void __exit som_exit(void)
 {
+	som_debugfs_exit();
 	som_sysfs_remove_nodes();
 	misc_deregister(&som_device);
+	som_recycle_exit();
+	som_trim_exit();
 	som_work_exit();
 	som_private_exit();
 	som_collapse_exit();
+	som_zero_exit();
 	som_pool_exit();
+	som_units_module_exit();
 }
 module_exit(som_exit);
 

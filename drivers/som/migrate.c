@@ -58,7 +58,7 @@ int som_migrate_unit(struct som_owner *owner, unsigned long idx,
 		     unsigned long *unit, bool to_pinnable)
 {
 	struct mutex *lock = som_owner_lock_unit(owner, idx);
-	void *entry = xa_load(&owner->units, idx);
+	void *entry = som_units_load(&owner->units, idx);
 	int ret = -ENOENT;
 
 	lockdep_assert_held(&owner->lock);
@@ -90,12 +90,13 @@ out:
 static bool compact_unit(struct som_owner *owner, unsigned long idx,
 			 unsigned long chunk)
 {
+	int nid = som_unit_nid(chunk * SOM_CHUNK_UNITS);
 	struct mm_struct *mm = owner->mm;
 	unsigned long unit;
 	void *entry;
 	long target;
 
-	target = som_pool_alloc_unzeroed();
+	target = som_pool_alloc_unzeroed(nid);
 	if (target < 0)
 		return false;
 	unit = target;
@@ -105,7 +106,7 @@ static bool compact_unit(struct som_owner *owner, unsigned long idx,
 	}
 	mutex_lock(&owner->lock);
 	/* Only who holds this lock removes or moves it. */
-	entry = xa_load(&owner->units, idx);
+	entry = som_units_load(&owner->units, idx);
 	if (entry && !som_entry_test(entry, SOM_ENTRY_PINNABLE) &&
 	    som_entry_unit(entry) / SOM_CHUNK_UNITS == chunk)
 		som_migrate_unit(owner, idx, &unit, false);
@@ -124,7 +125,7 @@ static bool compact_owner(struct som_owner *owner, unsigned long chunk)
 
 	if (!mmget_not_zero(owner->mm))
 		return true;
-	xa_for_each(&owner->units, idx, entry) {
+	som_units_for_each(&owner->units, idx, entry, 0, ULONG_MAX) {
 		if (som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
 		    som_entry_unit(entry) / SOM_CHUNK_UNITS != chunk)
 			continue;
@@ -161,6 +162,7 @@ int som_compact(unsigned long nr_chunks)
 	if (ret)
 		return ret;
 	round++;
+	som_recycle_drain();
 	som_pool_drain_begin();
 	while (done < nr_chunks && !ret) {
 		chunk = som_pool_drain_next(round);

@@ -24,19 +24,16 @@
  * owner->lock.
  */
 #include <linux/mm.h>
-#include <linux/hash.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include "compat.h"
 #include "entry.h"
 #include "owner.h"
+#include "numa.h"
 #include "pinnable.h"
 #include "pool.h"
 #include "zap.h"
-
-/* Units that are taken out of the tree between two looks at anything else. */
-#define SOM_BATCH	64
 
 static atomic_long_t som_owner_ids = ATOMIC_LONG_INIT(0);
 
@@ -54,6 +51,11 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 
 	if (!owner)
 		return NULL;
+	if (som_account_init(&owner->account)) {
+		kfree(owner);
+		return NULL;
+	}
+	som_recycle_init(&owner->recycle, &owner->account);
 	owner->id = atomic_long_inc_return(&som_owner_ids);
 	owner->tgid = current->tgid;
 	mutex_init(&owner->lock);
@@ -61,7 +63,7 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 	spin_lock_init(&owner->span_lock);
 	for (i = 0; i < SOM_FAULT_LOCKS; i++)
 		mutex_init(&owner->fault_lock[i]);
-	xa_init(&owner->units);
+	som_units_init(&owner->units);
 	xa_init(&owner->limbo);
 	som_zaps_init(&owner->zaps);
 	owner->spans = RB_ROOT_CACHED;
@@ -87,14 +89,15 @@ void som_owner_destroy(struct som_owner *owner)
 	void *entry;
 
 	xa_for_each(&owner->limbo, unit, entry)
-		som_entry_drop(entry);
+		som_entry_drop(owner, entry);
 	xa_destroy(&owner->limbo);
-	WARN_ON_ONCE(!xa_empty(&owner->units) || owner->nr_promised);
+	WARN_ON_ONCE(!som_units_destroy(&owner->units) || owner->nr_promised);
 	mutex_lock(&owner->lock);
 	__mt_destroy(&owner->promised);
 	mutex_unlock(&owner->lock);
-	xa_destroy(&owner->units);
 	som_tracker_destroy(&owner->tracker);
+	som_recycle_destroy(&owner->recycle);
+	som_account_destroy(&owner->account);
 	mmdrop(owner->mm);
 }
 
@@ -140,7 +143,7 @@ static unsigned long charged_in(struct som_owner *owner, unsigned long first,
 	unsigned long idx, nr = 0;
 	void *entry;
 
-	xa_for_each_range(&owner->units, idx, entry, first, last)
+	som_units_for_each(&owner->units, idx, entry, first, last)
 		nr += som_entry_test(entry, SOM_ENTRY_CHARGED);
 	return nr;
 }
@@ -162,23 +165,23 @@ static int promise_units(struct som_owner *owner, unsigned long first,
 		return 0;
 	/* Units charged by themselves bring their charge along. */
 	self = charged_in(owner, first, last);
-	if (!som_pool_charge(need - have - self))
+	if (!som_recycle_charge(&owner->account, need - have - self))
 		return -ENOMEM;
 
 	ret = mas_store_gfp(&mas, xa_mk_value(1), GFP_KERNEL);
 	if (ret) {
-		som_pool_uncharge(need - have - self);
+		som_account_uncharge(&owner->account, need - have - self);
 		return ret;
 	}
 	owner->nr_promised += need - have;
 
 	/* A fault may have added one since they were counted. */
-	xa_for_each_range(&owner->units, idx, entry, first, last) {
+	som_units_for_each(&owner->units, idx, entry, first, last) {
 		entry = som_entry_change(owner, idx, SOM_ENTRY_CHARGED, 0);
 		freed += entry && som_entry_test(entry, SOM_ENTRY_CHARGED);
 	}
 	if (freed > self)
-		som_pool_uncharge(freed - self);
+		som_account_uncharge(&owner->account, freed - self);
 	return 0;
 }
 
@@ -193,7 +196,7 @@ static void unpromise(struct som_owner *owner, unsigned long first,
 		return;
 	mas_store_gfp(&mas, NULL, GFP_KERNEL | __GFP_NOFAIL);
 	owner->nr_promised -= nr;
-	som_pool_uncharge(nr);
+	som_account_uncharge(&owner->account, nr);
 }
 
 /**
@@ -214,28 +217,29 @@ void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 			unsigned long unit, unsigned long clear,
 			unsigned long set)
 {
-	XA_STATE(xas, &owner->units, idx);
-	void *old, *new = NULL;
+	void **slot, *old = NULL, *new = NULL;
 
-	xas_lock(&xas);
-	old = xas_load(&xas);
-	if (old)
+	rcu_read_lock();
+	slot = som_units_slot(&owner->units, idx);
+	if (slot)
+		old = READ_ONCE(*slot);
+	while (old) {
 		new = som_entry(unit == SOM_UNIT_SAME ? som_entry_unit(old) :
 							unit,
 				(som_entry_bits(old) & ~clear) | set);
-	if (new != old) {
-		xas_store(&xas, new);
-		if (som_entry_test(new, SOM_ENTRY_DISCARDED))
-			xas_set_mark(&xas, SOM_DISCARDED);
-		else
-			xas_clear_mark(&xas, SOM_DISCARDED);
+		if (new == old || try_cmpxchg(slot, &old, new))
+			break;
 	}
-	xas_unlock(&xas);
-	if (old && som_entry_level(old) != som_entry_level(new)) {
+	rcu_read_unlock();
+	if (!old)
+		return NULL;
+	if (set & SOM_ENTRY_DISCARDED)
+		som_units_hint(&owner->units, idx);
+	if (som_entry_level(old) != som_entry_level(new)) {
 		atomic_long_dec(&owner->nr_level[som_entry_level(old)]);
 		atomic_long_inc(&owner->nr_level[som_entry_level(new)]);
 	}
-	if (old && som_entry_test(old, SOM_ENTRY_PINNABLE) !=
+	if (som_entry_test(old, SOM_ENTRY_PINNABLE) !=
 	    som_entry_test(new, SOM_ENTRY_PINNABLE))
 		atomic_long_add(som_entry_test(new, SOM_ENTRY_PINNABLE) ? 1 : -1,
 				&owner->nr_pinnable);
@@ -255,19 +259,30 @@ void som_entry_forget(struct som_owner *owner, const void *entry)
 }
 
 /**
- * som_entry_drop - give back the memory of an entry, and its own charge
- * @entry: no page table and no TLB knows its memory
+ * som_entries_drop - give back the memory of entries, and their own charges
+ * @owner: whose
+ * @entries: no page table and no TLB knows their memory
+ * @nr: how many, at most SOM_BATCH
  *
  * Context: Process context.
  */
-void som_entry_drop(const void *entry)
+void som_entries_drop(struct som_owner *owner, void **entries, unsigned int nr)
 {
-	if (som_entry_test(entry, SOM_ENTRY_PINNABLE))
-		som_pinnable_free(som_entry_unit(entry));
-	else
-		som_pool_free(som_entry_unit(entry));
-	if (som_entry_test(entry, SOM_ENTRY_CHARGED))
-		som_pool_uncharge(1);
+	unsigned long units[SOM_BATCH], charges = 0;
+	bool keep = som_recycle_on();
+	unsigned int i, nr_units = 0;
+
+	for (i = 0; i < nr; i++) {
+		unsigned long unit = som_entry_unit(entries[i]);
+
+		charges += som_entry_test(entries[i], SOM_ENTRY_CHARGED);
+		if (som_entry_test(entries[i], SOM_ENTRY_PINNABLE))
+			som_pinnable_free(unit);
+		else if (!keep || !som_recycle_keep(&owner->recycle, unit))
+			units[nr_units++] = unit;
+	}
+	som_pool_free_units(units, nr_units);
+	som_account_uncharge(&owner->account, charges);
 }
 
 /**
@@ -287,37 +302,64 @@ bool som_entry_pinned(const void *entry)
 		som_pinnable_pinned(unit) : som_pool_pinned(unit);
 }
 
+/* Entries have left owner->units. */
+static void forget_entries(struct som_owner *owner, void **entries,
+			   unsigned int nr)
+{
+	unsigned long levels[SOM_LEVELS] = {}, nr_pinnable = 0;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		levels[som_entry_level(entries[i])]++;
+		nr_pinnable += som_entry_test(entries[i], SOM_ENTRY_PINNABLE);
+	}
+	for (i = 0; i < SOM_LEVELS; i++)
+		if (levels[i])
+			atomic_long_sub(levels[i], &owner->nr_level[i]);
+	if (nr_pinnable)
+		atomic_long_sub(nr_pinnable, &owner->nr_pinnable);
+}
+
+/* Does a span touch an index of the leaf that an index is in? */
+static bool leaf_touched(struct som_owner *owner, unsigned long idx)
+{
+	unsigned long first = round_down(idx, SOM_LEAF_UNITS);
+
+	return interval_tree_iter_first(&owner->spans, som_unit_pgoff(first),
+					som_unit_pgoff(first + SOM_LEAF_UNITS) - 1);
+}
+
+/* The leaves of first..last go, but for those that a span needs. */
+static void prune_leaves(struct som_owner *owner, unsigned long first,
+			 unsigned long last)
+{
+	if (leaf_touched(owner, first))
+		first = round_down(first, SOM_LEAF_UNITS) + SOM_LEAF_UNITS;
+	if (first <= last && leaf_touched(owner, last))
+		last = round_down(last, SOM_LEAF_UNITS) - 1;
+	if (first <= last)
+		som_units_prune(&owner->units, first, last);
+}
+
 /* Give back all units in first..last, which no span touches. */
 static void release_units(struct som_owner *owner, unsigned long first,
 			  unsigned long last)
 {
-	XA_STATE(xas, &owner->units, first);
-	void *entry, *batch[SOM_BATCH];
-	unsigned long next = first;
-	int i, nr;
+	unsigned long idx = first;
+	void *batch[SOM_BATCH];
+	unsigned int nr;
 
 	lockdep_assert_held(&owner->lock);
 
 	do {
-		nr = 0;
-		xas_lock(&xas);
-		xas_for_each(&xas, entry, last) {
-			next = xas.xa_index + 1;
-			xas_store(&xas, NULL);
-			batch[nr++] = entry;
-			if (nr == SOM_BATCH)
-				break;
-		}
-		xas_unlock(&xas);
-		/* Not xas_pause(): the node it was in may be gone. */
-		xas_set(&xas, next);
-		for (i = 0; i < nr; i++) {
-			som_entry_forget(owner, batch[i]);
-			som_entry_drop(batch[i]);
-		}
+		nr = som_units_take(&owner->units, &idx, last, batch, SOM_BATCH);
+		forget_entries(owner, batch, nr);
+		som_entries_drop(owner, batch, nr);
 		cond_resched();
 	} while (nr == SOM_BATCH);
-	som_tracker_remove(&owner->tracker, first, last);
+	prune_leaves(owner, first, last);
+	if (owner->tracker.on)
+		som_tracker_remove(&owner->tracker, first, last);
 	unpromise(owner, first, last);
 }
 
@@ -355,6 +397,7 @@ static void span_insert(struct som_span *span, unsigned long first,
 
 static void span_remove(struct som_span *span)
 {
+	span->leaf = NULL;
 	span->owner->mapped_pages -= span->it.last - span->it.start + 1;
 	spin_lock(&span->owner->span_lock);
 	interval_tree_remove(&span->it, &span->owner->spans);
@@ -439,6 +482,7 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 	span->generation = old->generation + !split;
 	span->map_size = old->map_size;
 	span->pinnable = old->pinnable;
+	span->reuse = old->reuse;
 
 	mutex_lock(&owner->lock);
 	if (split) {
@@ -566,10 +610,10 @@ int som_span_promise(struct som_span *span, unsigned long first,
  */
 struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx)
 {
-	unsigned int hash = hash_long(idx, ilog2(SOM_FAULT_LOCKS));
+	struct mutex *lock = &owner->fault_lock[idx % SOM_FAULT_LOCKS];
 
-	mutex_lock(&owner->fault_lock[hash]);
-	return &owner->fault_lock[hash];
+	mutex_lock(lock);
+	return lock;
 }
 
 /*
@@ -588,7 +632,7 @@ static bool settle_pinned(struct som_owner *owner, unsigned long idx,
 
 	if (xa_reserve(&owner->limbo, old, GFP_KERNEL))
 		return false;
-	unit = som_pool_alloc();
+	unit = som_pool_alloc(som_unit_nid(old), NULL);
 	if (unit < 0) {
 		xa_release(&owner->limbo, old);
 		return false;
@@ -602,7 +646,7 @@ static bool settle_pinned(struct som_owner *owner, unsigned long idx,
 /* Do what MADV_DONTNEED has left to do at an index; its fault_lock is held. */
 static void settle(struct som_owner *owner, unsigned long idx)
 {
-	void *entry = xa_load(&owner->units, idx);
+	void *entry = som_units_load(&owner->units, idx);
 
 	if (!entry ||
 	    !som_entry_test(entry, SOM_ENTRY_DISCARDED | SOM_ENTRY_ZEROED))
@@ -646,7 +690,7 @@ struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx)
  */
 long som_owner_peek(struct som_owner *owner, unsigned long idx)
 {
-	void *entry = xa_load(&owner->units, idx);
+	void *entry = som_units_load(&owner->units, idx);
 
 	return entry ? som_entry_unit(entry) : -ENOENT;
 }
@@ -665,7 +709,7 @@ bool som_owner_pinnable(struct som_owner *owner, unsigned long idx)
 
 	if (!atomic_long_read(&owner->nr_pinnable))
 		return false;
-	entry = xa_load(&owner->units, idx);
+	entry = som_units_load(&owner->units, idx);
 	return entry && som_entry_test(entry, SOM_ENTRY_PINNABLE);
 }
 
@@ -680,54 +724,70 @@ bool som_owner_pinnable(struct som_owner *owner, unsigned long idx)
  */
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx)
 {
-	void *entry = xa_load(&owner->units, idx);
+	void *entry = som_units_load(&owner->units, idx);
 
 	return entry && (som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
 			 som_pool_pinned(som_entry_unit(entry)));
 }
 
-/**
- * som_owner_unit - the unit at an index, taken from the pool if need be
- * @span: span of a mapping that touches the index
- * @idx: unit index
- *
- * Context: Process context; som_owner_lock_unit() is held.
- * Return: unit number; -ENOSPC if the pool has none for who has no promise;
- * -EAGAIN if one is on its way back from a former owner; -ENOMEM if the kernel
- * has no memory for the entry.
+/*
+ * Where the entry of an index is. The span remembers the leaf: as long as it touches it,
+ * the leaf stays.
  */
-long som_owner_unit(struct som_span *span, unsigned long idx)
+static void **span_slot(struct som_span *span, unsigned long idx)
+{
+	struct som_leaf *leaf = READ_ONCE(span->leaf);
+
+	if (unlikely(!leaf || leaf->nr != idx / SOM_LEAF_UNITS)) {
+		leaf = som_units_leaf(&span->owner->units, idx);
+		if (!leaf)
+			return NULL;
+		WRITE_ONCE(span->leaf, leaf);
+	}
+	return &leaf->entry[idx % SOM_LEAF_UNITS];
+}
+
+/* A unit that the owner has kept, or one of the pool. */
+static long take_unit(struct som_span *span, unsigned long idx)
 {
 	struct som_owner *owner = span->owner;
-	bool charged = false;
+	long unit = som_recycle_take(&owner->recycle);
+
+	if (likely(unit < 0))
+		return som_numa_alloc(span->vma, idx);
+	if (!span->reuse)
+		som_unit_zero(unit);
+	return unit;
+}
+
+/* Populate an index that has no unit; @slot is its place, @level: as it will be mapped. */
+static long populate(struct som_span *span, unsigned long idx, void **slot,
+		     enum som_level level)
+{
+	struct som_owner *owner = span->owner;
+	bool charged = false, fresh;
 	long unit;
 	int ret;
 
-	unit = som_owner_peek(owner, idx);
-	if (unit >= 0)
-		return unit;
-
 	if (!span->promised && !mtree_load(&owner->promised, idx)) {
-		if (!som_pool_charge(1))
+		if (!som_recycle_charge(&owner->account, 1))
 			return -ENOSPC;
 		charged = true;
 	}
-	unit = som_pool_alloc();
+	fresh = !span->reuse || !som_recycle_on();
+	unit = take_unit(span, idx);
 	if (unit < 0) {
-		ret = -EAGAIN;
+		ret = unit;
 		goto out_uncharge;
 	}
-	ret = xa_err(xa_store(&owner->units, idx,
-			      som_entry(unit, charged ? SOM_ENTRY_CHARGED : 0),
-			      GFP_KERNEL));
-	if (ret)
-		goto out_free;
-	atomic_long_inc(&owner->nr_level[SOM_LEVEL_NONE]);
+	WRITE_ONCE(*slot, som_entry(unit, level |
+					  (charged ? SOM_ENTRY_CHARGED : 0)));
+	atomic_long_inc(&owner->nr_level[level]);
 	/* Pairs with the barrier in som_tracker_add(). */
 	smp_mb();
 	if (som_tracker_tracks(&owner->tracker, idx) &&
-	    !som_tracker_make(&owner->tracker, idx, true)) {
-		void *entry = xa_erase(&owner->units, idx);
+	    !som_tracker_make(&owner->tracker, idx, fresh)) {
+		void *entry = som_units_erase(&owner->units, idx);
 
 		/* promise_units() may have taken over the charge. */
 		charged = som_entry_test(entry, SOM_ENTRY_CHARGED);
@@ -741,8 +801,34 @@ out_free:
 	som_pool_free(unit);
 out_uncharge:
 	if (charged)
-		som_pool_uncharge(1);
+		som_account_uncharge(&owner->account, 1);
 	return ret;
+}
+
+/**
+ * som_owner_unit - the unit at an index, taken from the pool if need be
+ * @span: span of a mapping that touches the index
+ * @idx: unit index
+ * @level: how a unit that is new will most likely be mapped, by the caller; and where it
+ *	goes how one that is there is mapped
+ *
+ * Context: Process context; som_owner_lock_unit() is held.
+ * Return: unit number; -ENOSPC if the pool has none for who has no promise;
+ * -EAGAIN if one is on its way back from a former owner; -ENOMEM if the kernel
+ * has no memory for the entry.
+ */
+long som_owner_unit(struct som_span *span, unsigned long idx,
+		    enum som_level *level)
+{
+	void **slot = span_slot(span, idx), *entry;
+
+	if (!slot)
+		return -ENOMEM;
+	entry = READ_ONCE(*slot);
+	if (likely(!entry))
+		return populate(span, idx, slot, *level);
+	*level = som_entry_level(entry);
+	return som_entry_unit(entry);
 }
 
 /**
@@ -755,7 +841,7 @@ out_uncharge:
  */
 enum som_level som_owner_level(struct som_owner *owner, unsigned long idx)
 {
-	void *entry = xa_load(&owner->units, idx);
+	void *entry = som_units_load(&owner->units, idx);
 
 	return entry ? som_entry_level(entry) : SOM_LEVEL_NONE;
 }
@@ -772,7 +858,7 @@ enum som_level som_owner_level(struct som_owner *owner, unsigned long idx)
 bool som_owner_populated(struct som_owner *owner, unsigned long *idx,
 			 unsigned long last)
 {
-	return xa_find(&owner->units, idx, last, XA_PRESENT);
+	return som_units_find(&owner->units, idx, last);
 }
 
 /* A record for a populated unit that tracking has just come to. */
@@ -815,7 +901,7 @@ int som_owner_track(struct som_owner *owner, unsigned long first,
 	ret = som_tracker_add(&owner->tracker, first, last);
 	if (ret)
 		goto out;
-	xa_for_each_range(&owner->units, idx, entry, first, last) {
+	som_units_for_each(&owner->units, idx, entry, first, last) {
 		ret = track_unit(owner, idx);
 		if (ret)
 			break;
@@ -880,7 +966,7 @@ unsigned long som_span_run(struct som_span *span, unsigned long first,
 	struct interval_tree_node *it;
 
 	*superseded = false;
-	if (!span->private || !READ_ONCE(owner->may_alias))
+	if (!som_span_may_be_superseded(span))
 		return last;
 	spin_lock(&owner->span_lock);
 	for (it = interval_tree_iter_first(&owner->spans, first, last); it;
@@ -897,24 +983,6 @@ unsigned long som_span_run(struct som_span *span, unsigned long first,
 	}
 	spin_unlock(&owner->span_lock);
 	return last;
-}
-
-/**
- * som_span_superseded - are any of a private mapping's page offsets mapped elsewhere?
- * @span: span of the mapping
- * @first: first page offset
- * @last: last page offset
- *
- * Context: as som_span_run().
- * Return: true if so.
- */
-bool som_span_superseded(struct som_span *span, unsigned long first,
-			 unsigned long last)
-{
-	bool superseded;
-
-	return som_span_run(span, first, last, &superseded) < last ||
-	       superseded;
 }
 
 /**
@@ -998,6 +1066,5 @@ bool som_owner_maps_once(struct som_owner *owner, unsigned long idx)
 void som_owner_set_level(struct som_owner *owner, unsigned long idx,
 			 enum som_level level)
 {
-	if (som_owner_level(owner, idx) != level)
-		som_entry_change(owner, idx, SOM_ENTRY_LEVEL, level);
+	som_entry_change(owner, idx, SOM_ENTRY_LEVEL, level);
 }

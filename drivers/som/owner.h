@@ -10,9 +10,12 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
+#include "account.h"
 #include "collapse.h"
 #include "range.h"
+#include "recycle.h"
 #include "tracker.h"
+#include "units.h"
 #include "zap.h"
 
 struct file;
@@ -67,6 +70,8 @@ enum som_level {
  * @zaps: whose zaps @mn is not to mind.
  * @discard_work: releases what was discarded.
  * @collapse: page tables that may not be needed any more.
+ * @account: what it has been charged.
+ * @recycle: units that it has released and keeps.
  */
 struct som_owner {
 	struct mm_struct *mm;
@@ -78,7 +83,7 @@ struct som_owner {
 	struct mutex gig_lock;	/* one chunk is taken at a time */
 	spinlock_t span_lock;	/* spans, to read */
 	struct mutex fault_lock[SOM_FAULT_LOCKS];	/* one unit index each */
-	struct xarray units;
+	struct som_units units;
 	struct xarray limbo;
 	struct rb_root_cached spans;
 	struct maple_tree promised;
@@ -94,6 +99,8 @@ struct som_owner {
 	struct som_zaps zaps;
 	struct delayed_work discard_work;
 	struct som_collapse collapse;
+	struct som_account account;
+	struct som_recycle recycle;
 };
 
 /**
@@ -109,6 +116,9 @@ struct som_owner {
  * @private: MAP_PRIVATE: MADV_DONTNEED discards.
  * @map_size: bytes that one entry maps at most.
  * @pinnable: it is to stay of the kind that can be pinned for writing (vma.c).
+ * @reuse: units that the owner has kept need not be zeroed.
+ * @leaf: where the last fault found its entry, or NULL; it stays as long as
+ *	the span touches one of its indices.
  *
  * It is vm_private_data of the VMA.
  */
@@ -124,6 +134,8 @@ struct som_span {
 	bool private;
 	unsigned long map_size;
 	bool pinnable;
+	bool reuse;
+	struct som_leaf *leaf;
 };
 
 /**
@@ -154,7 +166,8 @@ int som_span_promise(struct som_span *span, unsigned long first,
 
 struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx);
 struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx);
-long som_owner_unit(struct som_span *span, unsigned long idx);
+long som_owner_unit(struct som_span *span, unsigned long idx,
+		    enum som_level *level);
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx);
 bool som_owner_pinnable(struct som_owner *owner, unsigned long idx);
 long som_owner_peek(struct som_owner *owner, unsigned long idx);
@@ -168,12 +181,40 @@ int som_owner_track(struct som_owner *owner, unsigned long first,
 bool som_owner_maps_2m(const struct vm_area_struct *vma);
 unsigned long som_span_run(struct som_span *span, unsigned long first,
 			   unsigned long last, bool *superseded);
-bool som_span_superseded(struct som_span *span, unsigned long first,
-			 unsigned long last);
 bool som_owner_superseded(struct som_owner *owner, unsigned long first,
 			  unsigned long last);
 bool som_owner_maps_once(struct som_owner *owner, unsigned long idx);
 bool som_owner_aliased(struct som_owner *owner, unsigned long first,
 		       unsigned long last);
+
+/**
+ * som_span_may_be_superseded - is it worth while to ask som_span_run()?
+ * @span: span of a mapping
+ *
+ * Return: false only if nothing of the mapping is mapped elsewhere.
+ */
+static inline bool som_span_may_be_superseded(const struct som_span *span)
+{
+	return span->private && READ_ONCE(span->owner->may_alias);
+}
+
+/**
+ * som_span_superseded - are any of a private mapping's page offsets mapped elsewhere?
+ * @span: span of the mapping
+ * @first: first page offset
+ * @last: last page offset
+ *
+ * Context: as som_span_run().
+ * Return: true if so.
+ */
+static inline bool som_span_superseded(struct som_span *span,
+				       unsigned long first, unsigned long last)
+{
+	bool superseded;
+
+	return som_span_may_be_superseded(span) &&
+	       (som_span_run(span, first, last, &superseded) < last ||
+		superseded);
+}
 
 #endif /* _SOM_OWNER_H */

@@ -12,6 +12,7 @@
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <linux/som.h>
+#include <linux/topology.h>
 #include "inode.h"
 #include "migrate.h"
 #include "owner.h"
@@ -25,7 +26,7 @@
 
 static int alloc_memory(bool pinnable, unsigned long *unit)
 {
-	long ret = pinnable ? som_pinnable_alloc() : som_pool_alloc_unzeroed();
+	long ret = pinnable ? som_pinnable_alloc() : som_pool_alloc_unzeroed(numa_mem_id());
 
 	if (ret < 0)
 		return ret;
@@ -47,7 +48,8 @@ static void free_memory(bool pinnable, unsigned long unit)
 static int find_unit(struct som_span *span, unsigned long idx, bool pinnable)
 {
 	struct mutex *lock = som_owner_lock_unit(span->owner, idx);
-	long unit = pinnable ? som_owner_unit(span, idx) :
+	enum som_level level = SOM_LEVEL_NONE;
+	long unit = pinnable ? som_owner_unit(span, idx, &level) :
 			       som_owner_peek(span->owner, idx);
 	bool is = som_owner_pinnable(span->owner, idx);
 

@@ -4,10 +4,13 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/atomic.h>
 #include <linux/errno.h>
 #include <linux/module.h>
 #include <linux/printk.h>
+#include <linux/stddef.h>
 #include <linux/som.h>
+#include "account.h"
 #include "policy.h"
 #include "range.h"
 
@@ -42,6 +45,8 @@ int som_policy_init(void)
 void som_policy_default(struct som_settings *settings)
 {
 	settings->map_size = map_size;
+	settings->max_units = SOM_NO_LIMIT;
+	settings->reuse = false;
 }
 
 /**
@@ -54,10 +59,28 @@ void som_policy_default(struct som_settings *settings)
 int som_policy_get(const struct som_settings *settings,
 		   struct som_policy *args)
 {
+	unsigned long max_units;
+
 	if (args->flags)
 		return -EINVAL;
 	args->map_size = READ_ONCE(settings->map_size);
+	max_units = READ_ONCE(settings->max_units);
+	args->max_units = max_units == SOM_NO_LIMIT ? 0 : max_units;
+	args->options = READ_ONCE(settings->reuse) ? SOM_POLICY_REUSE : 0;
 	return 0;
+}
+
+/* Lower the limit; false if that would not be lower. */
+static bool lower_max_units(struct som_settings *settings, u64 max_units)
+{
+	unsigned long old = READ_ONCE(settings->max_units);
+	unsigned long new = max_units ?: SOM_NO_LIMIT;
+
+	do {
+		if (new > old)
+			return false;
+	} while (!try_cmpxchg(&settings->max_units, &old, new));
+	return true;
 }
 
 /**
@@ -70,8 +93,16 @@ int som_policy_get(const struct som_settings *settings,
 int som_policy_set(struct som_settings *settings,
 		   const struct som_policy *args)
 {
-	if (args->flags || !map_size_valid(args->map_size))
+	bool limit = args->size >= offsetofend(struct som_policy, max_units);
+	bool options = args->size >= offsetofend(struct som_policy, options);
+
+	if (args->flags || !map_size_valid(args->map_size) ||
+	    args->options & ~(u64)SOM_POLICY_REUSE)
+		return -EINVAL;
+	if (limit && !lower_max_units(settings, args->max_units))
 		return -EINVAL;
 	WRITE_ONCE(settings->map_size, args->map_size);
+	if (options)
+		WRITE_ONCE(settings->reuse, args->options & SOM_POLICY_REUSE);
 	return 0;
 }

@@ -2,14 +2,20 @@
 #ifndef _SOM_POLICY_H
 #define _SOM_POLICY_H
 
+#include <linux/types.h>
+
 struct som_policy;
 
 /**
  * struct som_settings - how an open file maps memory
  * @map_size: bytes that one entry maps at most.
+ * @max_units: what a process that maps through it may have at most.
+ * @reuse: units that a process has kept need not be zeroed.
  */
 struct som_settings {
 	unsigned long map_size;
+	unsigned long max_units;
+	bool reuse;
 };
 
 int som_policy_init(void);

@@ -4,12 +4,18 @@
  *
  * A unit is known by its number in the machine, the page frame number divided
  * by 512; a chunk by its unit number divided by 512. Chunks are in an xarray
- * under their number. Marks on its entries say which chunks have zeroed,
- * dirty or held units, so that finding one is a search of the xarray.
+ * under their number, and in another one of their NUMA node. Marks on its entries
+ * say which chunks have zeroed or dirty units, so that finding one is a search of
+ * that xarray.
+ *
+ * A processor remembers the chunk that it took a unit from last, and takes the next
+ * from there: one lock, which it has alone as long as nobody else takes from the same
+ * chunk. Processors that meet at a chunk go to different ones; so units are
+ * not spread over more chunks than there are takers at a time.
  *
  * Life of a unit: free (zeroed or dirty) -> som_pool_alloc() -> used ->
  * som_pool_free() -> dirty, or held while somebody has a pin on the chunk ->
- * dirty. som_pool_alloc() zeroes what is dirty after it took it, so nobody
+ * dirty -> being zeroed (zero.c) -> zeroed. som_pool_alloc() zeroes what is dirty after it took it, so nobody
  * ever sees another owner's bytes. som_pool_free() may only be called when no
  * translation of the unit is left in any page table or TLB (vma.c and owner.c
  * say when that is).
@@ -18,18 +24,24 @@
  *   pool.resize	mutex: growing, shrinking; the source
  *   chunk->lock	spinlock: the chunk's bitmaps and its marks
  *   pool.commit_lock	spinlock: promises
- *   xa_lock		of pool.chunks
+ *   xa_lock		of pool.chunks and of the nodes' chunks
  * Chunks are found under RCU; a chunk that is going away is "dead" under its
  * lock before it leaves the xarray. None of these locks is held while a unit
  * is zeroed.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/delay.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/nodemask.h>
+#include <linux/percpu.h>
 #include <linux/sched.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
+#include <linux/topology.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include "commit.h"
@@ -39,9 +51,11 @@
 #include "trace.h"
 #include "unitmap.h"
 
+/* Marks of a node's chunks ... */
 #define SOM_HAS_ZEROED	XA_MARK_0
 #define SOM_HAS_DIRTY	XA_MARK_1
-#define SOM_HAS_HELD	XA_MARK_2
+/* ... and of all chunks. */
+#define SOM_HAS_HELD	XA_MARK_0
 
 /* How often held units are looked at, in milliseconds. */
 #define SOM_HELD_MS	100
@@ -50,17 +64,30 @@ struct som_chunk {
 	spinlock_t lock;	/* guards map, dead and draining */
 	bool dead;
 	bool draining;		/* nothing is taken from it */
+	bool has_zeroed;	/* as its marks say */
+	bool has_dirty;
 	unsigned long round;	/* of the last compaction that tried it */
 	struct som_unitmap map;
 	struct som_extent ext;
 	struct rcu_head rcu;
 };
 
+/* What the pool has of a NUMA node. */
+struct som_pool_node {
+	struct xarray chunks;
+	wait_queue_head_t dirty_wait;	/* for dirty units */
+	int *order;			/* all nodes, by distance */
+};
+
+/* The chunk that a processor took its last unit from: set under chunk->lock. */
+static DEFINE_PER_CPU(struct som_chunk *, som_hint);
+
 static void som_pool_held_work(struct work_struct *work);
 
 static struct {
 	const struct som_source *source;
 	struct xarray chunks;
+	struct som_pool_node *nodes;	/* nr_node_ids of them */
 	unsigned long nr_chunks;	/* under resize */
 	struct mutex resize;		/* growing and shrinking */
 	spinlock_t commit_lock;		/* guards commit */
@@ -80,28 +107,46 @@ static unsigned long chunk_nr(const struct som_chunk *chunk)
 	return chunk->ext.pfn / SOM_CHUNK_PAGES;
 }
 
-/* Make one mark of a chunk say what its bitmaps say. */
-static void chunk_mark(struct som_chunk *chunk, xa_mark_t mark, bool set)
+static struct som_pool_node *chunk_node(const struct som_chunk *chunk)
 {
-	unsigned long nr = chunk_nr(chunk);
+	return &pool.nodes[chunk->ext.nid];
+}
+
+/* Make one mark of a chunk say what its bitmaps say. */
+static void chunk_mark(struct som_chunk *chunk, struct xarray *xa,
+		       xa_mark_t mark, bool set)
+{
+	if (chunk->dead)
+		return;
+	if (set)
+		xa_set_mark(xa, chunk_nr(chunk), mark);
+	else
+		xa_clear_mark(xa, chunk_nr(chunk), mark);
+}
+
+static void chunk_set_marks(struct som_chunk *chunk, bool zeroed, bool dirty)
+{
+	struct som_pool_node *node = chunk_node(chunk);
+
+	if (zeroed != chunk->has_zeroed)
+		chunk_mark(chunk, &node->chunks, SOM_HAS_ZEROED, zeroed);
+	if (dirty != chunk->has_dirty)
+		chunk_mark(chunk, &node->chunks, SOM_HAS_DIRTY, dirty);
+	WRITE_ONCE(chunk->has_zeroed, zeroed);
+	WRITE_ONCE(chunk->has_dirty, dirty);
+	if (dirty)
+		wake_up(&node->dirty_wait);
+}
+
+static inline void chunk_mark_free(struct som_chunk *chunk)
+{
+	bool zeroed = !chunk->draining && som_unitmap_nr_zeroed(&chunk->map);
+	bool dirty = !chunk->draining && chunk->map.nr_dirty;
 
 	lockdep_assert_held(&chunk->lock);
 
-	if (chunk->dead || xa_get_mark(&pool.chunks, nr, mark) == set)
-		return;
-	if (set)
-		xa_set_mark(&pool.chunks, nr, mark);
-	else
-		xa_clear_mark(&pool.chunks, nr, mark);
-}
-
-static void chunk_mark_free(struct som_chunk *chunk)
-{
-	bool take = !chunk->draining;
-
-	chunk_mark(chunk, SOM_HAS_ZEROED,
-		   take && som_unitmap_nr_zeroed(&chunk->map));
-	chunk_mark(chunk, SOM_HAS_DIRTY, take && chunk->map.nr_dirty);
+	if (unlikely(zeroed != chunk->has_zeroed || dirty != chunk->has_dirty))
+		chunk_set_marks(chunk, zeroed, dirty);
 }
 
 /*
@@ -117,7 +162,7 @@ static void chunk_unhold(struct som_chunk *chunk)
 	if (!chunk->map.nr_held || pool.source->pinned(&chunk->ext))
 		return;
 	nr = som_unitmap_unhold(&chunk->map);
-	chunk_mark(chunk, SOM_HAS_HELD, false);
+	chunk_mark(chunk, &pool.chunks, SOM_HAS_HELD, false);
 	chunk_mark_free(chunk);
 	spin_lock(&pool.commit_lock);
 	som_commit_restore(&pool.commit, nr);
@@ -159,6 +204,18 @@ static void som_pool_held_work(struct work_struct *work)
 void *som_unit_address(unsigned long unit)
 {
 	return __va(unit << SOM_UNIT_SHIFT);
+}
+
+/**
+ * som_unit_nid - a unit's NUMA node
+ * @unit: unit number
+ *
+ * Context: Any.
+ * Return: the node.
+ */
+int som_unit_nid(unsigned long unit)
+{
+	return pfn_to_nid(unit << SOM_UNIT_PAGE_SHIFT);
 }
 
 /**
@@ -219,57 +276,121 @@ void som_pool_uncharge(unsigned long nr_units)
 	spin_unlock(&pool.commit_lock);
 }
 
-static long take_unit(bool *zeroed)
+/* Take a unit of a chunk that is locked. */
+static inline long take_locked(struct som_chunk *chunk, bool *zeroed)
+{
+	int unit = -ENOSPC;
+
+	if (!chunk->dead && !chunk->draining)
+		unit = som_unitmap_take(&chunk->map, zeroed);
+	if (unit < 0)
+		return unit;
+	chunk_mark_free(chunk);
+	if (raw_cpu_read(som_hint) != chunk)
+		raw_cpu_write(som_hint, chunk);
+	return chunk_nr(chunk) * SOM_CHUNK_UNITS + unit;
+}
+
+/* Take a unit of a chunk. @wait: also if others have it locked. */
+static long take_from_chunk(struct som_chunk *chunk, bool wait, bool *zeroed)
+{
+	long unit;
+
+	if (wait)
+		spin_lock(&chunk->lock);
+	else if (!spin_trylock(&chunk->lock))
+		return -EBUSY;
+	unit = take_locked(chunk, zeroed);
+	spin_unlock(&chunk->lock);
+	return unit;
+}
+
+/* Take a zeroed unit where this processor took its last, if it has the chunk alone. */
+static long take_hinted(int nid, bool *zeroed)
+{
+	struct som_chunk *chunk;
+	long unit = -ENOSPC;
+
+	/* As good as RCU's lock here, and cheaper. */
+	preempt_disable();
+	chunk = raw_cpu_read(som_hint);
+	if (chunk && chunk->ext.nid == nid && READ_ONCE(chunk->has_zeroed))
+		unit = take_from_chunk(chunk, false, zeroed);
+	preempt_enable();
+	return unit;
+}
+
+/* Take a unit of a node's chunks with a mark. */
+static long take_marked(int nid, xa_mark_t mark, bool wait, bool *zeroed)
 {
 	struct som_chunk *chunk;
 	unsigned long nr;
 	long unit = -ENOSPC;
 
 	rcu_read_lock();
-	do {
-		nr = 0;
-		chunk = xa_find(&pool.chunks, &nr, ULONG_MAX, SOM_HAS_ZEROED);
-		if (!chunk) {
-			nr = 0;
-			chunk = xa_find(&pool.chunks, &nr, ULONG_MAX,
-					SOM_HAS_DIRTY);
-		}
-		if (!chunk)
+	xa_for_each_marked(&pool.nodes[nid].chunks, nr, chunk, mark) {
+		unit = take_from_chunk(chunk, wait, zeroed);
+		if (unit >= 0)
 			break;
-		spin_lock(&chunk->lock);
-		if (!chunk->dead && !chunk->draining) {
-			unit = som_unitmap_take(&chunk->map, zeroed);
-			chunk_mark_free(chunk);
-		}
-		spin_unlock(&chunk->lock);
-	} while (unit < 0);
+	}
 	rcu_read_unlock();
-	return chunk ? nr * SOM_CHUNK_UNITS + unit : -ENOSPC;
+	return unit;
 }
 
-static long alloc_unit(bool *zeroed)
+/* A zeroed unit if there is one, else a dirty one; best without waiting for a lock. */
+static long take_from_node(int nid, bool *zeroed)
 {
-	long unit = take_unit(zeroed);
+	long unit = take_marked(nid, SOM_HAS_ZEROED, false, zeroed);
 
+	if (unit < 0)
+		unit = take_marked(nid, SOM_HAS_ZEROED, true, zeroed);
+	if (unit < 0)
+		unit = take_marked(nid, SOM_HAS_DIRTY, true, zeroed);
+	return unit;
+}
+
+/* By distance from a node, among some nodes, or all. */
+static long take_unit(int nid, const nodemask_t *nodes, bool *zeroed)
+{
+	const int *order = pool.nodes[nid].order;
+	long unit = -ENOSPC;
+	unsigned int i;
+
+	for (i = 0; i < nr_node_ids && unit < 0; i++) {
+		if (!nodes || node_isset(order[i], *nodes))
+			unit = take_from_node(order[i], zeroed);
+	}
+	return unit;
+}
+
+static inline long alloc_unit(int nid, const nodemask_t *nodes, bool *zeroed)
+{
+	long unit = -ENOSPC;
+
+	if (!nodes || node_isset(nid, *nodes))
+		unit = take_hinted(nid, zeroed);
+	if (unit < 0)
+		unit = take_unit(nid, nodes, zeroed);
 	if (unit < 0 && READ_ONCE(pool.commit.withheld)) {
 		som_pool_unhold();
-		unit = take_unit(zeroed);
+		unit = take_unit(nid, nodes, zeroed);
 	}
 	return unit;
 }
 
 /**
  * som_pool_alloc_unzeroed - take a unit all of which will be overwritten
+ * @nid: node that it should be near to
  *
  * It has bytes of a former owner: nobody may see it before it is overwritten.
  *
  * Context: Process context.
  * Return: unit number, or -ENOSPC if there is none.
  */
-long som_pool_alloc_unzeroed(void)
+long som_pool_alloc_unzeroed(int nid)
 {
 	bool zeroed;
-	long unit = alloc_unit(&zeroed);
+	long unit = alloc_unit(nid, NULL, &zeroed);
 
 	if (unit >= 0)
 		trace_som_unit_alloc(unit, false);
@@ -278,21 +399,24 @@ long som_pool_alloc_unzeroed(void)
 
 /**
  * som_pool_alloc - take a unit that was charged before
+ * @nid: node that it should be near to
+ * @nodes: nodes that it must be of, or NULL
  *
  * The unit's memory is zero.
  *
  * Context: Process context; may sleep.
  * Return: unit number, or -ENOSPC if there is none right now: a unit that
- * makes up for the charge is on its way back from its former owner.
+ * makes up for the charge is on its way back from its former owner, or is being
+ * zeroed, or all are of other nodes.
  */
-long som_pool_alloc(void)
+long som_pool_alloc(int nid, const nodemask_t *nodes)
 {
 	bool zeroed;
 	long unit;
 
 	might_sleep();
 
-	unit = alloc_unit(&zeroed);
+	unit = alloc_unit(nid, nodes, &zeroed);
 	if (unit < 0)
 		return unit;
 	if (!zeroed)
@@ -302,36 +426,84 @@ long som_pool_alloc(void)
 }
 
 /**
+ * som_pool_zeroing - is a unit of some nodes being zeroed?
+ * @nodes: which
+ *
+ * Context: Any.
+ * Return: true if so: one will be free soon.
+ */
+bool som_pool_zeroing(const nodemask_t *nodes)
+{
+	struct som_chunk *chunk;
+	bool found = false;
+	unsigned long nr;
+
+	rcu_read_lock();
+	xa_for_each(&pool.chunks, nr, chunk)
+		found |= node_isset(chunk->ext.nid, *nodes) &&
+			 READ_ONCE(chunk->map.nr_zeroing);
+	rcu_read_unlock();
+	return found;
+}
+
+/* All units of an empty chunk of a node. @busy: some chunk is being zeroed. */
+static long take_chunk(int nid, unsigned long *dirty, bool *busy)
+{
+	struct som_chunk *chunk;
+	unsigned long nr;
+	bool taken = false;
+
+	rcu_read_lock();
+	xa_for_each(&pool.nodes[nid].chunks, nr, chunk) {
+		spin_lock(&chunk->lock);
+		if (!chunk->dead && !chunk->draining) {
+			taken = som_unitmap_take_all(&chunk->map, dirty);
+			*busy |= !taken && !chunk->map.nr_used &&
+				 chunk->map.nr_zeroing;
+			chunk_mark_free(chunk);
+		}
+		spin_unlock(&chunk->lock);
+		if (taken)
+			break;
+	}
+	rcu_read_unlock();
+	return taken ? nr : -ENOSPC;
+}
+
+/**
  * som_pool_alloc_chunk - take all units of an empty chunk
+ * @nid: node that it should be near to
+ * @nodes: nodes that it must be of, or NULL
  *
  * The caller charges them. Their memory is zero.
  *
  * Context: Process context; may take as long as zeroing a GiB does.
  * Return: chunk number, or -ENOSPC if no chunk is empty.
  */
-long som_pool_alloc_chunk(void)
+long som_pool_alloc_chunk(int nid, const nodemask_t *nodes)
 {
+	const int *order = pool.nodes[nid].order;
 	DECLARE_BITMAP(dirty, SOM_CHUNK_UNITS);
-	struct som_chunk *chunk;
-	unsigned long nr, unit;
-	bool taken = false;
+	unsigned long unit;
+	long chunk = -ENOSPC;
+	unsigned int i;
+	bool busy;
 
-	rcu_read_lock();
-	xa_for_each(&pool.chunks, nr, chunk) {
-		spin_lock(&chunk->lock);
-		taken = !chunk->dead && !chunk->draining &&
-			som_unitmap_take_all(&chunk->map, dirty);
-		chunk_mark_free(chunk);
-		spin_unlock(&chunk->lock);
-		if (taken)
-			break;
-	}
-	rcu_read_unlock();
-	if (!taken)
-		return -ENOSPC;
+	do {
+		busy = false;
+		for (i = 0; i < nr_node_ids && chunk < 0; i++) {
+			if (!nodes || node_isset(order[i], *nodes))
+				chunk = take_chunk(order[i], dirty, &busy);
+		}
+		/* That takes no longer than to zero one unit. */
+		if (chunk < 0 && busy)
+			usleep_range(50, 200);
+	} while (chunk < 0 && busy);
+	if (chunk < 0)
+		return chunk;
 	for_each_set_bit(unit, dirty, SOM_CHUNK_UNITS)
-		som_unit_zero(nr * SOM_CHUNK_UNITS + unit);
-	return nr;
+		som_unit_zero(chunk * SOM_CHUNK_UNITS + unit);
+	return chunk;
 }
 
 /**
@@ -348,44 +520,150 @@ void som_pool_free_chunk(unsigned long chunk)
 		som_pool_free(chunk * SOM_CHUNK_UNITS + unit);
 }
 
-/**
- * som_pool_free - a unit has lost its owner
- * @unit: unit number
- *
- * The caller knows that no page table and no TLB has a translation of it, and
- * takes its charge back afterwards. If anybody still holds a pin on
- * memory of the chunk, the unit is held back until the pin is gone.
- *
- * Context: Process context; takes the chunk's lock.
- */
-void som_pool_free(unsigned long unit)
+/* Units from the first on that are of one chunk go back to it; how many. */
+static unsigned int free_run(const unsigned long *units, unsigned int nr)
 {
+	unsigned long number = units[0] / SOM_CHUNK_UNITS;
 	struct som_chunk *chunk;
+	unsigned int i = 0;
 	bool hold = false;
 	int ret = -ENOENT;
 
 	rcu_read_lock();
-	chunk = xa_load(&pool.chunks, unit / SOM_CHUNK_UNITS);
-	if (chunk) {
-		spin_lock(&chunk->lock);
-		hold = pool.source->pinned(&chunk->ext);
-		ret = som_unitmap_put(&chunk->map, unit % SOM_CHUNK_UNITS, hold);
-		if (hold && !ret) {
-			spin_lock(&pool.commit_lock);
-			som_commit_withhold(&pool.commit);
-			spin_unlock(&pool.commit_lock);
-			chunk_mark(chunk, SOM_HAS_HELD, true);
-		} else if (chunk->map.nr_dirty == 1) {
-			chunk_mark_free(chunk);
-		}
-		spin_unlock(&chunk->lock);
+	chunk = xa_load(&pool.chunks, number);
+	if (!chunk)
+		goto out;
+	spin_lock(&chunk->lock);
+	hold = pool.source->pinned(&chunk->ext);
+	do {
+		ret = som_unitmap_put(&chunk->map, units[i] % SOM_CHUNK_UNITS,
+				      hold);
+		if (unlikely(ret))
+			break;
+		trace_som_unit_free(units[i], hold);
+		i++;
+	} while (i < nr && units[i] / SOM_CHUNK_UNITS == number);
+	if (unlikely(hold)) {
+		spin_lock(&pool.commit_lock);
+		som_commit_withhold(&pool.commit, i);
+		spin_unlock(&pool.commit_lock);
+		chunk_mark(chunk, &pool.chunks, SOM_HAS_HELD, true);
+	} else {
+		chunk_mark_free(chunk);
 	}
+	spin_unlock(&chunk->lock);
+out:
 	rcu_read_unlock();
-	WARN_ON_ONCE(ret);
 	if (hold)
 		schedule_delayed_work(&pool.held_work,
 				      msecs_to_jiffies(SOM_HELD_MS));
-	trace_som_unit_free(unit, hold);
+	/* Go on behind a unit that is not the pool's. */
+	return WARN_ON_ONCE(ret) ? i + 1 : i;
+}
+
+/**
+ * som_pool_free_units - units have lost their owner
+ * @units: unit numbers
+ * @nr: how many
+ *
+ * The caller knows that no page table and no TLB has a translation of them, and
+ * takes their charges back afterwards. If anybody still holds a pin on
+ * memory of a chunk, its units are held back until the pin is gone.
+ *
+ * Context: Process context; takes the chunks' locks.
+ */
+void som_pool_free_units(const unsigned long *units, unsigned int nr)
+{
+	unsigned int i = 0;
+
+	while (i < nr)
+		i += free_run(units + i, nr - i);
+}
+
+/**
+ * som_pool_free - a unit has lost its owner
+ * @unit: unit number
+ *
+ * Context: as som_pool_free_units().
+ */
+void som_pool_free(unsigned long unit)
+{
+	som_pool_free_units(&unit, 1);
+}
+
+/**
+ * som_pool_zero_begin - a dirty unit of a node, to be zeroed
+ * @nid: node
+ *
+ * Nobody gets it until som_pool_zero_end(), so the caller does not sleep meanwhile.
+ *
+ * Context: Any.
+ * Return: unit number, or -ENOENT.
+ */
+long som_pool_zero_begin(int nid)
+{
+	struct som_chunk *chunk;
+	unsigned long nr;
+	long unit = -ENOENT;
+
+	rcu_read_lock();
+	xa_for_each_marked(&pool.nodes[nid].chunks, nr, chunk, SOM_HAS_DIRTY) {
+		spin_lock(&chunk->lock);
+		if (!chunk->dead && !chunk->draining)
+			unit = som_unitmap_zero_begin(&chunk->map);
+		chunk_mark_free(chunk);
+		spin_unlock(&chunk->lock);
+		if (unit >= 0)
+			break;
+	}
+	rcu_read_unlock();
+	return unit < 0 ? unit : nr * SOM_CHUNK_UNITS + unit;
+}
+
+/**
+ * som_pool_zero_end - a unit was zeroed, or not
+ * @unit: from som_pool_zero_begin()
+ * @zeroed: whether all of it is zero
+ *
+ * Context: Any.
+ */
+void som_pool_zero_end(unsigned long unit, bool zeroed)
+{
+	struct som_chunk *chunk;
+
+	rcu_read_lock();
+	chunk = xa_load(&pool.chunks, unit / SOM_CHUNK_UNITS);
+	if (!WARN_ON_ONCE(!chunk)) {
+		spin_lock(&chunk->lock);
+		som_unitmap_zero_end(&chunk->map, unit % SOM_CHUNK_UNITS,
+				     zeroed);
+		chunk_mark_free(chunk);
+		spin_unlock(&chunk->lock);
+	}
+	rcu_read_unlock();
+}
+
+/**
+ * som_pool_has_dirty - is there anything to be zeroed?
+ * @nid: node
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool som_pool_has_dirty(int nid)
+{
+	return xa_marked(&pool.nodes[nid].chunks, SOM_HAS_DIRTY);
+}
+
+/**
+ * som_pool_dirty_wait - where to wait for dirty units
+ * @nid: node
+ *
+ * Return: a wait queue, on which who waits is woken when there may be some.
+ */
+wait_queue_head_t *som_pool_dirty_wait(int nid)
+{
+	return &pool.nodes[nid].dirty_wait;
 }
 
 /**
@@ -547,6 +825,10 @@ static int som_pool_add(void)
 	ret = xa_insert(&pool.chunks, chunk_nr(chunk), chunk, GFP_KERNEL);
 	if (ret)
 		goto out_put;
+	ret = xa_insert(&chunk_node(chunk)->chunks, chunk_nr(chunk), chunk,
+			GFP_KERNEL);
+	if (ret)
+		goto out_erase;
 	trace_som_chunk_get(chunk_nr(chunk), chunk->ext.nid);
 
 	spin_lock(&chunk->lock);
@@ -558,6 +840,9 @@ static int som_pool_add(void)
 	pool.nr_chunks++;
 	return 0;
 
+out_erase:
+	xa_erase(&pool.chunks, chunk_nr(chunk));
+	synchronize_rcu();
 out_put:
 	pool.source->put(&chunk->ext);
 out_free:
@@ -572,32 +857,36 @@ out_free:
  */
 static bool som_pool_remove(struct som_chunk *chunk)
 {
-	unsigned int held;
+	unsigned int held, cpu;
 	bool gone = false;
 
 	lockdep_assert_held(&pool.resize);
 
 	spin_lock(&chunk->lock);
+	/* That takes no longer than to zero one unit. */
+	while (!chunk->map.nr_used && chunk->map.nr_zeroing) {
+		spin_unlock(&chunk->lock);
+		usleep_range(50, 200);
+		spin_lock(&chunk->lock);
+	}
 	held = chunk->map.nr_held;
 	if (!chunk->map.nr_used) {
 		spin_lock(&pool.commit_lock);
 		som_commit_restore(&pool.commit, held);
 		gone = som_commit_shrink(&pool.commit, SOM_CHUNK_UNITS);
 		if (!gone)
-			while (held--)
-				som_commit_withhold(&pool.commit);
+			som_commit_withhold(&pool.commit, held);
 		spin_unlock(&pool.commit_lock);
 	}
-	if (gone) {
-		chunk_mark(chunk, SOM_HAS_ZEROED, false);
-		chunk_mark(chunk, SOM_HAS_DIRTY, false);
-		chunk_mark(chunk, SOM_HAS_HELD, false);
-		chunk->dead = true;
-	}
+	chunk->dead = gone;
 	spin_unlock(&chunk->lock);
 	if (!gone)
 		return false;
 
+	/* Nobody remembers a chunk that is dead. */
+	for_each_possible_cpu(cpu)
+		cmpxchg(per_cpu_ptr(&som_hint, cpu), chunk, NULL);
+	xa_erase(&chunk_node(chunk)->chunks, chunk_nr(chunk));
 	xa_erase(&pool.chunks, chunk_nr(chunk));
 	trace_som_chunk_put(chunk_nr(chunk), chunk->ext.nid);
 	pool.source->put(&chunk->ext);
@@ -661,6 +950,52 @@ int som_pool_resize(unsigned long nr_chunks)
 }
 
 /**
+ * som_pool_trim - give one empty chunk back if there are too many
+ * @low: empty chunks that stay
+ *
+ * Context: Process context; takes pool.resize.
+ * Return: true if one was given back.
+ */
+bool som_pool_trim(unsigned long low)
+{
+	struct som_pool_stats stats;
+	bool gone = false;
+
+	mutex_lock(&pool.resize);
+	som_pool_stats(NUMA_NO_NODE, &stats);
+	if (stats.empty > low)
+		gone = som_pool_shrink(1);
+	mutex_unlock(&pool.resize);
+	return gone;
+}
+
+/**
+ * som_pool_show - tell of every unit what it is
+ * @m: where to: a line for each chunk, with its number, its node, and a
+ *	character for each unit: zeroed '.', dirty 'd', being zeroed 'z', used 'U',
+ *	held 'q'
+ *
+ * Context: Process context.
+ */
+void som_pool_show(struct seq_file *m)
+{
+	char text[SOM_CHUNK_UNITS + 1] = {};
+	struct som_chunk *chunk;
+	unsigned long nr;
+	unsigned int i;
+
+	rcu_read_lock();
+	xa_for_each(&pool.chunks, nr, chunk) {
+		spin_lock(&chunk->lock);
+		for (i = 0; i < SOM_CHUNK_UNITS; i++)
+			text[i] = som_unitmap_state(&chunk->map, i);
+		spin_unlock(&chunk->lock);
+		seq_printf(m, "%lu %d %s\n", nr, chunk->ext.nid, text);
+	}
+	rcu_read_unlock();
+}
+
+/**
  * som_pool_stats - count units
  * @nid: node, or NUMA_NO_NODE for the whole pool
  * @stats: where the result goes
@@ -683,8 +1018,10 @@ void som_pool_stats(int nid, struct som_pool_stats *stats)
 			stats->chunks++;
 			stats->empty += !chunk->map.nr_used;
 			stats->total += SOM_CHUNK_UNITS;
-			stats->free += som_unitmap_nr_free(&chunk->map);
-			stats->dirty += chunk->map.nr_dirty;
+			stats->free += som_unitmap_nr_free(&chunk->map) +
+				       chunk->map.nr_zeroing;
+			stats->dirty += chunk->map.nr_dirty +
+					chunk->map.nr_zeroing;
 			stats->used += chunk->map.nr_used;
 			stats->held += chunk->map.nr_held;
 		}
@@ -692,6 +1029,60 @@ void som_pool_stats(int nid, struct som_pool_stats *stats)
 	}
 	rcu_read_unlock();
 	stats->committed = READ_ONCE(pool.commit.committed);
+}
+
+/* Emulated nodes may be as near to each other as to themselves: itself first. */
+static int distance(int from, int to)
+{
+	return from == to ? 0 : node_distance(from, to);
+}
+
+static int nearer(const void *a, const void *b, const void *nid)
+{
+	int from = *(const int *)nid;
+	int x = distance(from, *(const int *)a);
+	int y = distance(from, *(const int *)b);
+
+	return x != y ? x - y : *(const int *)a - *(const int *)b;
+}
+
+static void free_nodes(void)
+{
+	unsigned int nid;
+
+	for (nid = 0; nid < nr_node_ids; nid++) {
+		kfree(pool.nodes[nid].order);
+		xa_destroy(&pool.nodes[nid].chunks);
+	}
+	kfree(pool.nodes);
+	pool.nodes = NULL;
+}
+
+/* What there is for each node that there can be. */
+static int make_nodes(void)
+{
+	int nid, i;
+
+	pool.nodes = kcalloc(nr_node_ids, sizeof(*pool.nodes), GFP_KERNEL);
+	if (!pool.nodes)
+		return -ENOMEM;
+	for (nid = 0; nid < nr_node_ids; nid++) {
+		xa_init(&pool.nodes[nid].chunks);
+		init_waitqueue_head(&pool.nodes[nid].dirty_wait);
+	}
+	for (nid = 0; nid < nr_node_ids; nid++) {
+		int *order = kcalloc(nr_node_ids, sizeof(*order), GFP_KERNEL);
+
+		if (!order) {
+			free_nodes();
+			return -ENOMEM;
+		}
+		for (i = 0; i < nr_node_ids; i++)
+			order[i] = i;
+		sort_r(order, nr_node_ids, sizeof(*order), nearer, NULL, &nid);
+		pool.nodes[nid].order = order;
+	}
+	return 0;
 }
 
 /**
@@ -705,10 +1096,14 @@ int som_pool_init(unsigned long nr_chunks)
 {
 	int ret;
 
+	ret = make_nodes();
+	if (ret)
+		return ret;
 	ret = pool.source->open();
 	if (ret) {
 		pr_err("%s cannot be had (%d); boot with %s\n",
 		       pool.source->name, ret, pool.source->hint_boot);
+		free_nodes();
 		return ret;
 	}
 	ret = som_pool_resize(nr_chunks);
@@ -731,4 +1126,5 @@ void som_pool_exit(void)
 	cancel_delayed_work_sync(&pool.held_work);
 	pool.source->close();
 	xa_destroy(&pool.chunks);
+	free_nodes();
 }

@@ -2,7 +2,11 @@
 #ifndef _SOM_POOL_H
 #define _SOM_POOL_H
 
+#include <linux/nodemask.h>
 #include <linux/types.h>
+#include <linux/wait.h>
+
+struct seq_file;
 
 /**
  * struct som_pool_stats - a snapshot of the pool or of one node of it
@@ -33,16 +37,25 @@ void som_pool_stats(int nid, struct som_pool_stats *stats);
 
 bool som_pool_charge(unsigned long nr_units);
 void som_pool_uncharge(unsigned long nr_units);
-long som_pool_alloc(void);
-long som_pool_alloc_unzeroed(void);
-long som_pool_alloc_chunk(void);
+long som_pool_alloc(int nid, const nodemask_t *nodes);
+long som_pool_alloc_unzeroed(int nid);
+long som_pool_alloc_chunk(int nid, const nodemask_t *nodes);
+bool som_pool_zeroing(const nodemask_t *nodes);
 void som_pool_free_chunk(unsigned long chunk);
 void som_pool_free(unsigned long unit);
+void som_pool_free_units(const unsigned long *units, unsigned int nr);
+long som_pool_zero_begin(int nid);
+void som_pool_zero_end(unsigned long unit, bool zeroed);
+bool som_pool_has_dirty(int nid);
+wait_queue_head_t *som_pool_dirty_wait(int nid);
+bool som_pool_trim(unsigned long low);
+void som_pool_show(struct seq_file *m);
 bool som_pool_pinned(unsigned long unit);
 void som_pool_drain_begin(void);
 long som_pool_drain_next(unsigned long round);
 bool som_pool_drain_check(unsigned long chunk);
 void som_pool_drain_end(void);
+int som_unit_nid(unsigned long unit);
 void *som_unit_address(unsigned long unit);
 void som_unit_zero(unsigned long unit);
 

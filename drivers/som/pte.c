@@ -76,6 +76,44 @@ pmd_t *som_pmd(struct mm_struct *mm, unsigned long addr)
 	return pmd_offset(pud, addr);
 }
 
+/**
+ * som_pmd_insert - make a 2 MiB entry where there is none
+ * @vmf: the fault; its 2 MiB are in the VMA
+ * @pfn: first page frame
+ * @write: whether it is writable as far as the VMA is, and about to be written
+ *
+ * What vmf_insert_pfn_pmd() does, but that it asks first, for a quarter of all the
+ * instructions of a fault and under a lock that all processors share, how the memory
+ * is to be cached: som's is ordinary memory.
+ *
+ * Context: as every function here.
+ * Return: true, or false (and nothing is changed) if there is something already.
+ */
+bool som_pmd_insert(struct vm_fault *vmf, unsigned long pfn, bool write)
+{
+	unsigned long addr = vmf->address & PMD_MASK;
+	struct vm_area_struct *vma = vmf->vma;
+	spinlock_t *ptl;
+	bool none;
+	pmd_t pmd;
+
+	if (arch_needs_pgtable_deposit())
+		return false;
+	pmd = pmd_mkspecial(pmd_mkhuge(pfn_pmd(pfn, vma->vm_page_prot)));
+	if (write)
+		pmd = pmd_mkyoung(pmd_mkdirty(pmd));
+	if (write && vma->vm_flags & VM_WRITE)
+		pmd = pmd_mkwrite_novma(pmd);
+	ptl = pmd_lock(vma->vm_mm, vmf->pmd);
+	none = pmd_none(*vmf->pmd);
+	if (none) {
+		set_pmd_at(vma->vm_mm, addr, vmf->pmd, pmd);
+		update_mmu_cache_pmd(vma, addr, vmf->pmd);
+	}
+	spin_unlock(ptl);
+	return none;
+}
+
 /*
  * Call walk->fn for each page table of walk->ptes. With create, they are made;
  * otherwise those that are not there are passed over. A 2 MiB entry is passed

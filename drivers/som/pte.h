@@ -27,6 +27,7 @@ struct som_ptes {
 };
 
 pmd_t *som_pmd(struct mm_struct *mm, unsigned long addr);
+bool som_pmd_insert(struct vm_fault *vmf, unsigned long pfn, bool write);
 struct page *som_ptes_retract(struct mm_struct *mm, pmd_t *pmd,
 			      unsigned long addr);
 void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,

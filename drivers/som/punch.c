@@ -31,9 +31,6 @@
 #include "work.h"
 #include "zap.h"
 
-/* Units that are taken out of the tree between two looks at anything else. */
-#define SOM_BATCH	64
-
 /* Are all mapped parts of a unit inside the page offsets first..last? */
 static bool punch_covers(struct som_owner *owner, unsigned long idx,
 			 unsigned long first, unsigned long last)
@@ -92,7 +89,7 @@ static bool punch_takes(struct som_owner *owner, unsigned long idx,
 			unsigned long first, unsigned long last,
 			enum punch_which which)
 {
-	void *entry = xa_load(&owner->units, idx);
+	void *entry = som_units_load(&owner->units, idx);
 
 	if (!entry)
 		return false;
@@ -107,6 +104,15 @@ static bool punch_takes(struct som_owner *owner, unsigned long idx,
 	return false;
 }
 
+/* The next index that punch_takes() is to be asked about. */
+static bool punch_find(struct som_owner *owner, unsigned long *idx,
+		       unsigned long last, enum punch_which which)
+{
+	return which == PUNCH_DISCARDED ?
+		som_units_find_hinted(&owner->units, idx, last) :
+		som_units_find(&owner->units, idx, last);
+}
+
 /*
  * Steps 1 and 2 for the next SOM_BATCH units at or behind *idx: take them out
  * of owner->units and out of the page tables.
@@ -115,20 +121,19 @@ static int punch_batch(struct som_owner *owner, unsigned long *idx,
 		       unsigned long first, unsigned long last,
 		       enum punch_which which, void **batch)
 {
-	xa_mark_t mark = which == PUNCH_DISCARDED ? SOM_DISCARDED : XA_PRESENT;
 	unsigned long i = *idx, run = 0, run_len = 0;
 	int nr = 0;
 
 	lockdep_assert_held(&owner->lock);
 
-	for (; xa_find(&owner->units, &i, som_pgoff_unit(last), mark); i++) {
+	for (; punch_find(owner, &i, som_pgoff_unit(last), which); i++) {
 		struct mutex *lock = som_owner_lock_index(owner, i);
 
 		if (!punch_takes(owner, i, first, last, which)) {
 			mutex_unlock(lock);
 			continue;
 		}
-		batch[nr] = xa_erase(&owner->units, i);
+		batch[nr] = som_units_erase(&owner->units, i);
 		som_tracker_remove(&owner->tracker, i, i);
 		mutex_unlock(lock);
 		if (som_entry_level(batch[nr]) == SOM_LEVEL_4K)
@@ -156,7 +161,7 @@ static unsigned long punch_units(struct som_owner *owner, unsigned long first,
 {
 	unsigned long idx = som_pgoff_unit(first), given = 0;
 	void *batch[SOM_BATCH];
-	int i, nr;
+	int nr;
 
 	do {
 		mutex_lock(&owner->lock);
@@ -165,8 +170,7 @@ static unsigned long punch_units(struct som_owner *owner, unsigned long first,
 		if (!nr)
 			break;
 		punch_barrier(owner);
-		for (i = 0; i < nr; i++)
-			som_entry_drop(batch[i]);
+		som_entries_drop(owner, batch, nr);
 		given += nr;
 		cond_resched();
 	} while (nr == SOM_BATCH);
@@ -213,7 +217,7 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
 	mmap_write_lock(owner->mm);
 	mutex_lock(&owner->lock);
 	lock = som_owner_lock_unit(owner, idx);
-	entry = xa_load(&owner->units, idx);
+	entry = som_units_load(&owner->units, idx);
 	gone = false;
 	if (entry && !som_tracker_tracks(&owner->tracker, idx) &&
 	    !som_entry_test(entry, SOM_ENTRY_PINNABLE) &&
@@ -223,11 +227,11 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
 		       unit_is_zero(som_entry_unit(entry), first);
 	}
 	if (gone) {
-		entry = xa_erase(&owner->units, idx);
+		entry = som_units_erase(&owner->units, idx);
 		if (som_entry_level(entry) == SOM_LEVEL_4K)
 			som_collapse_want(owner, idx);
 		som_entry_forget(owner, entry);
-		som_entry_drop(entry);
+		som_entry_drop(owner, entry);
 	}
 	mutex_unlock(lock);
 	mutex_unlock(&owner->lock);
@@ -291,8 +295,8 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 	unsigned long idx;
 	void *entry;
 
-	xa_for_each_range(&owner->units, idx, entry, som_pgoff_unit(first),
-			  som_pgoff_unit(last)) {
+	som_units_for_each(&owner->units, idx, entry, som_pgoff_unit(first),
+			   som_pgoff_unit(last)) {
 		unsigned long lo = max(first, som_unit_pgoff(idx));
 		unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
 		bool whole = hi - lo + 1 == SOM_UNIT_PAGES;
@@ -360,7 +364,7 @@ void som_owner_release_discarded(struct som_owner *owner)
 {
 	void *batch[SOM_BATCH];
 	unsigned long unit;
-	int i, nr;
+	int nr;
 
 	punch_units(owner, 0, ULONG_MAX, PUNCH_DISCARDED);
 	do {
@@ -372,7 +376,6 @@ void som_owner_release_discarded(struct som_owner *owner)
 		}
 		if (nr)
 			punch_barrier(owner);
-		for (i = 0; i < nr; i++)
-			som_entry_drop(batch[i]);
+		som_entries_drop(owner, batch, nr);
 	} while (nr == SOM_BATCH);
 }

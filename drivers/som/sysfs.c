@@ -8,16 +8,21 @@
 #include <linux/nodemask.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
+#include "account.h"
 #include "migrate.h"
 #include "pinnable.h"
 #include "pool.h"
+#include "recycle.h"
 #include "sysfs.h"
+#include "trim.h"
+#include "zero.h"
 
 enum som_stat {
 	SOM_STAT_CHUNKS,
 	SOM_STAT_EMPTY,
 	SOM_STAT_TOTAL,
 	SOM_STAT_FREE,
+	SOM_STAT_ZEROED,
 	SOM_STAT_DIRTY,
 	SOM_STAT_USED,
 	SOM_STAT_HELD,
@@ -42,6 +47,9 @@ static ssize_t show_stat(int nid, enum som_stat which, char *buf)
 		break;
 	case SOM_STAT_FREE:
 		value = stats.free;
+		break;
+	case SOM_STAT_ZEROED:
+		value = stats.free - stats.dirty;
 		break;
 	case SOM_STAT_DIRTY:
 		value = stats.dirty;
@@ -82,6 +90,7 @@ static ssize_t nr_chunks_store(struct device *dev,
 	ret = kstrtoul(buf, 0, &nr);
 	if (ret)
 		return ret;
+	som_recycle_drain();
 	ret = som_pool_resize(nr);
 	return ret ? ret : count;
 }
@@ -107,6 +116,78 @@ static ssize_t units_pinnable_show(struct device *dev,
 }
 static DEVICE_ATTR_RO(units_pinnable);
 
+/* A number that is told, and nothing else. */
+#define SOM_NUMBER_ATTR(_name, _value)					\
+	static ssize_t _name##_show(struct device *dev,			\
+				    struct device_attribute *attr,	\
+				    char *buf)				\
+	{								\
+		return sysfs_emit(buf, "%lu\n", _value);		\
+	}								\
+	static DEVICE_ATTR_RO(_name)
+
+SOM_NUMBER_ATTR(units_kept, som_recycle_total());
+SOM_NUMBER_ATTR(zeroed_background, som_zero_total());
+SOM_NUMBER_ATTR(zero_pauses, som_zero_pauses());
+
+/* A setting that can be changed at any time. */
+struct som_setting_attr {
+	struct device_attribute attr;
+	unsigned long *value;
+	bool limit;		/* "max" is a value, too */
+	void (*changed)(void);	/* or NULL */
+};
+
+static ssize_t setting_show(struct device *dev, struct device_attribute *attr,
+			    char *buf)
+{
+	struct som_setting_attr *a = container_of(attr, struct som_setting_attr,
+						  attr);
+	unsigned long value = READ_ONCE(*a->value);
+
+	return a->limit ? som_limit_print(buf, value) :
+			  sysfs_emit(buf, "%lu\n", value);
+}
+
+static ssize_t setting_store(struct device *dev, struct device_attribute *attr,
+			     const char *buf, size_t count)
+{
+	struct som_setting_attr *a = container_of(attr, struct som_setting_attr,
+						  attr);
+	unsigned long value;
+	int ret;
+
+	if (a->limit) {
+		ret = som_limit_parse(buf, a->value);
+	} else {
+		ret = kstrtoul(buf, 0, &value);
+		if (!ret)
+			WRITE_ONCE(*a->value, value);
+	}
+	if (ret)
+		return ret;
+	if (a->changed)
+		a->changed();
+	return count;
+}
+
+#define SOM_SETTING_ATTR(_name, _value, _limit, _changed)		\
+	static struct som_setting_attr dev_attr_##_name = {		\
+		.attr = __ATTR(_name, 0644, setting_show, setting_store), \
+		.value = &(_value),					\
+		.limit = _limit,					\
+		.changed = _changed,					\
+	}
+
+SOM_SETTING_ATTR(zero_rate, som_zero_rate, false, som_zero_changed);
+SOM_SETTING_ATTR(recycle_max, som_recycle_max, false, som_recycle_changed);
+SOM_SETTING_ATTR(recycle_low, som_recycle_low, false, som_recycle_changed);
+SOM_SETTING_ATTR(release_rate, som_release_rate, false, som_recycle_changed);
+SOM_SETTING_ATTR(shrink_low, som_shrink_low, false, som_trim_changed);
+SOM_SETTING_ATTR(shrink_rate, som_shrink_rate, false, som_trim_changed);
+SOM_SETTING_ATTR(limit_owner, som_limit_owner, true, NULL);
+SOM_SETTING_ATTR(limit_user, som_limit_user, true, NULL);
+
 #define SOM_DEV_ATTR(_name, _which)					\
 	static struct som_dev_attr dev_attr_##_name = {			\
 		.attr = __ATTR(_name, 0444, dev_show, NULL),		\
@@ -120,6 +201,7 @@ static struct som_dev_attr dev_attr_nr_chunks = {
 SOM_DEV_ATTR(chunks_empty, SOM_STAT_EMPTY);
 SOM_DEV_ATTR(units_total, SOM_STAT_TOTAL);
 SOM_DEV_ATTR(units_free, SOM_STAT_FREE);
+SOM_DEV_ATTR(units_zeroed, SOM_STAT_ZEROED);
 SOM_DEV_ATTR(units_dirty, SOM_STAT_DIRTY);
 SOM_DEV_ATTR(units_used, SOM_STAT_USED);
 SOM_DEV_ATTR(units_quarantined, SOM_STAT_HELD);
@@ -132,10 +214,22 @@ static struct attribute *som_attrs[] = {
 	&dev_attr_units_pinnable.attr,
 	&dev_attr_units_total.attr.attr,
 	&dev_attr_units_free.attr.attr,
+	&dev_attr_units_zeroed.attr.attr,
 	&dev_attr_units_dirty.attr.attr,
 	&dev_attr_units_used.attr.attr,
 	&dev_attr_units_quarantined.attr.attr,
 	&dev_attr_units_committed.attr.attr,
+	&dev_attr_units_kept.attr,
+	&dev_attr_zeroed_background.attr,
+	&dev_attr_zero_pauses.attr,
+	&dev_attr_zero_rate.attr.attr,
+	&dev_attr_recycle_max.attr.attr,
+	&dev_attr_recycle_low.attr.attr,
+	&dev_attr_release_rate.attr.attr,
+	&dev_attr_shrink_low.attr.attr,
+	&dev_attr_shrink_rate.attr.attr,
+	&dev_attr_limit_owner.attr.attr,
+	&dev_attr_limit_user.attr.attr,
 	NULL
 };
 
@@ -177,6 +271,7 @@ static ssize_t node_show(struct kobject *kobj, struct kobj_attribute *attr,
 SOM_NODE_ATTR(nr_chunks, SOM_STAT_CHUNKS);
 SOM_NODE_ATTR(units_total, SOM_STAT_TOTAL);
 SOM_NODE_ATTR(units_free, SOM_STAT_FREE);
+SOM_NODE_ATTR(units_zeroed, SOM_STAT_ZEROED);
 SOM_NODE_ATTR(units_dirty, SOM_STAT_DIRTY);
 SOM_NODE_ATTR(units_used, SOM_STAT_USED);
 SOM_NODE_ATTR(units_quarantined, SOM_STAT_HELD);
@@ -185,6 +280,7 @@ static struct attribute *som_node_attrs[] = {
 	&node_attr_nr_chunks.attr.attr,
 	&node_attr_units_total.attr.attr,
 	&node_attr_units_free.attr.attr,
+	&node_attr_units_zeroed.attr.attr,
 	&node_attr_units_dirty.attr.attr,
 	&node_attr_units_used.attr.attr,
 	&node_attr_units_quarantined.attr.attr,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The bitmaps of a chunk: which of its 512 units are free and zeroed, free but
- * dirty, in use, or released while pinned.
+ * dirty, being zeroed, in use, or released while pinned.
  *
  * Pure: no locks, no memory behind the bits. The caller (pool.c) holds the
  * chunk's lock.
@@ -20,8 +20,10 @@ void som_unitmap_init(struct som_unitmap *map, bool zeroed)
 {
 	bitmap_zero(map->used, SOM_CHUNK_UNITS);
 	bitmap_zero(map->held, SOM_CHUNK_UNITS);
+	bitmap_zero(map->zeroing, SOM_CHUNK_UNITS);
 	map->nr_used = 0;
 	map->nr_held = 0;
+	map->nr_zeroing = 0;
 	if (zeroed) {
 		bitmap_zero(map->dirty, SOM_CHUNK_UNITS);
 		map->nr_dirty = 0;
@@ -37,7 +39,8 @@ static unsigned int first_zeroed(const struct som_unitmap *map)
 	unsigned int i;
 
 	for (i = 0; i < BITS_TO_LONGS(SOM_CHUNK_UNITS); i++) {
-		unsigned long taken = map->used[i] | map->dirty[i] | map->held[i];
+		unsigned long taken = map->used[i] | map->dirty[i] |
+				      map->held[i] | map->zeroing[i];
 
 		if (~taken)
 			return i * BITS_PER_LONG + __ffs(~taken);
@@ -84,11 +87,12 @@ int som_unitmap_take(struct som_unitmap *map, bool *zeroed)
  * @map: state of a chunk
  * @dirty: where it goes which of them the caller has to zero
  *
- * Return: true, or false (and nothing is changed) if a unit is used or held.
+ * Return: true, or false (and nothing is changed) if a unit is used, held or
+ * being zeroed.
  */
 bool som_unitmap_take_all(struct som_unitmap *map, unsigned long *dirty)
 {
-	if (map->nr_used || map->nr_held)
+	if (map->nr_used || map->nr_held || map->nr_zeroing)
 		return false;
 	bitmap_copy(dirty, map->dirty, SOM_CHUNK_UNITS);
 	bitmap_zero(map->dirty, SOM_CHUNK_UNITS);
@@ -138,4 +142,60 @@ unsigned int som_unitmap_unhold(struct som_unitmap *map)
 	map->nr_dirty += nr;
 	map->nr_held = 0;
 	return nr;
+}
+
+/**
+ * som_unitmap_zero_begin - a dirty unit is about to be zeroed
+ * @map: state of a chunk
+ *
+ * It cannot be taken until som_unitmap_zero_end().
+ *
+ * Return: the unit's number in the chunk, or -ENOENT if none is dirty.
+ */
+int som_unitmap_zero_begin(struct som_unitmap *map)
+{
+	unsigned int unit = find_first_bit(map->dirty, SOM_CHUNK_UNITS);
+
+	if (unit >= SOM_CHUNK_UNITS)
+		return -ENOENT;
+	__clear_bit(unit, map->dirty);
+	map->nr_dirty--;
+	__set_bit(unit, map->zeroing);
+	map->nr_zeroing++;
+	return unit;
+}
+
+/**
+ * som_unitmap_zero_end - a unit was zeroed, or not
+ * @map: state of a chunk
+ * @unit: from som_unitmap_zero_begin()
+ * @zeroed: whether all of it is zero; it is dirty again otherwise
+ */
+void som_unitmap_zero_end(struct som_unitmap *map, unsigned int unit, bool zeroed)
+{
+	if (WARN_ON_ONCE(!__test_and_clear_bit(unit, map->zeroing)))
+		return;
+	map->nr_zeroing--;
+	if (zeroed)
+		return;
+	__set_bit(unit, map->dirty);
+	map->nr_dirty++;
+}
+
+/**
+ * som_unitmap_state - what a unit is, as a character
+ * @map: state of a chunk
+ * @unit: its number in the chunk
+ *
+ * Return: zeroed '.', dirty 'd', being zeroed 'z', used 'U', held 'q'.
+ */
+char som_unitmap_state(const struct som_unitmap *map, unsigned int unit)
+{
+	if (test_bit(unit, map->used))
+		return 'U';
+	if (test_bit(unit, map->dirty))
+		return 'd';
+	if (test_bit(unit, map->zeroing))
+		return 'z';
+	return test_bit(unit, map->held) ? 'q' : '.';
 }

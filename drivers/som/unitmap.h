@@ -10,20 +10,24 @@
  * @used: bit set: an owner has it.
  * @dirty: bit set: free, but must be zeroed before it is used.
  * @held: bit set: released, but pinned by somebody.
+ * @zeroing: bit set: free, and being zeroed.
  * @nr_used: bits set in @used.
  * @nr_dirty: bits set in @dirty.
  * @nr_held: bits set in @held.
+ * @nr_zeroing: bits set in @zeroing.
  *
- * A unit is in at most one of the three bitmaps; in none it is free and
+ * A unit is in at most one of the four bitmaps; in none it is free and
  * zeroed.
  */
 struct som_unitmap {
 	DECLARE_BITMAP(used, SOM_CHUNK_UNITS);
 	DECLARE_BITMAP(dirty, SOM_CHUNK_UNITS);
 	DECLARE_BITMAP(held, SOM_CHUNK_UNITS);
+	DECLARE_BITMAP(zeroing, SOM_CHUNK_UNITS);
 	unsigned int nr_used;
 	unsigned int nr_dirty;
 	unsigned int nr_held;
+	unsigned int nr_zeroing;
 };
 
 void som_unitmap_init(struct som_unitmap *map, bool zeroed);
@@ -31,6 +35,9 @@ int som_unitmap_take(struct som_unitmap *map, bool *zeroed);
 bool som_unitmap_take_all(struct som_unitmap *map, unsigned long *dirty);
 int som_unitmap_put(struct som_unitmap *map, unsigned int unit, bool hold);
 unsigned int som_unitmap_unhold(struct som_unitmap *map);
+char som_unitmap_state(const struct som_unitmap *map, unsigned int unit);
+int som_unitmap_zero_begin(struct som_unitmap *map);
+void som_unitmap_zero_end(struct som_unitmap *map, unsigned int unit, bool zeroed);
 
 /**
  * som_unitmap_nr_free - units that can be taken
@@ -40,7 +47,7 @@ unsigned int som_unitmap_unhold(struct som_unitmap *map);
  */
 static inline unsigned int som_unitmap_nr_free(const struct som_unitmap *map)
 {
-	return SOM_CHUNK_UNITS - map->nr_used - map->nr_held;
+	return SOM_CHUNK_UNITS - map->nr_used - map->nr_held - map->nr_zeroing;
 }
 
 /**

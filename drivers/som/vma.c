@@ -253,11 +253,13 @@ static int som_vma_mremap(struct vm_area_struct *vma)
  * Does a VMA have a unit in part only, as mremap has taken pages of it elsewhere?
  * Then it is mapped page by page.
  */
-static bool som_map_single(struct vm_area_struct *vma, unsigned long idx)
+static inline bool som_map_single(struct vm_area_struct *vma,
+				  unsigned long idx)
 {
-	struct som_span *span = som_vma_span(vma);
+	struct som_span *span = vma->vm_private_data;
 
-	return som_span_superseded(span,
+	return som_span_may_be_superseded(span) &&
+	       som_span_superseded(span,
 				   max(som_unit_pgoff(idx), span->it.start),
 				   min(som_unit_pgoff(idx + 1) - 1,
 				       span->it.last));
@@ -337,6 +339,9 @@ static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long unit,
 {
 	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
 
+	if (pmd_none(pmd) && som_pmd_insert(vmf, unit_pfn(unit), write))
+		return VM_FAULT_NOPAGE;
+	pmd = pmdp_get_lockless(vmf->pmd);
 	/* An entry of a unit that was punched out, about to be cleared. */
 	if (!pmd_none(pmd) && pmd_pfn(pmd) != unit_pfn(unit))
 		return VM_FAULT_NOPAGE;
@@ -366,7 +371,8 @@ static vm_fault_t som_unit_error(long error)
 }
 
 /*
- * Map a unit. @huge: by a 2 MiB entry where that is possible.
+ * Map a unit. @huge: by a 2 MiB entry where that is possible. @was: how it is mapped
+ * as far as is known.
  *
  * A unit that is tracked and clean has no writable entry: it is mapped by a
  * read-only 2 MiB entry until it is written, and by 4 KiB entries with
@@ -374,7 +380,8 @@ static vm_fault_t som_unit_error(long error)
  * kernel drops it (VM_FAULT_FALLBACK) and comes back for a 4 KiB entry.
  */
 static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
-			       unsigned long unit, bool huge)
+			       unsigned long unit, bool huge,
+			       enum som_level was)
 {
 	struct som_owner *owner = som_vma_span(vmf->vma)->owner;
 	struct som_record *rec = som_tracker_find(&owner->tracker, idx);
@@ -409,7 +416,8 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 	} else {
 		ret = som_map_4k(vmf, idx, unit, rec);
 	}
-	som_owner_set_level(owner, idx, level);
+	if (level != was)
+		som_owner_set_level(owner, idx, level);
 	trace_som_fault(vmf->real_address, unit,
 			level == SOM_LEVEL_2M ? PMD_SIZE : PAGE_SIZE, write);
 	return ret;
@@ -426,6 +434,7 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 	struct vm_area_struct *vma = vmf->vma;
 	struct som_span *span = som_vma_span(vma);
 	unsigned long idx = som_pgoff_unit(vmf->pgoff);
+	enum som_level level;
 	struct mutex *lock;
 	vm_fault_t ret;
 	bool huge;
@@ -448,9 +457,10 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 		return VM_FAULT_FALLBACK;
 
 	lock = som_owner_lock_unit(span->owner, idx);
-	unit = som_owner_unit(span, idx);
+	level = huge ? SOM_LEVEL_2M : SOM_LEVEL_4K;
+	unit = som_owner_unit(span, idx, &level);
 	if (unit >= 0)
-		ret = som_map_unit(vmf, idx, unit, huge);
+		ret = som_map_unit(vmf, idx, unit, huge, level);
 	mutex_unlock(lock);
 	if (unit < 0)
 		return som_unit_error(unit);
@@ -519,6 +529,7 @@ static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 	struct som_span *span = som_vma_span(vma);
 	unsigned long pgoff = linear_page_index(vma, addr);
 	unsigned long idx = som_pgoff_unit(pgoff);
+	enum som_level level = SOM_LEVEL_NONE;
 	struct mutex *lock;
 	void *mem;
 	long unit;
@@ -528,7 +539,7 @@ static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 	len = min_t(unsigned long, len, PAGE_SIZE - offset_in_page(addr));
 
 	lock = som_owner_lock_unit(span->owner, idx);
-	unit = write ? som_owner_unit(span, idx) :
+	unit = write ? som_owner_unit(span, idx, &level) :
 		       som_owner_peek(span->owner, idx);
 	if (unit >= 0) {
 		mem = som_unit_address(unit) +
@@ -575,12 +586,13 @@ static const struct vm_operations_struct som_tracked_vm_ops = {
  * @vma: new
  * @owner: of its address space
  * @map_size: bytes that one entry maps at most
+ * @reuse: units that the owner has kept need not be zeroed
  *
  * Context: Process context; the caller has mmap_lock for write.
  * Return: 0, or -ENOMEM and nothing is changed.
  */
 int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
-		unsigned long map_size)
+		unsigned long map_size, bool reuse)
 {
 	struct som_span *span;
 	bool promise;
@@ -593,6 +605,7 @@ int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
 		return PTR_ERR(span);
 
 	span->map_size = map_size;
+	span->reuse = reuse;
 	span->vma = vma;
 	vma_set_file(vma, owner->file);
 	vma->vm_pgoff = span->it.start;

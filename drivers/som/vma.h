@@ -13,6 +13,6 @@ bool som_vma_ready(const struct vm_area_struct *vma);
 void som_vma_pinnable(struct vm_area_struct *vma);
 int som_vma_track(struct mm_struct *mm, unsigned long addr, unsigned long end);
 int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
-		unsigned long map_size);
+		unsigned long map_size, bool reuse);
 
 #endif /* _SOM_VMA_H */

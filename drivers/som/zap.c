@@ -125,8 +125,8 @@ bool som_zaps_mine(struct som_zaps *zaps)
 static bool in_gig(struct som_owner *owner, unsigned long pgoff)
 {
 	unsigned long idx = round_down(som_pgoff_unit(pgoff), SOM_CHUNK_UNITS);
-	void *entry = xa_find(&owner->units, &idx, idx + SOM_CHUNK_UNITS - 1,
-			      XA_PRESENT);
+	void *entry = som_units_find(&owner->units, &idx,
+				     idx + SOM_CHUNK_UNITS - 1);
 
 	return entry && som_entry_level(entry) == SOM_LEVEL_1G;
 }
@@ -152,14 +152,13 @@ static void gigs_gone(struct som_owner *owner, unsigned long first,
 	unsigned long idx;
 	void *entry, *gone;
 
-	xa_for_each_range(&owner->units, idx, entry, som_pgoff_unit(first),
-			  som_pgoff_unit(last)) {
+	som_units_for_each(&owner->units, idx, entry, som_pgoff_unit(first),
+			   som_pgoff_unit(last)) {
 		if (som_entry_level(entry) != SOM_LEVEL_1G)
 			continue;
 		gone = som_entry(som_entry_unit(entry),
 				 som_entry_bits(entry) & ~SOM_ENTRY_LEVEL);
-		if (xa_cmpxchg(&owner->units, idx, entry, gone, GFP_NOWAIT) !=
-		    entry)
+		if (som_units_change(&owner->units, idx, entry, gone) != entry)
 			continue;
 		atomic_long_dec(&owner->nr_level[SOM_LEVEL_1G]);
 		atomic_long_inc(&owner->nr_level[SOM_LEVEL_NONE]);

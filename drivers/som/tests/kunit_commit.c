@@ -34,7 +34,7 @@ static void commit_withhold(struct kunit *test)
 {
 	struct som_commit c = { .total = 2, .committed = 2 };
 
-	som_commit_withhold(&c);
+	som_commit_withhold(&c, 1);
 	KUNIT_EXPECT_EQ(test, som_commit_room(&c), 0);
 	KUNIT_EXPECT_FALSE(test, som_commit_charge(&c, 1));
 	som_commit_uncharge(&c, 1);
@@ -49,7 +49,7 @@ static void commit_shrink(struct kunit *test)
 {
 	struct som_commit c = { .total = 1024, .committed = 512 };
 
-	som_commit_withhold(&c);
+	som_commit_withhold(&c, 1);
 	KUNIT_EXPECT_FALSE(test, som_commit_shrink(&c, 512));
 	KUNIT_EXPECT_EQ(test, c.total, 1024);
 	som_commit_restore(&c, 1);

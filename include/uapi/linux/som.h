@@ -201,17 +201,32 @@ struct som_reset {
  * @map_size: bytes that one page table entry maps at most: 4096, 2 MiB or
  *	1 GiB. What is smaller is used where a mapping's boundaries, tracking
  *	or the pool do not allow it.
+ * @max_units: units that a process may have promised or in use once it has mapped
+ *	through the file; 0: no such limit. It can only be lowered, and is then the
+ *	process's for as long as it has som memory.
+ * @options: SOM_POLICY_* bits.
  *
- * 16 bytes.
+ * 32 bytes.
  */
 struct som_policy {
 	__u32 size;
 	__u32 flags;
 	__u64 map_size;
+	__u64 max_units;
+	__u64 options;
 };
 
 /** define SOM_POLICY_SIZE_VER0 - size of the first version of som_policy. */
 #define SOM_POLICY_SIZE_VER0	16
+
+/**
+ * define SOM_POLICY_REUSE - do not zero memory that the process had itself.
+ *
+ * New mappings may then have old bytes of the same process in them, of units that it
+ * has released and that were kept for it (sysfs recycle_max). For callers that
+ * overwrite everything. Nobody ever sees bytes of another process.
+ */
+#define SOM_POLICY_REUSE	(1 << 0)
 
 /**
  * define SOM_IOC_GET_POLICY - read the &struct som_policy of the open file.
@@ -231,7 +246,11 @@ struct som_policy {
  * whole chunk, if one is empty, and maps it by one entry. MAP_PRIVATE mappings and
  * tracked memory use 2 MiB at most.
  *
- * Return: 0; EINVAL if @map_size is none of the three; or the shared errors.
+ * A caller that sets @max_units or @options reads the policy first: what it leaves 0
+ * is set to 0. A structure that ends before a field leaves it as it is.
+ *
+ * Return: 0; EINVAL if @map_size is none of the three, @options has bits that are not
+ * known, or @max_units is more than it was; or the shared errors.
  */
 #define SOM_IOC_SET_POLICY	_IO(SOM_IOC_MAGIC, 0x03)
 

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Who may have how much: an owner's units are charged to the owner, to its user and
+ * to the pool, at reservation, all or none.
+ */
+#ifndef _SOM_ACCOUNT_H
+#define _SOM_ACCOUNT_H
+
+#include <linux/atomic.h>
+#include <linux/types.h>
+
+struct som_user;
+
+/** define SOM_NO_LIMIT - a limit that nobody reaches. */
+#define SOM_NO_LIMIT	ULONG_MAX
+
+/**
+ * struct som_account - what an owner has been charged
+ * @units: units promised, in use or kept.
+ * @max: the owner's own limit; it is lowered only.
+ * @user: the user who has it.
+ */
+struct som_account {
+	atomic_long_t units;
+	unsigned long max;
+	struct som_user *user;
+};
+
+extern unsigned long som_limit_owner;
+extern unsigned long som_limit_user;
+
+int som_account_init(struct som_account *account);
+void som_account_destroy(struct som_account *account);
+void som_account_lower(struct som_account *account, unsigned long max);
+bool som_account_charge(struct som_account *account, unsigned long nr_units);
+void som_account_uncharge(struct som_account *account, unsigned long nr_units);
+unsigned int som_account_uid(const struct som_account *account);
+
+int som_limit_parse(const char *text, unsigned long *limit);
+int som_limit_print(char *buf, unsigned long limit);
+
+#endif /* _SOM_ACCOUNT_H */

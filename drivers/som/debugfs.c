@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * For people: /sys/kernel/debug/som/owners, a line for each owner, and units, a
+ * character for each unit of the pool. Only root sees it.
+ */
+#include <linux/debugfs.h>
+#include <linux/mm_types.h>
+#include <linux/seq_file.h>
+#include "debugfs.h"
+#include "inode.h"
+#include "owner.h"
+#include "pool.h"
+
+static struct dentry *som_dir;
+
+static int owners_show(struct seq_file *m, void *v)
+{
+	struct som_owner_stats stats;
+	struct som_owner *owner;
+	unsigned long id = 0;
+
+	seq_puts(m, "pid uid mapped_kB reserved units_2m units_4k units_1g pinnable kept charged\n");
+	while ((owner = som_inode_next_owner(id))) {
+		id = owner->id;
+		som_owner_stats(owner, &stats);
+		seq_printf(m, "%d %u %lu %lu %lu %lu %lu %lu %ld %ld\n",
+			   owner->tgid, som_account_uid(&owner->account),
+			   stats.mapped_pages << (PAGE_SHIFT - 10),
+			   stats.nr_promised, stats.nr_level[SOM_LEVEL_2M],
+			   stats.nr_level[SOM_LEVEL_4K],
+			   stats.nr_level[SOM_LEVEL_1G], stats.nr_pinnable,
+			   atomic_long_read(&owner->recycle.nr),
+			   atomic_long_read(&owner->account.units));
+		som_inode_put_owner(owner);
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(owners);
+
+static int units_show(struct seq_file *m, void *v)
+{
+	som_pool_show(m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(units);
+
+/**
+ * som_debugfs_init - make the files
+ *
+ * Nothing depends on them: a failure is not told.
+ *
+ * Context: Module load.
+ */
+void som_debugfs_init(void)
+{
+	som_dir = debugfs_create_dir("som", NULL);
+	debugfs_create_file("owners", 0400, som_dir, NULL, &owners_fops);
+	debugfs_create_file("units", 0400, som_dir, NULL, &units_fops);
+}
+
+/**
+ * som_debugfs_exit - remove the files
+ *
+ * Context: Module unload.
+ */
+void som_debugfs_exit(void)
+{
+	debugfs_remove(som_dir);
+}

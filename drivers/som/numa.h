@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SOM_NUMA_H
+#define _SOM_NUMA_H
+
+struct vm_area_struct;
+
+long som_numa_alloc(struct vm_area_struct *vma, unsigned long idx);
+long som_numa_alloc_chunk(struct vm_area_struct *vma, unsigned long idx);
+
+#endif /* _SOM_NUMA_H */

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Recycling: an owner's released units stay with it, up to a limit, and are what it
+ * gets first when it needs one.
+ *
+ * A kept unit is in nobody's page table or TLB, as one that goes to the pool; it is "used"
+ * to the pool and charged to its owner. It has bytes of that owner and is zeroed
+ * before the owner maps it again, unless the file says otherwise (policy.c). To
+ * anybody else it goes through the pool alone. Memory that is pinned is not
+ * kept: som_pool_free() knows how to wait for the pin.
+ *
+ * Whoever cannot be charged, and whoever shrinks or compacts the pool, makes all
+ * owners give up what they keep. Apart from that, what an owner keeps above a watermark
+ * goes at a rate.
+ *
+ * som_recycle_lock guards the list of owners that have kept something. It is taken under
+ * owner->lock; below it are the xarrays and the locks of the pool and the account.
+ */
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/workqueue.h>
+#include "account.h"
+#include "pool.h"
+#include "recycle.h"
+#include "work.h"
+
+/* How often owners give up what is above the watermark, in milliseconds. */
+#define SOM_RELEASE_MS	100
+
+unsigned long som_recycle_max;
+module_param_named(recycle_max, som_recycle_max, ulong, 0444);
+MODULE_PARM_DESC(recycle_max, "units that a process keeps at most for itself when it has released them (default 0)");
+unsigned long som_recycle_low;
+unsigned long som_release_rate;
+
+static LIST_HEAD(som_recycle_list);
+static DEFINE_MUTEX(som_recycle_lock);
+static atomic_long_t som_recycle_nr;
+
+static void som_release_work(struct work_struct *work);
+static DECLARE_DELAYED_WORK(release_work, som_release_work);
+
+/**
+ * som_recycle_init - nothing is kept
+ * @recycle: what an owner keeps
+ * @account: the owner's account
+ */
+void som_recycle_init(struct som_recycle *recycle, struct som_account *account)
+{
+	xa_init(&recycle->units);
+	atomic_long_set(&recycle->nr, 0);
+	INIT_LIST_HEAD(&recycle->list);
+	recycle->account = account;
+}
+
+/* Take any unit out; -ENOENT if there is none. */
+static long take(struct som_recycle *recycle)
+{
+	unsigned long unit = 0;
+	long ret = -ENOENT;
+
+	xa_lock(&recycle->units);
+	if (xa_find(&recycle->units, &unit, ULONG_MAX, XA_PRESENT)) {
+		__xa_erase(&recycle->units, unit);
+		ret = unit;
+	}
+	xa_unlock(&recycle->units);
+	if (ret >= 0) {
+		atomic_long_dec(&recycle->nr);
+		atomic_long_dec(&som_recycle_nr);
+	}
+	return ret;
+}
+
+/* Give up to nr units to the pool; how many there were. */
+static unsigned long give_up(struct som_recycle *recycle, unsigned long nr)
+{
+	unsigned long done;
+	long unit;
+
+	for (done = 0; done < nr; done++) {
+		unit = take(recycle);
+		if (unit < 0)
+			break;
+		som_pool_free(unit);
+		som_account_uncharge(recycle->account, 1);
+		cond_resched();
+	}
+	return done;
+}
+
+/**
+ * som_recycle_destroy - the end of an owner: it keeps nothing any more
+ * @recycle: what it has kept
+ *
+ * Context: Process context.
+ */
+void som_recycle_destroy(struct som_recycle *recycle)
+{
+	mutex_lock(&som_recycle_lock);
+	list_del_init(&recycle->list);
+	mutex_unlock(&som_recycle_lock);
+	give_up(recycle, ULONG_MAX);
+	xa_destroy(&recycle->units);
+}
+
+/**
+ * som_recycle_keep - keep a unit that was released, if there is room for it
+ * @recycle: what its owner keeps
+ * @unit: unit number, which no page table and no TLB knows
+ *
+ * Context: Process context.
+ * Return: true, or false if it is to go to the pool.
+ */
+bool som_recycle_keep(struct som_recycle *recycle, unsigned long unit)
+{
+	if (atomic_long_read(&recycle->nr) >= READ_ONCE(som_recycle_max) ||
+	    som_pool_pinned(unit) || !som_account_charge(recycle->account, 1))
+		return false;
+	/* Before it can be found, so that the counts do not go below 0. */
+	atomic_long_inc(&recycle->nr);
+	atomic_long_inc(&som_recycle_nr);
+	if (xa_err(xa_store(&recycle->units, unit, xa_mk_value(1), GFP_KERNEL))) {
+		atomic_long_dec(&recycle->nr);
+		atomic_long_dec(&som_recycle_nr);
+		som_account_uncharge(recycle->account, 1);
+		return false;
+	}
+	if (list_empty_careful(&recycle->list)) {
+		mutex_lock(&som_recycle_lock);
+		if (list_empty(&recycle->list))
+			list_add_tail(&recycle->list, &som_recycle_list);
+		mutex_unlock(&som_recycle_lock);
+	}
+	if (READ_ONCE(som_release_rate))
+		som_work_queue(&release_work, SOM_RELEASE_MS);
+	return true;
+}
+
+/**
+ * som_recycle_take - a unit that its owner has kept
+ * @recycle: what it keeps
+ *
+ * The charge of the kept unit goes; the caller has one for what it is to be.
+ *
+ * Context: Process context.
+ * Return: unit number, with the owner's bytes; or -ENOENT.
+ */
+long som_recycle_take(struct som_recycle *recycle)
+{
+	long unit;
+
+	if (!atomic_long_read(&recycle->nr))
+		return -ENOENT;
+	unit = take(recycle);
+	if (unit >= 0)
+		som_account_uncharge(recycle->account, 1);
+	return unit;
+}
+
+/**
+ * som_recycle_drain - all owners give up what they keep
+ *
+ * Context: Process context.
+ * Return: true if there was any.
+ */
+bool som_recycle_drain(void)
+{
+	struct som_recycle *recycle;
+	unsigned long nr = 0;
+
+	if (!atomic_long_read(&som_recycle_nr))
+		return false;
+	mutex_lock(&som_recycle_lock);
+	list_for_each_entry(recycle, &som_recycle_list, list)
+		nr += give_up(recycle, ULONG_MAX);
+	mutex_unlock(&som_recycle_lock);
+	return nr;
+}
+
+/**
+ * som_recycle_charge - charge units, at the cost of what owners keep
+ * @account: whose
+ * @nr_units: how many
+ *
+ * Context: Process context.
+ * Return: as som_account_charge().
+ */
+bool som_recycle_charge(struct som_account *account, unsigned long nr_units)
+{
+	return !nr_units || som_account_charge(account, nr_units) ||
+	       (som_recycle_drain() && som_account_charge(account, nr_units));
+}
+
+/**
+ * som_recycle_total - how many units owners keep
+ *
+ * Return: number of units.
+ */
+unsigned long som_recycle_total(void)
+{
+	return atomic_long_read(&som_recycle_nr);
+}
+
+/* What is above the watermark goes, as much of it as the rate allows. */
+static void som_release_work(struct work_struct *work)
+{
+	unsigned long rate = READ_ONCE(som_release_rate);
+	unsigned long low = READ_ONCE(som_recycle_low), max, nr;
+	static unsigned long parts;	/* of a unit, in thousandths */
+	struct som_recycle *recycle;
+	bool more = false;
+
+	if (!rate)
+		return;
+	parts += min(rate, 1000000UL) * SOM_RELEASE_MS;
+	max = parts / 1000;
+	parts %= 1000;
+	mutex_lock(&som_recycle_lock);
+	list_for_each_entry(recycle, &som_recycle_list, list) {
+		nr = atomic_long_read(&recycle->nr);
+		if (nr > low)
+			more |= nr - low > give_up(recycle, min(nr - low, max));
+	}
+	mutex_unlock(&som_recycle_lock);
+	if (more)
+		som_work_queue(&release_work, SOM_RELEASE_MS);
+}
+
+/**
+ * som_recycle_changed - somebody has changed a limit, the watermark or the rate
+ *
+ * Context: Process context.
+ */
+void som_recycle_changed(void)
+{
+	struct som_recycle *recycle;
+	unsigned long max, nr;
+
+	mutex_lock(&som_recycle_lock);
+	max = READ_ONCE(som_recycle_max);
+	list_for_each_entry(recycle, &som_recycle_list, list) {
+		nr = atomic_long_read(&recycle->nr);
+		if (nr > max)
+			give_up(recycle, nr - max);
+	}
+	mutex_unlock(&som_recycle_lock);
+	if (READ_ONCE(som_release_rate))
+		som_work_queue(&release_work, 0);
+}
+
+/**
+ * som_recycle_exit - the end of the module
+ *
+ * Context: Module unload; no owner is left, and nobody can change the rate.
+ */
+void som_recycle_exit(void)
+{
+	som_work_cancel(&release_work);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What an owner has at each unit index: an entry (entry.h), or nothing.
+ *
+ * Entries are in leaves of 64, 512 bytes, and the leaves in an xarray: a fault finds its
+ * place once and works on it without a lock, which an xarray of entries does
+ * not offer.
+ */
+#ifndef _SOM_UNITS_H
+#define _SOM_UNITS_H
+
+#include <linux/rcupdate.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+
+/** define SOM_LEAF_UNITS - entries in a leaf. */
+#define SOM_LEAF_UNITS	64
+
+/**
+ * struct som_leaf - the entries of some indices in a row
+ * @entry: the entries, or NULL.
+ * @nr: first index / SOM_LEAF_UNITS.
+ * @hint: an entry may be what som_units_find_hinted() is to find.
+ * @rcu: for its end.
+ */
+struct som_leaf {
+	void *entry[SOM_LEAF_UNITS];
+	unsigned long nr;
+	bool hint;
+	struct rcu_head rcu;
+};
+
+/**
+ * struct som_units - entries by unit index
+ * @leaves: unit index / SOM_LEAF_UNITS -> leaf.
+ */
+struct som_units {
+	struct xarray leaves;
+};
+
+int som_units_module_init(void);
+void som_units_module_exit(void);
+
+void som_units_init(struct som_units *units);
+bool som_units_destroy(struct som_units *units);
+void **som_units_slot(struct som_units *units, unsigned long idx);
+struct som_leaf *som_units_leaf(struct som_units *units, unsigned long idx);
+void *som_units_load(struct som_units *units, unsigned long idx);
+void *som_units_change(struct som_units *units, unsigned long idx, void *old,
+		       void *new);
+void *som_units_erase(struct som_units *units, unsigned long idx);
+unsigned int som_units_take(struct som_units *units, unsigned long *idx,
+			    unsigned long last, void **entries,
+			    unsigned int nr);
+void *som_units_find(struct som_units *units, unsigned long *idx,
+		     unsigned long last);
+void *som_units_find_hinted(struct som_units *units, unsigned long *idx,
+			    unsigned long last);
+void som_units_hint(struct som_units *units, unsigned long idx);
+void som_units_prune(struct som_units *units, unsigned long first,
+		     unsigned long last);
+
+/**
+ * som_units_for_each - go through the entries of some indices
+ * @units: the entries
+ * @idx: unit index, an unsigned long
+ * @entry: entry, a void *
+ * @first: first unit index
+ * @last: last unit index
+ *
+ * Entries may come and go meanwhile.
+ */
+#define som_units_for_each(units, idx, entry, first, last)		\
+	for (idx = (first); (entry = som_units_find(units, &idx, last)); idx++)
+
+#endif /* _SOM_UNITS_H */

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The zeroed reserve: dirty units are zeroed in the background, so that a fault finds
+ * one that is ready.
+ *
+ * One thread for each NUMA node with memory, on the node's processors, with the lowest
+ * priority. It zeroes zero_rate units a second at most. A unit that is being zeroed
+ * can be given to nobody, and somebody with a promise may wait for it; so the
+ * thread is not preempted while it has one. It looks after each 64 KiB whether anybody
+ * else wants the processor. If so, it puts the unit back as it was, dirty, and
+ * pauses.
+ *
+ * The alternative was a work item for each unit that is freed. It would have been
+ * done at once, that is, by the processor that has just got something better to do.
+ */
+#include <linux/cpumask.h>
+#include <linux/err.h>
+#include <linux/jiffies.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/nodemask.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/topology.h>
+#include "pool.h"
+#include "range.h"
+#include "zero.h"
+
+/* Pages between two looks whether the processor is wanted. */
+#define SOM_ZERO_PAGES		16
+/* More units a second than any machine has. */
+#define SOM_ZERO_MOST		1000000UL
+/* How long it is left alone then, in milliseconds. */
+#define SOM_ZERO_PAUSE_MS	20
+/* What may be zeroed in this time is zeroed in one go, in milliseconds. */
+#define SOM_ZERO_ROUND_MS	20
+
+unsigned long som_zero_rate = 1024;
+module_param_named(zero_rate, som_zero_rate, ulong, 0444);
+MODULE_PARM_DESC(zero_rate, "units that are zeroed in the background, per node and second (default 1024; 0: none)");
+
+static struct task_struct **som_zero_threads;
+static atomic_long_t som_zero_nr;
+static atomic_long_t som_zero_paused;
+
+/* Zero a unit unless the processor is wanted; true if it was zeroed. */
+static bool zero_unit(unsigned long unit)
+{
+	void *mem = som_unit_address(unit);
+	unsigned long i;
+
+	for (i = 0; i < SOM_UNIT_PAGES; i++) {
+		if (i % SOM_ZERO_PAGES == 0 && need_resched())
+			return false;
+		clear_page(mem + i * PAGE_SIZE);
+	}
+	return true;
+}
+
+/* Zero up to nr units of a node; false if the processor was wanted. */
+static bool zero_round(int nid, unsigned int nr)
+{
+	bool zeroed;
+	long unit;
+
+	while (nr-- && !kthread_should_stop()) {
+		preempt_disable();
+		unit = som_pool_zero_begin(nid);
+		zeroed = unit >= 0 && zero_unit(unit);
+		if (unit >= 0)
+			som_pool_zero_end(unit, zeroed);
+		preempt_enable();
+		if (unit < 0)
+			break;
+		if (!zeroed)
+			return false;
+		atomic_long_inc(&som_zero_nr);
+		cond_resched();
+	}
+	return true;
+}
+
+static bool may_zero(int nid)
+{
+	return kthread_should_stop() ||
+	       (READ_ONCE(som_zero_rate) && som_pool_has_dirty(nid));
+}
+
+static int zero_thread(void *data)
+{
+	int nid = (long)data;
+	unsigned long parts = 0;	/* of a unit, in thousandths */
+	unsigned int ms = SOM_ZERO_ROUND_MS;
+
+	set_user_nice(current, MAX_NICE);
+	while (!kthread_should_stop()) {
+		wait_event_idle(*som_pool_dirty_wait(nid), may_zero(nid));
+		parts += ms * min(READ_ONCE(som_zero_rate), SOM_ZERO_MOST);
+		ms = SOM_ZERO_ROUND_MS;
+		if (!zero_round(nid, parts / 1000)) {
+			atomic_long_inc(&som_zero_paused);
+			ms = SOM_ZERO_PAUSE_MS;
+		}
+		parts %= 1000;
+		schedule_timeout_idle(msecs_to_jiffies(ms));
+	}
+	return 0;
+}
+
+/**
+ * som_zero_changed - the rate was changed
+ *
+ * Context: Process context.
+ */
+void som_zero_changed(void)
+{
+	int nid;
+
+	for_each_node_state(nid, N_MEMORY)
+		wake_up(som_pool_dirty_wait(nid));
+}
+
+/**
+ * som_zero_total - how much was zeroed in the background
+ *
+ * Return: number of units, since the module was loaded.
+ */
+unsigned long som_zero_total(void)
+{
+	return atomic_long_read(&som_zero_nr);
+}
+
+/**
+ * som_zero_pauses - how often somebody else wanted the processor
+ *
+ * Return: number, since the module was loaded.
+ */
+unsigned long som_zero_pauses(void)
+{
+	return atomic_long_read(&som_zero_paused);
+}
+
+/**
+ * som_zero_exit - stop the threads
+ *
+ * Context: Module unload; the pool is still there.
+ */
+void som_zero_exit(void)
+{
+	unsigned int nid;
+
+	for (nid = 0; nid < nr_node_ids; nid++) {
+		if (som_zero_threads[nid])
+			kthread_stop(som_zero_threads[nid]);
+	}
+	kfree(som_zero_threads);
+}
+
+/**
+ * som_zero_init - start the threads
+ *
+ * Context: Module load; the pool is there.
+ * Return: 0 or -errno.
+ */
+int som_zero_init(void)
+{
+	struct task_struct *thread;
+	int nid;
+
+	som_zero_threads = kcalloc(nr_node_ids, sizeof(*som_zero_threads),
+				   GFP_KERNEL);
+	if (!som_zero_threads)
+		return -ENOMEM;
+	for_each_node_state(nid, N_MEMORY) {
+		const struct cpumask *cpus = cpumask_of_node(nid);
+
+		thread = kthread_create_on_node(zero_thread, (void *)(long)nid,
+						nid, "som_zero/%d", nid);
+		if (IS_ERR(thread)) {
+			som_zero_exit();
+			return PTR_ERR(thread);
+		}
+		/* It does its work elsewhere, too. */
+		if (!cpumask_empty(cpus))
+			set_cpus_allowed_ptr(thread, cpus);
+		som_zero_threads[nid] = thread;
+		wake_up_process(thread);
+	}
+	return 0;
+}
