@@ -55,7 +55,7 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 		kfree(owner);
 		return NULL;
 	}
-	som_recycle_init(&owner->recycle, &owner->account);
+	som_recycle_init(&owner->recycle, &owner->account, mm);
 	owner->id = atomic_long_inc_return(&som_owner_ids);
 	owner->tgid = current->tgid;
 	mutex_init(&owner->lock);

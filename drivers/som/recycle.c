@@ -11,11 +11,14 @@
  *
  * Whoever cannot be charged, and whoever shrinks or compacts the pool, makes all
  * owners give up what they keep. Apart from that, what an owner keeps above a watermark
- * goes at a rate.
+ * goes at a rate. The end of a process does not tell: an owner lives as long as a file
+ * that it has mapped through. So as long as anything is kept, somebody looks now and then
+ * whose process is gone.
  *
  * som_recycle_lock guards the list of owners that have kept something. It is taken under
  * owner->lock; below it are the xarrays and the locks of the pool and the account.
  */
+#include <linux/mm_types.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/workqueue.h>
@@ -26,6 +29,8 @@
 
 /* How often owners give up what is above the watermark, in milliseconds. */
 #define SOM_RELEASE_MS	100
+/* How soon after its process an owner gives up everything, in milliseconds. */
+#define SOM_REAP_MS	500
 
 unsigned long som_recycle_max;
 module_param_named(recycle_max, som_recycle_max, ulong, 0444);
@@ -44,13 +49,28 @@ static DECLARE_DELAYED_WORK(release_work, som_release_work);
  * som_recycle_init - nothing is kept
  * @recycle: what an owner keeps
  * @account: the owner's account
+ * @mm: the owner's address space
  */
-void som_recycle_init(struct som_recycle *recycle, struct som_account *account)
+void som_recycle_init(struct som_recycle *recycle, struct som_account *account,
+		      struct mm_struct *mm)
 {
 	xa_init(&recycle->units);
 	atomic_long_set(&recycle->nr, 0);
 	INIT_LIST_HEAD(&recycle->list);
 	recycle->account = account;
+	recycle->mm = mm;
+}
+
+/* Has the owner's process not ended? */
+static bool in_use(const struct som_recycle *recycle)
+{
+	return atomic_read(&recycle->mm->mm_users);
+}
+
+static void queue_release(void)
+{
+	som_work_queue(&release_work, READ_ONCE(som_release_rate) ?
+				      SOM_RELEASE_MS : SOM_REAP_MS);
 }
 
 /* Take any unit out; -ENOENT if there is none. */
@@ -115,7 +135,7 @@ void som_recycle_destroy(struct som_recycle *recycle)
 bool som_recycle_keep(struct som_recycle *recycle, unsigned long unit)
 {
 	if (atomic_long_read(&recycle->nr) >= READ_ONCE(som_recycle_max) ||
-	    som_pool_pinned(unit) || !som_account_charge(recycle->account, 1))
+	    !in_use(recycle) || som_pool_pinned(unit) || !som_account_charge(recycle->account, 1))
 		return false;
 	/* Before it can be found, so that the counts do not go below 0. */
 	atomic_long_inc(&recycle->nr);
@@ -132,8 +152,7 @@ bool som_recycle_keep(struct som_recycle *recycle, unsigned long unit)
 			list_add_tail(&recycle->list, &som_recycle_list);
 		mutex_unlock(&som_recycle_lock);
 	}
-	if (READ_ONCE(som_release_rate))
-		som_work_queue(&release_work, SOM_RELEASE_MS);
+	queue_release();
 	return true;
 }
 
@@ -202,29 +221,28 @@ unsigned long som_recycle_total(void)
 	return atomic_long_read(&som_recycle_nr);
 }
 
-/* What is above the watermark goes, as much of it as the rate allows. */
+/* What is above the watermark goes, as the rate allows; and all of who is gone. */
 static void som_release_work(struct work_struct *work)
 {
 	unsigned long rate = READ_ONCE(som_release_rate);
 	unsigned long low = READ_ONCE(som_recycle_low), max, nr;
 	static unsigned long parts;	/* of a unit, in thousandths */
 	struct som_recycle *recycle;
-	bool more = false;
 
-	if (!rate)
-		return;
 	parts += min(rate, 1000000UL) * SOM_RELEASE_MS;
 	max = parts / 1000;
 	parts %= 1000;
 	mutex_lock(&som_recycle_lock);
 	list_for_each_entry(recycle, &som_recycle_list, list) {
 		nr = atomic_long_read(&recycle->nr);
-		if (nr > low)
-			more |= nr - low > give_up(recycle, min(nr - low, max));
+		if (!in_use(recycle))
+			give_up(recycle, ULONG_MAX);
+		else if (nr > low)
+			give_up(recycle, min(nr - low, max));
 	}
 	mutex_unlock(&som_recycle_lock);
-	if (more)
-		som_work_queue(&release_work, SOM_RELEASE_MS);
+	if (atomic_long_read(&som_recycle_nr))
+		queue_release();
 }
 
 /**

@@ -9,6 +9,7 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
+struct mm_struct;
 struct som_account;
 
 /**
@@ -17,19 +18,22 @@ struct som_account;
  * @nr: how many.
  * @list: link in the list of all owners that have kept some.
  * @account: the owner's, which they are charged to.
+ * @mm: the owner's address space, which the owner has a reference to.
  */
 struct som_recycle {
 	struct xarray units;
 	atomic_long_t nr;
 	struct list_head list;
 	struct som_account *account;
+	struct mm_struct *mm;
 };
 
 extern unsigned long som_recycle_max;
 extern unsigned long som_recycle_low;
 extern unsigned long som_release_rate;
 
-void som_recycle_init(struct som_recycle *recycle, struct som_account *account);
+void som_recycle_init(struct som_recycle *recycle, struct som_account *account,
+		      struct mm_struct *mm);
 void som_recycle_destroy(struct som_recycle *recycle);
 bool som_recycle_keep(struct som_recycle *recycle, unsigned long unit);
 long som_recycle_take(struct som_recycle *recycle);

@@ -4,7 +4,7 @@
  *
  * All but a few units are held by the test itself, so that those few go from
  * owner to owner again and again. Every owner looks at every byte, puts its own
- * mark into all of them, and gives them up in one of many ways. Two lines of
+ * mark into every page, or every word, and gives them up in one of many ways. Two lines of
  * owners run at the same time and take each other's units.
  *
  * SOM-TEST: timeout=600
@@ -26,13 +26,17 @@ enum way {
 	BY_MAP_OVER,
 	BY_SHRINK,
 	BY_MOVE_AND_EXIT,
+	BY_PIN_AND_EXIT,
 	NR_WAYS,
 };
 
 static const char * const way_names[] = {
 	"exit", "SIGKILL", "exec", "munmap", "munmap in pieces", "MADV_REMOVE",
-	"MAP_FIXED", "mremap shrink", "mremap move",
+	"MAP_FIXED", "mremap shrink", "mremap move", "pin and exit",
 };
+
+/* Whoever has this end of a pipe has a pin on what the owner put into it. */
+static int pin_fds[2];
 
 /* Give the memory up and end; @ready tells the parent that it may kill. */
 static void give_up(char *p, enum way way, int *ready)
@@ -73,10 +77,25 @@ static void give_up(char *p, enum way way, int *ready)
 		child_assert(mremap(p, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED,
 				    room + PAGE) == room + PAGE);
 		break;
+	case BY_PIN_AND_EXIT:
+		child_assert(vmsplice(pin_fds[1],
+				      &(struct iovec){ p + PAGE, PAGE }, 1, 0) ==
+			     PAGE);
+		break;
 	default:
 		break;
 	}
 	_exit(0);
+}
+
+/* What an owner has put into the pipe is what it still says. */
+static void read_pinned(__u64 mark)
+{
+	__u64 page[PAGE / 8];
+
+	usleep(20000);
+	child_assert(read(pin_fds[0], page, PAGE) == PAGE);
+	child_assert(page[0] == som_word(mark, PAGE));
 }
 
 /* One owner. Its memory is at 4K entries when @small. */
@@ -94,8 +113,13 @@ static void own(int fd, __u64 mark, enum way way, bool small,
 		dprintf(STDOUT_FILENO, "# owner %lu got %#lx at %#lx\n",
 			(long)mark, *(long *)(p + bad), bad);
 	child_assert(bad == -1);
-	som_fill(p, len, mark);
-	child_assert(som_check(p, len, mark) == -1);
+	if (mark % 8) {
+		som_fill_pages(p, len, mark);
+		child_assert(som_check_pages(p, len, mark) == -1);
+	} else {
+		som_fill(p, len, mark);
+		child_assert(som_check(p, len, mark) == -1);
+	}
 	if (small)
 		_exit(0);
 	give_up(p, way, ready);
@@ -107,12 +131,17 @@ static int line_of_owners(int fd, unsigned int line, int rounds)
 	int *ready = som_shared(sizeof(*ready));
 	int i;
 
+	child_assert(!pipe(pin_fds));
+
 	for (i = 0; i < rounds; i++) {
 		enum way way = (i * 7 + line) % NR_WAYS;
 		bool small = i % 5 == 4;
 		int want = 0, got;
 		pid_t pid;
 
+		/* A pin holds up everybody's units for a moment: not too often. */
+		if (way == BY_PIN_AND_EXIT && (small || i % 4))
+			way = BY_EXIT;
 		WRITE_ONCE(*ready, 0);
 		pid = fork();
 		if (!pid)
@@ -131,6 +160,8 @@ static int line_of_owners(int fd, unsigned int line, int rounds)
 				line, i, way_names[way], got);
 			return 1;
 		}
+		if (way == BY_PIN_AND_EXIT)
+			read_pinned(line * 1000000 + i);
 	}
 	return 0;
 }
@@ -138,6 +169,7 @@ static int line_of_owners(int fd, unsigned int line, int rounds)
 FIXTURE(handover)
 {
 	struct som_state before;
+	long zero_rate;
 	int fd;
 	char *held;
 	size_t held_len;
@@ -147,6 +179,8 @@ FIXTURE_SETUP(handover)
 {
 	som_state_read(&self->before);
 	ASSERT_LE(SPARE, self->before.free);
+	self->zero_rate = som_setting("zero_rate", 0);
+	ASSERT_LE(0, self->zero_rate);
 	som_catch_faults();
 	self->fd = som_open();
 	ASSERT_LE(0, self->fd);
@@ -163,12 +197,15 @@ FIXTURE_SETUP(handover)
 
 FIXTURE_TEARDOWN_PARENT(handover)
 {
+	som_setting("zero_rate", self->zero_rate);
 	EXPECT_TRUE(som_state_wait(&self->before));
 }
 
-TEST_F_TIMEOUT(handover, two_lines_of_owners, 300)
+static void two_lines(struct __test_metadata *_metadata,
+		      FIXTURE_DATA(handover) *self)
 {
-	int rounds = som_rounds(250);
+	/* 4 units in each round of each line: 10,000 handovers in both tests. */
+	int rounds = som_rounds(640);
 	pid_t pid[2];
 	int i;
 
@@ -182,6 +219,19 @@ TEST_F_TIMEOUT(handover, two_lines_of_owners, 300)
 	for (i = 0; i < 2; i++)
 		EXPECT_EQ(0, som_wait_child(pid[i]));
 	EXPECT_EQ(-1, som_check_pages(self->held, self->held_len, 7));
+}
+
+TEST_F_TIMEOUT(handover, two_lines_of_owners, 300)
+{
+	two_lines(_metadata, self);
+}
+
+/* The same while units are zeroed in the background, and are taken meanwhile. */
+TEST_F_TIMEOUT(handover, two_lines_of_owners_and_zeroing, 300)
+{
+	ASSERT_EQ(0, som_setting("zero_rate", 1000000));
+	two_lines(_metadata, self);
+	EXPECT_LT(0, som_pool("zeroed_background"));
 }
 
 /* The same units, handed to another mapping of the same process. */

@@ -372,13 +372,26 @@ static inline int som_get_policy(int fd, __u64 *map_size)
 	return 0;
 }
 
+/* The other settings stay as they are. */
 static inline int som_set_policy(int fd, __u64 map_size)
 {
 	struct som_policy policy = {
-		.size = sizeof(policy), .map_size = map_size,
+		.size = SOM_POLICY_SIZE_VER0, .map_size = map_size,
 	};
 
 	return ioctl(fd, SOM_IOC_SET_POLICY, &policy) ? -errno : 0;
+}
+
+/* Change a setting in sysfs. Return: what it was, or -1. */
+static inline long som_setting(const char *name, long value)
+{
+	char path[128], text[32];
+	long old;
+
+	snprintf(path, sizeof(path), SOM_SYSFS "%s", name);
+	old = som_read_number(path);
+	snprintf(text, sizeof(text), "%ld", value);
+	return som_write_string(path, text) ? -1 : old;
 }
 
 static inline int som_range_call(int fd, unsigned long call, const void *start,

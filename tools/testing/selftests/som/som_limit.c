@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Limits of a process, of a user and of a file, and the device for a group.
+ *
+ * SOM-TEST: timeout=300
+ */
+#include <grp.h>
+#include <sys/stat.h>
+#include "som_test.h"
+
+#define USER	1234
+#define GROUP	4321
+
+FIXTURE(limit)
+{
+	struct som_state before;
+	struct stat node;
+	int fd;
+};
+
+static int set_limit(const char *name, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), SOM_SYSFS "%s", name);
+	return som_write_string(path, value);
+}
+
+FIXTURE_SETUP(limit)
+{
+	som_state_read(&self->before);
+	ASSERT_LE(64, self->before.free);
+	ASSERT_EQ(0, stat(SOM_DEV, &self->node));
+	som_catch_faults();
+	self->fd = som_open();
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN_PARENT(limit)
+{
+	set_limit("limit_owner", "max");
+	set_limit("limit_user", "max");
+	if (chown(SOM_DEV, self->node.st_uid, self->node.st_gid) ||
+	    chmod(SOM_DEV, self->node.st_mode & 0777))
+		TH_LOG("%s is not as it was", SOM_DEV);
+	EXPECT_TRUE(som_state_wait(&self->before));
+}
+
+TEST_F(limit, words)
+{
+	char path[] = SOM_SYSFS "limit_owner", text[16] = "";
+	int fd;
+
+	EXPECT_EQ(0, set_limit("limit_owner", "17"));
+	EXPECT_EQ(17, som_pool("limit_owner"));
+	EXPECT_EQ(17, som_read_number("/sys/module/som/parameters/limit_owner"));
+	EXPECT_EQ(-EINVAL, set_limit("limit_owner", "some"));
+	EXPECT_EQ(-EINVAL, set_limit("limit_owner", "-1"));
+	EXPECT_EQ(17, som_pool("limit_owner"));
+	EXPECT_EQ(0, set_limit("limit_owner", "max\n"));
+	fd = open(path, O_RDONLY);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(4, read(fd, text, sizeof(text)));
+	EXPECT_STREQ("max\n", text);
+	close(fd);
+}
+
+/* Accounted at reservation: to the unit, at mmap, and nothing is changed. */
+TEST_F(limit, of_a_process)
+{
+	char *p, *q;
+
+	ASSERT_EQ(0, set_limit("limit_owner", "10"));
+	EXPECT_EQ(MAP_FAILED, som_map(self->fd, 11 * UNIT));
+	EXPECT_EQ(ENOMEM, errno);
+	EXPECT_TRUE(som_state_same(&self->before));
+	p = som_map(self->fd, 7 * UNIT);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(7, som_fdinfo(getpid(), self->fd, getpid(), "charged"));
+	EXPECT_EQ(MAP_FAILED, som_map(self->fd, 4 * UNIT));
+	EXPECT_EQ(ENOMEM, errno);
+	q = som_map(self->fd, 3 * UNIT);
+	ASSERT_NE(MAP_FAILED, q);
+	som_touch_units(p, 7 * UNIT);
+	som_touch_units(q, 3 * UNIT);
+	/* Lower than what it has: nothing is taken away, nothing more is given. */
+	ASSERT_EQ(0, set_limit("limit_owner", "5"));
+	EXPECT_EQ(0, munmap(q, 3 * UNIT));
+	EXPECT_EQ(MAP_FAILED, som_map(self->fd, UNIT));
+	EXPECT_EQ(0, munmap(p, 3 * UNIT));
+	q = som_map(self->fd, UNIT);
+	EXPECT_NE(MAP_FAILED, q);
+	EXPECT_EQ(0, munmap(q, UNIT));
+	EXPECT_EQ(0, munmap(p + 3 * UNIT, 4 * UNIT));
+}
+
+/* Who has opted out of reservation is told at the touch; mprotect at the call. */
+TEST_F(limit, of_who_reserves_later)
+{
+	char *p = som_map_at(self->fd, NULL, 4 * UNIT, RW, MAP_NORESERVE);
+	char *q = som_map_at(self->fd, NULL, 4 * UNIT, PROT_NONE, 0);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_NE(MAP_FAILED, q);
+	ASSERT_EQ(0, set_limit("limit_owner", "2"));
+	EXPECT_EQ(0, som_try_write(p, 1));
+	EXPECT_EQ(-1, mprotect(q, 2 * UNIT, RW));
+	EXPECT_EQ(ENOMEM, errno);
+	EXPECT_EQ(0, som_try_write(p + UNIT, 1));
+	EXPECT_EQ(SIGBUS, som_try_write(p + 2 * UNIT, 1));
+	EXPECT_EQ(0, munmap(p, UNIT));
+	EXPECT_EQ(0, mprotect(q, UNIT, RW));
+	EXPECT_EQ(0, munmap(p + UNIT, 3 * UNIT));
+	EXPECT_EQ(0, munmap(q, 4 * UNIT));
+}
+
+/* A child: its memory is its own, and the same user's. */
+TEST_F(limit, of_a_user)
+{
+	char *p;
+	pid_t pid;
+
+	ASSERT_EQ(0, set_limit("limit_user", "10"));
+	p = som_map(self->fd, 6 * UNIT);
+	ASSERT_NE(MAP_FAILED, p);
+	pid = fork();
+	if (!pid) {
+		char *q;
+
+		child_assert(som_map(self->fd, 5 * UNIT) == MAP_FAILED);
+		child_assert(errno == ENOMEM);
+		q = som_map(self->fd, 4 * UNIT);
+		child_assert(q != MAP_FAILED);
+		som_touch_units(q, 4 * UNIT);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	/* Another user has a limit of its own. */
+	pid = fork();
+	if (!pid) {
+		child_assert(!setuid(USER));
+		child_assert(som_map(self->fd, 11 * UNIT) == MAP_FAILED);
+		child_assert(som_map(self->fd, 10 * UNIT) != MAP_FAILED);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	EXPECT_EQ(0, munmap(p, 6 * UNIT));
+}
+
+TEST_F(limit, of_a_file_only_lower)
+{
+	struct som_policy policy = { .size = sizeof(policy) };
+	int fd = som_open();
+	char *p;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ioctl(fd, SOM_IOC_GET_POLICY, &policy));
+	EXPECT_EQ(0, policy.max_units);
+	policy.max_units = 5;
+	ASSERT_EQ(0, ioctl(fd, SOM_IOC_SET_POLICY, &policy));
+	policy.max_units = 6;
+	EXPECT_EQ(-1, ioctl(fd, SOM_IOC_SET_POLICY, &policy));
+	EXPECT_EQ(EINVAL, errno);
+	policy.max_units = 0;
+	EXPECT_EQ(-1, ioctl(fd, SOM_IOC_SET_POLICY, &policy));
+	EXPECT_EQ(EINVAL, errno);
+	/* A caller of the first version leaves it as it is. */
+	EXPECT_EQ(0, som_set_policy(fd, UNIT));
+	ASSERT_EQ(0, ioctl(fd, SOM_IOC_GET_POLICY, &policy));
+	EXPECT_EQ(5, policy.max_units);
+
+	EXPECT_EQ(MAP_FAILED, som_map(fd, 6 * UNIT));
+	EXPECT_EQ(ENOMEM, errno);
+	p = som_map(fd, 5 * UNIT);
+	ASSERT_NE(MAP_FAILED, p);
+	/* It is the process's from then on, whatever file it comes with. */
+	EXPECT_EQ(MAP_FAILED, som_map(self->fd, UNIT));
+	EXPECT_EQ(ENOMEM, errno);
+	EXPECT_EQ(0, munmap(p, 5 * UNIT));
+	close(fd);
+}
+
+/* Not root, but of the group that the device belongs to. */
+TEST_F(limit, device_for_a_group)
+{
+	pid_t pid;
+
+	ASSERT_EQ(0, chown(SOM_DEV, 0, GROUP));
+	ASSERT_EQ(0, chmod(SOM_DEV, 0660));
+	pid = fork();
+	if (!pid) {
+		gid_t group = GROUP;
+		char *p;
+		int fd;
+
+		child_assert(!setgroups(1, &group));
+		child_assert(!setgid(USER) && !setuid(USER));
+		fd = som_open();
+		child_assert(fd >= 0);
+		p = som_map(fd, 4 * UNIT);
+		child_assert(p != MAP_FAILED);
+		som_fill_pages(p, 4 * UNIT, 1);
+		child_assert(som_check_pages(p, 4 * UNIT, 1) == -1);
+		/* The pool and its settings are root's. */
+		child_assert(som_set_chunks(0) < 0);
+		child_assert(set_limit("limit_owner", "1") < 0);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	pid = fork();
+	if (!pid) {
+		child_assert(!setgroups(0, NULL));
+		child_assert(!setgid(USER) && !setuid(USER));
+		child_assert(som_open() == -1 && errno == EACCES);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+}
+
+TEST_HARNESS_MAIN

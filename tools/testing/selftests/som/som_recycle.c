@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Recycling: units that their owner keeps, and who makes it give them up.
+ *
+ * SOM-TEST: timeout=300
+ */
+#include "som_test.h"
+
+#define NR	8
+
+FIXTURE(recycle)
+{
+	struct som_state before;
+	long zero_rate;
+	int fd;
+};
+
+FIXTURE_SETUP(recycle)
+{
+	som_state_read(&self->before);
+	self->zero_rate = som_setting("zero_rate", 0);
+	ASSERT_LE(0, self->zero_rate);
+	ASSERT_EQ(0, som_setting("recycle_max", NR));
+	som_catch_faults();
+	self->fd = som_open();
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN_PARENT(recycle)
+{
+	som_setting("recycle_max", 0);
+	som_setting("recycle_low", 0);
+	som_setting("release_rate", 0);
+	som_setting("zero_rate", self->zero_rate);
+	EXPECT_TRUE(som_state_wait(&self->before));
+}
+
+static long kept(void)
+{
+	return som_pool("units_kept");
+}
+
+/* Map, mark and unmap: what of it can be kept is. */
+static void use(struct __test_metadata *_metadata, int fd, long nr, __u64 mark)
+{
+	char *p = som_map(fd, nr * UNIT);
+
+	ASSERT_NE(MAP_FAILED, p);
+	som_fill_pages(p, nr * UNIT, mark);
+	ASSERT_EQ(0, munmap(p, nr * UNIT));
+}
+
+TEST_F(recycle, up_to_the_limit)
+{
+	use(_metadata, self->fd, NR - 3, 1);
+	EXPECT_EQ(NR - 3, kept());
+	EXPECT_EQ(NR - 3, som_used() - self->before.used);
+	EXPECT_EQ(NR - 3, som_committed() - self->before.committed);
+	EXPECT_EQ(NR - 3, som_fdinfo(getpid(), self->fd, getpid(), "kept"));
+	use(_metadata, self->fd, 2 * NR, 1);
+	EXPECT_EQ(NR, kept());
+	EXPECT_EQ(NR, som_used() - self->before.used);
+	/* Less of a limit: what is above goes at once. */
+	ASSERT_EQ(NR, som_setting("recycle_max", 3));
+	EXPECT_EQ(3, kept());
+}
+
+TEST_F(recycle, own_units_come_back_zeroed)
+{
+	char *p;
+
+	use(_metadata, self->fd, NR, 2);
+	ASSERT_EQ(NR, kept());
+	p = som_map(self->fd, NR * UNIT);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(-1, som_not_zero(p, NR * UNIT));
+	EXPECT_EQ(0, kept());
+	EXPECT_EQ(NR, som_used() - self->before.used);
+	EXPECT_EQ(NR, som_committed() - self->before.committed);
+	ASSERT_EQ(0, munmap(p, NR * UNIT));
+}
+
+TEST_F(recycle, unzeroed_by_request)
+{
+	struct som_policy policy = { .size = sizeof(policy) };
+	char *p, *q;
+	int fd;
+
+	use(_metadata, self->fd, NR, 3);
+	fd = som_open();
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ioctl(fd, SOM_IOC_GET_POLICY, &policy));
+	EXPECT_EQ(0, policy.options);
+	policy.options = SOM_POLICY_REUSE;
+	ASSERT_EQ(0, ioctl(fd, SOM_IOC_SET_POLICY, &policy));
+	p = som_map(fd, NR * UNIT);
+	ASSERT_NE(MAP_FAILED, p);
+	som_touch_units(p, NR * UNIT);
+	EXPECT_EQ(0, kept());
+	/* Old bytes of its own, as the touch has left them. */
+	EXPECT_LE(0, som_not_zero(p + PAGE, UNIT - PAGE));
+	ASSERT_EQ(0, munmap(p, NR * UNIT));
+	EXPECT_EQ(NR, kept());
+	/* The other file has not asked for it. */
+	q = som_map(self->fd, NR * UNIT);
+	ASSERT_NE(MAP_FAILED, q);
+	EXPECT_EQ(-1, som_not_zero(q, NR * UNIT));
+	ASSERT_EQ(0, munmap(q, NR * UNIT));
+	policy.options = SOM_POLICY_REUSE << 1;
+	EXPECT_EQ(-1, ioctl(fd, SOM_IOC_SET_POLICY, &policy));
+	EXPECT_EQ(EINVAL, errno);
+}
+
+/* Another process, with the same file and the same option, sees nothing of it. */
+TEST_F(recycle, never_for_another_process)
+{
+	struct som_policy policy = { .size = sizeof(policy) };
+	long free = som_free();
+	pid_t pid;
+	char *p;
+
+	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_GET_POLICY, &policy));
+	policy.options = SOM_POLICY_REUSE;
+	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_SET_POLICY, &policy));
+	use(_metadata, self->fd, NR, 4);
+	ASSERT_EQ(NR, kept());
+	pid = fork();
+	if (!pid) {
+		/* All that there is: what is kept is given up for it. */
+		p = som_map(self->fd, free * UNIT);
+		child_assert(p != MAP_FAILED);
+		child_assert(!kept());
+		child_assert(som_pages_not_zero(p, free * UNIT) == -1);
+		som_fill_pages(p, NR * UNIT, 5);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	EXPECT_EQ(0, kept());
+	p = som_map(self->fd, free * UNIT);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(-1, som_pages_not_zero(p, free * UNIT));
+	ASSERT_EQ(0, munmap(p, free * UNIT));
+}
+
+TEST_F(recycle, goes_with_the_process)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		char *p = som_map(self->fd, NR * UNIT);
+
+		child_assert(p != MAP_FAILED);
+		som_fill_pages(p, NR * UNIT, 6);
+		child_assert(!munmap(p, NR * UNIT));
+		child_assert(kept() == NR);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	EXPECT_EQ(0, som_wait_number(kept, 0));
+}
+
+TEST_F(recycle, shrink_and_compact_take_it)
+{
+	long chunks = self->before.chunks;
+
+	use(_metadata, self->fd, NR, 7);
+	ASSERT_EQ(0, som_set_chunks(0));
+	EXPECT_EQ(0, kept());
+	ASSERT_EQ(0, som_set_chunks(chunks));
+	use(_metadata, self->fd, NR, 7);
+	som_compact(1);
+	EXPECT_EQ(0, kept());
+}
+
+TEST_F(recycle, above_the_watermark_at_a_rate)
+{
+	double start;
+	long low = 2;
+
+	ASSERT_EQ(0, som_setting("recycle_low", low));
+	use(_metadata, self->fd, NR, 8);
+	EXPECT_EQ(NR, kept());
+	usleep(300000);
+	EXPECT_EQ(NR, kept());
+	start = som_now();
+	ASSERT_EQ(0, som_setting("release_rate", 4));
+	EXPECT_EQ(low, som_wait_number(kept, low));
+	/* NR - low units at 4 in a second, and they do not all go at the end. */
+	EXPECT_LE(0.5, som_now() - start);
+	usleep(500000);
+	EXPECT_EQ(low, kept());
+}
+
+/* Memory that somebody has a pin on is not kept: the pool waits for the pin. */
+TEST_F(recycle, not_what_is_pinned)
+{
+	char *p = som_map(self->fd, UNIT);
+	struct iovec vec = { p, PAGE };
+	int fds[2];
+
+	ASSERT_NE(MAP_FAILED, p);
+	som_fill_pages(p, UNIT, 9);
+	ASSERT_EQ(0, pipe(fds));
+	ASSERT_EQ(PAGE, vmsplice(fds[1], &vec, 1, 0));
+	ASSERT_EQ(0, munmap(p, UNIT));
+	EXPECT_EQ(0, kept());
+	EXPECT_EQ(1, som_pool("units_quarantined"));
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* Empty chunks above a watermark go back to HugeTLB, at a rate. */
+TEST_F_TIMEOUT(recycle, empty_chunks_are_trimmed, 60)
+{
+	long chunks = self->before.chunks;
+
+	ASSERT_EQ(0, som_setting("shrink_low", chunks));
+	ASSERT_EQ(0, som_setting("shrink_rate", 600));
+	usleep(500000);
+	EXPECT_EQ(chunks, som_pool("nr_chunks"));
+	ASSERT_EQ(chunks, som_setting("shrink_low", 0));
+	EXPECT_EQ(0, som_wait_number(som_free, 0));
+	EXPECT_EQ(0, som_pool("nr_chunks"));
+	EXPECT_EQ(self->before.hugepages + chunks, som_free_hugepages());
+	ASSERT_EQ(600, som_setting("shrink_rate", 0));
+	ASSERT_EQ(0, som_set_chunks(chunks));
+}
+
+TEST_HARNESS_MAIN
