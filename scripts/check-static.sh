@@ -9,7 +9,9 @@ set -euo pipefail
 # shellcheck source=lib/module.sh
 . "$SOM_ROOT/scripts/lib/module.sh"
 
-passed=0 failed=0 skipped=0
+passed=0 failed=0 names=()
+said=$(mktemp -d)
+trap 'rm -rf "$said"' EXIT
 source=$SOM_CACHE/kernels/source
 cd "$SOM_ROOT"
 
@@ -26,27 +28,36 @@ files()
 		\( "${args[@]:1}" \) -print | sed 's|^\./||' | LC_ALL=C sort
 }
 
-# check NAME COMMAND ARGS: COMMAND says nothing and succeeds, or else it failed.
+# check NAME COMMAND ARGS: COMMAND says nothing and succeeds, or else it failed. It
+# runs beside others, as many as there are processors; all are told of in order.
 check()
 {
-	local name=$1 output rc=0
+	local name=$1
 	shift
-	output=$("$@" 2>&1 </dev/null) || rc=$?
-	if [ "$rc" = 0 ] && [ -z "$output" ]; then
-		passed=$((passed + 1))
-		printf 'ok %d %s\n' $((passed + failed + skipped)) "$name"
-	else
-		failed=$((failed + 1))
-		printf 'not ok %d %s\n' $((passed + failed + skipped)) "$name"
-		printf '%s\n' "$output" | head -n 100 | sed 's/^/    /'
-	fi
+	names+=("$name")
+	while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do
+		wait -n || true
+	done
+	{ "$@" 2>&1 </dev/null || echo "status $?"; } \
+		>"$said/${#names[@]}" &
 }
 
-# skip NAME WHY
-skip()
+# tell_checks: the result of each.
+tell_checks()
 {
-	skipped=$((skipped + 1))
-	printf 'ok %d %s # SKIP %s\n' $((passed + failed + skipped)) "$1" "$2"
+	local name n=0
+	wait
+	for name in "${names[@]}"; do
+		n=$((n + 1))
+		if [ -s "$said/$n" ]; then
+			failed=$((failed + 1))
+			printf 'not ok %d %s\n' "$n" "$name"
+			head -n 100 "$said/$n" | sed 's/^/    /'
+		else
+			passed=$((passed + 1))
+			printf 'ok %d %s\n' "$n" "$name"
+		fi
+	done
 }
 
 # build_says KERNEL MAKE-ARGUMENT...: what the compiler, sparse or modpost say
@@ -116,17 +127,13 @@ mapfile -t scripts < <(files . '*.sh'; ls .ci/run 2>/dev/null)
 mapfile -t licensed < <(files . '*.c' '*.h' '*.sh' '*.py' '*.rst' '*.awk' \
 	'*.config' Makefile Kbuild Kconfig run)
 
-if [ "${#driver_c[@]}" -gt 0 ]; then
-	for kernel in generic cloud debug; do
-		check "W=1 on $kernel" build_says "$kernel" W=1
-	done
-	check 'sparse on debug' build_says debug C=2 CF=-D__CHECK_ENDIAN__
-	check 'kernel-doc' kernel_doc "${driver[@]}" "${uapi[@]}"
-	check 'no conditional compilation in drivers/som/*.c' \
-		no_conditionals "${driver_c[@]}"
-else
-	skip 'driver' 'drivers/som has no sources'
-fi
+for kernel in generic cloud debug; do
+	check "W=1 on $kernel" build_says "$kernel" W=1
+done
+check 'sparse on debug' build_says debug C=2 CF=-D__CHECK_ENDIAN__
+check 'kernel-doc' kernel_doc "${driver[@]}" "${uapi[@]}"
+check 'no conditional compilation in drivers/som/*.c' \
+	no_conditionals "${driver_c[@]}"
 for header in "${uapi[@]}"; do
 	check "$header alone in C90" uapi_header "$header"
 done
@@ -154,5 +161,6 @@ done
 check 'shellcheck' shell_check "${scripts[@]}"
 check 'licence identifiers' have_license "${licensed[@]}"
 
-printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+tell_checks
+printf '%d passed, %d failed, 0 skipped\n' "$passed" "$failed"
 [ "$failed" = 0 ]
