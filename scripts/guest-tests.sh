@@ -40,13 +40,14 @@ read_programs()
 	done
 }
 
-# Sets pool: what a test must leave as it was. There is none before a test that
-# loads som.ko itself.
+# Sets pool: what a test must leave as it was. Where tests load som.ko themselves,
+# that is that it is not there.
 read_pool()
 {
+	pool=' no som.ko'
+	[ -e "$sysfs" ] || return 0
 	pool=
-	[ -z "$have_pool" ] || for file in nr_chunks units_used units_committed \
-			units_quarantined; do
+	for file in nr_chunks units_used units_committed units_quarantined; do
 		pool="$pool $file $(cat "$sysfs/$file" 2>&1)"
 	done
 }
@@ -69,8 +70,6 @@ kill_leftovers()
 	done
 }
 
-have_pool=
-[ ! -e "$sysfs" ] || have_pool=1
 read_programs
 keep=$programs
 
@@ -99,5 +98,7 @@ for name; do
 		tell "end $name $status $time"
 	else
 		tell "end $name $status $time before:$before; after:$pool"
+		# For the next test to load it.
+		[ "$before" != ' no som.ko' ] || /usr/sbin/rmmod som
 	fi
 done

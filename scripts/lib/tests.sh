@@ -19,7 +19,7 @@
 TESTS_DIR=$SOM_ROOT/tools/testing/selftests/som
 TESTS_GUESTS=${SOM_GUESTS:-2}
 # A guest has so many tests at most.
-TESTS_SET=${SOM_SET:-5}
+TESTS_SET=${SOM_SET:-12}
 # Seconds that a guest may need to boot, and to stop and be checked.
 TESTS_BOOT=300
 
@@ -49,7 +49,7 @@ test_settings()
 {
 	local file=$TESTS_DIR/$1
 	case $1 in
-	kunit) echo 'kernels=debug no-module chunks=0'; return ;;
+	kunit) echo 'kernels=debug no-module'; return ;;
 	*.sh) ;;
 	*) file+=.c ;;
 	esac
@@ -74,23 +74,29 @@ runs_on()
 	done
 }
 
-# set_options NAME: sets OPTIONS, what the test's settings mean to exec, but for the
-# time it may take.
+# set_options NAME...: sets OPTIONS, what the settings of tests that share a guest mean
+# to exec, but for the time they may take. They differ in added files at most.
 set_options()
 {
-	local word
+	local name word
 	OPTIONS=()
 	for word in $(test_settings "$1"); do
 		case $word in
-		kernels=* | timeout=*) ;;
+		kernels=* | timeout=* | add=*) ;;
 		no-module | icount) OPTIONS+=("--$word") ;;
 		chunks=* | spare=* | mem=* | smp=* | append=*)
 			OPTIONS+=("--${word%%=*}" "${word#*=}") ;;
 		param=*) OPTIONS+=(--module-params "${word#*=}") ;;
-		add=/*) OPTIONS+=(--add "${word#*=}") ;;
-		add=*) OPTIONS+=(--add "$SOM_ROOT/${word#*=}") ;;
 		*) say "$1: unknown setting $word" ;;
 		esac
+	done
+	for name; do
+		for word in $(test_settings "$name"); do
+			case $word in
+			add=/*) OPTIONS+=(--add "${word#*=}") ;;
+			add=*) OPTIONS+=(--add "$SOM_ROOT/${word#*=}") ;;
+			esac
+		done
 	done
 }
 
@@ -127,14 +133,14 @@ test_timeout()
 }
 
 # guest_key NAME: a word that tests have in common if they can share a guest. One
-# that loads som.ko itself or counts instructions has a guest of its own.
+# that counts instructions has a guest of its own.
 guest_key()
 {
 	local word key=''
 	for word in $(test_settings "$1" | tr ' ' '\n' | LC_ALL=C sort); do
 		case $word in
-		kernels=* | timeout=* | chunks=1 | spare=1 | smp=2) ;;
-		no-module | icount) key+=",$word,$1" ;;
+		kernels=* | timeout=* | add=* | chunks=1 | spare=1 | smp=2) ;;
+		icount) key+=",$word,$1" ;;
 		*) key+=",$word" ;;
 		esac
 	done
@@ -178,6 +184,17 @@ make_sets()
 		$1 != key { deal() }
 		{ key = $1; time[++nr] = $2; name[nr] = $3 }
 		END { deal() }' | sort -s -k1,1nr
+}
+
+# slowness KERNEL: how long tests take there, roughly. The longest guests are started
+# first, so that all processors are busy to the end.
+slowness()
+{
+	case $1 in
+	debug) echo 4 ;;
+	generic) echo 2 ;;
+	*) echo 1 ;;
+	esac
 }
 
 # watch_guest GUEST PIDFILE: kill QEMU when the guest needs too long for one step: to
@@ -326,7 +343,7 @@ run_guest()
 	done
 	mkdir -p "$dir"
 	: >"$log.out"
-	set_options "${names[0]}"
+	set_options "${names[@]}"
 	"$SOM_ROOT/scripts/qemu-test.sh" exec --kernel "$1" \
 		--modules "$dir/modules" --console "$log.console" \
 		--pidfile "$log.pid" "${OPTIONS[@]}" \
@@ -341,8 +358,12 @@ run_guest()
 	wait "$guest" || rc=$?
 	kill "$watcher" 2>/dev/null || true
 	judge_guest "$1" "$2" "$rc"
-	printf '%s %s: %d s\n' "$1" "$2" \
-		$((($(date +%s%N) - START) / 1000000000)) >>"$LOGS/times"
+	times >"$log.cpu"
+	printf '%s %s: %d s, %d s of processors\n' "$1" "$2" \
+		$((($(date +%s%N) - START) / 1000000000)) \
+		"$(tail -n 1 "$log.cpu" | tr ms '  ' |
+			awk '{ print int(60 * ($1 + $3) + $2 + $4) }')" \
+		>>"$LOGS/times"
 }
 
 # tell_result KERNEL NAME PASSED FAILED SKIPPED TENTHS REASON: its line on the
@@ -471,13 +492,16 @@ run_tests()
 			tell_failed_build "som.ko for $kernel"
 		fi
 	done
-	for kernel in "${built[@]}"; do
-		# shellcheck disable=SC2046,SC2086 # names are words
-		while read -r _ names; do
-			jobs+=("$kernel ${names// /+}")
-			TOTAL=$((TOTAL + $(wc -w <<<"$names")))
-		done < <(make_sets "$kernel" ${2:-$(list_tests)})
-	done
+	# shellcheck disable=SC2046,SC2086 # names are words
+	while read -r _ job; do
+		names=${job#* }
+		jobs+=("${job%% *} ${names// /+}")
+		TOTAL=$((TOTAL + $(wc -w <<<"$names")))
+	done < <(for kernel in "${built[@]}"; do
+		make_sets "$kernel" ${2:-$(list_tests)} |
+			awk -v kernel="$kernel" -v slow="$(slowness "$kernel")" \
+				'{ $1 = slow * $1 " " kernel; print }'
+	done | sort -s -k1,1nr)
 
 	while [ "$next" -lt "${#jobs[@]}" ] || [ "$running" -gt 0 ]; do
 		if [ "$running" -ge "$TESTS_GUESTS" ] ||
