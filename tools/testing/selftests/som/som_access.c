@@ -9,6 +9,8 @@
 
 #include "som_test.h"
 
+static bool som_one_process = true;
+
 /*
  * A child that holds two mappings and waits: one unit by a 2M entry, and
  * 100 pages by 4K entries.

@@ -318,6 +318,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	c.answer = som_shared(PAGE);
+	som_one_cpu();
 	if (!take_2m())
 		ksft_exit_skip("no HugeTLB pages of 2 MiB\n");
 	ram_disk = have_ram_disk();

@@ -9,6 +9,8 @@
 
 #include "som_test.h"
 
+static bool som_one_process = true;
+
 #ifndef MAP_SYNC
 #define MAP_SYNC 0x80000
 #endif

@@ -118,6 +118,7 @@ FIXTURE_SETUP(fail)
 	const char *path = getenv("SOM_KO");
 
 	self->pid = getpid();
+	som_one_cpu();
 	if (!inject_setup())
 		SKIP(return, "no fault injection in this kernel");
 	ASSERT_NE(NULL, path)

@@ -10,6 +10,8 @@
 
 #include "som_test.h"
 
+static bool som_one_process = true;
+
 static const char thp_enabled[] = "/sys/kernel/mm/transparent_hugepage/enabled";
 
 /*
@@ -1022,6 +1024,7 @@ TEST_F(som, remove_while_threads_write)
 	p = som_map(self->fd, UNIT);
 	ASSERT_NE(MAP_FAILED, p);
 	memset(r, 0, sizeof(r));
+	som_all_cpus();
 	for (i = 0; i < 3; i++) {
 		r[i].mem = p;
 		r[i].thread = i + 1;

@@ -55,6 +55,7 @@ FIXTURE_SETUP(module)
 
 	ASSERT_NE(NULL, path)
 		TH_LOG("SOM_KO is not set");
+	som_one_cpu();
 	self->ko = open(path, O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, self->ko);
 	ASSERT_NE(0, access("/sys/module/som", F_OK));

@@ -14,6 +14,7 @@
 #include "som_scan.h"
 
 static const char *(*som_missing)(int fd) = som_no_pinnable;
+static bool som_one_process = true;
 
 #define MAX_PINNABLE	"/sys/module/som/parameters/max_pinnable"
 #define CGROUP		"/sys/fs/cgroup/"

@@ -22,6 +22,7 @@
 #endif
 
 static const char *(*som_missing)(int fd) = som_no_private;
+static bool som_one_process = true;
 
 #define THREADS	4
 

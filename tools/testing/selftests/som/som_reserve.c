@@ -7,6 +7,8 @@
  */
 #include "som_test.h"
 
+static bool som_one_process = true;
+
 /* Everything but @left units, promised and untouched. */
 static char *take_all_but(int fd, const struct som_state *s, long left,
 			  size_t *len)
@@ -566,6 +568,7 @@ TEST_F(som, no_sigbus_with_a_promise)
 	ASSERT_NE(MAP_FAILED, all);
 	p = som_map(self->fd, units * UNIT);
 	ASSERT_NE(MAP_FAILED, p);
+	som_all_cpus();
 	for (i = 0; i < 3; i++) {
 		pid[i] = fork();
 		if (!pid[i]) {

@@ -11,6 +11,8 @@
 
 #include "som_scan.h"
 
+static bool som_one_process = true;
+
 #define MAX_PAGES	(8 * UNIT_PAGES)
 #define ALL		(WRITTEN | PRESENT | TRACKED)
 
@@ -1301,6 +1303,7 @@ TEST_F(som, a_fatal_signal_ends_it)
 	int scan;
 
 	/* Reading it all is the longest that a scan can take. */
+	som_all_cpus();
 	for (scan = 0, base = 0; scan < 2; scan++) {
 		*go = 0;
 		pid = fork();

@@ -12,6 +12,8 @@
  */
 #include "som_scan.h"
 
+static bool som_one_process = true;
+
 #define ROOM_UNITS	6
 #define PAGES		(ROOM_UNITS * UNIT_PAGES)
 /* Where a page's content is; the rest of it is zero. */

@@ -17,6 +17,8 @@
 
 #include "som_scan.h"
 
+static bool som_one_process = true;
+
 #define PAGES		(4 * UNIT_PAGES)
 #define MAX_STEPS	24
 #define MAX_REGIONS	2100

@@ -7,6 +7,8 @@
  */
 #include "som_scan.h"
 
+static bool som_one_process = true;
+
 static __u64 got[4 * UNIT_PAGES];
 
 TEST_F(som, what_is_not_there_is_zero)

@@ -9,6 +9,7 @@
 #include "som_scan.h"
 
 static const char *(*som_missing)(int fd) = som_no_policy;
+static bool som_one_process = true;
 
 #define SIZE_4K		(1ULL << 12)
 #define SIZE_2M		(1ULL << 21)
@@ -951,6 +952,7 @@ TEST_F(som, exit_and_sigkill)
 	int *flag = som_shared(PAGE), i;
 	pid_t pid;
 
+	som_all_cpus();
 	for (i = 0; i < 4; i++) {
 		*flag = 0;
 		pid = fork();

@@ -125,6 +125,28 @@ static inline int som_rounds(int rounds)
 	return som_debug_kernel() ? (rounds + 4) / 5 : rounds;
 }
 
+/*
+ * Stay on one processor, children too: for tests in which only one process is at
+ * work. An emulated machine is slow at waking and interrupting another processor.
+ */
+static inline void som_one_cpu(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(0, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* Those that are forked from here on, and threads, are to run beside each other. */
+static inline void som_all_cpus(void)
+{
+	cpu_set_t set;
+
+	memset(&set, 0xff, sizeof(set));
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
 static inline double som_now(void)
 {
 	struct timespec ts;
@@ -717,6 +739,7 @@ static inline int som_run_racers(struct som_race *race, int nr,
 	pthread_t threads[SOM_MAX_RACERS];
 	int i, started;
 
+	som_all_cpus();
 	for (started = 0; started < nr; started++) {
 		racers[started].race = race;
 		racers[started].nr = started;
@@ -751,6 +774,9 @@ FIXTURE(som)
  */
 static const char *(*som_missing)(int fd);
 
+/* Likewise: a program most of whose tests are of one process. */
+static bool som_one_process;
+
 FIXTURE_SETUP(som)
 {
 	const char *missing;
@@ -761,6 +787,8 @@ FIXTURE_SETUP(som)
 		TH_LOG("no pool: is som.ko loaded?");
 	ASSERT_EQ(self->before.total, self->before.free + self->before.used +
 				      self->before.quarantined);
+	if (som_one_process)
+		som_one_cpu();
 	som_catch_faults();
 	self->fd = som_open();
 	ASSERT_LE(0, self->fd);

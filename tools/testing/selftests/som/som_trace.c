@@ -5,6 +5,8 @@
  */
 #include "som_test.h"
 
+static bool som_one_process = true;
+
 #define TRACEFS		"/sys/kernel/tracing/"
 #define INSTANCE	TRACEFS "instances/som_trace/"
 
