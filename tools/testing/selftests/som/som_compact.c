@@ -20,7 +20,7 @@ static const char *(*som_missing)(int fd) = som_no_compact;
 
 static double move_seconds(void)
 {
-	return som_seconds(2, 2);
+	return som_seconds(1, 2);
 }
 
 static long chunks_empty(void)
@@ -835,7 +835,7 @@ TEST_F_TIMEOUT(som, two_writers, 3600)
 {
 	move_beside_for(_metadata, self->fd,
 			new_target(write_and_check, write_and_check,
-				   check_values), som_seconds(60, 5));
+				   check_values), som_seconds(15, 5));
 }
 
 TEST_F_TIMEOUT(som, two_writers_of_private_memory, 3600)

@@ -76,9 +76,9 @@ FIXTURE_TEARDOWN_PARENT(module)
 
 TEST_F(module, load_and_unload_in_a_loop)
 {
-	int i;
+	int i, rounds = som_rounds(12);
 
-	for (i = 0; i < 20; i++) {
+	for (i = 0; i < rounds; i++) {
 		ASSERT_EQ(0, load(self->ko, i % 2 ? "chunks=1" : ""));
 		ASSERT_EQ(i % 2, som_pool("nr_chunks"));
 		ASSERT_EQ(i % 2, som_read_number(CHUNKS_PARAM));
@@ -90,10 +90,10 @@ TEST_F(module, load_and_unload_in_a_loop)
 
 TEST_F(module, load_use_and_unload_in_a_loop)
 {
-	int i, fd;
+	int i, fd, rounds = som_rounds(6);
 	char *p;
 
-	for (i = 0; i < 10; i++) {
+	for (i = 0; i < rounds; i++) {
 		ASSERT_EQ(0, load(self->ko, "chunks=1"));
 		fd = open_device();
 		ASSERT_LE(0, fd);

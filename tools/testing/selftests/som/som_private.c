@@ -1022,6 +1022,14 @@ static bool keep_map(struct keep *k, enum mapped how)
 	}
 }
 
+/* The debug kernel is slow: there, each disturbance meets two kinds of entries. */
+static bool left_out(size_t nr, int how)
+{
+	if (disturbances[nr].once)
+		return how;
+	return som_debug_kernel() && (nr + how) % NR_MAPPED > 1;
+}
+
 TEST_F_TIMEOUT(som, nothing_else_loses_data, 400)
 {
 	struct keep k = { .fd = self->fd };
@@ -1030,7 +1038,7 @@ TEST_F_TIMEOUT(som, nothing_else_loses_data, 400)
 
 	for (i = 0; i < ARRAY_SIZE(disturbances); i++) {
 		for (how = 0; how < NR_MAPPED; how++) {
-			if (disturbances[i].once && how)
+			if (left_out(i, how))
 				continue;
 			ASSERT_TRUE(keep_map(&k, how));
 			k.room = som_room(KEEP_LEN + 2 * UNIT, UNIT);

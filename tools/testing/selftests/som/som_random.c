@@ -15,7 +15,7 @@
 #include "som_scan.h"
 
 #define WORKERS		4
-#define STEPS		100000
+#define STEPS		50000
 #define ARENA_UNITS	10
 #define PAGES		(ARENA_UNITS * UNIT_PAGES)
 #define LEN		(ARENA_UNITS * UNIT)
@@ -907,7 +907,7 @@ TEST_F_TIMEOUT(som, random_steps, 36000)
 	__u64 seed = text ? strtoull(text, NULL, 0) : (__u64)(som_now() * 1e6);
 	struct common *c = som_shared(sizeof(*c));
 	struct som_random rnd = { seed };
-	double end = som_now() + som_seconds(300, 90), next;
+	double end = som_now() + som_seconds(300, 45), next;
 	char line[1024] = "";
 	int processes = 0, ret, i;
 	pid_t pid[WORKERS];

@@ -943,12 +943,12 @@ static void run_model(struct __test_metadata *_metadata, int fd,
 
 TEST_F_TIMEOUT(som, exact, 600)
 {
-	run_model(_metadata, self->fd, false, som_seconds(25, 20));
+	run_model(_metadata, self->fd, false, som_seconds(12, 10));
 }
 
 TEST_F_TIMEOUT(som, with_duplicates, 600)
 {
-	run_model(_metadata, self->fd, true, som_seconds(8, 10));
+	run_model(_metadata, self->fd, true, som_seconds(5, 5));
 }
 
 TEST_HARNESS_MAIN

@@ -727,7 +727,7 @@ static inline double som_race_end(const struct som_race *race)
 {
 	if (race->seconds)
 		return som_now() + race->seconds;
-	return som_now() + som_seconds(1.5, 3);
+	return som_now() + som_seconds(1, 1.5);
 }
 
 /* Run @nr threads of @fn until @meanwhile is done. Return: 0 or -1. */
