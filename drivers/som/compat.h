@@ -61,30 +61,24 @@ static inline bool som_mm_write_locked(struct mm_struct *mm)
 
 #ifdef CONFIG_X86
 /**
- * som_ptes_idle - are some entries all there, and none of them dirty?
+ * som_ptes_idle - are 8 special entries all there, and none of them dirty?
  * @pte: the first
- * @nr: how many special entries, a multiple of 8
  *
  * Three instructions an entry.
  *
  * Context: The page table lock is held.
  * Return: true only if so.
  */
-static inline bool som_ptes_idle(const pte_t *pte, unsigned int nr)
+static inline bool som_ptes_idle(const pte_t *pte)
 {
 	pteval_t any = 0, all = ~0UL;
-	const pte_t *end = pte + nr;
-
-	do {
-		int i;
+	int i;
 
 #pragma GCC unroll 8
-		for (i = 0; i < 8; i++) {
-			any |= pte[i].pte;
-			all &= pte[i].pte;
-		}
-		pte += 8;
-	} while (pte != end);
+	for (i = 0; i < 8; i++) {
+		any |= pte[i].pte;
+		all &= pte[i].pte;
+	}
 	return all & _PAGE_SPECIAL && !(any & _PAGE_DIRTY_BITS);
 }
 
@@ -129,6 +123,23 @@ static inline void som_ptep_mkclean(pte_t *pte)
 
 	do {
 		new = pte_mkclean(old);
+	} while (!try_cmpxchg(&pte->pte, &old.pte, new.pte));
+}
+
+/**
+ * som_ptep_mkwrite - make an entry writable
+ * @pte: the entry, present and not writable
+ *
+ * Atomic against the processor. A TLB that has the old one finds out by itself.
+ *
+ * Context: The page table lock is held.
+ */
+static inline void som_ptep_mkwrite(pte_t *pte)
+{
+	pte_t old = ptep_get(pte), new;
+
+	do {
+		new = pte_mkwrite_novma(old);
 	} while (!try_cmpxchg(&pte->pte, &old.pte, new.pte));
 }
 

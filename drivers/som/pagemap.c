@@ -140,6 +140,24 @@ static void unclean_region(struct som_owner *owner,
 	mmap_read_unlock(mm);
 }
 
+/* One by one: usually there are few, and the kernel's checks cost more. */
+static int copy_regions(struct page_region __user *out,
+			const struct page_region *region, unsigned int nr)
+{
+	if (!user_write_access_begin(out, nr * sizeof(*out)))
+		return -EFAULT;
+	for (; nr; nr--, region++, out++) {
+		unsafe_put_user(region->start, &out->start, fault);
+		unsafe_put_user(region->end, &out->end, fault);
+		unsafe_put_user(region->categories, &out->categories, fault);
+	}
+	user_write_access_end();
+	return 0;
+fault:
+	user_write_access_end();
+	return -EFAULT;
+}
+
 /*
  * Copy regions out, all but the last @keep, and move those to the front of the
  * buffer.
@@ -152,7 +170,7 @@ static int scan_flush(struct som_owner *owner, struct som_scan *scan,
 	struct page_region __user *out;
 
 	out = vec + (scan->regions - scan->buf_nr);
-	if (copy_to_user(out, scan->buf, nr * sizeof(*out))) {
+	if (copy_regions(out, scan->buf, nr)) {
 		for (i = 0; i < scan->buf_nr; i++) {
 			if (flags & PM_SCAN_WP_MATCHING)
 				unclean_region(owner, &scan->buf[i]);

@@ -2,7 +2,8 @@
 /*
  * 4 KiB entries: filling them, and reading and clearing their dirty bits.
  *
- * All work on the part of one unit that one VMA maps, one page table at a time
+ * All work on the part of one unit that one VMA maps, or on some groups of pages
+ * of it, one page table at a time
  * under its lock: an entry costs a few instructions, and no call. A page table
  * that is missing is made by the kernel's apply_to_page_range(), which calls
  * back for the first entry; the callback goes through the entries by itself and
@@ -23,18 +24,19 @@
 #define SOM_WALK_DONE	1
 
 struct som_walk {
-	const struct som_ptes *ptes;
+	struct som_ptes *ptes;
 	unsigned long start;	/* this page table's part ... */
 	unsigned long end;
 	unsigned int page;	/* ... and its first page in the unit */
 	void (*fn)(struct som_walk *walk, pte_t *pte);
 	/* what fn works with */
+	unsigned long groups;
 	unsigned long *dirty;
 	unsigned long *missing;
 	const unsigned long *pages;
-	pte_t *taken;
+	pte_t entry;
 	pgprot_t prot;
-	bool write;
+	pgprot_t prot_write;
 	unsigned int hot;
 	bool changed;
 };
@@ -42,6 +44,15 @@ struct som_walk {
 static unsigned int walk_nr(const struct som_walk *walk)
 {
 	return (walk->end - walk->start) >> PAGE_SHIFT;
+}
+
+/* The pages of a group that a walk has come to; false if there are none. */
+static bool walk_group(const struct som_walk *walk, unsigned int group,
+		       unsigned int *first, unsigned int *last)
+{
+	*first = max(walk->page, group * SOM_GROUP_PAGES);
+	*last = min(walk->page + walk_nr(walk), (group + 1) * SOM_GROUP_PAGES);
+	return *first < *last;
 }
 
 static int walk_pte(pte_t *pte, unsigned long addr, void *data)
@@ -117,15 +128,25 @@ bool som_pmd_insert(struct vm_fault *vmf, unsigned long pfn, bool write)
 /*
  * Call walk->fn for each page table of walk->ptes. With create, they are made;
  * otherwise those that are not there are passed over. A 2 MiB entry is passed
- * over in any case; -EEXIST then.
+ * over in any case; -EEXIST then. If all is in one page table, that is kept in
+ * walk->ptes, as it stays as long as mmap_lock is held.
  */
 static int walk_ptes(struct som_walk *walk, bool create)
 {
-	const struct som_ptes *ptes = walk->ptes;
+	struct som_ptes *ptes = walk->ptes;
 	struct mm_struct *mm = ptes->vma->vm_mm;
 	unsigned long addr, next;
 	int ret = 0, err;
 
+	if (ptes->pte) {
+		walk->start = ptes->start;
+		walk->end = ptes->end;
+		walk->page = ptes->page;
+		spin_lock(ptes->lock);
+		walk->fn(walk, ptes->pte);
+		spin_unlock(ptes->lock);
+		return 0;
+	}
 	for (addr = ptes->start; addr < ptes->end; addr = next) {
 		pmd_t *pmd = som_pmd(mm, addr);
 		pmd_t val = pmd ? pmdp_get_lockless(pmd) : __pmd(0);
@@ -139,10 +160,16 @@ static int walk_ptes(struct som_walk *walk, bool create)
 		} else if (!pmd_none(val)) {
 			/* It stays: the VMA does, and so do its page tables. */
 			spinlock_t *ptl = pte_lockptr(mm, pmd);
+			pte_t *pte;
 
 			spin_lock(ptl);
-			walk->fn(walk, pte_offset_kernel(pmd, addr));
+			pte = pte_offset_kernel(pmd, addr);
+			walk->fn(walk, pte);
 			spin_unlock(ptl);
+			if (addr == ptes->start && next == ptes->end) {
+				ptes->pte = pte;
+				ptes->lock = ptl;
+			}
 		} else if (create) {
 			err = apply_to_page_range(mm, addr, next - addr,
 						  walk_pte, walk);
@@ -168,6 +195,7 @@ void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
 		      &ptes->start, &ptes->end);
 	ptes->page = linear_page_index(vma, ptes->start) - som_unit_pgoff(idx);
 	ptes->pfn = (unit << SOM_UNIT_PAGE_SHIFT) + ptes->page;
+	ptes->pte = NULL;
 }
 
 /**
@@ -183,50 +211,84 @@ void som_ptes_single(struct som_ptes *ptes, unsigned long addr)
 	ptes->end = addr + PAGE_SIZE;
 	ptes->page += skip;
 	ptes->pfn += skip;
+	if (ptes->pte)
+		ptes->pte += skip;
+}
+
+/**
+ * som_ptes_group - mean those of one group only
+ * @ptes: which; some are of that group
+ * @group: the group
+ */
+void som_ptes_group(struct som_ptes *ptes, unsigned int group)
+{
+	unsigned int nr = (ptes->end - ptes->start) >> PAGE_SHIFT;
+	unsigned int first = max(ptes->page, group * SOM_GROUP_PAGES);
+	unsigned int last = min(ptes->page + nr, (group + 1) * SOM_GROUP_PAGES);
+
+	som_ptes_single(ptes, ptes->start +
+			(unsigned long)(first - ptes->page) * PAGE_SIZE);
+	ptes->end = ptes->start + (unsigned long)(last - first) * PAGE_SIZE;
+}
+
+/* Pages @first to @last (exclusive), of one group; @pte is of the first. */
+static void fill_group(struct som_walk *walk, pte_t *pte, unsigned int first,
+		       unsigned int last, bool write)
+{
+	const struct som_ptes *ptes = walk->ptes;
+	struct vm_area_struct *vma = ptes->vma;
+	unsigned long pfn = ptes->pfn + (first - ptes->page);
+	unsigned long addr = walk->start +
+			     (unsigned long)(first - walk->page) * PAGE_SIZE;
+	pgprot_t prot = write ? walk->prot_write : walk->prot;
+	unsigned int nr = last - first, i, run;
+
+	for (i = 0; i < nr; i += run) {
+		pte_t old = ptep_get(pte + i);
+
+		run = 1;
+		if (!pte_none(old)) {
+			if (write && !pte_write(old) && pte_pfn(old) == pfn + i)
+				som_ptep_mkwrite(pte + i);
+			continue;
+		}
+		while (i + run < nr && pte_none(ptep_get(pte + i + run)))
+			run++;
+		set_ptes(vma->vm_mm, addr + i * PAGE_SIZE, pte + i,
+			 pte_mkspecial(pfn_pte(pfn + i, prot)), run);
+		if (walk->missing)
+			bitmap_set(walk->missing, first + i, run);
+	}
 }
 
 static void fill_fn(struct som_walk *walk, pte_t *pte)
 {
 	const struct som_ptes *ptes = walk->ptes;
-	struct vm_area_struct *vma = ptes->vma;
-	unsigned long pfn = ptes->pfn + (walk->page - ptes->page);
-	unsigned int nr = walk_nr(walk), i, run;
+	unsigned int group, first, last, i;
 
-	for (i = 0; i < nr; i += run) {
-		unsigned long addr = walk->start + i * PAGE_SIZE;
-		pte_t old = ptep_get(pte + i);
-
-		run = 1;
-		if (!pte_none(old)) {
-			if (walk->write && !pte_write(old) &&
-			    pte_pfn(old) == pfn + i) {
-				old = ptep_modify_prot_start(vma, addr, pte + i);
-				ptep_modify_prot_commit(vma, addr, pte + i, old,
-							pte_mkwrite_novma(old));
-			}
-			continue;
-		}
-		while (i + run < nr && pte_none(ptep_get(pte + i + run)))
-			run++;
-		set_ptes(vma->vm_mm, addr, pte + i,
-			 pte_mkspecial(pfn_pte(pfn + i, walk->prot)), run);
-		if (walk->missing)
-			bitmap_set(walk->missing, walk->page + i, run);
+	for (group = 0; group < SOM_UNIT_GROUPS; group++) {
+		if (walk_group(walk, group, &first, &last))
+			fill_group(walk, pte + (first - walk->page), first,
+				   last, walk->groups & BIT(group));
 	}
 	/* Nobody has used a new entry yet: the lock is held. */
 	i = walk->hot - walk->page;
-	if (i < nr && walk->write && pte_pfn(ptep_get(pte + i)) == pfn + i &&
-	    !pte_dirty(ptep_get(pte + i)))
-		set_pte(pte + i, pte_mkyoung(pte_mkdirty(ptep_get(pte + i))));
+	if (i < walk_nr(walk)) {
+		pte_t val = ptep_get(pte + i);
+
+		if (pte_write(val) && !pte_dirty(val) &&
+		    pte_pfn(val) == ptes->pfn + (walk->hot - ptes->page))
+			set_pte(pte + i, pte_mkyoung(pte_mkdirty(val)));
+	}
 }
 
 /**
  * som_ptes_fill - make entries where there are none
  * @ptes: which
- * @write: whether they are writable as far as the VMA is; those that are there
- *	become so, too
- * @hot: a page that is about to be written, or SOM_UNIT_PAGES: its entry is
- *	dirty, which saves the processor the update
+ * @groups: those that are writable, as far as the VMA is; what is there of them
+ *	becomes so, too. All other new entries are not writable
+ * @hot: a page that is about to be written, or SOM_UNIT_PAGES: if its entry is
+ *	writable, it is dirty, which saves the processor the update
  * @missing: where the pages go that had none, or NULL
  *
  * All other new entries are clean.
@@ -234,72 +296,77 @@ static void fill_fn(struct som_walk *walk, pte_t *pte)
  * Return: 0; -ENOMEM without memory for a page table; -EEXIST if there is a
  * 2 MiB entry.
  */
-int som_ptes_fill(const struct som_ptes *ptes, bool write, unsigned int hot,
-		  unsigned long *missing)
+int som_ptes_fill(struct som_ptes *ptes, unsigned long groups,
+		  unsigned int hot, unsigned long *missing)
 {
 	struct som_walk walk = {
 		.ptes = ptes,
 		.fn = fill_fn,
+		.groups = ptes->vma->vm_flags & VM_WRITE ? groups : 0,
 		.missing = missing,
 		.hot = hot,
-		.write = write && ptes->vma->vm_flags & VM_WRITE,
 	};
+	unsigned long flags = ptes->vma->vm_flags;
 
-	walk.prot = vm_get_page_prot(ptes->vma->vm_flags &
-				     ~(walk.write ? 0 : VM_SHARED));
+	walk.prot = vm_get_page_prot(flags & ~VM_SHARED);
+	walk.prot_write = vm_get_page_prot(flags);
+
 	return walk_ptes(&walk, true);
 }
 
-/* Eight entries at once, of 64 that are not all idle. */
-static void gather_word(struct som_walk *walk, const pte_t *pte,
-			unsigned int word)
+/* A whole group, eight entries at once. */
+static void gather_group(struct som_walk *walk, const pte_t *pte,
+			 unsigned int group)
 {
 	unsigned long dirty = 0, missing = 0;
 	unsigned int shift, none;
 
-	for (shift = 0; shift < BITS_PER_LONG; shift += 8, pte += 8) {
+	for (shift = 0; shift < SOM_GROUP_PAGES; shift += 8, pte += 8) {
+		if (som_ptes_idle(pte))
+			continue;
 		dirty |= (unsigned long)som_ptes_look(pte, &none) << shift;
 		missing |= (unsigned long)none << shift;
 	}
-	walk->dirty[word] |= dirty;
-	walk->missing[word] |= missing;
+	walk->dirty[group] |= dirty;
+	walk->missing[group] |= missing;
 }
 
 static void gather_fn(struct som_walk *walk, pte_t *pte)
 {
-	unsigned int page = walk->page, last = page + walk_nr(walk);
+	unsigned int group, page, last;
 
-	while (page < last) {
-		pte_t val;
-
-		if (!(page % BITS_PER_LONG) && last - page >= BITS_PER_LONG) {
-			if (!som_ptes_idle(pte, BITS_PER_LONG))
-				gather_word(walk, pte, page / BITS_PER_LONG);
-			page += BITS_PER_LONG;
-			pte += BITS_PER_LONG;
+	for_each_set_bit(group, &walk->groups, SOM_UNIT_GROUPS) {
+		if (!walk_group(walk, group, &page, &last))
+			continue;
+		if (last - page == SOM_GROUP_PAGES) {
+			gather_group(walk, pte + (page - walk->page), group);
 			continue;
 		}
-		val = ptep_get(pte++);
-		if (pte_dirty(val))
-			__set_bit(page, walk->dirty);
-		else if (pte_none(val))
-			__set_bit(page, walk->missing);
-		page++;
+		for (; page < last; page++) {
+			pte_t val = ptep_get(pte + (page - walk->page));
+
+			if (pte_dirty(val))
+				__set_bit(page, walk->dirty);
+			else if (pte_none(val))
+				__set_bit(page, walk->missing);
+		}
 	}
 }
 
 /**
  * som_ptes_gather - read dirty bits
  * @ptes: which
+ * @groups: only those of these groups
  * @dirty: pages whose entry is dirty are set here
  * @missing: pages that have no entry are set here, unless there is no page table
  */
-void som_ptes_gather(const struct som_ptes *ptes, unsigned long *dirty,
-		     unsigned long *missing)
+void som_ptes_gather(struct som_ptes *ptes, unsigned long groups,
+		     unsigned long *dirty, unsigned long *missing)
 {
 	struct som_walk walk = {
 		.ptes = ptes,
 		.fn = gather_fn,
+		.groups = groups,
 		.dirty = dirty,
 		.missing = missing,
 	};
@@ -309,15 +376,16 @@ void som_ptes_gather(const struct som_ptes *ptes, unsigned long *dirty,
 
 static void clean_fn(struct som_walk *walk, pte_t *pte)
 {
-	unsigned int last = walk->page + walk_nr(walk), page, word;
+	unsigned int group, first, last, page;
 
-	for (word = walk->page / BITS_PER_LONG; word * BITS_PER_LONG < last;
-	     word++) {
-		unsigned long bits = walk->pages[word];
+	for_each_set_bit(group, &walk->groups, SOM_UNIT_GROUPS) {
+		unsigned long bits = walk->pages[group];
 
+		if (!walk_group(walk, group, &first, &last))
+			continue;
 		for (; bits; bits &= bits - 1) {
-			page = word * BITS_PER_LONG + __ffs(bits);
-			if (page < walk->page || page >= last ||
+			page = group * SOM_GROUP_PAGES + __ffs(bits);
+			if (page < first || page >= last ||
 			    !pte_dirty(ptep_get(pte + page - walk->page)))
 				continue;
 			som_ptep_mkclean(pte + page - walk->page);
@@ -329,15 +397,18 @@ static void clean_fn(struct som_walk *walk, pte_t *pte)
 /**
  * som_ptes_clean - clear dirty bits
  * @ptes: which
- * @pages: only those of these pages
+ * @groups: only those of these groups,
+ * @pages: and of these pages
  *
  * Return: true if one was set, and the TLB must be flushed.
  */
-bool som_ptes_clean(const struct som_ptes *ptes, const unsigned long *pages)
+bool som_ptes_clean(struct som_ptes *ptes, unsigned long groups,
+		    const unsigned long *pages)
 {
 	struct som_walk walk = {
 		.ptes = ptes,
 		.fn = clean_fn,
+		.groups = groups,
 		.pages = pages,
 	};
 
@@ -348,25 +419,34 @@ bool som_ptes_clean(const struct som_ptes *ptes, const unsigned long *pages)
 static void protect_fn(struct som_walk *walk, pte_t *pte)
 {
 	struct mm_struct *mm = walk->ptes->vma->vm_mm;
-	unsigned long addr = walk->start;
+	unsigned int group, page, last, i;
 
-	for (; addr != walk->end; addr += PAGE_SIZE, pte++) {
-		if (pte_write(ptep_get(pte)))
-			ptep_set_wrprotect(mm, addr, pte);
+	for_each_set_bit(group, &walk->groups, SOM_UNIT_GROUPS) {
+		if (!walk_group(walk, group, &page, &last))
+			continue;
+		for (; page < last; page++) {
+			i = page - walk->page;
+			if (pte_write(ptep_get(pte + i)))
+				ptep_set_wrprotect(mm, walk->start +
+						   (unsigned long)i * PAGE_SIZE,
+						   pte + i);
+		}
 	}
 }
 
 /**
  * som_ptes_protect - take write access away
  * @ptes: which
+ * @groups: of these groups
  *
  * Dirty bits stay. The TLB must be flushed.
  */
-void som_ptes_protect(const struct som_ptes *ptes)
+void som_ptes_protect(struct som_ptes *ptes, unsigned long groups)
 {
 	struct som_walk walk = {
 		.ptes = ptes,
 		.fn = protect_fn,
+		.groups = groups,
 	};
 
 	walk_ptes(&walk, false);
@@ -374,8 +454,8 @@ void som_ptes_protect(const struct som_ptes *ptes)
 
 static void take_fn(struct som_walk *walk, pte_t *pte)
 {
-	*walk->taken = ptep_get_and_clear(walk->ptes->vma->vm_mm, walk->start,
-					  pte);
+	walk->entry = ptep_get_and_clear(walk->ptes->vma->vm_mm, walk->start,
+					 pte);
 }
 
 /**
@@ -386,24 +466,22 @@ static void take_fn(struct som_walk *walk, pte_t *pte)
  *
  * Return: the entry, or none.
  */
-pte_t som_ptes_take(const struct som_ptes *ptes)
+pte_t som_ptes_take(struct som_ptes *ptes)
 {
-	pte_t taken = __pte(0);
 	struct som_walk walk = {
 		.ptes = ptes,
 		.fn = take_fn,
-		.taken = &taken,
 	};
 
 	walk_ptes(&walk, false);
-	return taken;
+	return walk.entry;
 }
 
 static void restore_fn(struct som_walk *walk, pte_t *pte)
 {
 	if (pte_none(ptep_get(pte)))
 		set_pte_at(walk->ptes->vma->vm_mm, walk->start, pte,
-			   *walk->taken);
+			   walk->entry);
 }
 
 /**
@@ -411,12 +489,12 @@ static void restore_fn(struct som_walk *walk, pte_t *pte)
  * @ptes: exactly one, of a unit that is still where it was
  * @entry: what it shall be
  */
-void som_ptes_restore(const struct som_ptes *ptes, pte_t entry)
+void som_ptes_restore(struct som_ptes *ptes, pte_t entry)
 {
 	struct som_walk walk = {
 		.ptes = ptes,
 		.fn = restore_fn,
-		.taken = &entry,
+		.entry = entry,
 	};
 
 	/* The page table is there, the entry was in it: this cannot fail. */

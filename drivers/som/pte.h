@@ -15,6 +15,9 @@ struct page;
  * @end: address behind the last.
  * @page: number of the first page in the unit.
  * @pfn: page frame of the first page.
+ * @pte: the first entry, where all are in one page table that was found before;
+ *	else NULL.
+ * @lock: that page table's.
  *
  * Bitmaps that go with it have a bit for each of the unit's 512 pages.
  */
@@ -24,6 +27,8 @@ struct som_ptes {
 	unsigned long end;
 	unsigned int page;
 	unsigned long pfn;
+	pte_t *pte;
+	spinlock_t *lock;	/* of the page table that @pte is in */
 };
 
 pmd_t *som_pmd(struct mm_struct *mm, unsigned long addr);
@@ -33,13 +38,15 @@ struct page *som_ptes_retract(struct mm_struct *mm, pmd_t *pmd,
 void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
 		   unsigned long idx, unsigned long unit);
 void som_ptes_single(struct som_ptes *ptes, unsigned long addr);
-int som_ptes_fill(const struct som_ptes *ptes, bool write, unsigned int hot,
-		  unsigned long *missing);
-void som_ptes_gather(const struct som_ptes *ptes, unsigned long *dirty,
-		     unsigned long *missing);
-bool som_ptes_clean(const struct som_ptes *ptes, const unsigned long *pages);
-void som_ptes_protect(const struct som_ptes *ptes);
-pte_t som_ptes_take(const struct som_ptes *ptes);
-void som_ptes_restore(const struct som_ptes *ptes, pte_t entry);
+void som_ptes_group(struct som_ptes *ptes, unsigned int group);
+int som_ptes_fill(struct som_ptes *ptes, unsigned long groups,
+		  unsigned int hot, unsigned long *missing);
+void som_ptes_gather(struct som_ptes *ptes, unsigned long groups,
+		     unsigned long *dirty, unsigned long *missing);
+bool som_ptes_clean(struct som_ptes *ptes, unsigned long groups,
+		    const unsigned long *pages);
+void som_ptes_protect(struct som_ptes *ptes, unsigned long groups);
+pte_t som_ptes_take(struct som_ptes *ptes);
+void som_ptes_restore(struct som_ptes *ptes, pte_t entry);
 
 #endif /* _SOM_PTE_H */

@@ -24,6 +24,12 @@
 #define SOM_UNIT_PAGE_SHIFT	(SOM_UNIT_SHIFT - PAGE_SHIFT)
 /** define SOM_UNIT_PAGES - number of 4 KiB pages in a unit. */
 #define SOM_UNIT_PAGES		(SOM_UNIT_SIZE >> PAGE_SHIFT)
+/** define SOM_GROUP_PAGES - pages in a group: those of one word of a bitmap. */
+#define SOM_GROUP_PAGES		64U
+/** define SOM_UNIT_GROUPS - number of groups in a unit. */
+#define SOM_UNIT_GROUPS		((unsigned int)(SOM_UNIT_PAGES / SOM_GROUP_PAGES))
+/** define SOM_ALL_GROUPS - a set of all groups of a unit, a bit for each. */
+#define SOM_ALL_GROUPS		((1UL << SOM_UNIT_GROUPS) - 1)
 /** define SOM_CHUNK_SHIFT - log2 of the size of a chunk in bytes. */
 #define SOM_CHUNK_SHIFT		30
 /** define SOM_CHUNK_SIZE - size of a chunk in bytes (1 GiB). */

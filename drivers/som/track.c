@@ -23,11 +23,12 @@
  * som_zap() find nothing there and flush, and puts the entry back.
  * One flush a sweep, however many entries were cleaned.
  *
- * A unit that is not written any more goes from DIRTY to CLEAN in two scans, so
- * that one that nobody writes costs a scan nothing: the first takes write access
- * away (PROTECTED) and its sweep flushes; if the second finds no dirty bit
- * either, then none can come any more without a fault. That is done only
- * where one VMA maps the whole unit.
+ * What is not written any more costs a scan nothing after a while (tracker.c says
+ * when), a group of pages at a time, and in two scans: the first takes write
+ * access away (the group is fading) and its sweep flushes; if the second finds
+ * no dirty bit either, then none can come any more without a fault, and the
+ * group is not looked at (it is not live). A unit without a live group is CLEAN.
+ * That is done only where one VMA maps the whole unit.
  *
  * Pages that two VMAs map (mremap with an old length of 0, MREMAP_DONTUNMAP)
  * have two dirty bits each. They count as written as long as it is so.
@@ -47,9 +48,6 @@
 #include "scan.h"
 #include "track.h"
 #include "vma.h"
-
-/* Scans without a dirty bit after which write access is taken away. */
-#define SOM_IDLE_SCANS	2
 
 /* Units in a sweep. */
 #define SOM_SWEEP_UNITS	1024
@@ -79,29 +77,26 @@ void som_sweep_begin(struct som_sweep *sweep, struct som_owner *owner)
 void som_sweep_end(struct som_sweep *sweep)
 {
 	struct som_owner *owner = sweep->owner;
-	struct som_ptes one;
+	struct som_ptes *one = &sweep->one;
 	struct mutex *lock;
-	pgoff_t pgoff;
 	pte_t entry;
 	long unit;
 
-	if (!sweep->vma)
+	if (!one->vma)
 		goto out;
 
 	lock = som_owner_lock_unit(owner, sweep->idx);
 	unit = som_owner_peek(owner, sweep->idx);
-	som_ptes_init(&one, sweep->vma, sweep->idx, max(unit, 0L));
-	one.end = one.start + PAGE_SIZE;
-	pgoff = som_unit_pgoff(sweep->idx) + one.page;
 
-	entry = som_ptes_take(&one);
-	som_zap(owner, pgoff, 1);
+	entry = som_ptes_take(one);
+	som_zap(owner, som_unit_pgoff(sweep->idx) + one->page, 1);
 	/* If the unit was punched out meanwhile, its entries are to go. */
-	if (unit >= 0 && !pte_none(entry) && pte_pfn(entry) == one.pfn) {
+	if (unit >= 0 && !pte_none(entry) &&
+	    pte_pfn(entry) == (unit << SOM_UNIT_PAGE_SHIFT) + one->page) {
 		if (pte_dirty(entry))
-			som_tracker_wrote(&owner->tracker, sweep->idx, one.page,
-					  1);
-		som_ptes_restore(&one, pte_mkclean(entry));
+			som_tracker_wrote(&owner->tracker, sweep->idx,
+					  one->page, 1);
+		som_ptes_restore(one, pte_mkclean(entry));
 	}
 	mutex_unlock(lock);
 out:
@@ -110,7 +105,8 @@ out:
 
 static void sweep_flush(struct som_sweep *sweep, const struct som_view *view)
 {
-	sweep->vma = view->ptes.vma;
+	sweep->one = view->ptes;
+	sweep->one.end = sweep->one.start + PAGE_SIZE;
 	sweep->idx = view->idx;
 }
 
@@ -132,6 +128,8 @@ void som_view_read(struct som_view *view, struct som_owner *owner,
 		   unsigned long unit, bool aliased)
 {
 	struct som_record *rec = som_tracker_find(&owner->tracker, idx);
+	unsigned long live;
+	unsigned int group;
 
 	view->idx = idx;
 	view->unit = unit;
@@ -147,12 +145,15 @@ void som_view_read(struct som_view *view, struct som_owner *owner,
 	} else {
 		bitmap_copy(view->written, rec->written, SOM_UNIT_PAGES);
 	}
-	if (rec->mode != SOM_MODE_DIRTY && rec->mode != SOM_MODE_PROTECTED)
+	live = rec->live;
+	if (!live)
 		return;
-	som_ptes_gather(&view->ptes, view->fresh, view->lost);
-	bitmap_and(view->lost, view->lost, rec->filled, SOM_UNIT_PAGES);
-	bitmap_or(view->fresh, view->fresh, view->lost, SOM_UNIT_PAGES);
-	bitmap_or(view->written, view->written, view->fresh, SOM_UNIT_PAGES);
+	som_ptes_gather(&view->ptes, live, view->fresh, view->lost);
+	for_each_set_bit(group, &live, SOM_UNIT_GROUPS) {
+		view->lost[group] &= rec->filled[group];
+		view->fresh[group] |= view->lost[group];
+		view->written[group] |= view->fresh[group];
+	}
 }
 
 /* The last pin is gone: what it may have written is written once more. */
@@ -180,7 +181,10 @@ static void view_refill(struct som_view *view)
 			      SOM_UNIT_PAGES);
 		return;
 	}
-	som_ptes_fill(&view->ptes, rec->mode == SOM_MODE_DIRTY, SOM_UNIT_PAGES,
+	/* The kernel makes entries writable in a VMA of the first kind. */
+	if (!som_vma_tracked(view->ptes.vma))
+		som_record_open(rec, SOM_ALL_GROUPS, SOM_UNIT_PAGES);
+	som_ptes_fill(&view->ptes, som_record_writable(rec), SOM_UNIT_PAGES,
 		      NULL);
 	bitmap_set(rec->filled, view->ptes.page,
 		   (view->ptes.end - view->ptes.start) >> PAGE_SHIFT);
@@ -201,12 +205,20 @@ void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 		      const unsigned long *pages)
 {
 	struct som_record *rec = view->rec;
-	DECLARE_BITMAP(dirty, SOM_UNIT_PAGES);
+	unsigned long live = rec->live, dirty_groups = 0, lost = 0;
+	unsigned long dirty[SOM_UNIT_GROUPS];
+	unsigned int group;
 
 	view_unpinned(view, sweep->owner);
-	bitmap_and(dirty, pages, view->fresh, SOM_UNIT_PAGES);
-	bitmap_or(rec->written, rec->written, dirty, SOM_UNIT_PAGES);
-	bitmap_or(rec->nonzero, rec->nonzero, dirty, SOM_UNIT_PAGES);
+	for_each_set_bit(group, &live, SOM_UNIT_GROUPS) {
+		dirty[group] = pages[group] & view->fresh[group];
+		if (!dirty[group])
+			continue;
+		rec->written[group] |= dirty[group];
+		rec->nonzero[group] |= dirty[group];
+		dirty_groups |= BIT(group);
+		lost |= pages[group] & view->lost[group];
+	}
 
 	if (rec->mode == SOM_MODE_OPEN) {
 		/* From now on every write begins with a fault. */
@@ -216,10 +228,11 @@ void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 		rec->mode = SOM_MODE_CLEAN;
 		/* No new pin can come that allows a device to write. */
 		rec->pinned = som_owner_pinned(sweep->owner, view->idx);
-	} else if (som_ptes_clean(&view->ptes, dirty)) {
+	} else if (dirty_groups &&
+		   som_ptes_clean(&view->ptes, dirty_groups, dirty)) {
 		sweep_flush(sweep, view);
 	}
-	if (bitmap_intersects(view->lost, pages, SOM_UNIT_PAGES)) {
+	if (lost) {
 		/* With an entry again, a page is not lost: note them all. */
 		bitmap_or(rec->written, rec->written, view->lost,
 			  SOM_UNIT_PAGES);
@@ -242,13 +255,28 @@ void som_view_clean(struct som_view *view, struct som_sweep *sweep,
 {
 	struct som_record *rec = view->rec;
 
+	unsigned int group;
+
 	som_view_harvest(view, sweep, pages);
-	bitmap_andnot(rec->written, rec->written, pages, SOM_UNIT_PAGES);
+	for (group = 0; group < SOM_UNIT_GROUPS; group++)
+		rec->written[group] &= ~pages[group];
 	som_tracker_update(&sweep->owner->tracker, view->idx, rec);
 }
 
+/*
+ * May groups lose write access? In a VMA of the first kind the kernel would give
+ * it back, unasked.
+ */
+static bool view_may_fade(const struct som_view *view,
+			  const struct som_sweep *sweep)
+{
+	return som_vma_tracked(view->ptes.vma) &&
+	       view->ptes.end - view->ptes.start == SOM_UNIT_SIZE &&
+	       som_owner_maps_once(sweep->owner, view->idx);
+}
+
 /**
- * som_view_idle - go towards CLEAN mode if nobody writes
+ * som_view_idle - take write access from what nobody writes
  * @view: a tracked unit, just read and cleaned
  * @sweep: the sweep this is part of
  *
@@ -257,29 +285,27 @@ void som_view_clean(struct som_view *view, struct som_sweep *sweep,
 void som_view_idle(struct som_view *view, struct som_sweep *sweep)
 {
 	struct som_record *rec = view->rec;
+	unsigned long live = rec->live, dirty = 0, quiet;
+	unsigned int group;
 
-	if (rec->mode != SOM_MODE_DIRTY && rec->mode != SOM_MODE_PROTECTED)
+	if (!live)
 		return;
-	if (!bitmap_empty(view->fresh, SOM_UNIT_PAGES)) {
-		/* mprotect() may have made a dirty entry writable again. */
-		rec->mode = SOM_MODE_DIRTY;
-		rec->idle = 0;
-		return;
+	for_each_set_bit(group, &live, SOM_UNIT_GROUPS) {
+		if (view->fresh[group])
+			dirty |= BIT(group);
 	}
-	/* In a VMA of the first kind the kernel would give it back, unasked. */
-	if (!som_vma_tracked(view->ptes.vma) ||
-	    view->ptes.end - view->ptes.start != SOM_UNIT_SIZE ||
-	    ++rec->idle < SOM_IDLE_SCANS ||
-	    !som_owner_maps_once(sweep->owner, view->idx))
+	quiet = som_record_quiet(rec, dirty);
+	if (!quiet || !view_may_fade(view, sweep))
 		return;
-	if (rec->mode == SOM_MODE_PROTECTED) {
-		rec->mode = SOM_MODE_CLEAN;
+	quiet = som_record_close(rec, quiet);
+	if (quiet) {
+		som_ptes_protect(&view->ptes, quiet);
+		sweep_flush(sweep, view);
+		som_record_protected(rec, quiet);
+	}
+	if (rec->mode == SOM_MODE_CLEAN) {
 		som_tracker_update(&sweep->owner->tracker, view->idx, rec);
 		som_collapse_want(sweep->owner, view->idx);
-	} else {
-		som_ptes_protect(&view->ptes);
-		sweep_flush(sweep, view);
-		rec->mode = SOM_MODE_PROTECTED;
 	}
 }
 
@@ -311,6 +337,8 @@ static bool view_scan_bits(struct som_scan *scan, unsigned long addr,
 		unsigned int base = word * BITS_PER_LONG;
 		unsigned long bits = words[word] ^ invert;
 
+		if (!bits)
+			continue;
 		if (first > base)
 			bits &= BITMAP_FIRST_WORD_MASK(first);
 		if (last < base + BITS_PER_LONG)
@@ -398,7 +426,8 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 	last = first + ((end - addr) >> PAGE_SHIFT);
 	if (view.rec)
 		base |= PAGE_IS_WPALLOWED;
-	if (som_owner_level(owner, idx) >= SOM_LEVEL_2M &&
+	if (som_scan_uses(scan, PAGE_IS_HUGE) &&
+	    som_owner_level(owner, idx) >= SOM_LEVEL_2M &&
 	    som_unit_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff, addr))
 		base |= PAGE_IS_HUGE;
 

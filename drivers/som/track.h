@@ -16,13 +16,13 @@ struct vm_area_struct;
 /**
  * struct som_sweep - a batch of work that ends with one TLB flush
  * @owner: whose memory.
- * @vma: of the page that the flush is done with; NULL if none is needed.
- * @idx: unit index of that page.
+ * @one: the entry that the flush is done with; its vma is NULL if none is needed.
+ * @idx: unit index of its page.
  * @budget: units that may still be looked at.
  */
 struct som_sweep {
 	struct som_owner *owner;
-	struct vm_area_struct *vma;
+	struct som_ptes one;
 	unsigned long idx;
 	unsigned int budget;
 };
@@ -36,6 +36,8 @@ struct som_sweep {
  * @written: which pages were written.
  * @fresh: those of @written that the record does not know of: dirty bits.
  * @lost: those of @fresh whose entry is gone.
+ *
+ * @fresh and @lost are of live groups only, the rest of them is zero.
  * @aliased: another VMA maps pages of @ptes, too; all is written.
  */
 struct som_view {

@@ -7,10 +7,23 @@
  * fault stores its unit and then looks whether its index is tracked. Whichever
  * comes second sees the other, and both make records under the fault_lock
  * of the index, so one of them does.
+ *
+ * In DIRTY mode a unit's pages go by groups of 64. A group that is written now
+ * and then is left live: its dirty bits are read by every scan. One that was not
+ * written for some scans loses write access, and costs a scan nothing from
+ * then on; it is live again with a fault. Reading 64 entries costs about a
+ * twentieth of such a fault. The number of scans begins with less, and whenever it
+ * turns out to have been too small for a group, it doubles, so that one that is
+ * written every 10th scan does not pay for the fault each time.
  */
 #include <linux/bitmap.h>
 #include <linux/slab.h>
 #include "tracker.h"
+
+/* Scans without a dirty bit after which a group loses write access. */
+#define SOM_IDLE_SCANS		8
+/* How often that is doubled. */
+#define SOM_IDLE_DOUBLED	3
 
 /**
  * som_tracker_init - nothing is tracked
@@ -21,6 +34,9 @@ void som_tracker_init(struct som_tracker *t)
 	mt_init_flags(&t->ranges, MT_FLAGS_USE_RCU);
 	xa_init(&t->records);
 	mutex_init(&t->lock);
+	t->removed = 0;
+	t->known.first = 1;
+	t->known.last = 0;
 	t->buf = NULL;
 	t->on = false;
 }
@@ -68,17 +84,29 @@ unsigned long som_tracker_run(struct som_tracker *t, unsigned long idx,
  * @first: first unit index
  * @last: last unit index
  *
- * Context: Any.
+ * Context: t->lock is held. Most scans are like the last one: the answer is kept.
  * Return: true if so.
  */
 bool som_tracker_covers(struct som_tracker *t, unsigned long first,
 			unsigned long last)
 {
+	/* Pairs with the release in som_tracker_remove(). */
+	unsigned long removed = smp_load_acquire(&t->removed);
+	unsigned long next = first;
 	bool tracked;
 
+	lockdep_assert_held(&t->lock);
+	if (first >= t->known.first && last <= t->known.last &&
+	    removed == t->known.removed)
+		return true;
 	do {
-		first = som_tracker_run(t, first, last, &tracked) + 1;
-	} while (tracked && first <= last);
+		next = som_tracker_run(t, next, last, &tracked) + 1;
+	} while (tracked && next <= last);
+	if (tracked) {
+		t->known.first = first;
+		t->known.last = last;
+		t->known.removed = removed;
+	}
 	return tracked;
 }
 
@@ -142,9 +170,12 @@ void som_tracker_remove(struct som_tracker *t, unsigned long first,
 		xa_erase(&t->records, idx);
 		kfree(rec);
 	}
-	if (som_tracker_run(t, first, last, &tracked) < last || tracked)
+	if (som_tracker_run(t, first, last, &tracked) < last || tracked) {
 		mtree_store_range(&t->ranges, first, last, NULL,
 				  GFP_KERNEL | __GFP_NOFAIL);
+		/* After it: who sees the new number sees that they are gone. */
+		smp_store_release(&t->removed, t->removed + 1);
+	}
 }
 
 /**
@@ -199,13 +230,14 @@ struct som_record *som_tracker_make(struct som_tracker *t, unsigned long idx,
  * Context: The fault_lock of @idx is held.
  */
 void som_tracker_update(struct som_tracker *t, unsigned long idx,
-			const struct som_record *rec)
+			struct som_record *rec)
 {
 	bool active = rec->mode != SOM_MODE_CLEAN || rec->pinned ||
 		      !bitmap_empty(rec->written, SOM_UNIT_PAGES);
 
-	if (xa_get_mark(&t->records, idx, SOM_RECORD_ACTIVE) == active)
+	if (rec->active == active)
 		return;
+	rec->active = active;
 	if (active)
 		xa_set_mark(&t->records, idx, SOM_RECORD_ACTIVE);
 	else
@@ -247,6 +279,99 @@ void som_tracker_pinned(struct som_tracker *t, unsigned long idx)
 	if (!rec)
 		return;
 	rec->mode = SOM_MODE_CLEAN;
+	rec->live = 0;
+	rec->fading = 0;
 	rec->pinned = true;
 	som_tracker_wrote(t, idx, 0, SOM_UNIT_PAGES);
+}
+
+static bool group_quiet(const struct som_record *rec, unsigned int group)
+{
+	return rec->idle[group] >= SOM_IDLE_SCANS << rec->returned[group];
+}
+
+/**
+ * som_record_open - groups get writable entries
+ * @rec: the unit's record
+ * @groups: which
+ * @page: the page that is written next, or SOM_UNIT_PAGES
+ *
+ * Context: The fault_lock of the unit index is held since before the entries
+ * were made.
+ */
+void som_record_open(struct som_record *rec, unsigned long groups,
+		     unsigned int page)
+{
+	unsigned int group = page / SOM_GROUP_PAGES;
+	unsigned long opened = groups & ~som_record_writable(rec);
+
+	if (group < SOM_UNIT_GROUPS && opened & BIT(group) &&
+	    group_quiet(rec, group) && rec->returned[group] < SOM_IDLE_DOUBLED)
+		rec->returned[group]++;
+	for_each_set_bit(group, &opened, SOM_UNIT_GROUPS)
+		rec->idle[group] = 0;
+	rec->live |= groups;
+	rec->fading &= ~groups;
+	rec->mode = SOM_MODE_DIRTY;
+}
+
+/**
+ * som_record_quiet - count a scan
+ * @rec: the unit's record
+ * @dirty: groups that it found a dirty bit in
+ *
+ * Context: The fault_lock of the unit index is held.
+ * Return: live groups without a dirty bit for so long that they are to lose write
+ * access, a bit for each.
+ */
+unsigned long som_record_quiet(struct som_record *rec, unsigned long dirty)
+{
+	unsigned long live = rec->live, quiet = 0;
+	unsigned int group;
+
+	/* mprotect() may have made a dirty entry writable again. */
+	rec->fading &= ~dirty;
+	for_each_set_bit(group, &live, SOM_UNIT_GROUPS) {
+		if (dirty & BIT(group)) {
+			rec->idle[group] = 0;
+			continue;
+		}
+		if (!group_quiet(rec, group))
+			rec->idle[group]++;
+		if (group_quiet(rec, group))
+			quiet |= BIT(group);
+	}
+	return quiet;
+}
+
+/**
+ * som_record_protected - write access was taken from groups
+ * @rec: the unit's record
+ * @groups: which; the TLB is flushed before the next scan
+ *
+ * Context: The fault_lock of the unit index is held.
+ */
+void som_record_protected(struct som_record *rec, unsigned long groups)
+{
+	rec->fading |= groups;
+}
+
+/**
+ * som_record_close - groups can be written by a fault only
+ * @rec: the unit's record
+ * @groups: which: they have no dirty bit, and if they are fading, no more can
+ *	come
+ *
+ * Context: The fault_lock of the unit index is held.
+ * Return: those of @groups that are not fading and so could not be closed.
+ */
+unsigned long som_record_close(struct som_record *rec, unsigned long groups)
+{
+	unsigned long closed = groups & rec->fading;
+
+	rec->live &= ~closed;
+	rec->fading &= ~closed;
+	if (!rec->live)
+		rec->mode = SOM_MODE_CLEAN;
+	return groups & ~closed;
 }

@@ -13,16 +13,13 @@
  * @SOM_MODE_OPEN: they are not: tracking was asked for, but the unit was
  *	populated before and no scan has cleaned a page of it. All is written.
  * @SOM_MODE_CLEAN: by a fault: no entry of the unit is writable.
- * @SOM_MODE_DIRTY: by the dirty bits of 4 KiB entries.
- * @SOM_MODE_PROTECTED: on the way from DIRTY to CLEAN: write access was taken
- *	away, but what was written until the TLB was flushed is still in
- *	dirty bits.
+ * @SOM_MODE_DIRTY: by the dirty bits of 4 KiB entries in those groups that are
+ *	live; by a fault in the others.
  */
 enum som_mode {
 	SOM_MODE_OPEN,
 	SOM_MODE_CLEAN,
 	SOM_MODE_DIRTY,
-	SOM_MODE_PROTECTED,
 };
 
 /**
@@ -31,11 +28,17 @@ enum som_mode {
  *	from dirty bits.
  * @nonzero: pages that may have been written since the unit was zeroed, as far
  *	as that was taken from dirty bits.
- * @filled: in DIRTY and PROTECTED mode: pages that were given an entry. Where
- *	it is missing now, somebody (MADV_DONTNEED) has dropped a dirty bit.
+ * @filled: of live groups: pages that were given an entry. Where it is missing
+ *	now, somebody (MADV_DONTNEED) has dropped a dirty bit.
  * @mode: how writes are noticed.
- * @idle: scans in a row that found no dirty bit.
+ * @live: groups whose entries may be writable, or dirty; none but in DIRTY mode.
+ * @fading: those of @live that write access was taken from, but what was
+ *	written until the TLB was flushed is still in dirty bits.
+ * @idle: for each group, scans in a row that found no dirty bit; stays as it was
+ *	when the group is not live any more.
+ * @returned: for each group, how often it was written soon after that.
  * @pinned: a device may write to it without any bit telling.
+ * @active: it is marked SOM_RECORD_ACTIVE.
  *
  * Guarded by the fault_lock of the unit index.
  */
@@ -44,8 +47,12 @@ struct som_record {
 	DECLARE_BITMAP(nonzero, SOM_UNIT_PAGES);
 	DECLARE_BITMAP(filled, SOM_UNIT_PAGES);
 	enum som_mode mode;
-	unsigned int idle;
+	u8 live;
+	u8 fading;
+	u8 idle[SOM_UNIT_GROUPS];
+	u8 returned[SOM_UNIT_GROUPS];
 	bool pinned;
+	bool active;
 };
 
 /**
@@ -54,6 +61,9 @@ struct som_record {
  *	owner->lock.
  * @records: unit index -> record, of those that are populated. Marked
  *	SOM_RECORD_ACTIVE unless the record is sure that no page is written.
+ * @removed: how often indices were removed from @ranges.
+ * @known: indices that are tracked if @removed is still what it was then; used
+ *	under @lock.
  * @lock: one scan or reset at a time; taken under mmap_lock.
  * @buf: a buffer that the last scan left for the next one, or NULL.
  * @on: something is or was tracked.
@@ -61,6 +71,11 @@ struct som_record {
 struct som_tracker {
 	struct maple_tree ranges;
 	struct xarray records;
+	unsigned long removed;
+	struct {
+		unsigned long first, last;
+		unsigned long removed;
+	} known;
 	struct mutex lock;	/* one scan at a time */
 	void *buf;
 	bool on;
@@ -82,10 +97,28 @@ struct som_record *som_tracker_find(struct som_tracker *t, unsigned long idx);
 struct som_record *som_tracker_make(struct som_tracker *t, unsigned long idx,
 				    bool fresh);
 void som_tracker_update(struct som_tracker *t, unsigned long idx,
-			const struct som_record *rec);
+			struct som_record *rec);
 void som_tracker_pinned(struct som_tracker *t, unsigned long idx);
 void som_tracker_wrote(struct som_tracker *t, unsigned long idx,
 		       unsigned int first, unsigned int nr);
+
+void som_record_open(struct som_record *rec, unsigned long groups,
+		     unsigned int page);
+unsigned long som_record_quiet(struct som_record *rec, unsigned long dirty);
+void som_record_protected(struct som_record *rec, unsigned long groups);
+unsigned long som_record_close(struct som_record *rec, unsigned long groups);
+
+/**
+ * som_record_writable - the groups that may be given writable entries
+ * @rec: a record
+ *
+ * Context: The fault_lock of the unit index is held.
+ * Return: a bit for each.
+ */
+static inline unsigned long som_record_writable(const struct som_record *rec)
+{
+	return rec->live & ~rec->fading;
+}
 
 /**
  * som_tracker_tracks - is a unit index tracked?

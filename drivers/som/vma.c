@@ -266,42 +266,67 @@ static inline bool som_map_single(struct vm_area_struct *vma,
 }
 
 /*
+ * The groups of a tracked unit that are to have writable entries in a VMA. In
+ * one of the first kind the kernel makes entries writable by itself, so it has to
+ * be all.
+ */
+static unsigned long som_map_groups(const struct vm_fault *vmf,
+				    const struct som_record *rec,
+				    unsigned int page)
+{
+	unsigned long groups = som_record_writable(rec);
+
+	if (rec->mode == SOM_MODE_CLEAN || !som_vma_tracked(vmf->vma))
+		return SOM_ALL_GROUPS;
+	if (vmf->flags & FAULT_FLAG_WRITE)
+		groups |= BIT(page / SOM_GROUP_PAGES);
+	return groups;
+}
+
+/*
  * Map what the VMA has of a unit by 4 KiB entries, writable if the VMA is. If
- * the unit is tracked, new entries are clean and tell of writes from now on;
- * an entry that had been there and is not any more may have taken a dirty bit
- * with it.
+ * the unit is tracked, new entries are clean and those that are writable tell of
+ * writes from now on; an entry that had been there and is not any more may
+ * have taken a dirty bit with it.
  */
 static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 			     unsigned long unit, struct som_record *rec)
 {
-	bool write = vmf->flags & FAULT_FLAG_WRITE;
+	unsigned int page = vmf->pgoff - som_unit_pgoff(idx);
+	unsigned int hot = vmf->flags & FAULT_FLAG_WRITE ? page : SOM_UNIT_PAGES;
 	DECLARE_BITMAP(missing, SOM_UNIT_PAGES) = {};
+	unsigned long groups, live;
 	struct som_ptes ptes;
-	unsigned int nr;
+	unsigned int nr, group;
 	int ret;
 
 	som_ptes_init(&ptes, vmf->vma, idx, unit);
+	groups = rec ? som_map_groups(vmf, rec, page) : SOM_ALL_GROUPS;
 	if (som_map_single(vmf->vma, idx))
 		som_ptes_single(&ptes, vmf->address & PAGE_MASK);
+	else if (rec && groups & ~som_record_writable(rec) &&
+		 groups != SOM_ALL_GROUPS)
+		/* A group is live again: the rest stays as it is. */
+		som_ptes_group(&ptes, page / SOM_GROUP_PAGES);
 	nr = (ptes.end - ptes.start) >> PAGE_SHIFT;
-	ret = som_ptes_fill(&ptes, true,
-			    write ? vmf->pgoff - som_unit_pgoff(idx) :
-				    SOM_UNIT_PAGES, rec ? missing : NULL);
+	ret = som_ptes_fill(&ptes, groups, hot, rec ? missing : NULL);
 	if (ret == -ENOMEM)
 		return VM_FAULT_OOM;
 	if (!rec)
 		return VM_FAULT_NOPAGE;
 
-	if (rec->mode == SOM_MODE_CLEAN) {
-		bitmap_zero(rec->filled, SOM_UNIT_PAGES);
-	} else {
-		bitmap_and(missing, missing, rec->filled, SOM_UNIT_PAGES);
-		bitmap_or(rec->written, rec->written, missing, SOM_UNIT_PAGES);
-		bitmap_or(rec->nonzero, rec->nonzero, missing, SOM_UNIT_PAGES);
+	live = rec->live;
+	for (group = 0; group < SOM_UNIT_GROUPS; group++) {
+		if (!(live & BIT(group))) {
+			rec->filled[group] = 0;
+			continue;
+		}
+		missing[group] &= rec->filled[group];
+		rec->written[group] |= missing[group];
+		rec->nonzero[group] |= missing[group];
 	}
 	bitmap_set(rec->filled, ptes.page, nr);
-	rec->mode = SOM_MODE_DIRTY;
-	rec->idle = 0;
+	som_record_open(rec, groups, hot);
 	som_tracker_update(&som_vma_span(vmf->vma)->owner->tracker, idx, rec);
 	return VM_FAULT_NOPAGE;
 }
@@ -315,7 +340,7 @@ static vm_fault_t som_map_4k_readonly(struct vm_fault *vmf, unsigned long idx,
 	som_ptes_init(&ptes, vmf->vma, idx, unit);
 	if (som_map_single(vmf->vma, idx))
 		som_ptes_single(&ptes, vmf->address & PAGE_MASK);
-	if (som_ptes_fill(&ptes, false, SOM_UNIT_PAGES, NULL) == -ENOMEM)
+	if (som_ptes_fill(&ptes, 0, SOM_UNIT_PAGES, NULL) == -ENOMEM)
 		return VM_FAULT_OOM;
 	return VM_FAULT_NOPAGE;
 }
