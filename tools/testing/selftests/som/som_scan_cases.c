@@ -7,6 +7,7 @@
  * SOM-TEST: timeout=600
  */
 #include <linux/io_uring.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 
 #include "som_scan.h"
@@ -632,6 +633,221 @@ TEST_F(som, kernel_writes_are_writes)
 		EXPECT_EQ(WRITTEN, got[11]);
 	} else {
 		EXPECT_NE(7, p[11 * PAGE]);
+	}
+}
+
+/*
+ * Pages that nobody writes for a while: a group of 64 is not looked at any more
+ * after 8 scans, 16 if that was too soon, ... (tracker.c), and one scan to be
+ * sure. Until then a write costs no fault.
+ */
+
+#define GROUP		64
+#define QUIET		8
+#define LONGER		(8 * QUIET)
+
+/* Return: faults that it took. */
+static long write_faults(char *p, size_t page)
+{
+	struct rusage before, after;
+
+	getrusage(RUSAGE_THREAD, &before);
+	write_page(p, page);
+	getrusage(RUSAGE_THREAD, &after);
+	return after.ru_minflt - before.ru_minflt;
+}
+
+/*
+ * One unit of which one page is written before each of so many scans. Return:
+ * whether each told of just that page, and it took no fault but once.
+ */
+static bool write_one_and_scan(int fd, char *p, size_t page, int scans)
+{
+	struct page_region vec[4];
+	long faults = 0;
+
+	while (scans--) {
+		faults += write_faults(p, page);
+		if (som_scan_written(fd, p, UNIT, WP, vec, 4) != 1 ||
+		    vec[0].start != som_addr(p + page * PAGE) ||
+		    vec[0].end != vec[0].start + PAGE)
+			return false;
+	}
+	return faults <= 1;
+}
+
+TEST_F(som, no_fault_soon_after_a_write)
+{
+	char *p = map_tracked(self->fd, 1);
+	size_t group;
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_TRUE(write_one_and_scan(self->fd, p, 5, 1));
+	for (group = 1; group < QUIET; group++) {
+		EXPECT_EQ(0, write_faults(p, group * GROUP + 3));
+		ASSERT_EQ(1, som_scan_count(self->fd, p, UNIT, WRITTEN));
+		ASSERT_EQ(0, som_scan_clean(self->fd, p, UNIT));
+	}
+}
+
+TEST_F(som, one_fault_for_pages_left_alone)
+{
+	char *p = map_tracked(self->fd, 1);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_TRUE(write_one_and_scan(self->fd, p, 5, 2 * QUIET));
+	EXPECT_EQ(1, write_faults(p, 300));
+	EXPECT_EQ(0, write_faults(p, 256));
+	EXPECT_EQ(0, write_faults(p, 319));
+	EXPECT_EQ(0, write_faults(p, 5));
+	EXPECT_EQ(1, write_faults(p, 320));
+	GET(p, UNIT_PAGES, WRITTEN);
+	EXPECT_PAGES(6, 256, 0);
+	EXPECT_PAGES(257, 300, 0);
+	EXPECT_PAGES(301, 319, 0);
+	EXPECT_PAGES(319, 321, WRITTEN);
+	EXPECT_PAGES(321, UNIT_PAGES, 0);
+	EXPECT_EQ(WRITTEN, got[5]);
+	EXPECT_EQ(WRITTEN, got[256]);
+	EXPECT_EQ(WRITTEN, got[300]);
+	ASSERT_EQ(0, som_scan_clean(self->fd, p, UNIT));
+	EXPECT_EQ(0, som_scan_count(self->fd, p, UNIT, WRITTEN));
+}
+
+/* Scans have to be quiet for longer, the next time. */
+TEST_F(som, no_fault_each_time)
+{
+	char *p = map_tracked(self->fd, 1);
+	long faults = 0;
+	int i;
+
+	ASSERT_NE(MAP_FAILED, p);
+	write_page(p, 5);
+	for (i = 0; i < 20; i++) {
+		ASSERT_TRUE(write_one_and_scan(self->fd, p, 5, QUIET + 4));
+		faults += write_faults(p, 300);
+		ASSERT_EQ(1, som_scan_count(self->fd, p, UNIT, WRITTEN));
+		ASSERT_EQ(0, som_scan_clean(self->fd, p, UNIT));
+	}
+	EXPECT_EQ(1, faults);
+}
+
+TEST_F(som, a_unit_left_alone_is_huge_again)
+{
+	char *p = map_tracked(self->fd, 1);
+	double end = som_now() + 30;
+	int i;
+
+	ASSERT_NE(MAP_FAILED, p);
+	write_page(p, 5);
+	write_page(p, 500);
+	for (i = 0; i < QUIET + 3; i++)
+		ASSERT_EQ(0, som_scan_clean(self->fd, p, UNIT));
+	EXPECT_LT(0, write_faults(p, 77));
+	GET(p, UNIT_PAGES, WRITTEN);
+	EXPECT_PAGES(0, 77, 0);
+	EXPECT_PAGES(77, 78, WRITTEN);
+	EXPECT_PAGES(78, UNIT_PAGES, 0);
+
+	for (i = 0; i < LONGER; i++)
+		ASSERT_EQ(0, som_scan_clean(self->fd, p, UNIT));
+	do {
+		usleep(100000);
+		READ_ONCE(p[0]);
+	} while (som_scan_page(self->fd, p, HUGE_2M) != HUGE_2M &&
+		 som_now() < end);
+	GET(p, UNIT_PAGES, HUGE_2M | WRITTEN);
+	EXPECT_PAGES(0, UNIT_PAGES, HUGE_2M);
+	EXPECT_LT(0, write_faults(p, 99));
+	GET(p, UNIT_PAGES, WRITTEN);
+	EXPECT_PAGES(0, 99, 0);
+	EXPECT_PAGES(99, 100, WRITTEN);
+	EXPECT_PAGES(100, UNIT_PAGES, 0);
+}
+
+static void dontneed(int fd, char *p)
+{
+	madvise(p, UNIT, MADV_DONTNEED);
+}
+
+static void protect_and_back(int fd, char *p)
+{
+	mprotect(p, UNIT, PROT_READ);
+	mprotect(p, UNIT, RW);
+}
+
+static void no_access_and_back(int fd, char *p)
+{
+	mprotect(p, UNIT, PROT_NONE);
+	mprotect(p, UNIT, RW);
+}
+
+static void split(int fd, char *p)
+{
+	munmap(p + 280 * PAGE, PAGE);
+}
+
+static void alias(int fd, char *p)
+{
+	char *q = mremap(p, 0, UNIT, MREMAP_MAYMOVE);
+
+	if (q != MAP_FAILED)
+		munmap(q, UNIT);
+}
+
+static void reset_first_page(int fd, char *p)
+{
+	som_reset_zero(fd, p, PAGE);
+}
+
+/* The kernel makes the entries of its mapping writable by itself then. */
+static void pin_neighbour(int fd, char *p)
+{
+	som_pinnable(fd, p + UNIT, UNIT);
+}
+
+/* What happens to pages that are not looked at leaves the next write seen. */
+TEST_F(som, left_alone_and_written_after_something)
+{
+	static const struct {
+		const char *name;
+		void (*happens)(int fd, char *p);
+	} cases[] = {
+		{ "dontneed", dontneed },
+		{ "mprotect", protect_and_back },
+		{ "mprotect to none", no_access_and_back },
+		{ "munmap", split },
+		{ "alias", alias },
+		{ "reset", reset_first_page },
+		{ "pinnable", pin_neighbour },
+	};
+	size_t i, how;
+	char *p;
+
+	/* Read before it is written; scanned before; all of it. */
+	for (i = 0; i < 4 * ARRAY_SIZE(cases); i++) {
+		how = i % 4;
+		p = map_tracked(self->fd, 2);
+		ASSERT_NE(MAP_FAILED, p);
+		ASSERT_TRUE(write_one_and_scan(self->fd, p, 5, 2 * QUIET));
+		cases[i / 4].happens(self->fd, p);
+		if (how & 1)
+			READ_ONCE(p[300 * PAGE]);
+		if (how & 2)
+			ASSERT_EQ(0, som_scan_clean(self->fd, p, UNIT));
+		if (how == 3)
+			READ_ONCE(p[300 * PAGE]);
+		write_page(p, 300);
+		EXPECT_EQ(WRITTEN, som_scan_page(self->fd, p + 300 * PAGE,
+						 WRITTEN))
+			TH_LOG("%s, order %zu", cases[i / 4].name, how);
+		ASSERT_EQ(0, som_scan_clean(self->fd, p, UNIT));
+		write_page(p, 300);
+		write_page(p, 400);
+		EXPECT_EQ(2, som_scan_count(self->fd, p + 281 * PAGE,
+					    UNIT - 281 * PAGE, WRITTEN))
+			TH_LOG("%s, order %zu", cases[i / 4].name, how);
+		munmap(p, 2 * UNIT);
 	}
 }
 

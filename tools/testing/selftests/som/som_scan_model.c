@@ -50,6 +50,7 @@ struct model {
 	__u64 counter;
 	long count[16];
 	bool failed;
+	bool quiet;		/* only scans, of everything */
 };
 
 /* Says what is wrong, and is false. */
@@ -461,7 +462,7 @@ static bool do_scan(struct model *m)
 	bool tracked = true;
 	long ret;
 
-	if (som_one_in(&m->rnd, 4)) {
+	if (m->quiet || som_one_in(&m->rnd, 4)) {
 		from = 0;
 		len = PAGES;
 	}
@@ -487,6 +488,12 @@ static bool do_scan(struct model *m)
 		arg.category_anyof_mask = som_one_in(&m->rnd, 3) ?
 			some_of(m, use) : 0;
 		arg.return_mask = use & som_random(&m->rnd);
+	}
+	if (m->quiet) {
+		arg = som_scan_args(address(m, 0), PAGES * PAGE, vec, PAGES);
+		arg.flags = WP;
+		arg.category_mask = WRITTEN;
+		arg.return_mask = WRITTEN;
 	}
 	for (i = from; i < from + len; i++)
 		if (m->pages[i].unit && !m->pages[i].unit->tracked)
@@ -519,6 +526,22 @@ static bool do_scan(struct model *m)
 		return wrong(m, "walk_end %#llx", arg.walk_end);
 	return check_regions(m, &arg, vec, ret) &&
 		check_scan(m, &arg, vec, ret);
+}
+
+/*
+ * So many scans in a row that the driver stops looking at some, or at all, pages
+ * that were written (tracker.c).
+ */
+static bool do_quiet(struct model *m)
+{
+	unsigned int n = 1 + som_below(&m->rnd, 20);
+	bool right = true;
+
+	m->quiet = true;
+	while (right && n--)
+		right = do_scan(m);
+	m->quiet = false;
+	return right;
 }
 
 /* A page that a reset came to and did not release. */
@@ -872,6 +895,7 @@ static const struct {
 	{ "write", do_write, 30 },
 	{ "read", do_read, 6 },
 	{ "scan", do_scan, 25 },
+	{ "quiet", do_quiet, 2 },
 	{ "reset", do_reset, 5 },
 	{ "remove", do_remove, 3 },
 	{ "dontneed", do_dontneed, 3 },

@@ -10,6 +10,8 @@
  *
  * SOM-TEST: smp=2 timeout=900
  */
+#include <sys/resource.h>
+
 #include "som_scan.h"
 
 #define UNITS		6
@@ -27,6 +29,8 @@ struct race {
 	int writers, scanners;
 	int stop_writers, stop_scanners, stop_other;
 	bool falling;		/* values may go back to zero */
+	bool rare;		/* written at the time when a scan gives up looking */
+	long faults;		/* of rare writers */
 	long writes, scans, reported, others, bad;
 	__u64 seed;
 };
@@ -63,6 +67,62 @@ static __u64 *word_of(struct race *race, size_t page)
 	return (__u64 *)(mem + page * PAGE + (page % 500) * 8);
 }
 
+static bool write_word(struct race *race, size_t page)
+{
+	/* It may have moved, or be protected for a moment. */
+	while (som_try_write(word_of(race, page), race->wrote[page] + 1)) {
+		if (READ_ONCE(race->stop_writers))
+			return false;
+		sched_yield();
+	}
+	race->wrote[page]++;
+	return true;
+}
+
+/*
+ * A scan stops looking at pages that nobody has written for 8, 16, ... scans
+ * (tracker.c). Write some of them just then, before it and behind it.
+ */
+static void *rare_writer(void *arg)
+{
+	static const unsigned int gaps[] = {
+		0, 1, 2, 7, 8, 8, 9, 9, 10, 11, 16, 17, 18, 32, 33, 34, 64, 65,
+		66,
+	};
+	struct racer *r = arg;
+	struct race *race = r->race;
+	struct som_random rnd = { race->seed + r->nr };
+	long writes = 0, scans;
+	struct rusage before, after;
+	size_t first = 0;
+	int n = 0;
+
+	run_on(0);
+	getrusage(RUSAGE_THREAD, &before);
+	while (!READ_ONCE(race->stop_writers)) {
+		if (!n) {
+			n = 1 + som_below(&rnd, 4);
+			first = som_below(&rnd, PAGES) & ~63UL;
+		}
+		n--;
+		if (!write_word(race, first + som_below(&rnd, 64)))
+			break;
+		writes++;
+		scans = READ_ONCE(race->scans) +
+			gaps[som_below(&rnd, ARRAY_SIZE(gaps))];
+		while (READ_ONCE(race->scans) < scans &&
+		       !READ_ONCE(race->stop_writers))
+			sched_yield();
+		/* Anywhere in a scan. */
+		for (scans = som_below(&rnd, 2000); scans; scans--)
+			READ_ONCE(race->stop_writers);
+	}
+	getrusage(RUSAGE_THREAD, &after);
+	count(&race->faults, after.ru_minflt - before.ru_minflt);
+	count(&race->writes, writes);
+	return NULL;
+}
+
 /*
  * Pages are written in runs and alone, in few units and in all: a unit is now
  * left in peace, now written by the page, now filled.
@@ -85,14 +145,8 @@ static void *writer(void *arg)
 			/* Each page has one writer. */
 			if (page % race->writers != r->nr)
 				continue;
-			/* It may have moved, or be protected for a moment. */
-			while (som_try_write(word_of(race, page),
-					     race->wrote[page] + 1)) {
-				if (READ_ONCE(race->stop_writers))
-					goto out;
-				sched_yield();
-			}
-			race->wrote[page]++;
+			if (!write_word(race, page))
+				goto out;
 			writes++;
 		}
 		if (som_one_in(&rnd, 16))
@@ -182,7 +236,7 @@ static void *scanner(void *arg)
 	run_on(1);
 	while (!READ_ONCE(race->stop_scanners)) {
 		scan_everything(race, &rnd);
-		if (som_one_in(&rnd, 4))
+		if (!race->rare && som_one_in(&rnd, 4))
 			usleep(som_below(&rnd, 3000));
 	}
 	return NULL;
@@ -209,12 +263,13 @@ static bool race_run(struct race *race,
 	struct som_random rnd = { race->seed + 200 };
 	double end = som_now() + race_seconds();
 	int n = race->writers + race->scanners, i;
+	void *(*write)(void *arg) = race->rare ? rare_writer : writer;
 
 	for (i = 0; i < n; i++) {
 		racers[i].race = race;
 		racers[i].nr = i < race->writers ? i : i - race->writers;
 		if (pthread_create(&threads[i], NULL, i < race->writers ?
-				   writer : scanner, &racers[i]))
+				   write : scanner, &racers[i]))
 			return false;
 	}
 	while (som_now() < end) {
@@ -254,7 +309,7 @@ static void expect_accounted(struct __test_metadata *_metadata,
 		       race->seed, first, race->copy[first],
 		       *word_of(race, first));
 	EXPECT_EQ(0, race->bad);
-	EXPECT_LT(100, race->writes);
+	EXPECT_LT(race->rare ? 10 : 100, race->writes);
 	EXPECT_LT(0, race->scans);
 	TH_LOG("%ld writes, %ld scans, %ld pages told, %ld others",
 	       race->writes, race->scans, race->reported, race->others);
@@ -289,6 +344,19 @@ TEST_F(som, two_scanners)
 	race.scanners = 2;
 	ASSERT_TRUE(race_run(&race, NULL));
 	expect_accounted(_metadata, &race);
+}
+
+TEST_F(som, rare_writes)
+{
+	static struct race race;
+
+	ASSERT_TRUE(race_map(&race, self->fd));
+	race.rare = true;
+	ASSERT_TRUE(race_run(&race, NULL));
+	expect_accounted(_metadata, &race);
+	TH_LOG("%ld faults", race.faults);
+	/* It did stop looking, again and again. */
+	EXPECT_LT(5, race.faults);
 }
 
 /* Read only for a moment, pieces or all: dirty entries are taken along. */
@@ -330,6 +398,16 @@ static void forget_entries(struct race *race, struct som_random *rnd)
 		n = PAGES - page;
 	if (madvise(race->mem + page * PAGE, n * PAGE, MADV_DONTNEED))
 		count(&race->bad, 1);
+}
+
+TEST_F(som, rare_writes_while_mprotect)
+{
+	static struct race race;
+
+	ASSERT_TRUE(race_map(&race, self->fd));
+	race.rare = true;
+	ASSERT_TRUE(race_run(&race, protect));
+	expect_accounted(_metadata, &race);
 }
 
 TEST_F(som, while_dontneed)
