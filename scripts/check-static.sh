@@ -139,7 +139,7 @@ for header in "${uapi[@]}"; do
 done
 # Programs do not have the kernel's macros.
 user=ARRAY_SIZE,BIT_MACRO,CAMELCASE,MACRO_WITH_FLOW_CONTROL,PREFER_FALLTHROUGH
-user+=,VOLATILE
+user+=,VOLATILE,PREFER_DEFINED_ATTRIBUTE_MACRO
 for file in "${all_c[@]}"; do
 	case $file in
 	# The one file that asks for a kernel version.

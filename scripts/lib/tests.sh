@@ -109,8 +109,9 @@ build_tests()
 	mkdir -p "$1" "$out"
 	[ ! -e "$TESTS_DIR/Makefile" ] || tests_make "$out" || return 1
 	make -s -C "$SOM_ROOT/tools/som/preload" OUT="$out" all || return 1
+	make -s -C "$SOM_ROOT/tools/som/somctl" OUT="$out" all || return 1
 	cp "$SOM_ROOT/scripts/guest-tests.sh" "$out/libsom_preload.so" \
-		"$out/preload_test" "$1/" || return 1
+		"$out/preload_test" "$out/somctl" "$1/" || return 1
 	for name in $(list_tests); do
 		case $name in
 		kunit) cp "$SOM_ROOT/scripts/guest-kunit.sh" "$1/kunit" ;;
