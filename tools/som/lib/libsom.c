@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * libsom: the calls of /dev/som, each with its own function. The scan is in scan.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "libsom.h"
+
+#define MAP_FLAGS	(SOM_MAP_PRIVATE | SOM_MAP_NORESERVE |		\
+			 SOM_MAP_FIXED | SOM_MAP_NOREPLACE)
+
+int som_open(const char *device)
+{
+	return open(device ? device : "/dev/som", O_RDWR | O_CLOEXEC);
+}
+
+void *som_map(int fd, void *hint, size_t len, int prot, unsigned int flags)
+{
+	int how = MAP_SHARED;
+	void *p;
+
+	if (flags & ~MAP_FLAGS) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (flags & SOM_MAP_PRIVATE)
+		how = MAP_PRIVATE;
+	if (flags & SOM_MAP_NORESERVE)
+		how |= MAP_NORESERVE;
+	if (flags & SOM_MAP_FIXED)
+		how |= MAP_FIXED;
+	if (flags & SOM_MAP_NOREPLACE)
+		how |= MAP_FIXED_NOREPLACE;
+	p = mmap(hint, len, prot, how, fd, 0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int som_unmap(void *start, size_t len)
+{
+	return munmap(start, len);
+}
+
+int som_release(void *start, size_t len)
+{
+	return madvise(start, len, MADV_REMOVE);
+}
+
+int som_read_info(int fd, struct som_info *info, size_t size)
+{
+	if (size < SOM_INFO_SIZE_VER0 || size > UINT32_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	memset(info, 0, size);
+	info->size = size;
+	return ioctl(fd, SOM_IOC_INFO, info);
+}
+
+int som_get_map_size(int fd, uint64_t *map_size)
+{
+	struct som_policy policy = { .size = sizeof(policy) };
+
+	if (ioctl(fd, SOM_IOC_GET_POLICY, &policy))
+		return -1;
+	*map_size = policy.map_size;
+	return 0;
+}
+
+/* The rest of the policy stays as it is. */
+int som_set_map_size(int fd, uint64_t map_size)
+{
+	struct som_policy policy = { .size = sizeof(policy) };
+
+	if (ioctl(fd, SOM_IOC_GET_POLICY, &policy))
+		return -1;
+	policy.map_size = map_size;
+	return ioctl(fd, SOM_IOC_SET_POLICY, &policy);
+}
+
+/* Return: whether it is a range; its end goes to @end. */
+static int find_end(const void *start, size_t len, uint64_t *end)
+{
+	if (!__builtin_add_overflow((uintptr_t)start, len, end))
+		return 0;
+	errno = EINVAL;
+	return -1;
+}
+
+static int reset(int fd, void *start, size_t len, struct som_reset *args,
+		 struct som_reset_result *result)
+{
+	uint64_t end;
+	int ret;
+
+	ret = find_end(start, len, &end);
+	args->size = sizeof(*args);
+	args->start = (uintptr_t)start;
+	args->end = end;
+	/* What they are when the kernel does not get as far as writing them. */
+	args->walk_end = args->start;
+	args->released_start = end;
+	if (!ret)
+		ret = ioctl(fd, SOM_IOC_RESET, args);
+	if (result)
+		*result = (struct som_reset_result) {
+			.walk_end = args->walk_end,
+			.rewritten = args->rewritten,
+			.released = args->released,
+			.released_start = args->released_start,
+		};
+	return ret;
+}
+
+int som_reset(int fd, void *start, size_t len, uint64_t keep,
+	      struct som_reset_result *result)
+{
+	struct som_reset args = { .keep_resident = keep };
+
+	return reset(fd, start, len, &args, result);
+}
+
+int som_reset_memory(int fd, void *start, size_t len, uint64_t keep,
+		     const void *image, struct som_reset_result *result)
+{
+	struct som_reset args = {
+		.flags = SOM_RESET_IMAGE_MEM,
+		.keep_resident = keep,
+		.image = (uintptr_t)image,
+	};
+
+	return reset(fd, start, len, &args, result);
+}
+
+int som_reset_file(int fd, void *start, size_t len, uint64_t keep, int image,
+		   off_t offset, struct som_reset_result *result)
+{
+	struct som_reset args = {
+		.flags = SOM_RESET_IMAGE_FD,
+		.keep_resident = keep,
+		.image = offset,
+		.image_fd = image,
+	};
+
+	return reset(fd, start, len, &args, result);
+}
+
+static int range_call(int fd, unsigned long call, void *start, size_t len,
+		      uint64_t *walk_end)
+{
+	struct som_range args = {
+		.size = sizeof(args),
+		.start = (uintptr_t)start,
+		.walk_end = (uintptr_t)start,
+	};
+	uint64_t end;
+	int ret;
+
+	ret = find_end(start, len, &end);
+	args.end = end;
+	if (!ret)
+		ret = ioctl(fd, call, &args);
+	if (walk_end)
+		*walk_end = args.walk_end;
+	return ret;
+}
+
+int som_make_pinnable(int fd, void *start, size_t len, uint64_t *walk_end)
+{
+	return range_call(fd, SOM_IOC_PINNABLE, start, len, walk_end);
+}
+
+int som_make_unpinnable(int fd, void *start, size_t len, uint64_t *walk_end)
+{
+	return range_call(fd, SOM_IOC_UNPINNABLE, start, len, walk_end);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * libsom: a thin library over /dev/som, see libsom(3).
+ *
+ * Functions that return int return 0, or -1 with errno, unless they say something
+ * else; the errors are those of the call below them, as <linux/som.h> and som(4)
+ * tell them. All may be called from any thread. Nothing is kept between calls but
+ * in a struct som_scan.
+ */
+#ifndef LIBSOM_H
+#define LIBSOM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <linux/som.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * som_open - open the device
+ * @device: its name; NULL means /dev/som.
+ *
+ * Return: a file descriptor, to be closed with close(2), or -1 with errno.
+ */
+int som_open(const char *device);
+
+/* MADV_DONTNEED of the mapping makes it read as zero. */
+#define SOM_MAP_PRIVATE		(1U << 0)
+/* Units are promised at the first touch, not now. */
+#define SOM_MAP_NORESERVE	(1U << 1)
+/* At the hint, in place of what is mapped there. */
+#define SOM_MAP_FIXED		(1U << 2)
+/* At the hint, or EEXIST. */
+#define SOM_MAP_NOREPLACE	(1U << 3)
+
+/**
+ * som_map - map fresh, zeroed memory
+ * @fd: an open som device.
+ * @hint: where, or NULL.
+ * @len: bytes.
+ * @prot: as for mmap(2).
+ * @flags: SOM_MAP_*.
+ *
+ * Return: the address, or NULL with errno: ENOMEM if the pool cannot promise it.
+ */
+void *som_map(int fd, void *hint, size_t len, int prot, unsigned int flags);
+
+/* Unmaps; whole units go back to the pool. */
+int som_unmap(void *start, size_t len);
+
+/**
+ * som_release - give memory back and keep the mapping
+ * @start: first address, page aligned.
+ * @len: bytes, rounded up to a page.
+ *
+ * It reads as zero from now on. Parts of units are zeroed, whole units go back to
+ * the pool; what was promised stays promised.
+ */
+int som_release(void *start, size_t len);
+
+/**
+ * som_read_info - what the pool and the calling process hold
+ * @fd: an open som device.
+ * @info: where it goes.
+ * @size: sizeof(*info).
+ *
+ * What the kernel does not know yet is zero.
+ */
+int som_read_info(int fd, struct som_info *info, size_t size);
+
+/* The largest page table entry of mappings made through the file from now on. */
+int som_get_map_size(int fd, uint64_t *map_size);
+int som_set_map_size(int fd, uint64_t map_size);
+
+/*
+ * What a scan can ask for, and says of a page.
+ */
+
+/* The page is tracked. */
+#define SOM_PAGE_TRACKED	(1ULL << 0)
+/* Written since it was last cleaned, or not tracked. */
+#define SOM_PAGE_WRITTEN	(1ULL << 1)
+/* Its unit has memory. */
+#define SOM_PAGE_PRESENT	(1ULL << 3)
+/* Its unit is mapped by one entry. */
+#define SOM_PAGE_HUGE		(1ULL << 6)
+/* Every byte is zero. */
+#define SOM_PAGE_ZERO		SOM_PAGE_IS_ZERO
+
+/* Pages that match are clean from then on, and tracked. */
+#define SOM_SCAN_CLEAN		(1U << 0)
+/* EPERM where memory is not tracked. */
+#define SOM_SCAN_TRACKED	(1U << 1)
+
+/**
+ * struct som_query - what to look for
+ * @flags: SOM_SCAN_*.
+ * @reserved: must be zero.
+ * @inverted: categories that count as their contrary in @all and @any.
+ * @all: a page matches if it has all of these,
+ * @any: and, unless this is 0, at least one of these.
+ * @shown: what is told of pages that match.
+ * @max_pages: after so many pages that match the scan ends; 0 is no limit.
+ */
+struct som_query {
+	uint32_t flags;
+	uint32_t reserved;
+	uint64_t inverted;
+	uint64_t all;
+	uint64_t any;
+	uint64_t shown;
+	uint64_t max_pages;
+};
+
+/**
+ * struct som_region - pages in a row of which the same is told
+ * @start: first address.
+ * @end: address behind the last.
+ * @categories: SOM_PAGE_*, those of them that were asked for.
+ */
+struct som_region {
+	uint64_t start;
+	uint64_t end;
+	uint64_t categories;
+};
+
+struct som_scan;
+
+/**
+ * som_scan_new - what a scan is kept in
+ * @regions: how many regions one call of the kernel may tell; 0 for a usual number.
+ *
+ * It can be used for one scan after another, by one thread at a time.
+ *
+ * Return: to be given to som_scan_free(), or NULL with errno.
+ */
+struct som_scan *som_scan_new(size_t regions);
+void som_scan_free(struct som_scan *scan);
+
+/**
+ * som_scan_start - begin to look at a range
+ * @scan: from som_scan_new(); a scan that it was in the middle of is forgotten.
+ * @fd: an open som device.
+ * @start: first address, page aligned.
+ * @len: bytes, rounded up to a page.
+ * @query: what to look for; copied.
+ *
+ * The kernel is asked by som_scan_next(). With SOM_SCAN_CLEAN it may have cleaned
+ * pages of regions that som_scan_next() has not told yet: go on to the end.
+ */
+int som_scan_start(struct som_scan *scan, int fd, const void *start, size_t len,
+		   const struct som_query *query);
+
+/**
+ * som_scan_next - the next region
+ * @scan: where som_scan_start() succeeded.
+ * @region: where it goes.
+ *
+ * Regions come in the order of their addresses, and never touch the one before
+ * with the same categories.
+ *
+ * Return: 1; 0 if there is no other; -1 with errno, and what was told before is right.
+ */
+int som_scan_next(struct som_scan *scan, struct som_region *region);
+
+/**
+ * som_scan_position - how far the scan is
+ * @scan: where som_scan_next() has returned 0 or -1.
+ *
+ * Return: everything below this address was looked at, and told. That is the end
+ * of the range, unless there was an error or a limit.
+ */
+uint64_t som_scan_position(const struct som_scan *scan);
+
+/* Every page of the range is clean from now on, and tracked. */
+int som_clean(int fd, const void *start, size_t len);
+
+/**
+ * struct som_reset_result - what a reset did
+ * @walk_end: everything below is done; the end of the range, if it succeeded.
+ * @rewritten: bytes rewritten.
+ * @released: bytes given back.
+ * @released_start: first address of what was given back, or the end of the range.
+ */
+struct som_reset_result {
+	uint64_t walk_end;
+	uint64_t rewritten;
+	uint64_t released;
+	uint64_t released_start;
+};
+
+/* No limit, as @keep. */
+#define SOM_KEEP_ALL	UINT64_MAX
+
+/**
+ * som_reset - put written pages back to zero
+ * @fd: an open som device.
+ * @start: first address, page aligned.
+ * @len: bytes, rounded up to a page.
+ * @keep: about how many bytes may be rewritten; from the first unit on whose
+ *	written pages do not fit, everything is released.
+ * @result: what was done, also after an error; or NULL.
+ */
+int som_reset(int fd, void *start, size_t len, uint64_t keep,
+	      struct som_reset_result *result);
+
+/* The same to the bytes of memory, or of a file from @offset on. */
+int som_reset_memory(int fd, void *start, size_t len, uint64_t keep,
+		     const void *image, struct som_reset_result *result);
+int som_reset_file(int fd, void *start, size_t len, uint64_t keep, int image,
+		   off_t offset, struct som_reset_result *result);
+
+/**
+ * som_make_pinnable - make memory such that every kind of pin works
+ * @fd: an open som device.
+ * @start: first address, page aligned.
+ * @len: bytes, rounded up to a page. Units are moved whole.
+ * @walk_end: everything below is done, also after an error; or NULL.
+ */
+int som_make_pinnable(int fd, void *start, size_t len, uint64_t *walk_end);
+
+/* Moves it back to the pool. */
+int som_make_unpinnable(int fd, void *start, size_t len, uint64_t *walk_end);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LIBSOM_H */

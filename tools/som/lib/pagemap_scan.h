@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The binary interface of PAGEMAP_SCAN, which the headers of Linux have since 6.7.
+ * libsom builds with older ones, too.
+ */
+#ifndef LIBSOM_PAGEMAP_SCAN_H
+#define LIBSOM_PAGEMAP_SCAN_H
+
+#include <stdint.h>
+#include <sys/ioctl.h>
+
+/**
+ * struct pagemap_scan - argument of the call
+ * @size: of this structure.
+ * @flags: PAGEMAP_SCAN_CLEAN, PAGEMAP_SCAN_CHECK.
+ * @start: first address.
+ * @end: address behind the last.
+ * @walk_end: out: how far the call got.
+ * @vec: address of a vector of regions.
+ * @vec_len: how many it has room for; 0: none are told.
+ * @max_pages: how many may match; 0: any number.
+ * @category_inverted: categories that count as their contrary.
+ * @category_mask: a page has to have all of these,
+ * @category_anyof_mask: and one of these, unless there are none.
+ * @return_mask: categories to tell.
+ */
+struct pagemap_scan {
+	uint64_t size;
+	uint64_t flags;
+	uint64_t start;
+	uint64_t end;
+	uint64_t walk_end;
+	uint64_t vec;
+	uint64_t vec_len;
+	uint64_t max_pages;
+	uint64_t category_inverted;
+	uint64_t category_mask;
+	uint64_t category_anyof_mask;
+	uint64_t return_mask;
+};
+
+#define PAGEMAP_SCAN_CALL	_IOWR('f', 16, struct pagemap_scan)
+#define PAGEMAP_SCAN_CLEAN	(1U << 0)
+#define PAGEMAP_SCAN_CHECK	(1U << 1)
+#define PAGEMAP_SCAN_PAGE	4096
+
+#endif /* LIBSOM_PAGEMAP_SCAN_H */

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * libsom: PAGEMAP_SCAN as an iterator.
+ *
+ * The kernel fills a vector of regions at a time. Between two calls of it a region
+ * may be cut in two, so one that is known is told only when it is known what
+ * comes behind it.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+#include "libsom.h"
+#include "pagemap_scan.h"
+
+#define DEFAULT_REGIONS	256UL
+#define MAX_REGIONS	(1UL << 20)
+
+/**
+ * struct som_scan - a scan under way
+ * @fd: of the device.
+ * @limited: the query has a limit of pages.
+ * @error: errno of the last call of the kernel.
+ * @args: of the next call, see &struct pagemap_scan.
+ * @max: how many regions there is room for.
+ * @nr: how many the kernel has told.
+ * @at: how many of those were looked at.
+ * @regions: what the kernel told.
+ */
+struct som_scan {
+	int fd;
+	bool limited;
+	int error;
+	struct pagemap_scan args;
+	size_t max;
+	size_t nr;
+	size_t at;
+	struct som_region regions[];
+};
+
+struct som_scan *som_scan_new(size_t regions)
+{
+	struct som_scan *scan;
+
+	if (!regions)
+		regions = DEFAULT_REGIONS;
+	if (regions > MAX_REGIONS) {
+		errno = EINVAL;
+		return NULL;
+	}
+	scan = calloc(1, sizeof(*scan) + regions * sizeof(*scan->regions));
+	if (scan)
+		scan->max = regions;
+	return scan;
+}
+
+void som_scan_free(struct som_scan *scan)
+{
+	free(scan);
+}
+
+static int prepare(struct pagemap_scan *args, const void *start, size_t len,
+		   const struct som_query *query)
+{
+	*args = (struct pagemap_scan) {
+		.size = sizeof(*args),
+		.start = (uintptr_t)start,
+		.walk_end = (uintptr_t)start,
+		.max_pages = query->max_pages,
+		.category_inverted = query->inverted,
+		.category_mask = query->all,
+		.category_anyof_mask = query->any,
+		.return_mask = query->shown,
+	};
+	if (query->flags & SOM_SCAN_CLEAN)
+		args->flags |= PAGEMAP_SCAN_CLEAN;
+	if (query->flags & SOM_SCAN_TRACKED)
+		args->flags |= PAGEMAP_SCAN_CHECK;
+	if (query->reserved ||
+	    query->flags & ~(SOM_SCAN_CLEAN | SOM_SCAN_TRACKED) ||
+	    __builtin_add_overflow((uintptr_t)start, len, &args->end)) {
+		errno = EINVAL;
+		return -1;
+	}
+	return 0;
+}
+
+int som_scan_start(struct som_scan *scan, int fd, const void *start, size_t len,
+		   const struct som_query *query)
+{
+	scan->fd = fd;
+	scan->error = 0;
+	scan->nr = 0;
+	scan->at = 0;
+	scan->limited = query->max_pages;
+	if (prepare(&scan->args, start, len, query)) {
+		scan->args.end = scan->args.start;
+		return -1;
+	}
+	scan->args.vec = (uintptr_t)scan->regions;
+	scan->args.vec_len = scan->max;
+	return 0;
+}
+
+/*
+ * fill - have the kernel tell more
+ *
+ * Return: whether there is a region to look at; an error is in the scan.
+ */
+static bool fill(struct som_scan *scan)
+{
+	struct pagemap_scan *args = &scan->args;
+	uint64_t pages = 0;
+	size_t i;
+	int n;
+
+	while (scan->at == scan->nr && !scan->error && args->start < args->end) {
+		scan->at = 0;
+		scan->nr = 0;
+		n = ioctl(scan->fd, PAGEMAP_SCAN_CALL, args);
+		if (n < 0) {
+			/* What this call has seen was not told. */
+			args->walk_end = args->start;
+			scan->error = errno;
+			break;
+		}
+		scan->nr = n;
+		for (i = 0; i < scan->nr; i++)
+			pages += scan->regions[i].end - scan->regions[i].start;
+		pages /= PAGEMAP_SCAN_PAGE;
+		args->start = args->walk_end;
+		if (!scan->limited)
+			continue;
+		/* Nothing more may match: a limit of 0 would be none. */
+		args->max_pages -= pages < args->max_pages ? pages :
+							     args->max_pages;
+		if (!args->max_pages)
+			args->end = args->start;
+	}
+	return scan->at < scan->nr;
+}
+
+int som_scan_next(struct som_scan *scan, struct som_region *region)
+{
+	const struct som_region *next;
+
+	if (!fill(scan)) {
+		errno = scan->error;
+		return scan->error ? -1 : 0;
+	}
+	*region = scan->regions[scan->at++];
+	while (fill(scan)) {
+		next = &scan->regions[scan->at];
+		if (next->start != region->end ||
+		    next->categories != region->categories)
+			break;
+		region->end = next->end;
+		scan->at++;
+	}
+	return 1;
+}
+
+uint64_t som_scan_position(const struct som_scan *scan)
+{
+	return scan->args.walk_end;
+}
+
+int som_clean(int fd, const void *start, size_t len)
+{
+	const struct som_query query = {
+		.flags = SOM_SCAN_CLEAN,
+		.all = SOM_PAGE_WRITTEN,
+	};
+	struct pagemap_scan args;
+
+	if (prepare(&args, start, len, &query))
+		return -1;
+	return ioctl(fd, PAGEMAP_SCAN_CALL, &args) < 0 ? -1 : 0;
+}
