@@ -111,7 +111,8 @@ build_tests()
 	make -s -C "$SOM_ROOT/tools/som/preload" OUT="$out" all || return 1
 	make -s -C "$SOM_ROOT/tools/som/somctl" OUT="$out" all || return 1
 	cp "$SOM_ROOT/scripts/guest-tests.sh" "$out/libsom_preload.so" \
-		"$out/preload_test" "$out/somctl" "$1/" || return 1
+		"$out/preload_test" "$out/somctl" "$out/libsom.so.0" "$1/" ||
+		return 1
 	for name in $(list_tests); do
 		case $name in
 		kunit) cp "$SOM_ROOT/scripts/guest-kunit.sh" "$1/kunit" ;;
