@@ -15,7 +15,7 @@ packages=(
 	# the test machine
 	qemu-system-x86 busybox-static cpio kmod
 	# static checks
-	sparse shellcheck
+	sparse shellcheck mandoc groff-base
 	"$@"
 )
 
