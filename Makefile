@@ -5,7 +5,10 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: help deps modules demo bench check clean
+VERSION := $(shell cat VERSION)
+
+.PHONY: help deps modules modules_install tools install install-dkms deb demo \
+	bench check clean
 
 help:
 	@echo 'make demo     a real program with its heap on /dev/som, in a test machine'
@@ -14,7 +17,11 @@ help:
 	@echo 'make deps     install what these two need (they do it themselves)'
 	@echo 'make modules  build drivers/som/som.ko for the kernel at KDIR='
 	@echo '              (default: the running kernel)'
-	@echo 'make clean    remove what make modules has built'
+	@echo 'make tools    build the library, somctl and the preloaded library'
+	@echo 'make install  install them: DESTDIR=, prefix= (default: /usr/local)'
+	@echo 'make modules_install, make install-dkms: the same for the module'
+	@echo 'make deb      Debian packages of all of it (installs what that needs)'
+	@echo 'make clean    remove what make modules and make tools have built'
 	@echo
 	@echo 'Kernels and builds are kept in $${SOM_CACHE:-~/.cache/som}.'
 	@echo 'scripts/qemu-test.sh help tells how to run one test or one command.'
@@ -24,6 +31,30 @@ deps:
 
 modules:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_SOM=m modules
+
+modules_install:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_SOM=m modules_install
+
+tools:
+	$(MAKE) -C tools/som all
+
+install:
+	$(MAKE) -C tools/som install
+
+# The source, for dkms(8) to build it for each kernel.
+install-dkms: dkmsdir = $(DESTDIR)/usr/src/som-$(VERSION)
+install-dkms:
+	install -d $(dkmsdir)/drivers/som $(dkmsdir)/include/uapi/linux
+	install -m 644 Kbuild COPYING $(dkmsdir)/
+	sed 's|#MODULE_VERSION#|$(VERSION)|' tools/som/dkms/dkms.conf.in \
+		>$(dkmsdir)/dkms.conf
+	find drivers/som -maxdepth 1 \( -name '*.[ch]' ! -name '*.mod.c' \
+		-o -name Makefile -o -name Kconfig \) \
+		-exec install -m 644 -t $(dkmsdir)/drivers/som {} +
+	install -m 644 include/uapi/linux/som.h $(dkmsdir)/include/uapi/linux/
+
+deb:
+	@scripts/make-deb.sh
 
 demo: deps
 	@tools/som/demo/demo.sh
@@ -37,4 +68,5 @@ check: deps
 clean:
 	@find drivers -type f \( -name '*.o' -o -name '*.ko' -o -name '*.mod' \
 		-o -name '*.mod.c' -o -name '.*.cmd' -o -name modules.order \) -delete
+	@rm -rf build
 	@rm -f Module.symvers modules.order .*.cmd *.o *.mod *.mod.c
