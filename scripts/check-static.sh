@@ -24,7 +24,7 @@ files()
 	for name; do
 		args+=(-o -name "$name")
 	done
-	find "$dir" -name .git -prune -o -type f ! -name '*.mod.c' \
+	find "$dir" \( -name .git -o -path ./build \) -prune -o -type f ! -name '*.mod.c' \
 		\( "${args[@]:1}" \) -print | sed 's|^\./||' | LC_ALL=C sort
 }
 
@@ -117,6 +117,27 @@ shell_check()
 	shellcheck -x "$@"
 }
 
+man_pages()
+{
+	make -s -C tools/som/man check
+}
+
+# What libsom exports is what its header declares.
+libsom()
+{
+	local dir rc=0
+	dir=$(mktemp -d "${TMPDIR:-/tmp}/som-static.XXXXXX")
+	make -s -C tools/som/lib OUT="$dir" check || rc=$?
+	rm -rf "$dir"
+	return "$rc"
+}
+
+# The packages are of the version that the tools say they have.
+same_version()
+{
+	head -n 1 debian/changelog | grep -qF "som ($(cat VERSION))"
+}
+
 "$SOM_ROOT/scripts/kernel/source.sh"
 mapfile -t driver < <(files drivers/som '*.c' '*.h')
 mapfile -t driver_c < <(find drivers/som -maxdepth 1 -name '*.c' \
@@ -159,6 +180,9 @@ for file in "${all_c[@]}"; do
 	check "checkpatch --strict $file" checkpatch "$ignored" "$file"
 done
 check 'shellcheck' shell_check "${scripts[@]}"
+check 'man pages' man_pages
+check 'libsom' libsom
+check 'version of debian/changelog' same_version
 check 'licence identifiers' have_license "${licensed[@]}"
 
 tell_checks
