@@ -33,6 +33,7 @@ usage()
 	  --spare N             1 GiB pages beside those (default 1)
 	  --mem SIZE            the guest's memory (default: the pages and 2 or 3 GiB)
 	  --smp N               processors (default 2)
+	  --nodes N             NUMA nodes (default 1)
 	  --icount              count instructions: the time stamp counter ticks
 	                        once for each
 	  --append STR          more for the kernel's command line
@@ -117,7 +118,7 @@ do_exec()
 {
 	local kernel=generic chunks=1 spare=1 mem='' module=1 params='' adds=()
 	local console='' file rc=0 readers=() modules=''
-	G_SMP=2 G_ICOUNT=0 G_APPEND='' G_TIMEOUT=300 G_PIDFILE=''
+	G_SMP=2 G_NODES=1 G_ICOUNT=0 G_APPEND='' G_TIMEOUT=300 G_PIDFILE=''
 	DIE_STATUS=$GUEST_SETUP
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -126,6 +127,7 @@ do_exec()
 		--spare) spare=$2; shift 2 ;;
 		--mem) mem=$2; shift 2 ;;
 		--smp) G_SMP=$2; shift 2 ;;
+		--nodes) G_NODES=$2; shift 2 ;;
 		--icount) G_ICOUNT=1; shift ;;
 		--append) G_APPEND+=" $2"; shift 2 ;;
 		--no-module) module=0; shift ;;

@@ -8,7 +8,7 @@
 # kernel's messages and three virtio ports: the command's stdout and stderr,
 # byte for byte, and the status words that guest-init.sh tells.
 #
-# boot_guest reads G_IMAGE, G_MEM, G_SMP, G_HUGEPAGES, G_PAGES (boot: reserve
+# boot_guest reads G_IMAGE, G_MEM, G_SMP, G_NODES, G_HUGEPAGES, G_PAGES (boot: reserve
 # them at boot, cma: only keep room for them), G_APPEND, G_ICOUNT, G_TIMEOUT and
 # G_PIDFILE (where QEMU writes its process id, or nothing).
 
@@ -208,11 +208,33 @@ accelerator()
 	esac
 }
 
+# set_nodes: sets NODES, what tells QEMU of G_NODES NUMA nodes; the processors go to
+# them in turn.
+set_nodes()
+{
+	local node cpu args size=${G_MEM%M}
+	NODES=()
+	[ "$G_NODES" -gt 1 ] || return 0
+	case $G_MEM in
+	*G) size=$((${G_MEM%G} * 1024)) ;;
+	esac
+	for ((node = 0; node < G_NODES; node++)); do
+		args=node,nodeid=$node,memdev=node$node
+		for ((cpu = node; cpu < G_SMP; cpu += G_NODES)); do
+			args+=,cpus=$cpu
+		done
+		NODES+=(-object
+			"memory-backend-ram,id=node$node,size=$((size / G_NODES))M"
+			-numa "$args")
+	done
+}
+
 # boot_guest DIR: start the guest whose files are in DIR with the settings in
 # the G_* variables, and wait for it. Returns QEMU's or timeout's status.
 boot_guest()
 {
-	local dir=$1 accel cpu append
+	local dir=$1 accel cpu append NODES
+	set_nodes
 	append="console=ttyS0 loglevel=4 panic=-1 mitigations=off"
 	append+=" hugetlb_free_vmemmap=on rdinit=/init"
 	case $G_PAGES in
@@ -233,7 +255,7 @@ boot_guest()
 	esac
 	set -- -nodefaults -no-user-config -display none -no-reboot \
 		-machine q35 -accel "$accel" -cpu "$cpu" \
-		-m "$G_MEM" -smp "$G_SMP" \
+		-m "$G_MEM" -smp "$G_SMP" ${NODES[@]+"${NODES[@]}"} \
 		-kernel "$G_IMAGE" -initrd "$dir/initramfs" \
 		-append "$append $G_APPEND" \
 		-chardev file,id=console,path="$dir/console" \

@@ -10,7 +10,7 @@
 #
 #	SOM-TEST: chunks=2 smp=1 kernels=generic,debug timeout=600 no-module
 #
-# Others: spare=N, mem=SIZE, icount, append=WORD, param=WORD, add=FILE[:PATH];
+# Others: spare=N, nodes=N, mem=SIZE, icount, append=WORD, param=WORD, add=FILE[:PATH];
 # the last three may come more than once.
 #
 # Terms: a guest runs a set of tests and is named after them, with + between. All
@@ -84,7 +84,7 @@ set_options()
 		case $word in
 		kernels=* | timeout=* | add=*) ;;
 		no-module | icount) OPTIONS+=("--$word") ;;
-		chunks=* | spare=* | mem=* | smp=* | append=*)
+		chunks=* | spare=* | mem=* | smp=* | nodes=* | append=*)
 			OPTIONS+=("--${word%%=*}" "${word#*=}") ;;
 		param=*) OPTIONS+=(--module-params "${word#*=}") ;;
 		*) say "$1: unknown setting $word" ;;

@@ -4,7 +4,7 @@
  *
  * The guest has two nodes with a chunk of each.
  *
- * SOM-TEST: chunks=0 spare=4 mem=10G timeout=300 append=numa=fake=2
+ * SOM-TEST: chunks=0 spare=4 mem=10G timeout=300 nodes=2
  */
 #include <linux/mempolicy.h>
 #include <sched.h>
@@ -76,14 +76,22 @@ static char *map_touch(int fd, int flags, long units)
 TEST_F(numa, of_the_processor)
 {
 	unsigned int cpu, node;
+	cpu_set_t set;
 	char *p;
+	int i;
 
-	ASSERT_EQ(0, syscall(__NR_getcpu, &cpu, &node, NULL));
-	p = map_touch(self->fd, 0, NR);
-	ASSERT_NE(MAP_FAILED, p);
-	EXPECT_EQ(NR, used(node));
-	EXPECT_EQ(0, used(!node));
-	EXPECT_EQ(0, munmap(p, NR * UNIT));
+	for (i = 0; i < 2; i++) {
+		CPU_ZERO(&set);
+		CPU_SET(i, &set);
+		ASSERT_EQ(0, sched_setaffinity(0, sizeof(set), &set));
+		ASSERT_EQ(0, syscall(__NR_getcpu, &cpu, &node, NULL));
+		ASSERT_EQ(i, node);
+		p = map_touch(self->fd, 0, NR);
+		ASSERT_NE(MAP_FAILED, p);
+		EXPECT_EQ(NR, used(node));
+		EXPECT_EQ(0, used(!node));
+		EXPECT_EQ(0, munmap(p, NR * UNIT));
+	}
 }
 
 TEST_F(numa, of_the_task)
