@@ -201,8 +201,8 @@ FIXTURE_TEARDOWN_PARENT(handover)
 	EXPECT_TRUE(som_state_wait(&self->before));
 }
 
-static void two_lines(struct __test_metadata *_metadata,
-		      FIXTURE_DATA(handover) *self)
+static void two_lines(struct __test_metadata *_metadata, int fd, char *held,
+		      size_t held_len)
 {
 	/* 4 units in each round of each line: 10,000 handovers in both tests. */
 	int rounds = som_rounds(640);
@@ -212,25 +212,25 @@ static void two_lines(struct __test_metadata *_metadata,
 	for (i = 0; i < 2; i++) {
 		pid[i] = fork();
 		if (!pid[i]) {
-			munmap(self->held, self->held_len);
-			_exit(line_of_owners(self->fd, i + 1, rounds));
+			munmap(held, held_len);
+			_exit(line_of_owners(fd, i + 1, rounds));
 		}
 	}
 	for (i = 0; i < 2; i++)
 		EXPECT_EQ(0, som_wait_child(pid[i]));
-	EXPECT_EQ(-1, som_check_pages(self->held, self->held_len, 7));
+	EXPECT_EQ(-1, som_check_pages(held, held_len, 7));
 }
 
 TEST_F_TIMEOUT(handover, two_lines_of_owners, 300)
 {
-	two_lines(_metadata, self);
+	two_lines(_metadata, self->fd, self->held, self->held_len);
 }
 
 /* The same while units are zeroed in the background, and are taken meanwhile. */
 TEST_F_TIMEOUT(handover, two_lines_of_owners_and_zeroing, 300)
 {
 	ASSERT_EQ(0, som_setting("zero_rate", 1000000));
-	two_lines(_metadata, self);
+	two_lines(_metadata, self->fd, self->held, self->held_len);
 	EXPECT_LT(0, som_pool("zeroed_background"));
 }
 
