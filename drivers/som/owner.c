@@ -747,15 +747,17 @@ static void **span_slot(struct som_span *span, unsigned long idx)
 	return &leaf->entry[idx % SOM_LEAF_UNITS];
 }
 
-/* A unit that the owner has kept, or one of the pool. */
-static long take_unit(struct som_span *span, unsigned long idx)
+/* A unit that the owner has kept, or one of the pool; @zeroed: whether it is zero. */
+static long take_unit(struct som_span *span, unsigned long idx, bool *zeroed)
 {
 	struct som_owner *owner = span->owner;
 	long unit = som_recycle_take(&owner->recycle);
 
+	*zeroed = true;
 	if (likely(unit < 0))
 		return som_numa_alloc(span->vma, idx);
-	if (!span->reuse)
+	*zeroed = !span->reuse;
+	if (*zeroed)
 		som_unit_zero(unit);
 	return unit;
 }
@@ -765,7 +767,7 @@ static long populate(struct som_span *span, unsigned long idx, void **slot,
 		     enum som_level level)
 {
 	struct som_owner *owner = span->owner;
-	bool charged = false, fresh;
+	bool charged = false, zeroed;
 	long unit;
 	int ret;
 
@@ -774,8 +776,7 @@ static long populate(struct som_span *span, unsigned long idx, void **slot,
 			return -ENOSPC;
 		charged = true;
 	}
-	fresh = !span->reuse || !som_recycle_on();
-	unit = take_unit(span, idx);
+	unit = take_unit(span, idx, &zeroed);
 	if (unit < 0) {
 		ret = unit;
 		goto out_uncharge;
@@ -786,7 +787,7 @@ static long populate(struct som_span *span, unsigned long idx, void **slot,
 	/* Pairs with the barrier in som_tracker_add(). */
 	smp_mb();
 	if (som_tracker_tracks(&owner->tracker, idx) &&
-	    !som_tracker_make(&owner->tracker, idx, fresh)) {
+	    !som_tracker_make(&owner->tracker, idx, zeroed)) {
 		void *entry = som_units_erase(&owner->units, idx);
 
 		/* promise_units() may have taken over the charge. */

@@ -16,8 +16,9 @@
  * Life of a unit: free (zeroed or dirty) -> som_pool_alloc() -> used ->
  * som_pool_free() -> dirty, or held while somebody has a pin on the chunk ->
  * dirty -> being zeroed (zero.c) -> zeroed. som_pool_alloc() zeroes what is dirty
- * after it took it, so nobody ever sees another owner's bytes. som_pool_free() may only be called when no
- * translation of the unit is left in any page table or TLB (vma.c and owner.c
+ * after it took it, so nobody ever sees another owner's bytes. som_pool_free() may
+ * only be called when no translation of the unit is left in any page table or TLB
+ * (vma.c and owner.c
  * say when that is).
  *
  * Locking, outer to inner:

@@ -222,9 +222,11 @@ struct som_policy {
 /**
  * define SOM_POLICY_REUSE - do not zero memory that the process had itself.
  *
- * New mappings may then have old bytes of the same process in them, of units that it
- * has released and that were kept for it (sysfs recycle_max). For callers that
- * overwrite everything. Nobody ever sees bytes of another process.
+ * Memory of mappings that are made from then on may have old bytes of the same process
+ * in it when it is touched for the first time, or again after it was given back: of
+ * units that the process has released and that were kept for it (sysfs
+ * recycle_max). For callers that overwrite everything. Nobody ever sees bytes of
+ * another process.
  */
 #define SOM_POLICY_REUSE	(1 << 0)
 
