@@ -37,6 +37,8 @@ usage()
 	  --icount              count instructions: the time stamp counter ticks
 	                        once for each
 	  --append STR          more for the kernel's command line
+	  --pages-stay          HugeTLB pages that COMMAND leaves reserved are no
+	                        mistake
 	  --no-module           do not load som.ko; it is at $SOM_KO
 	  --module-params STR   more parameters for som.ko
 	  --modules DIR         take som.ko from DIR instead of building it
@@ -117,7 +119,7 @@ stop_guest()
 do_exec()
 {
 	local kernel=generic chunks=1 spare=1 mem='' module=1 params='' adds=()
-	local console='' file rc=0 readers=() modules=''
+	local console='' file rc=0 readers=() modules='' pages_stay=0
 	G_SMP=2 G_NODES=1 G_ICOUNT=0 G_APPEND='' G_TIMEOUT=300 G_PIDFILE=''
 	DIE_STATUS=$GUEST_SETUP
 	while [ $# -gt 0 ]; do
@@ -130,6 +132,7 @@ do_exec()
 		--nodes) G_NODES=$2; shift 2 ;;
 		--icount) G_ICOUNT=1; shift ;;
 		--append) G_APPEND+=" $2"; shift 2 ;;
+		--pages-stay) pages_stay=1; shift ;;
 		--no-module) module=0; shift ;;
 		--module-params) params=$2; shift 2 ;;
 		--add) adds+=("$2"); shift 2 ;;
@@ -176,6 +179,7 @@ do_exec()
 		printf 'SOM_CHUNKS=%s\nSOM_HUGEPAGES=%s\nSOM_MODULE=%s\n' \
 			"$chunks" "$G_HUGEPAGES" "$module"
 		printf 'SOM_MODULE_PARAMS=%s\n' "$(quote "$params")"
+		printf 'SOM_PAGES_STAY=%s\n' "$pages_stay"
 	} >"$work/tree/som/config"
 	{
 		cat "$(base_archive)"
