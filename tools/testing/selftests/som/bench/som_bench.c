@@ -9,46 +9,20 @@
  * The figure is the median of eleven more rounds, so that a timer interrupt or
  * the kernel's own work in one of them does not count.
  */
-#include <fcntl.h>
 #include <limits.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <linux/fs.h>
-#include <linux/som.h>
 #include <linux/userfaultfd.h>
 
-#define PAGE		4096UL
-#define UNIT		SOM_UNIT_SIZE
+#include "bench.h"
+
 #define UNIT_PAGES	(UNIT / PAGE)
 #define WARM_UP		10
 #define ROUNDS		11
 #define MAX_REGIONS	4096
 
 static struct page_region vec[MAX_REGIONS];
-
-static inline __u64 now(void)
-{
-	__u32 lo, hi;
-
-	asm volatile("lfence; rdtsc" : "=a" (lo), "=d" (hi) : : "memory");
-	return (__u64)hi << 32 | lo;
-}
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
 
 /* Memory whose writes are tracked, and whom to ask. */
 struct memory {
@@ -80,11 +54,6 @@ static int scan(struct memory *m, size_t len, __u64 flags)
 static void scan_clean(struct memory *m)
 {
 	scan(m, m->len, PM_SCAN_WP_MATCHING);
-}
-
-static inline void write_byte(char *p)
-{
-	__atomic_store_n(p, 1, __ATOMIC_RELAXED);
 }
 
 static void write_pages(struct memory *m, size_t pages, size_t every)
@@ -149,19 +118,6 @@ static int uffd_open(void)
 	return uffd;
 }
 
-static int compare(const void *a, const void *b)
-{
-	__u64 x = *(const __u64 *)a, y = *(const __u64 *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static __u64 median(__u64 rounds[ROUNDS])
-{
-	qsort(rounds, ROUNDS, sizeof(*rounds), compare);
-	return rounds[ROUNDS / 2];
-}
-
 /* The loop of write, scan-and-clean. Both figures are for a whole round. */
 static void loop_scan(struct memory *m, size_t pages, size_t every,
 		      __u64 *writing, __u64 *scanning)
@@ -179,8 +135,8 @@ static void loop_scan(struct memory *m, size_t pages, size_t every,
 			w[i - WARM_UP] = t1 - t0;
 		}
 	}
-	*writing = median(w);
-	*scanning = median(s);
+	*writing = median(w, ROUNDS);
+	*scanning = median(s, ROUNDS);
 }
 
 static void som_reset_to_zero(struct memory *m)
@@ -231,8 +187,8 @@ static void loop_reset(struct memory *m, size_t pages, size_t every,
 			w[i - WARM_UP] = t1 - t0;
 		}
 	}
-	*writing = median(w);
-	*resetting = median(r);
+	*writing = median(w, ROUNDS);
+	*resetting = median(r, ROUNDS);
 }
 
 enum pattern { EVERY_4TH, NEIGHBOURS, ONE, FEW, NR_PATTERNS };
@@ -317,9 +273,9 @@ static void measure_one(struct memory *m, __u64 *call, __u64 *look,
 			a[i - WARM_UP] = t3 - t2;
 		}
 	}
-	*call = median(c);
-	*look = median(l);
-	*all = median(a);
+	*call = median(c, ROUNDS);
+	*look = median(l, ROUNDS);
+	*all = median(a, ROUNDS);
 }
 
 static void measure_parts(struct figures *f, int som, int pagemap, int uffd)
@@ -368,7 +324,7 @@ static void measure_first_write(struct figures *f, int som)
 		if (i >= WARM_UP)
 			rounds[i - WARM_UP] = now() - t;
 	}
-	f->first_write = median(rounds);
+	f->first_write = median(rounds, ROUNDS);
 	munmap(m.mem, m.len);
 }
 
@@ -396,8 +352,8 @@ static void measure_small(struct figures *f)
 			clear_page(m.mem + page * PAGE);
 		clearing[i] = (now() - t) / 512;
 	}
-	f->written_again = median(writing);
-	f->clear_page = median(clearing);
+	f->written_again = median(writing, ROUNDS);
+	f->clear_page = median(clearing, ROUNDS);
 	munmap(m.mem, m.len);
 }
 
@@ -533,24 +489,6 @@ static void print_table(const struct figures *a, const struct figures *b)
 	}
 }
 
-static void print_machine(void)
-{
-	struct utsname u;
-	char line[256];
-	FILE *f = fopen("/proc/cpuinfo", "re");
-
-	uname(&u);
-	printf("kernel: %s %s %s\n", u.sysname, u.release, u.version);
-	while (f && fgets(line, sizeof(line), f)) {
-		if (!strncmp(line, "model name", 10)) {
-			printf("processor:%s", strchr(line, ':') + 1);
-			break;
-		}
-	}
-	if (f)
-		fclose(f);
-}
-
 int main(void)
 {
 	struct figures *f = mmap(NULL, 2 * sizeof(*f), PROT_READ | PROT_WRITE,
@@ -558,7 +496,6 @@ int main(void)
 	int i, status;
 
 	print_machine();
-	fflush(stdout);
 	for (i = 0; i < 2; i++) {
 		pid_t pid = fork();
 
