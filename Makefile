@@ -12,9 +12,10 @@ VERSION := $(shell cat VERSION)
 
 help:
 	@echo 'make demo     a real program with its heap on /dev/som, in a test machine'
-	@echo 'make bench    what write tracking costs, in instructions, in a test machine'
+	@echo 'make bench    what som costs, in instructions and bytes, beside THP and'
+	@echo '              HugeTLB: tables and plots, in test machines'
 	@echo 'make check    static checks, and all tests on all test kernels'
-	@echo 'make deps     install what these two need (they do it themselves)'
+	@echo 'make deps     install what these need (they do it themselves)'
 	@echo 'make modules  build drivers/som/som.ko for the kernel at KDIR='
 	@echo '              (default: the running kernel)'
 	@echo 'make tools    build the library, somctl and the preloaded library'
@@ -59,7 +60,8 @@ deb:
 demo: deps
 	@tools/som/demo/demo.sh
 
-bench: deps
+bench:
+	@scripts/install-deps.sh gnuplot-nox
 	@tools/testing/selftests/som/bench/bench.sh
 
 check: deps

@@ -1,0 +1,8 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# guest.sh PROGRAM...: what a guest of bench.sh does: run each program twice.
+for program; do
+	"$program" || exit
+	"$program" || exit
+done
