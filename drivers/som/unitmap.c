@@ -8,7 +8,7 @@
  */
 #include <linux/bitmap.h>
 #include <linux/bug.h>
-#include <linux/errno.h>
+#include <linux/minmax.h>
 #include "unitmap.h"
 
 /**
@@ -24,6 +24,7 @@ void som_unitmap_init(struct som_unitmap *map, bool zeroed)
 	map->nr_used = 0;
 	map->nr_held = 0;
 	map->nr_zeroing = 0;
+	map->zeroed_from = 0;
 	if (zeroed) {
 		bitmap_zero(map->dirty, SOM_CHUNK_UNITS);
 		map->nr_dirty = 0;
@@ -34,14 +35,15 @@ void som_unitmap_init(struct som_unitmap *map, bool zeroed)
 }
 
 /* The lowest unit that is in none of the bitmaps; there is one. */
-static unsigned int first_zeroed(const struct som_unitmap *map)
+static unsigned int first_zeroed(struct som_unitmap *map)
 {
 	unsigned int i;
 
-	for (i = 0; i < BITS_TO_LONGS(SOM_CHUNK_UNITS); i++) {
+	for (i = map->zeroed_from; i < BITS_TO_LONGS(SOM_CHUNK_UNITS); i++) {
 		unsigned long taken = map->used[i] | map->dirty[i] |
 				      map->held[i] | map->zeroing[i];
 
+		map->zeroed_from = i;
 		if (~taken)
 			return i * BITS_PER_LONG + __ffs(~taken);
 	}
@@ -103,31 +105,6 @@ bool som_unitmap_take_all(struct som_unitmap *map, unsigned long *dirty)
 }
 
 /**
- * som_unitmap_put - a used unit becomes free and dirty, or held
- * @map: state of a chunk
- * @unit: its number in the chunk
- * @hold: true if somebody may still write to it
- *
- * Return: 0, or -EINVAL (and nothing is changed) if it was not in use.
- */
-int som_unitmap_put(struct som_unitmap *map, unsigned int unit, bool hold)
-{
-	if (unit >= SOM_CHUNK_UNITS || !test_bit(unit, map->used))
-		return -EINVAL;
-
-	__clear_bit(unit, map->used);
-	map->nr_used--;
-	if (hold) {
-		__set_bit(unit, map->held);
-		map->nr_held++;
-	} else {
-		__set_bit(unit, map->dirty);
-		map->nr_dirty++;
-	}
-	return 0;
-}
-
-/**
  * som_unitmap_unhold - all held units become free and dirty
  * @map: state of a chunk
  *
@@ -176,8 +153,10 @@ void som_unitmap_zero_end(struct som_unitmap *map, unsigned int unit, bool zeroe
 	if (WARN_ON_ONCE(!__test_and_clear_bit(unit, map->zeroing)))
 		return;
 	map->nr_zeroing--;
-	if (zeroed)
+	if (zeroed) {
+		map->zeroed_from = min(map->zeroed_from, unit / BITS_PER_LONG);
 		return;
+	}
 	__set_bit(unit, map->dirty);
 	map->nr_dirty++;
 }

@@ -2,6 +2,8 @@
 #ifndef _SOM_UNITMAP_H
 #define _SOM_UNITMAP_H
 
+#include <linux/bitmap.h>
+#include <linux/errno.h>
 #include <linux/types.h>
 #include "range.h"
 
@@ -15,6 +17,7 @@
  * @nr_dirty: bits set in @dirty.
  * @nr_held: bits set in @held.
  * @nr_zeroing: bits set in @zeroing.
+ * @zeroed_from: no word of the bitmaps below this one has a zeroed unit.
  *
  * A unit is in at most one of the four bitmaps; in none it is free and
  * zeroed.
@@ -28,12 +31,12 @@ struct som_unitmap {
 	unsigned int nr_dirty;
 	unsigned int nr_held;
 	unsigned int nr_zeroing;
+	unsigned int zeroed_from;
 };
 
 void som_unitmap_init(struct som_unitmap *map, bool zeroed);
 int som_unitmap_take(struct som_unitmap *map, bool *zeroed);
 bool som_unitmap_take_all(struct som_unitmap *map, unsigned long *dirty);
-int som_unitmap_put(struct som_unitmap *map, unsigned int unit, bool hold);
 unsigned int som_unitmap_unhold(struct som_unitmap *map);
 char som_unitmap_state(const struct som_unitmap *map, unsigned int unit);
 int som_unitmap_zero_begin(struct som_unitmap *map);
@@ -59,6 +62,32 @@ static inline unsigned int som_unitmap_nr_free(const struct som_unitmap *map)
 static inline unsigned int som_unitmap_nr_zeroed(const struct som_unitmap *map)
 {
 	return som_unitmap_nr_free(map) - map->nr_dirty;
+}
+
+/**
+ * som_unitmap_put - a used unit becomes free and dirty, or held
+ * @map: state of a chunk
+ * @unit: its number in the chunk
+ * @hold: true if somebody may still write to it
+ *
+ * Return: 0, or -EINVAL (and nothing is changed) if it was not in use.
+ */
+static inline int som_unitmap_put(struct som_unitmap *map, unsigned int unit,
+				  bool hold)
+{
+	if (unit >= SOM_CHUNK_UNITS || !test_bit(unit, map->used))
+		return -EINVAL;
+
+	__clear_bit(unit, map->used);
+	map->nr_used--;
+	if (hold) {
+		__set_bit(unit, map->held);
+		map->nr_held++;
+	} else {
+		__set_bit(unit, map->dirty);
+		map->nr_dirty++;
+	}
+	return 0;
 }
 
 #endif /* _SOM_UNITMAP_H */

@@ -2,7 +2,7 @@
 /*
  * What an owner has at each unit index: an entry (entry.h), or nothing.
  *
- * Entries are in leaves of 64, 512 bytes, and the leaves in an xarray: a fault finds its
+ * Entries are in leaves of 256, 2 KiB, and the leaves in an xarray: a fault finds its
  * place once and works on it without a lock, which an xarray of entries does
  * not offer.
  */
@@ -14,7 +14,7 @@
 #include <linux/xarray.h>
 
 /** define SOM_LEAF_UNITS - entries in a leaf. */
-#define SOM_LEAF_UNITS	64
+#define SOM_LEAF_UNITS	256
 
 /**
  * struct som_leaf - the entries of some indices in a row
