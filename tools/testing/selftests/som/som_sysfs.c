@@ -11,12 +11,13 @@
 
 static const char * const attributes[] = {
 	"nr_chunks", "units_total", "units_free", "units_dirty", "units_used",
-	"units_quarantined", "units_committed",
+	"units_quarantined", "units_committed", "units_zeroed", "units_kept",
+	"zeroed_background", "zero_pauses",
 };
 
 static const char * const node_attributes[] = {
 	"nr_chunks", "units_total", "units_free", "units_dirty", "units_used",
-	"units_quarantined",
+	"units_quarantined", "units_zeroed",
 };
 
 /* Sum of an attribute over all nodes; -1 if one cannot be read. */
@@ -145,9 +146,11 @@ TEST_F(som, every_node_with_memory_has_a_directory)
 TEST_F(som, freed_units_are_dirty)
 {
 	char *p = som_map(self->fd, 8 * UNIT);
+	long rate = som_setting("zero_rate", 0);
 	long dirty = som_pool("units_dirty");
 
 	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_LE(0, rate);
 	som_touch_units(p, 8 * UNIT);
 	/* Zeroed units are taken before dirty ones. */
 	if (self->before.free - dirty >= 8)
@@ -156,6 +159,8 @@ TEST_F(som, freed_units_are_dirty)
 	if (self->before.free - dirty >= 8)
 		EXPECT_EQ(dirty + 8, som_pool("units_dirty"));
 	EXPECT_LE(8, som_pool("units_dirty"));
+	EXPECT_EQ(som_free(), som_pool("units_dirty") + som_pool("units_zeroed"));
+	ASSERT_EQ(0, som_setting("zero_rate", rate));
 }
 
 TEST_F(som, numbers_cannot_be_written)
