@@ -97,7 +97,7 @@ long som_numa_alloc(struct vm_area_struct *vma, unsigned long idx)
 	find_place(&place, vma, idx);
 	unit = som_pool_alloc(place.nid, place.nodes);
 	if (unit < 0 && place.strict)
-		return som_pool_zeroing(place.nodes) ? -EAGAIN : -ENOSPC;
+		return som_pool_units_left(place.nodes) ? -EAGAIN : -ENOSPC;
 	if (unit < 0 && place.nodes)
 		unit = som_pool_alloc(place.nid, NULL);
 	return unit < 0 ? -EAGAIN : unit;

@@ -364,7 +364,8 @@ static long take_unit(int nid, const nodemask_t *nodes, bool *zeroed)
 	return unit;
 }
 
-static inline long alloc_unit(int nid, const nodemask_t *nodes, bool *zeroed)
+static inline long try_alloc_unit(int nid, const nodemask_t *nodes,
+				  bool *zeroed)
 {
 	long unit = -ENOSPC;
 
@@ -379,20 +380,60 @@ static inline long alloc_unit(int nid, const nodemask_t *nodes, bool *zeroed)
 	return unit;
 }
 
+/*
+ * Is a unit of some nodes free, or about to be? @draining: also of chunks that nothing
+ * is taken from now.
+ */
+static bool units_left(const nodemask_t *nodes, bool draining)
+{
+	struct som_chunk *chunk;
+	bool found = false;
+	unsigned long nr;
+
+	rcu_read_lock();
+	xa_for_each(&pool.chunks, nr, chunk) {
+		if (nodes && !node_isset(chunk->ext.nid, *nodes))
+			continue;
+		spin_lock(&chunk->lock);
+		found = !chunk->dead && (draining || !chunk->draining) &&
+			som_unitmap_nr_free(&chunk->map) + chunk->map.nr_zeroing;
+		spin_unlock(&chunk->lock);
+		if (found)
+			break;
+	}
+	rcu_read_unlock();
+	return found;
+}
+
+/* What is being zeroed is waited for: that takes no longer than to zero one unit. */
+static inline long alloc_unit(int nid, const nodemask_t *nodes, bool *zeroed)
+{
+	long unit = try_alloc_unit(nid, nodes, zeroed);
+
+	while (unlikely(unit < 0) && units_left(nodes, false)) {
+		usleep_range(50, 200);
+		unit = try_alloc_unit(nid, nodes, zeroed);
+	}
+	return unit;
+}
+
 /**
  * som_pool_alloc_unzeroed - take a unit all of which will be overwritten
  * @nid: node that it should be near to
  *
  * It has bytes of a former owner: nobody may see it before it is overwritten.
  *
- * Context: Process context.
+ * Context: Process context; may sleep.
  * Return: unit number, or -ENOSPC if there is none.
  */
 long som_pool_alloc_unzeroed(int nid)
 {
 	bool zeroed;
-	long unit = alloc_unit(nid, NULL, &zeroed);
+	long unit;
 
+	might_sleep();
+
+	unit = alloc_unit(nid, NULL, &zeroed);
 	if (unit >= 0)
 		trace_som_unit_alloc(unit, false);
 	return unit;
@@ -407,8 +448,8 @@ long som_pool_alloc_unzeroed(int nid)
  *
  * Context: Process context; may sleep.
  * Return: unit number, or -ENOSPC if there is none right now: a unit that
- * makes up for the charge is on its way back from its former owner, or is being
- * zeroed, or all are of other nodes.
+ * makes up for the charge is on its way back from its former owner or in a chunk that
+ * is being emptied, or all are of other nodes.
  */
 long som_pool_alloc(int nid, const nodemask_t *nodes)
 {
@@ -427,24 +468,16 @@ long som_pool_alloc(int nid, const nodemask_t *nodes)
 }
 
 /**
- * som_pool_zeroing - is a unit of some nodes being zeroed?
+ * som_pool_units_left - has the pool anything of some nodes?
  * @nodes: which
  *
- * Context: Any.
- * Return: true if so: one will be free soon.
+ * Context: Process context.
+ * Return: true if a unit is free, being zeroed, or in a chunk that a compaction is
+ * emptying: there will be one soon.
  */
-bool som_pool_zeroing(const nodemask_t *nodes)
+bool som_pool_units_left(const nodemask_t *nodes)
 {
-	struct som_chunk *chunk;
-	bool found = false;
-	unsigned long nr;
-
-	rcu_read_lock();
-	xa_for_each(&pool.chunks, nr, chunk)
-		found |= node_isset(chunk->ext.nid, *nodes) &&
-			 READ_ONCE(chunk->map.nr_zeroing);
-	rcu_read_unlock();
-	return found;
+	return units_left(nodes, true);
 }
 
 /* All units of an empty chunk of a node. @busy: some chunk is being zeroed. */
@@ -694,7 +727,8 @@ static unsigned long free_elsewhere(const struct som_chunk *but)
 
 	xa_for_each(&pool.chunks, i, chunk) {
 		if (chunk != but && !READ_ONCE(chunk->draining))
-			nr += som_unitmap_nr_free(&chunk->map);
+			nr += som_unitmap_nr_free(&chunk->map) +
+			      READ_ONCE(chunk->map.nr_zeroing);
 	}
 	return nr;
 }

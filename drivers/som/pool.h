@@ -40,7 +40,7 @@ void som_pool_uncharge(unsigned long nr_units);
 long som_pool_alloc(int nid, const nodemask_t *nodes);
 long som_pool_alloc_unzeroed(int nid);
 long som_pool_alloc_chunk(int nid, const nodemask_t *nodes);
-bool som_pool_zeroing(const nodemask_t *nodes);
+bool som_pool_units_left(const nodemask_t *nodes);
 void som_pool_free_chunk(unsigned long chunk);
 void som_pool_free(unsigned long unit);
 void som_pool_free_units(const unsigned long *units, unsigned int nr);
