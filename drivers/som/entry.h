@@ -10,7 +10,8 @@
  *	bit 4		zeroed: MADV_DONTNEED covered a part, which was zeroed;
  *			the record of writes does not know yet
  *	bit 5		pinnable: ordinary memory, not a unit of the pool
- *	bits 6-		unit number: page frame number / 512
+ *	bit 6		shared: there may be heirs that need its bytes (share.c)
+ *	bits 7-		unit number: page frame number / 512
  *
  * An entry is changed by cmpxchg(), as not everybody who changes a bit holds
  * the same lock; it is replaced or removed under the locks that owner.c tells.
@@ -27,7 +28,8 @@
 #define SOM_ENTRY_DISCARDED	BIT(3)
 #define SOM_ENTRY_ZEROED	BIT(4)
 #define SOM_ENTRY_PINNABLE	BIT(5)
-#define SOM_ENTRY_UNIT		6
+#define SOM_ENTRY_SHARED	BIT(6)
+#define SOM_ENTRY_UNIT		7
 
 /* Units that are taken out of the tree between two looks at anything else. */
 #define SOM_BATCH		64

@@ -110,7 +110,8 @@ static int som_mmap(struct file *file, struct vm_area_struct *vma)
 	if (!ret)
 		ret = som_vma_map(vma, owner,
 				  READ_ONCE(sf->settings.map_size),
-				  READ_ONCE(sf->settings.reuse));
+				  READ_ONCE(sf->settings.reuse),
+				  READ_ONCE(sf->settings.fork));
 	if (ret) {
 		som_inode_put_owner(owner);
 		return ret;

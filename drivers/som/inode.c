@@ -158,10 +158,28 @@ static const struct file_operations som_inode_fops = {
 	.get_unmapped_area = som_get_unmapped_area,
 };
 
-/* A pseudo file for an owner: a module reference and a mount go with it. */
-static struct file *som_inode_file(struct som_owner *owner)
+static struct inode *make_inode(void)
 {
-	struct inode *inode;
+	struct inode *inode = alloc_anon_inode(som_mnt->mnt_sb);
+
+	if (IS_ERR(inode))
+		return inode;
+	/* vfs_fallocate() is for regular files. */
+	inode->i_mode |= S_IFREG;
+	/* Core dumps take it for shared anonymous memory then, not for a file. */
+	clear_nlink(inode);
+	inode->i_fop = &som_inode_fops;
+	return inode;
+}
+
+/*
+ * A pseudo file for an owner: a module reference and a mount go with it. @inode: what
+ * is to be in it, or NULL for something new.
+ */
+static struct file *som_inode_file(struct som_owner *owner,
+				   struct inode *inode,
+				   const struct file_operations *fops)
+{
 	struct file *file;
 	int ret;
 
@@ -170,25 +188,21 @@ static struct file *som_inode_file(struct som_owner *owner)
 	ret = som_inode_pin();
 	if (ret)
 		goto out_module;
-	inode = alloc_anon_inode(som_mnt->mnt_sb);
+	if (inode)
+		ihold(inode);
+	else
+		inode = make_inode();
 	if (IS_ERR(inode)) {
 		ret = PTR_ERR(inode);
 		goto out_mnt;
 	}
-	/* vfs_fallocate() is for regular files. */
-	inode->i_mode |= S_IFREG;
-	/* Core dumps take it for shared anonymous memory then, not for a file. */
-	clear_nlink(inode);
-	inode->i_fop = &som_inode_fops;
-	file = alloc_file_pseudo(inode, som_mnt, "som", O_RDWR,
-				 &som_inode_fops);
+	file = alloc_file_pseudo(inode, som_mnt, "som", O_RDWR, fops);
 	if (IS_ERR(file)) {
 		ret = PTR_ERR(file);
 		iput(inode);
 		goto out_mnt;
 	}
 	file->private_data = owner;
-	owner->file = file;
 	return file;
 
 out_mnt:
@@ -278,12 +292,13 @@ struct som_owner *som_inode_get_owner(struct mm_struct *mm)
 		goto out;
 	}
 	som_private_new(owner);
-	file = som_inode_file(owner);
+	file = som_inode_file(owner, NULL, &som_inode_fops);
 	if (IS_ERR(file)) {
 		free_owner(owner);
 		owner = ERR_CAST(file);
 		goto out;
 	}
+	owner->file = file;
 	hash_add(som_owners, &owner->hash, (unsigned long)mm);
 out:
 	mutex_unlock(&som_owners_lock);
@@ -299,4 +314,92 @@ out:
 void som_inode_put_owner(struct som_owner *owner)
 {
 	fput(owner->file);
+}
+
+static int som_heir_release(struct inode *inode, struct file *file)
+{
+	struct som_owner *owner = file->private_data;
+
+	som_inode_put_owner(owner);
+	som_inode_unpin();
+	return 0;
+}
+
+static const struct file_operations som_heir_fops = {
+	.owner = THIS_MODULE,
+	.open = som_inode_open,
+	.release = som_heir_release,
+	.fallocate = som_inode_fallocate,
+	.fsync = noop_fsync,
+	.get_unmapped_area = som_get_unmapped_area,
+};
+
+/* Up to which page offset all of what is in an inode is an owner's. */
+static unsigned long inode_limit(struct som_owner *owner, struct inode *inode)
+{
+	struct som_heir *heir;
+
+	list_for_each_entry(heir, &owner->heirs, list) {
+		if (heir->inode == inode)
+			return heir->limit;
+	}
+	return owner->cursor;
+}
+
+/**
+ * som_inode_inherit - vm_file of mappings that a child inherits
+ * @owner: the child's; its process does not run yet
+ * @parent: the parent's
+ * @from: vm_file of the parent's mapping
+ *
+ * A file of the child's, in which is what is in the parent's: the kernel links the
+ * child's VMA beside the parent's, and would not do so in two address_spaces. The
+ * child's own mappings have the child's own.
+ *
+ * Context: Process context; both address spaces' mmap_lock is held for write.
+ * Return: the file, with a reference, and one to the child's owner that goes with it; or
+ * ERR_PTR(-errno).
+ */
+struct file *som_inode_inherit(struct som_owner *owner,
+			       struct som_owner *parent, struct file *from)
+{
+	struct inode *inode = file_inode(from);
+	struct som_heir *heir;
+	struct file *file;
+
+	list_for_each_entry(heir, &owner->heirs, list) {
+		if (heir->inode == inode)
+			return get_file(heir->file);
+	}
+	heir = kzalloc(sizeof(*heir), GFP_KERNEL);
+	if (!heir)
+		return ERR_PTR(-ENOMEM);
+	file = som_inode_file(owner, inode, &som_heir_fops);
+	if (IS_ERR(file)) {
+		kfree(heir);
+		return file;
+	}
+	get_file(owner->file);
+	ihold(inode);
+	heir->inode = inode;
+	heir->limit = inode_limit(parent, inode);
+	heir->file = file;
+	list_add_tail(&heir->list, &owner->heirs);
+	return file;
+}
+
+/**
+ * som_inode_disinherit - the end of an owner
+ * @owner: has no mapping
+ *
+ * Context: Process context; the file system is mounted.
+ */
+void som_inode_disinherit(struct som_owner *owner)
+{
+	struct som_heir *heir, *next;
+
+	list_for_each_entry_safe(heir, next, &owner->heirs, list) {
+		iput(heir->inode);
+		kfree(heir);
+	}
 }

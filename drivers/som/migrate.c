@@ -34,15 +34,6 @@
 #include "trace.h"
 #include "zap.h"
 
-static void unit_copy(unsigned long to, unsigned long from)
-{
-	void *dst = som_unit_address(to), *src = som_unit_address(from);
-	unsigned long i;
-
-	for (i = 0; i < SOM_UNIT_PAGES; i++)
-		copy_page(dst + i * PAGE_SIZE, src + i * PAGE_SIZE);
-}
-
 /**
  * som_migrate_unit - move a unit to other memory
  * @owner: whose
@@ -52,7 +43,8 @@ static void unit_copy(unsigned long to, unsigned long from)
  * @to_pinnable: whether the memory at @unit is pinnable
  *
  * Context: Process context; mmap_lock is held for write, and owner->lock.
- * Return: 0; -ENOENT if there is no unit; -EBUSY if somebody has a pin on it.
+ * Return: 0; -ENOENT if there is no unit; -EBUSY if somebody has a pin on it; -EAGAIN if
+ * heirs need copies first and the pool has nothing right now.
  */
 int som_migrate_unit(struct som_owner *owner, unsigned long idx,
 		     unsigned long *unit, bool to_pinnable)
@@ -69,11 +61,18 @@ int som_migrate_unit(struct som_owner *owner, unsigned long idx,
 	ret = -EBUSY;
 	if (som_entry_pinned(entry))
 		goto out;
-	unit_copy(*unit, som_entry_unit(entry));
+	/* From pinnable memory an heir can only have a copy. */
+	ret = to_pinnable ? som_share_break(owner, idx) : 0;
+	if (ret)
+		goto out;
+	/* Nor does an heir copy from the old memory while it goes. */
+	mutex_lock(&owner->share.lock);
+	som_unit_copy(*unit, som_entry_unit(entry));
 	som_entry_replace(owner, idx, *unit,
 			  SOM_ENTRY_LEVEL | SOM_ENTRY_PINNABLE,
 			  SOM_LEVEL_NONE |
 			  (to_pinnable ? SOM_ENTRY_PINNABLE : 0));
+	mutex_unlock(&owner->share.lock);
 	if (som_entry_level(entry) == SOM_LEVEL_4K)
 		som_collapse_want(owner, idx);
 	if (to_pinnable)

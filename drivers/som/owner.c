@@ -23,12 +23,15 @@
  * fault_lock without owner->lock. mmap_lock and the VMA lock are never taken under
  * owner->lock.
  */
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include "compat.h"
 #include "entry.h"
+#include "inode.h"
 #include "owner.h"
 #include "numa.h"
 #include "pinnable.h"
@@ -51,10 +54,11 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 
 	if (!owner)
 		return NULL;
-	if (som_account_init(&owner->account)) {
-		kfree(owner);
-		return NULL;
-	}
+	owner->zaps = som_zaps_alloc();
+	if (!owner->zaps)
+		goto out_free;
+	if (som_account_init(&owner->account))
+		goto out_zaps;
 	som_recycle_init(&owner->recycle, &owner->account, mm);
 	owner->id = atomic_long_inc_return(&som_owner_ids);
 	owner->tgid = current->tgid;
@@ -65,7 +69,8 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 		mutex_init(&owner->fault_lock[i]);
 	som_units_init(&owner->units);
 	xa_init(&owner->limbo);
-	som_zaps_init(&owner->zaps);
+	som_share_init(&owner->share);
+	INIT_LIST_HEAD(&owner->heirs);
 	owner->spans = RB_ROOT_CACHED;
 	mt_init_flags(&owner->promised,
 		      MT_FLAGS_USE_RCU | MT_FLAGS_LOCK_EXTERN);
@@ -75,6 +80,12 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 	mmgrab(mm);
 	owner->mm = mm;
 	return owner;
+
+out_zaps:
+	som_zaps_put(owner->zaps);
+out_free:
+	kfree(owner);
+	return NULL;
 }
 
 /**
@@ -88,6 +99,7 @@ void som_owner_destroy(struct som_owner *owner)
 	unsigned long unit;
 	void *entry;
 
+	som_share_destroy(owner);
 	xa_for_each(&owner->limbo, unit, entry)
 		som_entry_drop(owner, entry);
 	xa_destroy(&owner->limbo);
@@ -98,7 +110,20 @@ void som_owner_destroy(struct som_owner *owner)
 	som_tracker_destroy(&owner->tracker);
 	som_recycle_destroy(&owner->recycle);
 	som_account_destroy(&owner->account);
+	som_inode_disinherit(owner);
 	mmdrop(owner->mm);
+}
+
+/**
+ * som_owner_free - free an owner
+ * @owner: was destroyed, and its MMU notifier does not run
+ *
+ * Context: Any.
+ */
+void som_owner_free(struct som_owner *owner)
+{
+	som_zaps_put(owner->zaps);
+	kfree(owner);
 }
 
 /**
@@ -351,6 +376,12 @@ static void release_units(struct som_owner *owner, unsigned long first,
 
 	lockdep_assert_held(&owner->lock);
 
+	som_share_drop(owner, first, last);
+	if (owner->share.lent) {
+		/* So that an heir can have the charge. */
+		unpromise(owner, first, last);
+		som_share_bequeath(owner, first, last);
+	}
 	do {
 		nr = som_units_take(&owner->units, &idx, last, batch, SOM_BATCH);
 		forget_entries(owner, batch, nr);
@@ -483,6 +514,9 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 	span->map_size = old->map_size;
 	span->pinnable = old->pinnable;
 	span->reuse = old->reuse;
+	span->fork = old->fork;
+	if (old->file)
+		span->file = get_file(old->file);
 
 	mutex_lock(&owner->lock);
 	if (split) {
@@ -551,6 +585,58 @@ static void span_unalias(struct som_span *span)
 }
 
 /**
+ * som_span_inherit - a child's VMA for the page offsets of its parent's
+ * @from: span of the parent's VMA
+ * @owner: the child's
+ *
+ * If it ends in the midst of a unit, it cannot grow: the child has the bytes of the
+ * whole unit.
+ *
+ * Context: Process context; takes the child's owner->lock. Both address spaces'
+ * mmap_lock is held for write.
+ * Return: the span, or ERR_PTR(-ENOMEM).
+ */
+struct som_span *som_span_inherit(struct som_span *from,
+				  struct som_owner *owner)
+{
+	unsigned long first = from->it.start, last = from->it.last;
+	struct som_span *span = kzalloc(sizeof(*span), GFP_KERNEL);
+	int ret = 0;
+
+	if (!span)
+		return ERR_PTR(-ENOMEM);
+	span->owner = owner;
+	span->limit = from->limit;
+	if (last != som_unit_pgoff(som_pgoff_unit(last) + 1) - 1)
+		span->limit = last + 1;
+	span->promised = from->promised && from->fork == SOM_FORK_COPY;
+	span->private = from->private;
+	span->generation = from->generation;
+	span->dup = from->dup;
+	span->dup_seq = som_mm_write_seq(owner->mm) - 1;
+	span->map_size = from->map_size;
+	span->pinnable = from->pinnable;
+	span->reuse = from->reuse;
+	span->fork = from->fork;
+
+	mutex_lock(&owner->lock);
+	if (span->promised)
+		ret = promise_units(owner, som_pgoff_unit(first),
+				    som_pgoff_unit(last));
+	if (!ret) {
+		span_insert(span, first, last);
+		owner->cursor = from->owner->cursor;
+		owner->may_alias = from->owner->may_alias;
+	}
+	mutex_unlock(&owner->lock);
+	if (ret) {
+		kfree(span);
+		return ERR_PTR(ret);
+	}
+	return span;
+}
+
+/**
  * som_span_unmap - a VMA is gone
  * @span: its span, which is freed
  *
@@ -569,6 +655,8 @@ void som_span_unmap(struct som_span *span)
 	release_untouched(owner, som_pgoff_unit(span->it.start),
 			  som_pgoff_unit(span->it.last));
 	mutex_unlock(&owner->lock);
+	if (span->file)
+		fput(span->file);
 	kfree(span);
 }
 
@@ -651,6 +739,10 @@ static void settle(struct som_owner *owner, unsigned long idx)
 	if (!entry ||
 	    !som_entry_test(entry, SOM_ENTRY_DISCARDED | SOM_ENTRY_ZEROED))
 		return;
+	/* It stays discarded then: som_owner_peek(), som_owner_unit(). */
+	if (som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
+	    som_share_break(owner, idx))
+		return;
 	if (!som_entry_test(entry, SOM_ENTRY_DISCARDED) ||
 	    som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
 	    !som_pool_pinned(som_entry_unit(entry)) ||
@@ -686,13 +778,40 @@ struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx)
  * @idx: unit index
  *
  * Context: som_owner_lock_unit() is held.
- * Return: unit number, or -ENOENT.
+ * Return: unit number, or -ENOENT; -EAGAIN if there is one that cannot be told right
+ * now, -ENOSPC if it cannot be had, both only after a fork.
  */
 long som_owner_peek(struct som_owner *owner, unsigned long idx)
 {
-	void *entry = som_units_load(&owner->units, idx);
+	void *entry;
+	int ret;
 
-	return entry ? som_entry_unit(entry) : -ENOENT;
+	ret = som_share_pending(&owner->share) ? som_share_pull(owner, idx) : 0;
+	if (ret)
+		return ret;
+	entry = som_units_load(&owner->units, idx);
+	if (!entry)
+		return -ENOENT;
+	return som_entry_test(entry, SOM_ENTRY_DISCARDED) ?
+		-EAGAIN : som_entry_unit(entry);
+}
+
+/**
+ * som_owner_shared - may there be heirs that need the bytes of a unit?
+ * @owner: whose
+ * @idx: unit index
+ *
+ * Context: som_owner_lock_unit() is held. Cheap where nobody has inherited.
+ * Return: true if so: it is not to be changed before som_share_break().
+ */
+bool som_owner_shared(struct som_owner *owner, unsigned long idx)
+{
+	void *entry;
+
+	if (!READ_ONCE(owner->share.lent))
+		return false;
+	entry = som_units_load(&owner->units, idx);
+	return entry && som_entry_test(entry, SOM_ENTRY_SHARED);
 }
 
 /**
@@ -822,12 +941,20 @@ long som_owner_unit(struct som_span *span, unsigned long idx,
 		    enum som_level *level)
 {
 	void **slot = span_slot(span, idx), *entry;
+	int ret;
 
 	if (!slot)
 		return -ENOMEM;
+	if (unlikely(som_share_pending(&span->owner->share))) {
+		ret = som_share_pull(span->owner, idx);
+		if (ret)
+			return ret;
+	}
 	entry = READ_ONCE(*slot);
 	if (likely(!entry))
 		return populate(span, idx, slot, *level);
+	if (unlikely(som_entry_test(entry, SOM_ENTRY_DISCARDED)))
+		return -EAGAIN;
 	*level = som_entry_level(entry);
 	return som_entry_unit(entry);
 }

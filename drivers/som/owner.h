@@ -14,11 +14,13 @@
 #include "collapse.h"
 #include "range.h"
 #include "recycle.h"
+#include "share.h"
 #include "tracker.h"
 #include "units.h"
 #include "zap.h"
 
 struct file;
+struct inode;
 struct mm_struct;
 
 /** define SOM_FAULT_LOCKS - locks that serialise faults on one unit index. */
@@ -67,11 +69,13 @@ enum som_level {
  * @tracker: what is tracked.
  * @notified: @mn is registered: there are private mappings. Stays.
  * @mn: tells of MADV_DONTNEED (private.c).
- * @zaps: whose zaps @mn is not to mind.
+ * @zaps: whose zaps @mn is not to mind; one for all who have inherited from each other.
  * @discard_work: releases what was discarded.
  * @collapse: page tables that may not be needed any more.
  * @account: what it has been charged.
  * @recycle: units that it has released and keeps.
+ * @share: what it has inherited, and what others have from it.
+ * @heirs: files of mappings that it has inherited; made by fork, and then fixed.
  */
 struct som_owner {
 	struct mm_struct *mm;
@@ -96,11 +100,40 @@ struct som_owner {
 	struct som_tracker tracker;
 	bool notified;
 	struct mmu_notifier mn;
-	struct som_zaps zaps;
+	struct som_zaps *zaps;
 	struct delayed_work discard_work;
 	struct som_collapse collapse;
 	struct som_account account;
 	struct som_recycle recycle;
+	struct som_share share;
+	struct list_head heirs;
+};
+
+/**
+ * struct som_heir - a file of mappings that an owner has inherited
+ * @list: in the owner's heirs.
+ * @inode: what is in the file of the mappings it was inherited from, too, so that a
+ *	zap of the one finds the other's entries; a reference is held.
+ * @limit: first page offset of it that the owner has not inherited.
+ * @file: vm_file of the mappings; valid during the fork alone.
+ */
+struct som_heir {
+	struct list_head list;
+	struct inode *inode;
+	unsigned long limit;
+	struct file *file;
+};
+
+/**
+ * enum som_fork - what a child gets of a mapping
+ * @SOM_FORK_NONE: nothing.
+ * @SOM_FORK_COPY: the bytes, and a promise.
+ * @SOM_FORK_COPY_NORESERVE: the bytes, if the pool has the memory when it comes to it.
+ */
+enum som_fork {
+	SOM_FORK_NONE,
+	SOM_FORK_COPY,
+	SOM_FORK_COPY_NORESERVE,
 };
 
 /**
@@ -117,6 +150,8 @@ struct som_owner {
  * @map_size: bytes that one entry maps at most.
  * @pinnable: it is to stay of the kind that can be pinned for writing (vma.c).
  * @reuse: units that the owner has kept need not be zeroed.
+ * @fork: what a child gets.
+ * @file: of a mapping that was inherited: its vm_file, once more; else NULL.
  * @leaf: where the last fault found its entry, or NULL; it stays as long as
  *	the span touches one of its indices.
  *
@@ -135,6 +170,8 @@ struct som_span {
 	unsigned long map_size;
 	bool pinnable;
 	bool reuse;
+	enum som_fork fork;
+	struct file *file;
 	struct som_leaf *leaf;
 };
 
@@ -154,12 +191,15 @@ struct som_owner_stats {
 
 struct som_owner *som_owner_alloc(struct mm_struct *mm);
 void som_owner_destroy(struct som_owner *owner);
+void som_owner_free(struct som_owner *owner);
 void som_owner_stats(struct som_owner *owner, struct som_owner_stats *stats);
 
 struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
 			      unsigned long len, bool promise, bool private);
 struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 			      unsigned long last, bool split);
+struct som_span *som_span_inherit(struct som_span *from,
+				  struct som_owner *owner);
 void som_span_unmap(struct som_span *span);
 int som_span_promise(struct som_span *span, unsigned long first,
 		     unsigned long last);
@@ -170,6 +210,7 @@ long som_owner_unit(struct som_span *span, unsigned long idx,
 		    enum som_level *level);
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx);
 bool som_owner_pinnable(struct som_owner *owner, unsigned long idx);
+bool som_owner_shared(struct som_owner *owner, unsigned long idx);
 long som_owner_peek(struct som_owner *owner, unsigned long idx);
 enum som_level som_owner_level(struct som_owner *owner, unsigned long idx);
 void som_owner_set_level(struct som_owner *owner, unsigned long idx,

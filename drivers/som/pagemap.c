@@ -21,6 +21,7 @@
 #include "owner.h"
 #include "pagemap.h"
 #include "scan.h"
+#include "share.h"
 #include "track.h"
 #include "vma.h"
 
@@ -61,9 +62,24 @@ static int scan_args(struct pm_scan_arg *arg, struct pm_scan_arg __user *user)
 	return 0;
 }
 
+/* What was inherited and not copied yet is copied: a scan is a touch. */
+static int scan_vma(struct som_sweep *sweep, struct som_scan *scan,
+		    struct vm_area_struct *vma, unsigned long *addr,
+		    unsigned long stop, bool clean)
+{
+	struct som_owner *owner = sweep->owner;
+	int ret = 0;
+
+	if (som_share_pending(&owner->share))
+		ret = som_share_pull_range(owner,
+					   som_pgoff_unit(linear_page_index(vma, *addr)),
+					   som_pgoff_unit(linear_page_index(vma, stop - 1)));
+	return ret ?: som_track_scan(sweep, scan, vma, addr, stop, clean);
+}
+
 /*
  * One sweep, from *addr on. Return: 0; -EAGAIN if a VMA at *addr is not ready
- * for tracking; another error.
+ * for tracking; -ERESTART to come again a tick later; another error.
  */
 static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 		      unsigned long *addr, unsigned long end, u64 flags)
@@ -96,8 +112,7 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 		else if (clean && !som_vma_ready(vma))
 			ret = -EAGAIN;
 		else
-			ret = som_track_scan(&sweep, scan, vma, addr, stop,
-					     clean);
+			ret = scan_vma(&sweep, scan, vma, addr, stop, clean);
 		if (ret || *addr < stop)
 			break;
 	}
@@ -198,6 +213,10 @@ static int scan_walk(struct som_owner *owner, struct som_scan *scan,
 		ret = scan_sweep(owner, scan, &addr, arg->end, arg->flags);
 		if (ret == -EAGAIN)
 			ret = som_vma_track(owner->mm, addr, arg->end);
+		if (ret == -ERESTART) {
+			schedule_timeout_killable(1);
+			ret = 0;
+		}
 		if (!ret && addr < arg->end && !scan->full) {
 			ret = scan_flush(owner, scan, vec, 1, arg->flags);
 			cond_resched();

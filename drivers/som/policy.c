@@ -5,6 +5,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/atomic.h>
+#include <linux/array_size.h>
 #include <linux/errno.h>
 #include <linux/module.h>
 #include <linux/printk.h>
@@ -13,6 +14,9 @@
 #include "account.h"
 #include "policy.h"
 #include "range.h"
+
+#define SOM_POLICY_OPTIONS	(SOM_POLICY_REUSE | SOM_POLICY_FORK_COPY |	\
+				 SOM_POLICY_FORK_NORESERVE)
 
 static unsigned long map_size = SOM_UNIT_SIZE;
 module_param(map_size, ulong, 0444);
@@ -47,6 +51,27 @@ void som_policy_default(struct som_settings *settings)
 	settings->map_size = map_size;
 	settings->max_units = SOM_NO_LIMIT;
 	settings->reuse = false;
+	settings->fork = SOM_FORK_NONE;
+}
+
+static const u64 fork_options[] = {
+	[SOM_FORK_NONE] = 0,
+	[SOM_FORK_COPY] = SOM_POLICY_FORK_COPY,
+	[SOM_FORK_COPY_NORESERVE] = SOM_POLICY_FORK_COPY |
+				    SOM_POLICY_FORK_NORESERVE,
+};
+
+/* What options say of fork, or -EINVAL. */
+static int fork_policy(u64 options)
+{
+	unsigned int i;
+
+	options &= SOM_POLICY_FORK_COPY | SOM_POLICY_FORK_NORESERVE;
+	for (i = 0; i < ARRAY_SIZE(fork_options); i++) {
+		if (fork_options[i] == options)
+			return i;
+	}
+	return -EINVAL;
 }
 
 /**
@@ -67,6 +92,7 @@ int som_policy_get(const struct som_settings *settings,
 	max_units = READ_ONCE(settings->max_units);
 	args->max_units = max_units == SOM_NO_LIMIT ? 0 : max_units;
 	args->options = READ_ONCE(settings->reuse) ? SOM_POLICY_REUSE : 0;
+	args->options |= fork_options[READ_ONCE(settings->fork)];
 	return 0;
 }
 
@@ -96,13 +122,23 @@ int som_policy_set(struct som_settings *settings,
 	bool limit = args->size >= offsetofend(struct som_policy, max_units);
 	bool options = args->size >= offsetofend(struct som_policy, options);
 
-	if (args->flags || !map_size_valid(args->map_size) ||
-	    args->options & ~(u64)SOM_POLICY_REUSE)
+	int fork = fork_policy(args->options);
+
+	if (args->flags || !map_size_valid(args->map_size) || fork < 0 ||
+	    args->options & ~(u64)SOM_POLICY_OPTIONS)
+		return -EINVAL;
+	/* With an older structure, the fork policy stays. */
+	if (!options)
+		fork = READ_ONCE(settings->fork);
+	/* Parts of a 1 GiB entry cannot be shared. */
+	if (fork != SOM_FORK_NONE && args->map_size > SOM_UNIT_SIZE)
 		return -EINVAL;
 	if (limit && !lower_max_units(settings, args->max_units))
 		return -EINVAL;
 	WRITE_ONCE(settings->map_size, args->map_size);
-	if (options)
-		WRITE_ONCE(settings->reuse, args->options & SOM_POLICY_REUSE);
+	if (!options)
+		return 0;
+	WRITE_ONCE(settings->reuse, args->options & SOM_POLICY_REUSE);
+	WRITE_ONCE(settings->fork, fork);
 	return 0;
 }

@@ -3,6 +3,7 @@
 #define _SOM_POLICY_H
 
 #include <linux/types.h>
+#include "owner.h"
 
 struct som_policy;
 
@@ -11,11 +12,13 @@ struct som_policy;
  * @map_size: bytes that one entry maps at most.
  * @max_units: what a process that maps through it may have at most.
  * @reuse: units that a process has kept need not be zeroed.
+ * @fork: what a child gets.
  */
 struct som_settings {
 	unsigned long map_size;
 	unsigned long max_units;
 	bool reuse;
+	enum som_fork fork;
 };
 
 int som_policy_init(void);

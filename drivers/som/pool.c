@@ -238,6 +238,25 @@ void som_unit_zero(unsigned long unit)
 }
 
 /**
+ * som_unit_copy - copy a unit's memory
+ * @to: unit number of the copy
+ * @from: unit number
+ *
+ * Context: Process context; may sleep.
+ */
+void som_unit_copy(unsigned long to, unsigned long from)
+{
+	void *dst = som_unit_address(to), *src = som_unit_address(from);
+	unsigned long i;
+
+	for (i = 0; i < SOM_UNIT_PAGES; i++) {
+		copy_page(dst + i * PAGE_SIZE, src + i * PAGE_SIZE);
+		if (!(i % 64))
+			cond_resched();
+	}
+}
+
+/**
  * som_pool_charge - promise units to an owner
  * @nr_units: how many
  *

@@ -58,5 +58,6 @@ void som_pool_drain_end(void);
 int som_unit_nid(unsigned long unit);
 void *som_unit_address(unsigned long unit);
 void som_unit_zero(unsigned long unit);
+void som_unit_copy(unsigned long to, unsigned long from);
 
 #endif /* _SOM_POOL_H */

@@ -28,6 +28,7 @@
 #include "owner.h"
 #include "pool.h"
 #include "punch.h"
+#include "share.h"
 #include "work.h"
 #include "zap.h"
 
@@ -84,24 +85,31 @@ enum punch_which {
 	PUNCH_DISCARDED,	/* all that were discarded */
 };
 
-/* Is a unit to go? If not, what is to be zeroed of it is. Its index is locked. */
-static bool punch_takes(struct som_owner *owner, unsigned long idx,
-			unsigned long first, unsigned long last,
-			enum punch_which which)
+/*
+ * Is a unit to go (1), or not (0)? If not, what is to be zeroed of it is. Its index is
+ * locked. -EAGAIN: heirs need copies first, and the pool has nothing right now.
+ */
+static int punch_takes(struct som_owner *owner, unsigned long idx,
+		       unsigned long first, unsigned long last,
+		       enum punch_which which)
 {
 	void *entry = som_units_load(&owner->units, idx);
 
-	if (!entry)
-		return false;
+	if (!entry || (which == PUNCH_DISCARDED &&
+		       !som_entry_test(entry, SOM_ENTRY_DISCARDED)))
+		return 0;
+	if (som_entry_test(entry, SOM_ENTRY_SHARED) &&
+	    som_share_break(owner, idx))
+		return -EAGAIN;
 	if (which == PUNCH_DISCARDED)
-		return som_entry_test(entry, SOM_ENTRY_DISCARDED);
+		return 1;
 	/* Whoever pins it must go on seeing the owner's bytes. */
 	if (punch_covers(owner, idx, first, last) &&
 	    (som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
 	     !som_pool_pinned(som_entry_unit(entry))))
-		return true;
+		return 1;
 	punch_zero(owner, som_entry_unit(entry), idx, first, last);
-	return false;
+	return 0;
 }
 
 /* The next index that punch_takes() is to be asked about. */
@@ -115,22 +123,27 @@ static bool punch_find(struct som_owner *owner, unsigned long *idx,
 
 /*
  * Steps 1 and 2 for the next SOM_BATCH units at or behind *idx: take them out
- * of owner->units and out of the page tables.
+ * of owner->units and out of the page tables. *again: it is to be done once more from
+ * *idx on, later.
  */
 static int punch_batch(struct som_owner *owner, unsigned long *idx,
 		       unsigned long first, unsigned long last,
-		       enum punch_which which, void **batch)
+		       enum punch_which which, void **batch, bool *again)
 {
 	unsigned long i = *idx, run = 0, run_len = 0;
-	int nr = 0;
+	int nr = 0, takes;
 
 	lockdep_assert_held(&owner->lock);
 
 	for (; punch_find(owner, &i, som_pgoff_unit(last), which); i++) {
 		struct mutex *lock = som_owner_lock_index(owner, i);
 
-		if (!punch_takes(owner, i, first, last, which)) {
+		takes = punch_takes(owner, i, first, last, which);
+		if (takes <= 0) {
 			mutex_unlock(lock);
+			*again = takes;
+			if (*again)
+				break;
 			continue;
 		}
 		batch[nr] = som_units_erase(&owner->units, i);
@@ -161,19 +174,24 @@ static unsigned long punch_units(struct som_owner *owner, unsigned long first,
 {
 	unsigned long idx = som_pgoff_unit(first), given = 0;
 	void *batch[SOM_BATCH];
+	bool again;
 	int nr;
 
 	do {
+		again = false;
 		mutex_lock(&owner->lock);
-		nr = punch_batch(owner, &idx, first, last, which, batch);
+		nr = punch_batch(owner, &idx, first, last, which, batch,
+				 &again);
 		mutex_unlock(&owner->lock);
-		if (!nr)
-			break;
-		punch_barrier(owner);
+		if (nr)
+			punch_barrier(owner);
 		som_entries_drop(owner, batch, nr);
 		given += nr;
-		cond_resched();
-	} while (nr == SOM_BATCH);
+		if (again)
+			schedule_timeout_uninterruptible(1);
+		else
+			cond_resched();
+	} while (nr == SOM_BATCH || again);
 	return given;
 }
 
@@ -220,7 +238,7 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
 	entry = som_units_load(&owner->units, idx);
 	gone = false;
 	if (entry && !som_tracker_tracks(&owner->tracker, idx) &&
-	    !som_entry_test(entry, SOM_ENTRY_PINNABLE) &&
+	    !som_entry_test(entry, SOM_ENTRY_PINNABLE | SOM_ENTRY_SHARED) &&
 	    !som_pool_pinned(som_entry_unit(entry))) {
 		punch_unmap(owner, idx, 1);
 		gone = !som_pool_pinned(som_entry_unit(entry)) &&
@@ -237,6 +255,34 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
 	mutex_unlock(&owner->lock);
 	mmap_write_unlock(owner->mm);
 	return gone;
+}
+
+/*
+ * What was inherited and not copied yet: dropped where all of it is in the range, and
+ * copied where a part is, to be zeroed there.
+ */
+static void punch_notes(struct som_owner *owner, unsigned long first,
+			unsigned long last)
+{
+	unsigned long idx = som_pgoff_unit(first);
+	struct mutex *lock;
+	int ret;
+
+	while (som_share_find(owner, &idx, som_pgoff_unit(last))) {
+		mutex_lock(&owner->lock);
+		lock = som_owner_lock_index(owner, idx);
+		ret = 0;
+		if (punch_covers(owner, idx, first, last))
+			som_share_drop(owner, idx, idx);
+		else
+			ret = som_share_pull(owner, idx);
+		mutex_unlock(lock);
+		mutex_unlock(&owner->lock);
+		if (ret == -EAGAIN)
+			schedule_timeout_uninterruptible(1);
+		else
+			idx++;
+	}
 }
 
 /**
@@ -258,6 +304,7 @@ unsigned long som_owner_punch(struct som_owner *owner, unsigned long first,
 {
 	unsigned long given, idx;
 
+	punch_notes(owner, first, last);
 	given = punch_units(owner, first, last, PUNCH_COVERED);
 	/* Only the first and the last unit can have been punched in part. */
 	idx = som_pgoff_unit(first);
@@ -268,6 +315,21 @@ unsigned long som_owner_punch(struct som_owner *owner, unsigned long first,
 		given += punch_zero_unit(owner, idx,
 					 last + 1 - som_unit_pgoff(idx));
 	return given;
+}
+
+/* The same of what was inherited and not copied yet. */
+static void discard_notes(struct som_owner *owner, unsigned long first,
+			  unsigned long last)
+{
+	unsigned long idx = som_pgoff_unit(first);
+
+	for (; som_share_find(owner, &idx, som_pgoff_unit(last)); idx++) {
+		if (som_unit_pgoff(idx) >= first &&
+		    som_unit_pgoff(idx + 1) - 1 <= last)
+			som_share_drop(owner, idx, idx);
+		else
+			som_share_settle_now(owner, idx);
+	}
 }
 
 /**
@@ -295,6 +357,7 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 	unsigned long idx;
 	void *entry;
 
+	discard_notes(owner, first, last);
 	som_units_for_each(&owner->units, idx, entry, som_pgoff_unit(first),
 			   som_pgoff_unit(last)) {
 		unsigned long lo = max(first, som_unit_pgoff(idx));
@@ -302,10 +365,13 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 		bool whole = hi - lo + 1 == SOM_UNIT_PAGES;
 
 		/* Another mapping of it must not go on showing the old bytes. */
-		if (!whole || alias)
+		if (!whole || alias) {
+			if (som_entry_test(entry, SOM_ENTRY_SHARED))
+				som_share_settle_now(owner, idx);
 			memset(som_unit_address(som_entry_unit(entry)) +
 			       ((lo - som_unit_pgoff(idx)) << PAGE_SHIFT), 0,
 			       (hi - lo + 1) << PAGE_SHIFT);
+		}
 		som_entry_change(owner, idx, 0, whole ? SOM_ENTRY_DISCARDED :
 							SOM_ENTRY_ZEROED);
 		noted |= whole;

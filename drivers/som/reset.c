@@ -34,6 +34,7 @@
 #include "pool.h"
 #include "punch.h"
 #include "reset.h"
+#include "share.h"
 #include "track.h"
 #include "vma.h"
 
@@ -185,6 +186,13 @@ static void zero_units(struct som_resetter *r)
 		struct som_record *rec;
 
 		rec = som_tracker_find(&r->owner->tracker, u->idx);
+		if (unit >= 0 && rec && som_share_break(r->owner, u->idx)) {
+			/* Heirs are waiting for a unit: from here on once more. */
+			mutex_unlock(lock);
+			r->addr = u->start;
+			r->next = u->start;
+			return;
+		}
 		if (unit >= 0 && rec) {
 			r->full = !unit_fits(r, u, rec);
 			if (!r->full)
@@ -196,9 +204,23 @@ static void zero_units(struct som_resetter *r)
 	}
 }
 
+/* What was inherited and not copied yet is copied; all is tracked. */
+static int track_vma(struct som_resetter *r, struct vm_area_struct *vma,
+		     unsigned long addr, unsigned long stop)
+{
+	unsigned long first = som_pgoff_unit(linear_page_index(vma, addr));
+	unsigned long last = som_pgoff_unit(linear_page_index(vma, stop - 1));
+	int ret = 0;
+
+	if (som_share_pending(&r->owner->share))
+		ret = som_share_pull_range(r->owner, first, last);
+	return ret ?: som_owner_track(r->owner, first, last);
+}
+
 /*
  * Step 1, and step 2 if it needs no image. Return: 0; -EAGAIN if the VMA at
- * r->addr is not ready for tracking; another error.
+ * r->addr is not ready for tracking; -ERESTART to come again a tick later; another
+ * error.
  */
 static int reset_step(struct som_resetter *r)
 {
@@ -228,11 +250,8 @@ static int reset_step(struct som_resetter *r)
 			ret = -EFAULT;
 			break;
 		}
-		ret = som_vma_ready(vma) ?
-			som_owner_track(r->owner,
-					som_pgoff_unit(linear_page_index(vma, addr)),
-					som_pgoff_unit(linear_page_index(vma, stop - 1))) :
-			-EAGAIN;
+		ret = som_vma_ready(vma) ? track_vma(r, vma, addr, stop) :
+					   -EAGAIN;
 		if (ret || !harvest_vma(r, &sweep, vma, addr, stop))
 			break;
 	}
@@ -308,6 +327,8 @@ static int image_pages(struct som_resetter *r, const struct reset_unit *u,
 	rec = som_tracker_find(&r->owner->tracker, u->idx);
 	if (unit < 0 || !rec) {
 		ret = 0;
+	} else if (rewrite && som_share_break(r->owner, u->idx)) {
+		ret = -EAGAIN;
 	} else if (rewrite) {
 		rewrite_pages(r, u, unit, rec, first, first + nr);
 		ret = nr;
@@ -347,6 +368,11 @@ static int image_unit(struct som_resetter *r, const struct reset_unit *u)
 		if (ret)
 			return ret;
 		ret = image_pages(r, u, found, nr, &found, true);
+		if (ret == -EAGAIN) {
+			/* Heirs are waiting for a unit. */
+			schedule_timeout_killable(1);
+			continue;
+		}
 		if (ret < 0)
 			return ret;
 		first = found + nr;
@@ -426,6 +452,10 @@ static int reset_walk(struct som_resetter *r)
 			ret = som_vma_track(r->owner->mm, r->addr, r->end);
 			if (ret)
 				return ret;
+			continue;
+		}
+		if (ret == -ERESTART || (!ret && r->next == r->addr)) {
+			schedule_timeout_killable(1);
 			continue;
 		}
 		if (!ret && r->buf)

@@ -31,12 +31,14 @@
 #include <linux/pagemap.h>
 #include <linux/pfn_t.h>
 #include <linux/sched/signal.h>
+#include "fork.h"
 #include "gig.h"
 #include "owner.h"
 #include "pool.h"
 #include "pte.h"
 #include "punch.h"
 #include "range.h"
+#include "share.h"
 #include "trace.h"
 #include "vma.h"
 #include "zap.h"
@@ -105,6 +107,23 @@ void som_vma_pinnable(struct vm_area_struct *vma)
 }
 
 /**
+ * som_vma_ask - have the kernel ask before it makes an entry of a som VMA writable
+ * @vma: the VMA; nothing changes if it is to be pinnable
+ *
+ * Context: Process context; mmap_lock is held for write.
+ */
+void som_vma_ask(struct vm_area_struct *vma)
+{
+	if (som_vma_ready(vma))
+		return;
+	vma_start_write(vma);
+	vma->vm_ops = &som_tracked_vm_ops;
+	/* What vma_set_page_prot() makes of it in mprotect() to come. */
+	WRITE_ONCE(vma->vm_page_prot,
+		   vm_get_page_prot(vma->vm_flags & ~VM_SHARED));
+}
+
+/**
  * som_vma_track - make the som VMAs of a range ready for tracking
  * @mm: the address space
  * @addr: first address
@@ -126,13 +145,8 @@ int som_vma_track(struct mm_struct *mm, unsigned long addr, unsigned long end)
 		return ret;
 	vma_iter_init(&vmi, mm, addr);
 	for_each_vma_range(vmi, vma, end) {
-		if (!som_vma_span(vma) || som_vma_ready(vma))
-			continue;
-		vma_start_write(vma);
-		vma->vm_ops = &som_tracked_vm_ops;
-		/* What vma_set_page_prot() makes of it in mprotect() to come. */
-		WRITE_ONCE(vma->vm_page_prot,
-			   vm_get_page_prot(vma->vm_flags & ~VM_SHARED));
+		if (som_vma_span(vma))
+			som_vma_ask(vma);
 	}
 	mmap_write_unlock(mm);
 	return 0;
@@ -175,10 +189,24 @@ static unsigned long vma_last_pgoff(struct vm_area_struct *vma)
 	return vma->vm_pgoff + vma_pages(vma) - 1;
 }
 
+/* A child's VMA: page table entries are never copied. */
+static void som_vma_forked(struct vm_area_struct *vma, struct som_span *from)
+{
+	vm_flags_set(vma, VM_WIPEONFORK);
+	if (from->fork != SOM_FORK_NONE) {
+		if (!som_fork_vma(vma, from))
+			return;
+		som_fork_fail(vma);
+	}
+	/* Nothing is inherited. */
+	vma->vm_private_data = NULL;
+	vm_flags_set(vma, VM_DONTCOPY);
+}
+
 /*
  * A VMA was duplicated. Called for the new one, before it is in the address
  * space: by a split, where the old one covers its addresses; by mremap, where
- * nothing does; by fork in the child, if the parent said MADV_DOFORK.
+ * nothing does; by fork in the child, if the file's policy or MADV_DOFORK says so.
  */
 static void som_vma_open(struct vm_area_struct *vma)
 {
@@ -189,9 +217,7 @@ static void som_vma_open(struct vm_area_struct *vma)
 	if (!span)
 		return;
 	if (vma->vm_mm != span->owner->mm) {
-		/* Nothing is inherited: no entries to copy, no memory. */
-		vma->vm_private_data = NULL;
-		vm_flags_set(vma, VM_DONTCOPY | VM_WIPEONFORK);
+		som_vma_forked(vma, span);
 		return;
 	}
 	old = vma_lookup(vma->vm_mm, vma->vm_start);
@@ -396,6 +422,19 @@ static vm_fault_t som_unit_error(long error)
 }
 
 /*
+ * Can a unit that heirs depend on be mapped as it is, without write access? Where dirty
+ * bits tell of writes, or the kernel gives write access unasked, it cannot.
+ */
+static bool som_map_shared(const struct vm_fault *vmf, unsigned long idx)
+{
+	struct som_owner *owner = som_vma_span(vmf->vma)->owner;
+	struct som_record *rec = som_tracker_find(&owner->tracker, idx);
+
+	return !(vmf->flags & FAULT_FLAG_WRITE) && som_vma_tracked(vmf->vma) &&
+	       (!rec || !rec->live) && !som_owner_pinnable(owner, idx);
+}
+
+/*
  * Map a unit. @huge: by a 2 MiB entry where that is possible. @was: how it is mapped
  * as far as is known.
  *
@@ -413,9 +452,10 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 	bool write = vmf->flags & FAULT_FLAG_WRITE;
 	enum som_level level = SOM_LEVEL_4K;
 	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
-	bool leaf = pmd_trans_huge(pmd), readonly;
+	bool leaf = pmd_trans_huge(pmd), readonly, shared;
 	vm_fault_t ret;
 
+	shared = som_owner_shared(owner, idx);
 	if (som_owner_pinnable(owner, idx)) {
 		som_owner_set_level(owner, idx, SOM_LEVEL_4K);
 		trace_som_fault(vmf->real_address, unit, PAGE_SIZE, write);
@@ -423,13 +463,14 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 	}
 	if (rec && rec->mode == SOM_MODE_OPEN)
 		rec = NULL;
-	readonly = rec && rec->mode == SOM_MODE_CLEAN && !write &&
-		   som_vma_tracked(vmf->vma);
+	readonly = shared || (rec && rec->mode == SOM_MODE_CLEAN && !write &&
+			      som_vma_tracked(vmf->vma));
 	huge = huge && (leaf || pmd_none(pmd));
 	if (huge && (!rec || readonly)) {
 		level = SOM_LEVEL_2M;
 		ret = som_map_2m(vmf, unit,
-				 !rec && vmf->vma->vm_flags & VM_WRITE);
+				 !rec && !shared &&
+				 vmf->vma->vm_flags & VM_WRITE);
 	} else if (leaf && som_vma_span(vmf->vma)->private) {
 		/* The kernel's way would look like MADV_DONTNEED (private.c). */
 		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
@@ -484,6 +525,9 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 	lock = som_owner_lock_unit(span->owner, idx);
 	level = huge ? SOM_LEVEL_2M : SOM_LEVEL_4K;
 	unit = som_owner_unit(span, idx, &level);
+	if (unit >= 0 && som_owner_shared(span->owner, idx) &&
+	    !som_map_shared(vmf, idx) && som_share_break(span->owner, idx))
+		unit = -EAGAIN;
 	if (unit >= 0)
 		ret = som_map_unit(vmf, idx, unit, huge, level);
 	mutex_unlock(lock);
@@ -513,6 +557,7 @@ static vm_fault_t som_vma_pfn_mkwrite(struct vm_fault *vmf)
 	vm_fault_t ret = VM_FAULT_NOPAGE;
 	struct som_record *rec;
 	struct mutex *lock;
+	bool again = false;
 	long unit;
 
 	if (!span)
@@ -528,10 +573,16 @@ static vm_fault_t som_vma_pfn_mkwrite(struct vm_fault *vmf)
 	 * a unit, it was punched out and the entry is about to be cleared; if
 	 * it is pinnable now, the entry is gone.
 	 */
-	if (unit >= 0 && !som_owner_pinnable(span->owner, idx))
+	if (unit < 0 || som_owner_pinnable(span->owner, idx))
+		goto out;
+	if (som_owner_shared(span->owner, idx) &&
+	    som_share_break(span->owner, idx))
+		again = true;
+	else
 		ret = som_map_4k(vmf, idx, unit, rec);
+out:
 	mutex_unlock(lock);
-	return ret;
+	return again ? som_fault_wait() : ret;
 }
 
 /*
@@ -566,6 +617,9 @@ static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 	lock = som_owner_lock_unit(span->owner, idx);
 	unit = write ? som_owner_unit(span, idx, &level) :
 		       som_owner_peek(span->owner, idx);
+	if (unit >= 0 && write && som_owner_shared(span->owner, idx) &&
+	    som_share_break(span->owner, idx))
+		unit = -EAGAIN;
 	if (unit >= 0) {
 		mem = som_unit_address(unit) +
 		      ((pgoff - som_unit_pgoff(idx)) << PAGE_SHIFT) +
@@ -577,7 +631,7 @@ static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 		} else {
 			memcpy(buf, mem, len);
 		}
-	} else if (!write) {
+	} else if (!write && unit == -ENOENT) {
 		memset(buf, 0, len);
 	} else {
 		len = -EFAULT;
@@ -612,12 +666,13 @@ static const struct vm_operations_struct som_tracked_vm_ops = {
  * @owner: of its address space
  * @map_size: bytes that one entry maps at most
  * @reuse: units that the owner has kept need not be zeroed
+ * @fork: what a child gets
  *
  * Context: Process context; the caller has mmap_lock for write.
  * Return: 0, or -ENOMEM and nothing is changed.
  */
 int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
-		unsigned long map_size, bool reuse)
+		unsigned long map_size, bool reuse, enum som_fork fork)
 {
 	struct som_span *span;
 	bool promise;
@@ -631,13 +686,15 @@ int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
 
 	span->map_size = map_size;
 	span->reuse = reuse;
+	span->fork = fork;
 	span->vma = vma;
 	vma_set_file(vma, owner->file);
 	vma->vm_pgoff = span->it.start;
 	vma->vm_private_data = span;
 	vma->vm_ops = &som_vm_ops;
 	/* VM_HUGEPAGE: 2 MiB entries with THP set to "madvise", too. */
-	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTCOPY | VM_HUGEPAGE | VM_SHARED |
-			  VM_MAYSHARE);
+	vm_flags_set(vma, VM_MIXEDMAP | VM_HUGEPAGE | VM_SHARED | VM_MAYSHARE);
+	if (fork == SOM_FORK_NONE)
+		vm_flags_set(vma, VM_DONTCOPY);
 	return 0;
 }

@@ -6,13 +6,15 @@ struct mm_struct;
 struct som_owner;
 struct som_span;
 struct vm_area_struct;
+enum som_fork;
 
 struct som_span *som_vma_span(const struct vm_area_struct *vma);
 bool som_vma_tracked(const struct vm_area_struct *vma);
 bool som_vma_ready(const struct vm_area_struct *vma);
+void som_vma_ask(struct vm_area_struct *vma);
 void som_vma_pinnable(struct vm_area_struct *vma);
 int som_vma_track(struct mm_struct *mm, unsigned long addr, unsigned long end);
 int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
-		unsigned long map_size, bool reuse);
+		unsigned long map_size, bool reuse, enum som_fork fork);
 
 #endif /* _SOM_VMA_H */

@@ -13,18 +13,51 @@
  */
 #include <linux/mm.h>
 #include <linux/sched.h>
+#include <linux/slab.h>
 #include "entry.h"
 #include "owner.h"
 #include "zap.h"
 
 /**
- * som_zaps_init - no zap is under way
- * @zaps: the zaps of an owner
+ * som_zaps_alloc - no zap is under way
+ *
+ * Context: Process context.
+ * Return: the zaps of an owner, or NULL without memory.
  */
-void som_zaps_init(struct som_zaps *zaps)
+struct som_zaps *som_zaps_alloc(void)
 {
+	struct som_zaps *zaps = kzalloc(sizeof(*zaps), GFP_KERNEL);
+
+	if (!zaps)
+		return NULL;
+	refcount_set(&zaps->users, 1);
 	spin_lock_init(&zaps->lock);
 	init_waitqueue_head(&zaps->wait);
+	return zaps;
+}
+
+/**
+ * som_zaps_get - the same zaps for another owner
+ * @zaps: the zaps of an owner
+ *
+ * A zap of one owner's finds the entries of all who have inherited from each other.
+ *
+ * Return: @zaps.
+ */
+struct som_zaps *som_zaps_get(struct som_zaps *zaps)
+{
+	refcount_inc(&zaps->users);
+	return zaps;
+}
+
+/**
+ * som_zaps_put - the end of an owner
+ * @zaps: its zaps
+ */
+void som_zaps_put(struct som_zaps *zaps)
+{
+	if (refcount_dec_and_test(&zaps->users))
+		kfree(zaps);
 }
 
 static struct som_zap_note *find_note(struct som_zaps *zaps,
@@ -171,7 +204,8 @@ static void gigs_gone(struct som_owner *owner, unsigned long first,
  * @pgoff: first page offset
  * @nr: how many
  *
- * Memory is not lost: the next touch finds it in the owner's tree.
+ * Memory is not lost: the next touch finds it in the owner's tree. Those who have
+ * inherited the page offsets, or from whom they were inherited, lose their entries, too.
  *
  * Context: Process context. So that no 1 GiB entry comes back meanwhile,
  * owner->lock or a fault_lock is held, or the VMAs are locked for write.
@@ -181,15 +215,22 @@ void som_zap(struct som_owner *owner, unsigned long pgoff, unsigned long nr)
 	bool gigs = atomic_long_read(&owner->nr_level[SOM_LEVEL_1G]);
 	bool note = READ_ONCE(owner->notified);
 	unsigned long last = pgoff + nr - 1;
+	struct som_heir *heir;
 
 	if (gigs)
 		widen(owner, &pgoff, &last);
 	if (note)
-		som_zaps_begin(&owner->zaps, 0, 0);
+		som_zaps_begin(owner->zaps, 0, 0);
 	unmap_mapping_pages(owner->file->f_mapping, pgoff, last - pgoff + 1,
 			    true);
+	list_for_each_entry(heir, &owner->heirs, list) {
+		if (pgoff < heir->limit)
+			unmap_mapping_pages(heir->inode->i_mapping, pgoff,
+					    min(last, heir->limit - 1) - pgoff + 1,
+					    true);
+	}
 	if (note)
-		som_zaps_end(&owner->zaps, 0, 0);
+		som_zaps_end(owner->zaps, 0, 0);
 	if (gigs)
 		gigs_gone(owner, pgoff, last);
 }

@@ -231,6 +231,33 @@ struct som_policy {
 #define SOM_POLICY_REUSE	(1 << 0)
 
 /**
+ * define SOM_POLICY_FORK_COPY - a child has the bytes that its parent had at fork.
+ *
+ * Without it, a child inherits nothing. With it, fork copies no memory: 2 MiB are copied
+ * when either side writes to them, or the child first touches them, and not at all
+ * for a child that ends or executes something else first. What the parent holds
+ * pinned, or has made pinnable, is copied by fork. A child's scan or reset counts
+ * as a touch.
+ *
+ * fork charges the child for all that the mappings have reserved, and fails with ENOMEM
+ * if the pool or a limit does not allow it. A child starts without tracking, and what it
+ * has inherited can be mapped by 2 MiB at most: EINVAL if @map_size is 1 GiB. After
+ * fork, long-term pins for writing are refused in the parent's mappings, as in
+ * tracked ones, unless SOM_IOC_PINNABLE is asked for.
+ */
+#define SOM_POLICY_FORK_COPY	(1 << 1)
+
+/**
+ * define SOM_POLICY_FORK_NORESERVE - and the child is not charged by fork.
+ *
+ * Only together with SOM_POLICY_FORK_COPY. A copy is charged when it is made. If it
+ * cannot be, the child's access gets SIGBUS; if it was the parent that made the copy
+ * necessary, for good. For parents with more memory than the pool has twice, whose
+ * children read some of it (a database that writes its snapshot in a child).
+ */
+#define SOM_POLICY_FORK_NORESERVE	(1 << 2)
+
+/**
  * define SOM_IOC_GET_POLICY - read the &struct som_policy of the open file.
  *
  * A file starts with the module's default (parameter map_size).
@@ -251,8 +278,8 @@ struct som_policy {
  * A caller that sets @max_units or @options reads the policy first: what it leaves 0
  * is set to 0. A structure that ends before a field leaves it as it is.
  *
- * Return: 0; EINVAL if @map_size is none of the three, @options has bits that are not
- * known, or @max_units is more than it was; or the shared errors.
+ * Return: 0; EINVAL if @map_size is none of the three or does not go with @options,
+ * @options has bits that are not known, or @max_units is more than it was; or the shared errors.
  */
 #define SOM_IOC_SET_POLICY	_IO(SOM_IOC_MAGIC, 0x03)
 

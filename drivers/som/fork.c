@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * fork, of mappings whose file was told SOM_POLICY_COPY: the child inherits notes of
+ * what the parent has (share.c).
+ *
+ * vm_ops->open is the only call that a driver gets, for each VMA of the child's, in
+ * the parent, with both mmap_locks held for write and the parent's VMA locked. The
+ * child does not run yet, and nobody finds its address space but by rmap. Behind it
+ * the kernel takes a reference to vm_file and links the VMA, and copies page
+ * table entries unless VM_WIPEONFORK is set, which is set therefore.
+ *
+ * What happens, for each VMA: the child's owner is made, if this is the first, and a
+ * file for VMAs of the same inode; a span with the same page offsets; a promise; a note
+ * for each unit of the parent's, which becomes shared. Then the parent's entries are
+ * taken away, and its VMA becomes one that asks before an entry becomes
+ * writable. A device may write to what is pinned: that is copied at once.
+ *
+ * open() cannot fail. If it has to, it gives the child's address space a binary format
+ * of a module that is going away: dup_mm() asks for a reference to that one after
+ * it is done with the VMAs, gets none, takes everything back and says -ENOMEM. It forgets
+ * the format then. A kernel where open() returns an error would not need that.
+ */
+#include <linux/binfmts.h>
+#include <linux/file.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched/signal.h>
+#include <linux/signal.h>
+#include "account.h"
+#include "entry.h"
+#include "fork.h"
+#include "inode.h"
+#include "owner.h"
+#include "private.h"
+#include "share.h"
+#include "vma.h"
+#include "zap.h"
+
+static struct module som_going = {
+	.state = MODULE_STATE_GOING,
+};
+
+static struct linux_binfmt som_no_binfmt = {
+	.module = &som_going,
+};
+
+/**
+ * som_fork_fail - have fork fail
+ * @vma: a VMA of the child's
+ *
+ * Context: vm_ops->open in fork.
+ */
+void som_fork_fail(struct vm_area_struct *vma)
+{
+	vma->vm_mm->binfmt = &som_no_binfmt;
+}
+
+static bool fork_failed(const struct vm_area_struct *vma)
+{
+	return vma->vm_mm->binfmt == &som_no_binfmt;
+}
+
+/*
+ * The child's MMU notifier, from the beginning, as the first that it does may be
+ * MADV_DONTNEED. Registering gives up if there is a signal; nobody can be
+ * told to come again, so there is none.
+ */
+static int start_private(struct som_owner *owner)
+{
+	sigset_t all, old;
+	int ret;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &old);
+	ret = som_private_start(owner);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return ret;
+}
+
+/* A child's owner, for the first VMA it inherits, or as it is. */
+static struct som_owner *child_owner(struct mm_struct *mm,
+				     struct som_owner *parent)
+{
+	struct som_owner *owner = som_inode_get_owner(mm);
+
+	if (IS_ERR(owner) || owner->zaps == parent->zaps)
+		return owner;
+	som_zaps_put(owner->zaps);
+	owner->zaps = som_zaps_get(parent->zaps);
+	som_account_lower(&owner->account, parent->account.max);
+	return owner;
+}
+
+/* A device may write to some of it, and is not seen: the child's copies are made now. */
+static int copy_pinned(struct som_owner *parent, struct som_owner *owner,
+		       unsigned long first, unsigned long last)
+{
+	unsigned long idx;
+	void *entry;
+	int ret;
+
+	som_units_for_each(&parent->units, idx, entry, first, last) {
+		if (!som_entry_test(entry, SOM_ENTRY_PINNABLE) &&
+		    !som_entry_pinned(entry))
+			continue;
+		ret = som_share_pull(owner, idx);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int inherit(struct vm_area_struct *vma, struct som_span *from,
+		   struct som_owner *owner)
+{
+	struct som_owner *parent = from->owner;
+	unsigned long first, last;
+	struct som_span *span;
+	struct file *file;
+	int ret;
+
+	file = som_inode_inherit(owner, parent, vma->vm_file);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	ret = from->private ? start_private(owner) : 0;
+	if (ret)
+		goto out_file;
+	span = som_span_inherit(from, owner);
+	if (IS_ERR(span)) {
+		ret = PTR_ERR(span);
+		goto out_file;
+	}
+	span->file = file;
+
+	first = som_pgoff_unit(from->it.start);
+	last = som_pgoff_unit(from->it.last);
+	ret = som_share_inherit(parent, owner, first, last);
+	if (!ret) {
+		som_vma_ask(from->vma);
+		som_zap(parent, from->it.start,
+			from->it.last - from->it.start + 1);
+		ret = copy_pinned(parent, owner, first, last);
+	}
+	if (ret) {
+		som_span_unmap(span);
+		return ret;
+	}
+	span->vma = vma;
+	vma->vm_private_data = span;
+	vma->vm_file = file;
+	return 0;
+
+out_file:
+	fput(file);
+	return ret;
+}
+
+/**
+ * som_fork_vma - a child inherits a VMA
+ * @vma: the child's, a copy of its parent's
+ * @from: span of the parent's
+ *
+ * Context: vm_ops->open in fork.
+ * Return: 0 or -errno, and nothing is inherited.
+ */
+int som_fork_vma(struct vm_area_struct *vma, struct som_span *from)
+{
+	struct som_owner *owner;
+	int ret;
+
+	if (fork_failed(vma))
+		return -ENOMEM;
+	owner = child_owner(vma->vm_mm, from->owner);
+	if (IS_ERR(owner))
+		return PTR_ERR(owner);
+	ret = inherit(vma, from, owner);
+	som_inode_put_owner(owner);
+	return ret;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SOM_FORK_H
+#define _SOM_FORK_H
+
+struct som_span;
+struct vm_area_struct;
+
+int som_fork_vma(struct vm_area_struct *vma, struct som_span *from);
+void som_fork_fail(struct vm_area_struct *vma);
+
+#endif /* _SOM_FORK_H */
