@@ -654,6 +654,9 @@ void som_span_unmap(struct som_span *span)
 	span_unalias(span);
 	release_untouched(owner, som_pgoff_unit(span->it.start),
 			  som_pgoff_unit(span->it.last));
+	if (RB_EMPTY_ROOT(&owner->spans.rb_root) &&
+	    !atomic_read(&owner->mm->mm_users))
+		som_share_unlink(owner);
 	mutex_unlock(&owner->lock);
 	if (span->file)
 		fput(span->file);

@@ -33,6 +33,7 @@
 #include <linux/slab.h>
 #include <linux/topology.h>
 #include "account.h"
+#include "compat.h"
 #include "entry.h"
 #include "owner.h"
 #include "pool.h"
@@ -59,12 +60,15 @@ void som_share_init(struct som_share *share)
 }
 
 /**
- * som_share_destroy - the end of an owner
- * @owner: has no mapping, and so no note; nor has any heir one that names it
+ * som_share_unlink - an owner will have nothing from others any more
+ * @owner: has no mapping, and so no note; nobody looks for one any more
+ *
+ * At the end of its process: who has inherited from it may keep the owner longer, but
+ * not those before it, too.
  *
  * Context: Process context; takes the sources' share.lock.
  */
-void som_share_destroy(struct som_owner *owner)
+void som_share_unlink(struct som_owner *owner)
 {
 	struct som_link *link, *next;
 
@@ -72,9 +76,21 @@ void som_share_destroy(struct som_owner *owner)
 		mutex_lock(&link->source->share.lock);
 		list_del(&link->of_source);
 		mutex_unlock(&link->source->share.lock);
+		list_del(&link->of_heir);
 		fput(link->source->file);
 		kfree(link);
 	}
+}
+
+/**
+ * som_share_destroy - the end of an owner
+ * @owner: has no mapping, and so no note; nor has any heir one that names it
+ *
+ * Context: Process context; takes the sources' share.lock.
+ */
+void som_share_destroy(struct som_owner *owner)
+{
+	som_share_unlink(owner);
 	WARN_ON_ONCE(!list_empty(&owner->share.heirs) ||
 		     som_share_pending(&owner->share));
 	xa_destroy(&owner->share.pending);
@@ -119,7 +135,7 @@ static void add_link(struct som_link *link, struct som_owner *source,
 struct som_link *som_share_link(struct som_owner *source,
 				struct som_owner *heir)
 {
-	struct som_link *spare = kmalloc(sizeof(*spare), GFP_KERNEL), *link;
+	struct som_link *spare = kmalloc(sizeof(*spare), GFP_KERNEL_ACCOUNT), *link;
 
 	if (!spare)
 		return NULL;
@@ -336,6 +352,7 @@ static bool bequeath_unit(struct som_owner *owner, unsigned long idx,
 {
 	void *entry = som_units_load(&owner->units, idx);
 	struct som_link *link;
+	struct som_owner *heir;
 	bool done;
 	int others;
 
@@ -348,10 +365,15 @@ static bool bequeath_unit(struct som_owner *owner, unsigned long idx,
 		break_locked(owner, idx, true);
 		return true;
 	}
-	mutex_lock_nested(&link->heir->share.lock, SINGLE_DEPTH_NESTING);
-	others = link_others(owner, idx, link->heir, spare);
+	heir = link->heir;
+	/* If it is on its way out, its note is gone by now. */
+	if (!som_file_tryget(heir->file))
+		return false;
+	mutex_lock_nested(&heir->share.lock, SINGLE_DEPTH_NESTING);
+	others = link_others(owner, idx, heir, spare);
 	done = others >= 0 && hand_over(owner, idx, entry, link, others);
-	mutex_unlock(&link->heir->share.lock);
+	mutex_unlock(&heir->share.lock);
+	fput(heir->file);
 	return done;
 }
 
@@ -535,10 +557,10 @@ static int inherit_note(struct som_owner *parent, struct som_owner *owner,
 
 	if (xa_is_value(note))
 		return xa_err(xa_store(&owner->share.pending, idx, note,
-				       GFP_KERNEL));
+				       GFP_KERNEL_ACCOUNT));
 	source = note->source;
 	link = som_share_link(source, owner);
-	if (!link || xa_reserve(&owner->share.pending, idx, GFP_KERNEL))
+	if (!link || xa_reserve(&owner->share.pending, idx, GFP_KERNEL_ACCOUNT))
 		return -ENOMEM;
 	mutex_lock(&source->share.lock);
 	if (xa_load(&parent->share.pending, idx) == note &&
@@ -549,27 +571,42 @@ static int inherit_note(struct som_owner *parent, struct som_owner *owner,
 	return 0;
 }
 
-/* What a parent has. Return: 0 or -ENOMEM. */
-static int inherit_unit(struct som_owner *parent, struct som_link *link,
-			unsigned long idx)
+/* What a parent has. Return: 0; -ENOMEM if there is no memory without waiting. */
+static int try_inherit_unit(struct som_owner *parent, struct som_link *link,
+			    unsigned long idx)
 {
+	struct mutex *lock = som_owner_lock_index(parent, idx);
 	struct som_owner *owner = link->heir;
-	struct mutex *lock;
 	void *entry;
+	int ret = 0;
 
-	if (xa_reserve(&owner->share.pending, idx, GFP_KERNEL))
-		return -ENOMEM;
-	lock = som_owner_lock_index(parent, idx);
 	mutex_lock(&parent->share.lock);
 	entry = som_units_load(&parent->units, idx);
 	if (entry && !som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
 	    !som_units_load(&owner->units, idx)) {
-		xa_store(&owner->share.pending, idx, link, GFP_NOWAIT);
-		som_entry_change(parent, idx, 0, SOM_ENTRY_SHARED);
+		ret = xa_err(xa_store(&owner->share.pending, idx, link,
+				      GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT));
+		if (!ret)
+			som_entry_change(parent, idx, 0, SOM_ENTRY_SHARED);
 	}
 	mutex_unlock(&parent->share.lock);
 	mutex_unlock(lock);
-	xa_release(&owner->share.pending, idx);
+	return ret;
+}
+
+/* Return: 0 or -ENOMEM. */
+static int inherit_unit(struct som_owner *parent, struct som_link *link,
+			unsigned long idx)
+{
+	struct xarray *pending = &link->heir->share.pending;
+
+	if (!try_inherit_unit(parent, link, idx))
+		return 0;
+	if (xa_reserve(pending, idx, GFP_KERNEL_ACCOUNT))
+		return -ENOMEM;
+	/* The place for it is there now. */
+	try_inherit_unit(parent, link, idx);
+	xa_release(pending, idx);
 	return 0;
 }
 

@@ -42,6 +42,7 @@ struct som_link {
 };
 
 void som_share_init(struct som_share *share);
+void som_share_unlink(struct som_owner *owner);
 void som_share_destroy(struct som_owner *owner);
 struct som_link *som_share_link(struct som_owner *source,
 				struct som_owner *heir);

@@ -77,6 +77,9 @@ cost()
 		--smp 1 --chunks 2 --spare 1 --mem 9G \
 		--add "$work/bench_touch" --add "$work/bench_locks" -- \
 		"$bench/guest.sh" "$work/bench_touch" "$work/bench_locks"
+	guest 'fork' fork.figures --smp 1 --chunks 2 --mem 7G \
+		--add "$work/bench_fork" -- \
+		"$bench/guest.sh" "$work/bench_fork"
 	guest 'threads, processes, much address space' scale.figures \
 		--smp 8 --chunks 2 --spare 1 --mem 7G \
 		--add "$work/bench_scale" -- \
@@ -107,7 +110,7 @@ cost()
 [ $# -gt 0 ] || set -- tracking cost
 mkdir -p "$dir"
 scripts/kernel/source.sh
-build som_bench bench_touch bench_locks bench_scale bench_memory
+build som_bench bench_touch bench_locks bench_fork bench_scale bench_memory
 for table; do
 	case $table in
 	tracking | cost) "$table" ;;

@@ -206,6 +206,28 @@ def ending(figures):
                           zip(holder(lock), ("som", "THP", "HugeTLB2M"))))
 
 
+FORK_UNITS = 448
+
+
+def forking(figures):
+    """fork, and what it leaves to do."""
+    kinds = ["som", "thp", "small"]
+
+    def values(figure):
+        return [figures.get(f"{figure}.{k}", r) for k in kinds
+                for r in ((0, 1) if k == "som" else (0,))]
+
+    table = Table("fork with 448 units (POLICY_FORK_COPY)", "som", "again",
+                  "THP", "4 KiB")
+    without = figures.get("fork.none")
+    forks = [v - without for v in values("fork")]
+    table.row("the call, each unit", *[each(v, FORK_UNITS) for v in forks],
+              target=each(forks[2], FORK_UNITS))
+    table.row("parent's first write to a unit", *values("forkwrite"))
+    table.row("... to all of its pages", *values("forkwriteall"))
+    table.row("child's first read of a unit", *values("forkread"))
+
+
 def scale(figures, out):
     """Threads, processes, sparse touches, VMAs."""
     kinds = ["som", "thp", "hugetlb_2m"]
@@ -324,15 +346,16 @@ def print_differing(all_figures):
 def main():
     """Tables to stdout."""
     work = sys.argv[1]
-    single, scaling, process, pages = (
+    single, forks, scaling, process, pages = (
         Figures(f"{work}/{name}.figures") for name in
-        ("cost", "scale", "memory", "reserve"))
+        ("cost", "fork", "scale", "memory", "reserve"))
     touch(single, work)
     give(single, work)
     ending(single)
+    forking(forks)
     scale(scaling, work)
     memory(process, pages, work)
-    print_differing([single, scaling, process])
+    print_differing([single, forks, scaling, process])
     print(f"\n{missed} targets missed")
 
 

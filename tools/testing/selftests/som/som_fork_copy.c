@@ -1,0 +1,925 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * SOM_POLICY_FORK_COPY: a child has the bytes that its parent had at fork, whoever
+ * touches, writes, discards, unmaps or ends first; no unit is copied that need not
+ * be; a fork that the pool cannot hold fails, and nothing is changed.
+ *
+ * SOM-TEST: chunks=1 timeout=500
+ */
+#include <sys/prctl.h>
+
+#include "som_scan.h"
+
+#define NR	6
+#define LEN	(NR * UNIT)
+#define NORESERVE (SOM_POLICY_FORK_COPY | SOM_POLICY_FORK_NORESERVE)
+
+static int set_options(int fd, __u64 options)
+{
+	struct som_policy policy = { .size = sizeof(policy) };
+
+	if (ioctl(fd, SOM_IOC_GET_POLICY, &policy))
+		return -errno;
+	policy.options = options;
+	return ioctl(fd, SOM_IOC_SET_POLICY, &policy) ? -errno : 0;
+}
+
+static char *map_copied(int fd, size_t len, bool private)
+{
+	if (set_options(fd, SOM_POLICY_FORK_COPY))
+		return MAP_FAILED;
+	return private ? som_map_private(fd, len) : som_map(fd, len);
+}
+
+/* What parent and child tell each other. */
+static int *turn;
+
+static void wait_turn(int want)
+{
+	child_assert(som_wait_flag(turn, want));
+}
+
+static void next_turn(int to)
+{
+	WRITE_ONCE(*turn, to);
+}
+
+FIXTURE(copy)
+{
+	struct som_state before;
+	pid_t pid;
+	int fd;
+	char *p;
+};
+
+FIXTURE_VARIANT(copy)
+{
+	bool private;
+	bool small;
+};
+
+FIXTURE_VARIANT_ADD(copy, shared) { };
+FIXTURE_VARIANT_ADD(copy, private) { .private = true };
+FIXTURE_VARIANT_ADD(copy, shared_4k) { .small = true };
+FIXTURE_VARIANT_ADD(copy, private_4k) { .private = true, .small = true };
+
+FIXTURE_SETUP(copy)
+{
+	self->pid = getpid();
+	som_state_read(&self->before);
+	som_catch_faults();
+	self->fd = som_open();
+	ASSERT_LE(0, self->fd);
+	turn = som_shared(PAGE);
+	ASSERT_NE(MAP_FAILED, turn);
+	self->p = map_copied(self->fd, LEN, variant->private);
+	ASSERT_NE(MAP_FAILED, self->p);
+	/* In pieces, a VMA never has a whole unit. */
+	if (variant->small) {
+		for (int i = 0; i < NR; i++)
+			ASSERT_EQ(0, mprotect(self->p + i * UNIT + UNIT / 2,
+					      PAGE, PROT_READ));
+		for (int i = 0; i < NR; i++)
+			ASSERT_EQ(0, mprotect(self->p + i * UNIT + UNIT / 2,
+					      PAGE, RW));
+	}
+	som_fill(self->p, LEN, 1);
+	EXPECT_EQ(self->before.used + NR, som_used());
+}
+
+FIXTURE_TEARDOWN_PARENT(copy)
+{
+	if (getpid() == self->pid || som_state_wait(&self->before))
+		return;
+	EXPECT_EQ(self->before.used, som_used());
+	EXPECT_EQ(self->before.committed, som_committed());
+	EXPECT_EQ(self->before.free, som_free());
+}
+
+/* Nothing is copied for a child that ends, or executes something else. */
+TEST_F(copy, not_at_fork)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		wait_turn(1);
+		_exit(0);
+	}
+	ASSERT_LT(0, pid);
+	EXPECT_USED(NR);
+	EXPECT_COMMITTED(2 * NR);
+	/* The parent's looking is no reason either. */
+	EXPECT_EQ(-1, som_check(self->p, LEN, 1));
+	EXPECT_USED(NR);
+	next_turn(1);
+	EXPECT_EQ(0, som_wait_child(pid));
+	EXPECT_USED(NR);
+	EXPECT_COMMITTED(NR);
+	som_fill(self->p, LEN, 2);
+	EXPECT_USED(NR);
+
+	pid = fork();
+	if (!pid) {
+		execl("/proc/self/exe", "som_fork_copy", "exit", NULL);
+		_exit(1);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	som_fill(self->p, LEN, 3);
+	EXPECT_USED(NR);
+	EXPECT_EQ(-1, som_check(self->p, LEN, 3));
+}
+
+TEST_F(copy, child_touches_first)
+{
+	pid_t pid = fork();
+	int i;
+
+	if (!pid) {
+		for (i = 0; i < NR; i++) {
+			child_assert(som_used() == self->before.used + NR + i);
+			child_assert(som_check(self->p, (i + 1) * UNIT, 1) == -1);
+		}
+		child_assert(som_used() == self->before.used + 2 * NR);
+		som_fill(self->p, LEN, 2);
+		next_turn(1);
+		wait_turn(2);
+		child_assert(som_check(self->p, LEN, 2) == -1);
+		_exit(0);
+	}
+	EXPECT_TRUE(som_wait_flag(turn, 1));
+	EXPECT_EQ(-1, som_check(self->p, LEN, 1));
+	som_fill(self->p, LEN, 3);
+	EXPECT_USED(2 * NR);
+	next_turn(2);
+	EXPECT_EQ(0, som_wait_child(pid));
+	EXPECT_EQ(-1, som_check(self->p, LEN, 3));
+	EXPECT_USED(NR);
+}
+
+TEST_F(copy, parent_writes_first)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		wait_turn(1);
+		child_assert(som_check(self->p, LEN, 1) == -1);
+		_exit(0);
+	}
+	WRITE_ONCE(self->p[UNIT + PAGE], 0x55);
+	EXPECT_USED(NR + 1);
+	WRITE_ONCE(self->p[UNIT + UNIT - 1], 0x55);
+	EXPECT_USED(NR + 1);
+	som_fill(self->p + 2 * UNIT, LEN - 2 * UNIT, 2);
+	EXPECT_USED(2 * NR - 1);
+	next_turn(1);
+	EXPECT_EQ(0, som_wait_child(pid));
+	EXPECT_USED(NR);
+	EXPECT_EQ(-1, som_check(self->p + 2 * UNIT, LEN - 2 * UNIT, 2));
+	EXPECT_EQ(-1, som_check(self->p, UNIT, 1));
+}
+
+/* What the parent gives up, the child gets; of several, each has the bytes. */
+TEST_F(copy, parent_unmaps_first)
+{
+	pid_t pid[3];
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		pid[i] = fork();
+		ASSERT_LE(0, pid[i]);
+		if (!pid[i]) {
+			wait_turn(i + 1);
+			child_assert(som_check(self->p, LEN, 1) == -1);
+			som_fill(self->p, LEN, 10 + i);
+			child_assert(som_check(self->p, LEN, 10 + i) == -1);
+			next_turn(100 + i);
+			wait_turn(i + 11);
+			child_assert(som_check(self->p, LEN, 10 + i) == -1);
+			_exit(0);
+		}
+	}
+	EXPECT_USED(NR);
+	EXPECT_EQ(0, munmap(self->p, LEN));
+	EXPECT_USED(NR);
+	EXPECT_COMMITTED(3 * NR);
+	for (i = 0; i < 3; i++) {
+		next_turn(i + 1);
+		EXPECT_TRUE(som_wait_flag(turn, 100 + i));
+	}
+	EXPECT_USED(3 * NR);
+	for (i = 0; i < 3; i++) {
+		next_turn(i + 11);
+		EXPECT_EQ(0, som_wait_child(pid[i]));
+	}
+	EXPECT_USED(0);
+}
+
+/* The same when it ends, and its child before its grandchild, and that is killed. */
+TEST_F(copy, whoever_ends_first)
+{
+	pid_t pid, child;
+
+	for (int kill_it = 0; kill_it < 2; kill_it++) {
+		next_turn(0);
+		pid = fork();
+		if (!pid) {
+			child = fork();
+			if (!child && !fork()) {
+				wait_turn(1);
+				child_assert(som_check(self->p, LEN, 1) == -1);
+				child_assert(som_used() <=
+					     self->before.used + 2 * NR);
+				next_turn(2);
+				_exit(0);
+			}
+			if (!child)
+				_exit(0);
+			som_wait_child(child);
+			if (kill_it)
+				raise(SIGKILL);
+			_exit(0);
+		}
+		EXPECT_EQ(kill_it ? -SIGKILL : 0, som_wait_child(pid));
+		next_turn(1);
+		EXPECT_TRUE(som_wait_flag(turn, 2));
+		EXPECT_USED_SOON(NR);
+	}
+	EXPECT_EQ(-1, som_check(self->p, LEN, 1));
+}
+
+/* A parent that ends with all of its memory; only orphans have it then. */
+TEST_F(copy, orphans)
+{
+	pid_t pid = fork();
+
+	EXPECT_EQ(0, pid ? munmap(self->p, LEN) : 0);
+	if (!pid) {
+		som_fill(self->p, LEN, 4);
+		for (int i = 0; i < 3; i++) {
+			if (fork())
+				continue;
+			wait_turn(1);
+			if (i == 2)
+				child_assert(!munmap(self->p, UNIT));
+			child_assert(som_check(self->p + UNIT, LEN - UNIT, 1) != -1);
+			for (size_t o = UNIT; o < LEN; o += 8)
+				child_assert(*(__u64 *)(self->p + o) ==
+					     som_word(4, o));
+			__atomic_fetch_add(turn, 10, __ATOMIC_SEQ_CST);
+			_exit(0);
+		}
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	EXPECT_USED_SOON(NR);
+	next_turn(1);
+	EXPECT_TRUE(som_wait_flag(turn, 31));
+	EXPECT_USED_SOON(0);
+}
+
+TEST_F(copy, generations)
+{
+	pid_t pid;
+	int depth;
+
+	for (depth = 0; depth < 5; depth++) {
+		WRITE_ONCE(self->p[depth * UNIT], depth);
+		pid = fork();
+		if (pid) {
+			child_assert(!som_wait_child(pid));
+			/* The child has not changed it. */
+			for (int i = 0; i <= depth; i++)
+				child_assert(READ_ONCE(self->p[i * UNIT]) == i);
+			if (depth)
+				_exit(0);
+			break;
+		}
+		for (int i = 0; i <= depth; i++)
+			child_assert(READ_ONCE(self->p[i * UNIT]) == i);
+	}
+	if (depth == 5) {
+		child_assert(*(__u64 *)(self->p + 5 * UNIT) ==
+			     som_word(1, 5 * UNIT));
+		_exit(0);
+	}
+	EXPECT_USED_SOON(NR);
+}
+
+/* Memory that either side maps afterwards is its own, and so is what it does with it. */
+TEST_F(copy, new_memory_afterwards)
+{
+	char *q, *r;
+	pid_t pid;
+
+	pid = fork();
+	q = map_copied(self->fd, LEN, variant->private);
+	child_assert(q != MAP_FAILED);
+	child_assert(som_not_zero(q, LEN) == -1);
+	som_fill(q, LEN, pid ? 20 : 21);
+	if (!pid) {
+		next_turn(1);
+		wait_turn(2);
+		child_assert(som_check(q, LEN, 21) == -1);
+		child_assert(!madvise(q, 2 * UNIT, MADV_REMOVE));
+		child_assert(!munmap(q + 2 * UNIT, UNIT));
+		r = som_room(LEN, UNIT);
+		child_assert(mremap(q + 3 * UNIT, UNIT, UNIT,
+				    MREMAP_MAYMOVE | MREMAP_FIXED, r) == r);
+		child_assert(som_not_zero(q, 2 * UNIT) == -1);
+		child_assert(!madvise(self->p, UNIT, MADV_REMOVE));
+		child_assert(som_not_zero(self->p, UNIT) == -1);
+		_exit(0);
+	}
+	EXPECT_TRUE(som_wait_flag(turn, 1));
+	EXPECT_EQ(-1, som_check(q, LEN, 20));
+	EXPECT_EQ(0, madvise(q, UNIT, MADV_REMOVE));
+	next_turn(2);
+	EXPECT_EQ(0, som_wait_child(pid));
+	EXPECT_EQ(-1, som_not_zero(q, UNIT));
+	for (size_t o = UNIT; o < LEN; o += 8)
+		ASSERT_EQ(som_word(20, o), *(__u64 *)(q + o));
+	EXPECT_EQ(-1, som_check(self->p, LEN, 1));
+}
+
+/* Ways to change or lose memory without a write that faults. */
+static void change(int fd, char *p, int how)
+{
+	struct som_reset reset = {
+		.size = sizeof(reset),
+		.start = som_addr(p), .end = som_addr(p) + 2 * UNIT,
+		.keep_resident = how == 3 ? 0 : LEN,
+	};
+	char *room;
+	int mem;
+
+	switch (how) {
+	case 0:
+		child_assert(!madvise(p, 2 * UNIT, MADV_REMOVE));
+		break;
+	case 1:
+		child_assert(!madvise(p + PAGE, 2 * UNIT - 2 * PAGE, MADV_REMOVE));
+		break;
+	case 2:
+	case 3:
+		child_assert(!ioctl(fd, SOM_IOC_RESET, &reset));
+		break;
+	case 4:
+		mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+		child_assert(mem >= 0);
+		child_assert(pwrite(mem, "changed", 8, som_addr(p)) == 8);
+		child_assert(pwrite(mem, "changed", 8, som_addr(p + UNIT)) == 8);
+		close(mem);
+		break;
+	case 5:
+		child_assert(!som_pinnable(fd, p, 2 * UNIT));
+		som_fill(p, 2 * UNIT, 9);
+		child_assert(!som_unpinnable(fd, p, 2 * UNIT));
+		break;
+	case 6:
+		child_assert(mmap(p, 2 * UNIT, RW, MAP_PRIVATE | MAP_ANONYMOUS |
+				  MAP_FIXED, -1, 0) == p);
+		break;
+	case 7:
+		room = som_room(2 * UNIT, UNIT);
+		child_assert(mremap(p, 2 * UNIT, 2 * UNIT,
+				    MREMAP_MAYMOVE | MREMAP_FIXED, room) == room);
+		som_fill(room, 2 * UNIT, 8);
+		child_assert(!munmap(room, 2 * UNIT));
+		break;
+	case 8:
+		/* Private memory discards, shared does not. */
+		child_assert(!madvise(p, UNIT, MADV_DONTNEED));
+		child_assert(!madvise(p + UNIT + PAGE, UNIT - PAGE, MADV_DONTNEED));
+		break;
+	case 9:
+		child_assert(!som_scan_clean(fd, p, 2 * UNIT));
+		som_fill(p, 2 * UNIT, 7);
+		break;
+	}
+}
+
+#define NR_CHANGES	10
+
+TEST_F(copy, the_parent_changes)
+{
+	for (int how = 0; how < NR_CHANGES; how++) {
+		pid_t pid = fork();
+		pid_t child;
+
+		ASSERT_LE(0, pid);
+		if (pid) {
+			ASSERT_EQ(0, som_wait_child(pid))
+				TH_LOG("way %d", how);
+			continue;
+		}
+		/* Moved in pieces, mremap would have to be called for each. */
+		if (variant->small && how == 7)
+			_exit(0);
+		next_turn(0);
+		child = fork();
+		if (!child) {
+			wait_turn(1);
+			child_assert(som_check(self->p, LEN, 1) == -1);
+			som_fill(self->p, LEN, 2);
+			child_assert(som_check(self->p, LEN, 2) == -1);
+			_exit(0);
+		}
+		change(self->fd, self->p, how);
+		next_turn(1);
+		child_assert(!som_wait_child(child));
+		for (size_t o = 2 * UNIT; o < LEN; o += 8)
+			child_assert(*(__u64 *)(self->p + o) == som_word(1, o));
+		_exit(0);
+	}
+	EXPECT_EQ(-1, som_check(self->p, LEN, 1));
+}
+
+TEST_F(copy, the_child_changes)
+{
+	for (int how = 0; how < NR_CHANGES; how++) {
+		pid_t pid;
+
+		if (variant->small && how == 7)
+			continue;
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			change(self->fd, self->p, how);
+			if (how < 2 || how == 3)
+				child_assert(som_not_zero(self->p + PAGE,
+							  2 * UNIT - 2 * PAGE) == -1);
+			if (how == 1)
+				child_assert(*(__u64 *)self->p == som_word(1, 0));
+			if (how == 2)
+				child_assert(som_not_zero(self->p, 2 * UNIT) == -1);
+			if (how == 8 && variant->private) {
+				child_assert(som_not_zero(self->p, UNIT) == -1);
+				child_assert(*(__u64 *)(self->p + UNIT) ==
+					     som_word(1, UNIT));
+				child_assert(som_not_zero(self->p + UNIT + PAGE,
+							  UNIT - PAGE) == -1);
+			}
+			if (how == 8 && !variant->private)
+				child_assert(som_check(self->p, LEN, 1) == -1);
+			for (size_t o = 2 * UNIT; o < LEN; o += 8)
+				child_assert(*(__u64 *)(self->p + o) ==
+					     som_word(1, o));
+			_exit(0);
+		}
+		EXPECT_EQ(0, som_wait_child(pid))
+			TH_LOG("way %d", how);
+		EXPECT_EQ(-1, som_check(self->p, LEN, 1));
+	}
+	EXPECT_USED_SOON(NR);
+}
+
+/* Somebody else reads and writes a child that has not touched anything. */
+TEST_F(copy, from_outside)
+{
+	__u64 word = 0;
+	struct iovec local = { &word, 8 }, remote = { self->p + UNIT, 8 };
+	char path[64];
+	pid_t pid;
+	int mem;
+
+	pid = fork();
+	if (!pid) {
+		wait_turn(1);
+		child_assert(*(__u64 *)self->p == 77);
+		child_assert(*(__u64 *)(self->p + 8) == som_word(1, 8));
+		_exit(0);
+	}
+	if (variant->small) {
+		/* As of a parent: not by 4 KiB entries. */
+		EXPECT_EQ(-1, process_vm_readv(pid, &local, 1, &remote, 1, 0));
+		EXPECT_EQ(EFAULT, errno);
+	} else {
+		EXPECT_EQ(8, process_vm_readv(pid, &local, 1, &remote, 1, 0));
+		EXPECT_EQ(som_word(1, UNIT), word);
+	}
+	EXPECT_USED(NR + 1);
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	mem = open(path, O_RDWR | O_CLOEXEC);
+	word = 77;
+	EXPECT_EQ(8, pwrite(mem, &word, 8, som_addr(self->p)));
+	EXPECT_EQ(8, pread(mem, &word, 8, som_addr(self->p + 2 * UNIT)));
+	EXPECT_EQ(som_word(1, 2 * UNIT), word);
+	close(mem);
+	next_turn(1);
+	EXPECT_EQ(0, som_wait_child(pid));
+	EXPECT_EQ(-1, som_check(self->p, LEN, 1));
+}
+
+/* A pin that the parent has taken before goes on showing the parent's bytes. */
+TEST_F(copy, pinned)
+{
+	struct iovec iov = { self->p + PAGE, PAGE };
+	__u64 page[PAGE / 8];
+	int fds[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(fds));
+	/* There is no pin on 4 KiB entries. */
+	if (vmsplice(fds[1], &iov, 1, 0) != PAGE) {
+		EXPECT_TRUE(variant->small);
+		ASSERT_EQ(0, som_pinnable(self->fd, self->p, UNIT));
+		ASSERT_EQ(PAGE, vmsplice(fds[1], &iov, 1, 0));
+	}
+	pid = fork();
+	if (!pid) {
+		wait_turn(1);
+		child_assert(som_check(self->p, LEN, 1) == -1);
+		som_fill(self->p, LEN, 5);
+		_exit(0);
+	}
+	WRITE_ONCE(*(__u64 *)(self->p + PAGE), 88);
+	next_turn(1);
+	EXPECT_EQ(0, som_wait_child(pid));
+	ASSERT_EQ(PAGE, read(fds[0], page, PAGE));
+	EXPECT_EQ(88, page[0]);
+	EXPECT_EQ(som_word(1, PAGE + 8), page[1]);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* Writes that were not told before fork, and those after, are told to the parent. */
+TEST_F(copy, tracking_goes_on)
+{
+	struct page_region vec[16];
+	pid_t pid;
+
+	ASSERT_EQ(0, som_scan_clean(self->fd, self->p, LEN));
+	for (int round = 0; round < 3; round++) {
+		WRITE_ONCE(self->p[round * UNIT + 7 * PAGE], 1);
+		pid = fork();
+		if (!pid) {
+			/* Tracking is not inherited: all of it counts as written. */
+			child_assert(som_scan_written(self->fd, self->p, LEN, 0,
+						      vec, 16) == 1);
+			child_assert(vec[0].start == som_addr(self->p) &&
+				     vec[0].end == som_addr(self->p + LEN));
+			child_assert(!som_scan_clean(self->fd, self->p, LEN));
+			child_assert(!som_scan_written(self->fd, self->p, LEN, 0,
+						       vec, 16));
+			WRITE_ONCE(self->p[PAGE], 1);
+			child_assert(som_scan_written(self->fd, self->p, LEN, 0,
+						      vec, 16) == 1);
+			child_assert(vec[0].start == som_addr(self->p + PAGE));
+			_exit(0);
+		}
+		WRITE_ONCE(self->p[round * UNIT + UNIT / 2 + PAGE], 1);
+		EXPECT_EQ(0, som_wait_child(pid));
+		ASSERT_LE(1, som_scan_written(self->fd, self->p, LEN, WP, vec, 16));
+		/* More may be told, never less. */
+		EXPECT_LE(vec[0].start, som_addr(self->p + round * UNIT + 7 * PAGE));
+		EXPECT_EQ(0, som_scan_written(self->fd, self->p, LEN, WP, vec, 16));
+	}
+}
+
+/* What madvise takes out of fork is not there, and what lies beside it is. */
+TEST_F(copy, dontfork)
+{
+	pid_t pid;
+
+	ASSERT_EQ(0, madvise(self->p + UNIT / 2, UNIT, MADV_DONTFORK));
+	pid = fork();
+	if (!pid) {
+		child_assert(som_read_signal(self->p + UNIT / 2) == SIGSEGV);
+		child_assert(som_check(self->p, UNIT / 2, 1) == -1);
+		for (size_t o = UNIT + UNIT / 2; o < LEN; o += 8)
+			child_assert(*(__u64 *)(self->p + o) == som_word(1, o));
+		/* Nor can it be had by growing into it. */
+		if (!variant->small)
+			child_assert(mremap(self->p, UNIT / 2, UNIT,
+					    MREMAP_MAYMOVE) == MAP_FAILED &&
+				     errno == ENOMEM);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	EXPECT_EQ(-1, som_check(self->p, LEN, 1));
+}
+
+TEST_F(som, only_what_was_mapped_so)
+{
+	char *p = som_map(self->fd, UNIT), *q;
+	pid_t pid;
+
+	q = map_copied(self->fd, UNIT, false);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_NE(MAP_FAILED, q);
+	som_fill(p, UNIT, 1);
+	som_fill(q, UNIT, 2);
+	pid = fork();
+	if (!pid) {
+		child_assert(som_read_signal(p) == SIGSEGV);
+		child_assert(som_check(q, UNIT, 2) == -1);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+}
+
+TEST_F(som, settings)
+{
+	struct som_policy policy = { .size = sizeof(policy) };
+
+	EXPECT_EQ(-EINVAL, set_options(self->fd, SOM_POLICY_FORK_NORESERVE));
+	EXPECT_EQ(-EINVAL, set_options(self->fd, 1 << 3));
+	EXPECT_EQ(0, set_options(self->fd, NORESERVE));
+	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_GET_POLICY, &policy));
+	EXPECT_EQ(NORESERVE, policy.options);
+	/* An older structure leaves it, and goes by it. */
+	EXPECT_EQ(-EINVAL, som_set_policy(self->fd, CHUNK));
+	EXPECT_EQ(0, som_set_policy(self->fd, PAGE));
+	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_GET_POLICY, &policy));
+	EXPECT_EQ(NORESERVE, policy.options);
+	EXPECT_EQ(PAGE, policy.map_size);
+	policy.map_size = CHUNK;
+	EXPECT_EQ(-1, ioctl(self->fd, SOM_IOC_SET_POLICY, &policy));
+	EXPECT_EQ(EINVAL, errno);
+	policy.options = 0;
+	EXPECT_EQ(0, ioctl(self->fd, SOM_IOC_SET_POLICY, &policy));
+}
+
+/* More than the pool has: fork fails, and everything is as it was. */
+TEST_F(som, a_fork_too_many)
+{
+	size_t len = (self->before.free / 2 + 1) * UNIT;
+	char *p = map_copied(self->fd, len, false), *q;
+	pid_t pid;
+
+	ASSERT_NE(MAP_FAILED, p);
+	q = map_copied(self->fd, UNIT, true);
+	ASSERT_NE(MAP_FAILED, q);
+	som_fill_pages(p, len, 1);
+	som_fill_pages(q, UNIT, 2);
+	for (int i = 0; i < 3; i++) {
+		pid = fork();
+		if (!pid)
+			_exit(1);
+		ASSERT_EQ(-1, pid);
+		EXPECT_EQ(ENOMEM, errno);
+		EXPECT_EQ(-1, som_check_pages(p, len, 1));
+		EXPECT_USED_SOON(len / UNIT + 1);
+		EXPECT_COMMITTED(len / UNIT + 1);
+	}
+	som_fill_pages(p, len, 3);
+	ASSERT_EQ(0, munmap(p, 2 * UNIT));
+	pid = fork();
+	if (!pid) {
+		child_assert(*(__u64 *)(p + 2 * UNIT) == som_word(3, 2 * UNIT));
+		child_assert(som_check_pages(q, UNIT, 2) == -1);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+}
+
+/* As many children as there is room for, all of which work. */
+TEST_F(som, until_the_pool_is_full)
+{
+	size_t len = self->before.free / 10 * UNIT;
+	char *p = map_copied(self->fd, len, false);
+	pid_t pids[32];
+	int nr, i;
+
+	turn = som_shared(PAGE);
+	ASSERT_NE(MAP_FAILED, p);
+	som_fill_pages(p, len, 1);
+	for (nr = 0; nr < 32; nr++) {
+		pids[nr] = fork();
+		if (!pids[nr]) {
+			wait_turn(1);
+			child_assert(som_check_pages(p, len, 1) == -1);
+			som_fill_pages(p, len, 2 + nr);
+			child_assert(som_check_pages(p, len, 2 + nr) == -1);
+			_exit(0);
+		}
+		if (pids[nr] < 0)
+			break;
+	}
+	EXPECT_EQ(9, nr);
+	EXPECT_EQ(ENOMEM, errno);
+	som_all_cpus();
+	next_turn(1);
+	som_fill_pages(p, len, 99);
+	for (i = 0; i < nr; i++)
+		EXPECT_EQ(0, som_wait_child(pids[i]));
+	EXPECT_EQ(-1, som_check_pages(p, len, 99));
+}
+
+/* Without a promise: what there is no memory for is refused, for good or not. */
+TEST_F(som, without_a_promise)
+{
+	size_t nr = self->before.free - 2, len = nr * UNIT;
+	char *p, *q;
+	pid_t pid;
+
+	turn = som_shared(PAGE);
+	ASSERT_EQ(0, set_options(self->fd, NORESERVE));
+	p = som_map(self->fd, len);
+	ASSERT_NE(MAP_FAILED, p);
+	som_fill_pages(p, len, 1);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		som_catch_faults();
+		/* Two fit. */
+		child_assert(som_check_pages(p, 2 * UNIT, 1) == -1);
+		child_assert(som_read_signal(p + 2 * UNIT) == SIGBUS);
+		child_assert(som_read_signal(p + 3 * UNIT) == SIGBUS);
+		next_turn(1);
+		wait_turn(2);
+		/* The parent wrote to the third when there was nothing left. */
+		child_assert(som_read_signal(p + 2 * UNIT) == SIGBUS);
+		/* It gave up the last two, and they came here. */
+		child_assert(*(__u64 *)(p + len - UNIT) == som_word(1, len - UNIT));
+		child_assert(!munmap(p, 2 * UNIT));
+		child_assert(*(__u64 *)(p + 3 * UNIT) == som_word(1, 3 * UNIT));
+		child_assert(som_read_signal(p + 2 * UNIT) == SIGBUS);
+		_exit(0);
+	}
+	EXPECT_TRUE(som_wait_flag(turn, 1));
+	WRITE_ONCE(p[2 * UNIT], 5);
+	EXPECT_EQ(5, READ_ONCE(p[2 * UNIT]));
+	EXPECT_EQ(0, munmap(p + len - 2 * UNIT, 2 * UNIT));
+	next_turn(2);
+	EXPECT_EQ(0, som_wait_child(pid));
+	EXPECT_USED_SOON(nr - 2);
+	q = som_map(self->fd, 2 * UNIT);
+	EXPECT_NE(MAP_FAILED, q);
+}
+
+TEST_F(som, compaction_meanwhile)
+{
+	char *p, *q;
+	pid_t pid;
+
+	turn = som_shared(PAGE);
+	if (som_set_chunks(2))
+		SKIP(return, "no second chunk");
+	q = som_map(self->fd, 400 * UNIT);
+	p = map_copied(self->fd, 150 * UNIT, false);
+	ASSERT_NE(MAP_FAILED, p);
+	som_touch_units(q, 400 * UNIT);
+	som_fill_pages(p, 150 * UNIT, 1);
+	ASSERT_EQ(0, munmap(q, 300 * UNIT));
+	pid = fork();
+	if (!pid) {
+		child_assert(som_check_pages(p, 10 * UNIT, 1) == -1);
+		next_turn(1);
+		wait_turn(2);
+		child_assert(som_check_pages(p, 150 * UNIT, 1) == -1);
+		_exit(0);
+	}
+	EXPECT_TRUE(som_wait_flag(turn, 1));
+	EXPECT_EQ(0, som_compact(1));
+	EXPECT_EQ(-1, som_check_pages(p, 150 * UNIT, 1));
+	WRITE_ONCE(p[20 * UNIT], 1);
+	next_turn(2);
+	EXPECT_EQ(0, som_wait_child(pid));
+	ASSERT_EQ(0, munmap(p, 150 * UNIT));
+	ASSERT_EQ(0, munmap(q + 300 * UNIT, 100 * UNIT));
+	EXPECT_EQ(0, som_set_chunks(1));
+}
+
+/*
+ * Writers count up, page by page, each in its own unit, while the process forks: of two
+ * neighbours in a child, the one written first is never behind; nothing changes
+ * while the child looks; children write, fork, are killed.
+ */
+#define WRITERS	3
+
+static void *count_up(void *arg)
+{
+	struct som_racer *racer = arg;
+	struct som_race *race = racer->race;
+	char *p = race->mem + racer->nr * UNIT;
+	__u64 n;
+
+	for (n = 1; !READ_ONCE(race->stop); n++) {
+		for (size_t o = 0; o < UNIT; o += 8 * PAGE) {
+			__atomic_store_n((__u64 *)(p + o), n, __ATOMIC_SEQ_CST);
+			__atomic_store_n((__u64 *)(p + o + 8), n, __ATOMIC_SEQ_CST);
+		}
+		som_round(race);
+	}
+	return NULL;
+}
+
+static void look(char *p)
+{
+	__u64 first[WRITERS], a, b;
+
+	for (int w = 0; w < WRITERS; w++) {
+		char *q = p + w * UNIT;
+
+		first[w] = READ_ONCE(*(__u64 *)q);
+		for (size_t o = 0; o < UNIT; o += 8 * PAGE) {
+			a = READ_ONCE(*(__u64 *)(q + o));
+			b = READ_ONCE(*(__u64 *)(q + o + 8));
+			child_assert(a == b || a == b + 1);
+			child_assert(a == first[w] || a + 1 == first[w]);
+		}
+	}
+	for (int w = 0; w < WRITERS; w++)
+		child_assert(first[w] == READ_ONCE(*(__u64 *)(p + w * UNIT)));
+}
+
+static void child_of_race(char *p, unsigned int seed)
+{
+	srand(seed);
+	if (rand() % 8 == 0)
+		_exit(0);
+	if (rand() % 4)
+		look(p);
+	if (rand() % 3 == 0) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			look(p);
+			som_fill_pages(p, WRITERS * UNIT, seed);
+			child_assert(som_check_pages(p, WRITERS * UNIT, seed) == -1);
+			_exit(0);
+		}
+		if (rand() % 2)
+			look(p);
+		if (pid > 0 && rand() % 2)
+			child_assert(!som_wait_child(pid));
+	}
+	if (rand() % 4 == 0)
+		child_assert(!madvise(p + UNIT, UNIT, MADV_REMOVE));
+	if (rand() % 4 == 0)
+		child_assert(!munmap(p + UNIT, UNIT));
+	_exit(0);
+}
+
+static void fork_and_fork(struct som_race *race)
+{
+	double end = som_race_end(race);
+	unsigned int seed = 1;
+
+	while (som_now() < end) {
+		pid_t pids[4];
+		int i, status;
+
+		for (i = 0; i < 4; i++) {
+			pids[i] = fork();
+			if (!pids[i])
+				child_of_race(race->mem, seed);
+			som_bad(race, pids[i] < 0);
+			seed++;
+		}
+		if (seed % 3 == 0)
+			usleep(seed % 7 * 1000);
+		if (seed % 2)
+			kill(pids[seed % 4], SIGKILL);
+		for (i = 0; i < 4; i++) {
+			status = som_wait_child(pids[i]);
+			som_bad(race, status && status != -SIGKILL);
+		}
+	}
+	printf("# %u forks, %ld rounds\n", seed - 1, race->rounds);
+	fflush(stdout);
+}
+
+static void race_of_forks(struct __test_metadata *_metadata, int fd, bool private,
+			  bool small)
+{
+	char *room = som_room((WRITERS + 1) * UNIT, UNIT);
+	struct som_race race = { .fd = fd, .seconds = som_seconds(5, 8) };
+
+	ASSERT_EQ(0, set_options(fd, SOM_POLICY_FORK_COPY));
+	race.mem = private ?
+		som_map_private_at(fd, room, WRITERS * UNIT, RW, MAP_FIXED) :
+		som_map_at(fd, room, WRITERS * UNIT, RW, MAP_FIXED);
+	ASSERT_NE(MAP_FAILED, race.mem);
+	if (small) {
+		ASSERT_EQ(0, mprotect(race.mem + UNIT + PAGE, PAGE, PROT_READ));
+		ASSERT_EQ(0, mprotect(race.mem + UNIT + PAGE, PAGE, RW));
+	}
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	EXPECT_EQ(0, som_run_racers(&race, WRITERS, count_up, fork_and_fork));
+	EXPECT_EQ(0, race.bad);
+	EXPECT_LT(0, race.rounds);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+}
+
+TEST_F(som, writers_and_forks)
+{
+	race_of_forks(_metadata, self->fd, false, false);
+}
+
+TEST_F(som, writers_and_forks_private)
+{
+	race_of_forks(_metadata, self->fd, true, true);
+}
+
+/* Executed by a child: do nothing at all. */
+__attribute__((constructor))
+static void only_exit(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "exit"))
+		_exit(0);
+}
+
+TEST_HARNESS_MAIN
