@@ -534,6 +534,44 @@ TEST_F(fail, mmap_over)
 	EXPECT_ALL_TRIED(&in);
 }
 
+/* A child has all of the bytes, or there is none; a parent loses nothing. */
+TEST_F(fail, fork_with_a_copy)
+{
+	struct som_policy policy = {
+		.size = sizeof(policy), .map_size = UNIT,
+		.options = SOM_POLICY_FORK_COPY,
+	};
+	struct inject in = {};
+	char *p, *q;
+	pid_t pid;
+
+	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_SET_POLICY, &policy));
+	while (inject_next(&in)) {
+		p = som_map(self->fd, 3 * UNIT + PAGE);
+		q = som_map_private(self->fd, UNIT);
+		som_fill_pages(p, 3 * UNIT + PAGE, 1);
+		som_fill_pages(q, UNIT, 2);
+		inject_arm(&in);
+		pid = fork();
+		if (!pid) {
+			child_assert(som_check_pages(p, 3 * UNIT + PAGE, 1) == -1);
+			child_assert(!madvise(q, UNIT / 2, MADV_DONTNEED));
+			child_assert(som_not_zero(q, UNIT / 2) == -1);
+			_exit(0);
+		}
+		inject_disarm(&in, pid);
+		EXPECT_EQ(-1, som_check_pages(p, 3 * UNIT + PAGE, 1));
+		WRITE_ONCE(p[UNIT], 1);
+		if (pid > 0)
+			EXPECT_EQ(0, som_wait_child(pid));
+		EXPECT_EQ(-1, som_check_pages(q, UNIT, 2));
+		munmap(p, 3 * UNIT + PAGE);
+		munmap(q, UNIT);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
 /* It may need no memory at all. */
 TEST_F(fail, remove)
 {
@@ -723,7 +761,7 @@ TEST_F_TIMEOUT(fail, load, 600)
 	mkdir(INSTANCE, 0700);
 	ASSERT_EQ(0, som_write_string(INSTANCE "events/module/module_load/enable",
 				      "1"));
-	load_each(self->ko, "", 1, &r);
+	load_each(self->ko, "", 3, &r);
 	TH_LOG("%ld allocations, %ld tried, %ld loads failed", r.all, r.tried,
 	       r.failed);
 	EXPECT_EQ(NULL, r.wrong)
@@ -731,7 +769,7 @@ TEST_F_TIMEOUT(fail, load, 600)
 	EXPECT_LT(5, r.failed);
 
 	/* Each time a chunk is cleared, which takes long; grow has them all. */
-	load_each(self->ko, "chunks=1", 10, &r);
+	load_each(self->ko, "chunks=1", 20, &r);
 	TH_LOG("%ld allocations, %ld tried, %ld loads failed", r.all, r.tried,
 	       r.failed);
 	EXPECT_EQ(NULL, r.wrong)
