@@ -805,6 +805,60 @@ static void *count_up(void *arg)
 	return NULL;
 }
 
+/* Beside the writers, one who discards, releases, cleans, and has units moved. */
+#define OTHER	(2 * UNIT)
+
+static void *meddle(struct som_race *race)
+{
+	char *p = race->other;
+	__u64 n;
+
+	for (n = 1; !READ_ONCE(race->stop); n++) {
+		for (size_t o = 0; o < OTHER; o += 8 * PAGE)
+			WRITE_ONCE(*(__u64 *)(p + o), n);
+		switch (n % 6) {
+		case 0:
+			som_bad(race, madvise(p, OTHER, MADV_DONTNEED));
+			break;
+		case 1:
+			som_bad(race, madvise(p + PAGE, UNIT, MADV_DONTNEED));
+			break;
+		case 2:
+			som_bad(race, madvise(p, UNIT, MADV_REMOVE));
+			break;
+		case 3:
+			som_bad(race, madvise(p + PAGE, UNIT, MADV_REMOVE));
+			break;
+		case 4:
+			som_compact(1);
+			break;
+		case 5:
+			som_bad(race, som_scan_clean(race->fd, p, OTHER));
+			break;
+		}
+	}
+	return NULL;
+}
+
+static void *work_beside(void *arg)
+{
+	struct som_racer *racer = arg;
+
+	return racer->nr == WRITERS ? meddle(racer->race) : count_up(arg);
+}
+
+static void look_at_other(char *p)
+{
+	__u64 a, b;
+
+	for (size_t o = 0; o < OTHER; o += 8 * PAGE) {
+		a = READ_ONCE(*(__u64 *)(p + o));
+		b = READ_ONCE(*(__u64 *)(p + o + PAGE - 8));
+		child_assert(a < 1 << 30 && !b);
+		child_assert(a == READ_ONCE(*(__u64 *)(p + o)));
+	}
+}
+
 static void look(char *p)
 {
 	__u64 first[WRITERS], a, b;
@@ -824,13 +878,17 @@ static void look(char *p)
 		child_assert(first[w] == READ_ONCE(*(__u64 *)(p + w * UNIT)));
 }
 
-static void child_of_race(char *p, unsigned int seed)
+static void child_of_race(struct som_race *race, unsigned int seed)
 {
+	char *p = race->mem;
+
 	srand(seed);
 	if (rand() % 8 == 0)
 		_exit(0);
 	if (rand() % 4)
 		look(p);
+	if (rand() % 2)
+		look_at_other(race->other);
 	if (rand() % 3 == 0) {
 		pid_t pid = fork();
 
@@ -864,7 +922,7 @@ static void fork_and_fork(struct som_race *race)
 		for (i = 0; i < 4; i++) {
 			pids[i] = fork();
 			if (!pids[i])
-				child_of_race(race->mem, seed);
+				child_of_race(race, seed);
 			som_bad(race, pids[i] < 0);
 			seed++;
 		}
@@ -892,12 +950,14 @@ static void race_of_forks(struct __test_metadata *_metadata, int fd, bool privat
 		som_map_private_at(fd, room, WRITERS * UNIT, RW, MAP_FIXED) :
 		som_map_at(fd, room, WRITERS * UNIT, RW, MAP_FIXED);
 	ASSERT_NE(MAP_FAILED, race.mem);
+	race.other = private ? som_map_private(fd, OTHER) : som_map(fd, OTHER);
+	ASSERT_NE(MAP_FAILED, race.other);
 	if (small) {
 		ASSERT_EQ(0, mprotect(race.mem + UNIT + PAGE, PAGE, PROT_READ));
 		ASSERT_EQ(0, mprotect(race.mem + UNIT + PAGE, PAGE, RW));
 	}
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	EXPECT_EQ(0, som_run_racers(&race, WRITERS, count_up, fork_and_fork));
+	EXPECT_EQ(0, som_run_racers(&race, WRITERS + 1, work_beside, fork_and_fork));
 	EXPECT_EQ(0, race.bad);
 	EXPECT_LT(0, race.rounds);
 	while (waitpid(-1, NULL, 0) > 0)
