@@ -800,20 +800,17 @@ long som_owner_peek(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_shared - may there be heirs that need the bytes of a unit?
+ * som_owner_lent - the same as som_owner_shared(), where somebody has inherited
  * @owner: whose
  * @idx: unit index
  *
- * Context: som_owner_lock_unit() is held. Cheap where nobody has inherited.
- * Return: true if so: it is not to be changed before som_share_break().
+ * Context: som_owner_lock_unit() is held.
+ * Return: as som_owner_shared().
  */
-bool som_owner_shared(struct som_owner *owner, unsigned long idx)
+bool som_owner_lent(struct som_owner *owner, unsigned long idx)
 {
-	void *entry;
+	void *entry = som_units_load(&owner->units, idx);
 
-	if (!READ_ONCE(owner->share.lent))
-		return false;
-	entry = som_units_load(&owner->units, idx);
 	return entry && som_entry_test(entry, SOM_ENTRY_SHARED);
 }
 

@@ -210,7 +210,7 @@ long som_owner_unit(struct som_span *span, unsigned long idx,
 		    enum som_level *level);
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx);
 bool som_owner_pinnable(struct som_owner *owner, unsigned long idx);
-bool som_owner_shared(struct som_owner *owner, unsigned long idx);
+bool som_owner_lent(struct som_owner *owner, unsigned long idx);
 long som_owner_peek(struct som_owner *owner, unsigned long idx);
 enum som_level som_owner_level(struct som_owner *owner, unsigned long idx);
 void som_owner_set_level(struct som_owner *owner, unsigned long idx,
@@ -227,6 +227,20 @@ bool som_owner_superseded(struct som_owner *owner, unsigned long first,
 bool som_owner_maps_once(struct som_owner *owner, unsigned long idx);
 bool som_owner_aliased(struct som_owner *owner, unsigned long first,
 		       unsigned long last);
+
+/**
+ * som_owner_shared - may there be heirs that need the bytes of a unit?
+ * @owner: whose
+ * @idx: unit index
+ *
+ * Context: som_owner_lock_unit() is held. Cheap where nobody has inherited.
+ * Return: true if so: it is not to be changed before som_share_break().
+ */
+static inline bool som_owner_shared(struct som_owner *owner, unsigned long idx)
+{
+	return unlikely(READ_ONCE(owner->share.lent)) &&
+	       som_owner_lent(owner, idx);
+}
 
 /**
  * som_span_may_be_superseded - is it worth while to ask som_span_run()?
