@@ -786,13 +786,15 @@ struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx)
  */
 long som_owner_peek(struct som_owner *owner, unsigned long idx)
 {
-	void *entry;
+	void *entry = som_units_load(&owner->units, idx);
 	int ret;
 
-	ret = som_share_pending(&owner->share) ? som_share_pull(owner, idx) : 0;
-	if (ret)
-		return ret;
-	entry = som_units_load(&owner->units, idx);
+	if (!entry && READ_ONCE(owner->share.inherited)) {
+		ret = som_share_pull(owner, idx);
+		if (ret)
+			return ret;
+		entry = som_units_load(&owner->units, idx);
+	}
 	if (!entry)
 		return -ENOENT;
 	return som_entry_test(entry, SOM_ENTRY_DISCARDED) ?
@@ -945,12 +947,13 @@ long som_owner_unit(struct som_span *span, unsigned long idx,
 
 	if (!slot)
 		return -ENOMEM;
-	if (unlikely(som_share_pending(&span->owner->share))) {
+	entry = READ_ONCE(*slot);
+	if (!entry && unlikely(READ_ONCE(span->owner->share.inherited))) {
 		ret = som_share_pull(span->owner, idx);
 		if (ret)
 			return ret;
+		entry = READ_ONCE(*slot);
 	}
-	entry = READ_ONCE(*slot);
 	if (likely(!entry))
 		return populate(span, idx, slot, *level);
 	if (unlikely(som_entry_test(entry, SOM_ENTRY_DISCARDED)))
@@ -1050,23 +1053,20 @@ out:
 }
 
 /**
- * som_owner_aliased - are some page offsets mapped more than once?
+ * som_owner_find_alias - the same as som_owner_aliased(), where mremap was used
  * @owner: whose
  * @first: first page offset
  * @last: last page offset
  *
- * Context: The caller has mmap_lock, so the answer can only change from yes to
- * no. Takes owner->lock.
- * Return: true if so.
+ * Context: as som_owner_aliased(); takes owner->lock.
+ * Return: as som_owner_aliased().
  */
-bool som_owner_aliased(struct som_owner *owner, unsigned long first,
-		       unsigned long last)
+bool som_owner_find_alias(struct som_owner *owner, unsigned long first,
+			  unsigned long last)
 {
 	struct interval_tree_node *it;
 	bool aliased;
 
-	if (!READ_ONCE(owner->may_alias))
-		return false;
 	mutex_lock(&owner->lock);
 	it = interval_tree_iter_first(&owner->spans, first, last);
 	aliased = it && interval_tree_iter_next(it, first, last);

@@ -225,8 +225,25 @@ unsigned long som_span_run(struct som_span *span, unsigned long first,
 bool som_owner_superseded(struct som_owner *owner, unsigned long first,
 			  unsigned long last);
 bool som_owner_maps_once(struct som_owner *owner, unsigned long idx);
-bool som_owner_aliased(struct som_owner *owner, unsigned long first,
-		       unsigned long last);
+bool som_owner_find_alias(struct som_owner *owner, unsigned long first,
+			  unsigned long last);
+
+/**
+ * som_owner_aliased - are some page offsets mapped more than once?
+ * @owner: whose
+ * @first: first page offset
+ * @last: last page offset
+ *
+ * Context: The caller has mmap_lock, so the answer can only change from yes to
+ * no. Takes owner->lock.
+ * Return: true if so.
+ */
+static inline bool som_owner_aliased(struct som_owner *owner,
+				     unsigned long first, unsigned long last)
+{
+	return unlikely(READ_ONCE(owner->may_alias)) &&
+	       som_owner_find_alias(owner, first, last);
+}
 
 /**
  * som_owner_shared - may there be heirs that need the bytes of a unit?

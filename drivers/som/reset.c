@@ -62,6 +62,7 @@ struct som_resetter {
 	unsigned long end;
 	u64 budget;		/* bytes that may still be rewritten */
 	bool full;		/* they do not do for the unit at addr */
+	bool again;		/* addr is to be done once more, later */
 	unsigned int nr;
 	struct reset_unit units[SOM_RESET_UNITS];
 };
@@ -190,7 +191,7 @@ static void zero_units(struct som_resetter *r)
 			/* Heirs are waiting for a unit: from here on once more. */
 			mutex_unlock(lock);
 			r->addr = u->start;
-			r->next = u->start;
+			r->again = true;
 			return;
 		}
 		if (unit >= 0 && rec) {
@@ -454,7 +455,8 @@ static int reset_walk(struct som_resetter *r)
 				return ret;
 			continue;
 		}
-		if (ret == -ERESTART || (!ret && r->next == r->addr)) {
+		if (ret == -ERESTART || r->again) {
+			r->again = false;
 			schedule_timeout_killable(1);
 			continue;
 		}

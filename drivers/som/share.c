@@ -57,6 +57,7 @@ void som_share_init(struct som_share *share)
 	INIT_LIST_HEAD(&share->sources);
 	xa_init(&share->pending);
 	share->lent = false;
+	share->inherited = false;
 }
 
 /**
@@ -629,6 +630,8 @@ int som_share_inherit(struct som_owner *parent, struct som_owner *owner,
 	unsigned long idx;
 	void *entry;
 	int ret = 0;
+
+	WRITE_ONCE(owner->share.inherited, true);
 
 	/* A note that has become a unit meanwhile is met as a unit then. */
 	xa_for_each_range(&parent->share.pending, idx, note, first, last) {

@@ -16,6 +16,7 @@ struct som_owner;
  * @sources: links to owners that this one has inherited from; made by fork, and
  *	from @lock's point of view by a source that goes.
  * @lent: something was inherited from this owner. Stays.
+ * @inherited: this owner has inherited something. Stays.
  * @pending: unit index -> link, of units that this owner has inherited and that
  *	were not copied yet; SOM_LOST where the bytes could not be kept.
  */
@@ -24,6 +25,7 @@ struct som_share {
 	struct list_head heirs;
 	struct list_head sources;
 	bool lent;
+	bool inherited;
 	struct xarray pending;
 };
 
@@ -69,7 +71,7 @@ bool som_share_find(struct som_owner *owner, unsigned long *idx,
  */
 static inline bool som_share_pending(const struct som_share *share)
 {
-	return !xa_empty(&share->pending);
+	return READ_ONCE(share->inherited) && !xa_empty(&share->pending);
 }
 
 #endif /* _SOM_SHARE_H */

@@ -198,6 +198,20 @@ static void gigs_gone(struct som_owner *owner, unsigned long first,
 	}
 }
 
+/* What was inherited is in other inodes than the owner's. */
+static noinline void zap_inherited(struct som_owner *owner,
+				   unsigned long first, unsigned long last)
+{
+	struct som_heir *heir;
+
+	list_for_each_entry(heir, &owner->heirs, list) {
+		if (first < heir->limit)
+			unmap_mapping_pages(heir->inode->i_mapping, first,
+					    min(last, heir->limit - 1) - first + 1,
+					    true);
+	}
+}
+
 /**
  * som_zap - clear all entries of some page offsets, and flush the TLB
  * @owner: whose
@@ -215,7 +229,6 @@ void som_zap(struct som_owner *owner, unsigned long pgoff, unsigned long nr)
 	bool gigs = atomic_long_read(&owner->nr_level[SOM_LEVEL_1G]);
 	bool note = READ_ONCE(owner->notified);
 	unsigned long last = pgoff + nr - 1;
-	struct som_heir *heir;
 
 	if (gigs)
 		widen(owner, &pgoff, &last);
@@ -223,12 +236,8 @@ void som_zap(struct som_owner *owner, unsigned long pgoff, unsigned long nr)
 		som_zaps_begin(owner->zaps, 0, 0);
 	unmap_mapping_pages(owner->file->f_mapping, pgoff, last - pgoff + 1,
 			    true);
-	list_for_each_entry(heir, &owner->heirs, list) {
-		if (pgoff < heir->limit)
-			unmap_mapping_pages(heir->inode->i_mapping, pgoff,
-					    min(last, heir->limit - 1) - pgoff + 1,
-					    true);
-	}
+	if (unlikely(!list_empty(&owner->heirs)))
+		zap_inherited(owner, pgoff, last);
 	if (note)
 		som_zaps_end(owner->zaps, 0, 0);
 	if (gigs)
