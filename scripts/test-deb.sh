@@ -89,7 +89,7 @@ install_all()
 dkms_has_built()
 {
 	in_tree dkms status -m som -v "$version" -k "$kernel" |
-		grep -q installed || return
+		grep installed >/dev/null || return
 	in_tree sh -c "modinfo /lib/modules/$kernel/updates/dkms/som.ko* |
 		grep -q 'vermagic: *6\.12\.'"
 }
@@ -135,7 +135,7 @@ pages_read()
 	local page
 	for page in 1/somctl.1 3/libsom.3 4/som.4; do
 		in_tree mandoc -T utf8 "/usr/share/man/man$page.gz" |
-			grep -q '[a-z]' || { echo "no $page"; return 1; }
+			grep "[a-z]" >/dev/null || { echo "no $page"; return 1; }
 	done
 }
 
