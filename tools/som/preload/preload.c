@@ -4,45 +4,26 @@
  * /dev/som, so that an allocator that knows nothing of som lives there.
  *
  * The library stands between the program and libc's mmap, munmap, mremap,
- * madvise, posix_madvise and mprotect. A mapping that qualifies becomes a
- * MAP_SHARED mapping of /dev/som; what the program does to it later is
+ * madvise, posix_madvise, mprotect and pkey_mprotect. A mapping that qualifies becomes a
+ * MAP_PRIVATE mapping of /dev/som; what the program does to it later is
  * translated so that it behaves like anonymous private memory. Everything else
  * goes to the kernel unchanged. When som cannot serve a mapping, the program
  * gets the ordinary memory that it asked for.
  *
- * - An allocator calls these functions before libc is ready, and from any
- *   thread. Nothing here allocates, uses stdio or looks symbols up.
- * - Which addresses are som's is kept in a table (ranges.c). It is in a page
- *   range with MADV_WIPEONFORK: a child has none of its parent's som memory,
- *   and finds an empty table and a free lock, also when another thread held the
- *   lock at the time of the fork.
- * - The lock is held with all signals blocked, so that a handler that maps
- *   memory cannot wait for the thread that it interrupted.
- * - The table is changed in an order that is safe against other threads: a new
- *   range is entered after it was mapped, when only the caller knows its
- *   address; a range is removed with the lock held across the unmapping, so
- *   that nobody can enter the same addresses in between.
- * - A program may close any file descriptor. Before each use ours is compared
- *   with what it was, and opened again when it is gone.
+ * An allocator calls these functions before libc is ready, and from any
+ * thread. Nothing here allocates, uses stdio or looks symbols up; system calls
+ * are made directly (raw.h). Which addresses are som's is kept in a table (state.c,
+ * ranges.c). The device is opened when it is first needed (device.c).
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/futex.h>
 #include <linux/som.h>
-#include <signal.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include "ranges.h"
+#include "device.h"
+#include "raw.h"
+#include "state.h"
 
 #define PUBLIC	__attribute__((visibility("default")))
 
@@ -53,96 +34,12 @@
 #define MADV_COLLAPSE		25
 #endif
 
-#define PAGE		4096UL
 #define UNIT		SOM_UNIT_SIZE
 
-/* Ranges the table has room for: 32 MiB of addresses, used as far as needed. */
-#define MAX_RANGES	(1UL << 20)
+/* A signal makes the kernel give up registering a process with som: come again. */
+#define MAP_TRIES	100
 
-/* Programs close descriptors from 3 up; stay below what select(2) can hold. */
-#define FD_HIGH		1000
-
-#define MASK_WORDS	(64 / (8 * sizeof(unsigned long)))
-
-/**
- * struct state - what belongs to one address space
- * @lock: 0 free, 1 held, 2 held and somebody may be waiting.
- * @low: no som range starts below this address.
- * @high: no som range ends above this address.
- * @table: the ranges; protected by @lock.
- *
- * @low and @high only ever widen. Addresses outside are not som's, which is
- * known without the lock.
- */
-struct state {
-	atomic_uint lock;
-	atomic_ulong low;
-	atomic_ulong high;
-	struct ranges table;
-	struct range ranges[];
-};
-
-enum { CONFIG_UNREAD, CONFIG_OFF, CONFIG_ON };
-
-static struct {
-	atomic_int read;
-	unsigned long min;
-	unsigned long max;
-	bool noreserve;
-	bool verbose;
-	const char *device;
-} config;
-
-static struct state *_Atomic the_state;
-static atomic_int the_fd = -1;
-static _Atomic dev_t the_rdev;
-static atomic_bool said_on, said_off, said_dry;
-
-/* System calls, with the kernel's own return values. */
-
-static long sys(long number, unsigned long a, unsigned long b, unsigned long c,
-		unsigned long d, unsigned long e, unsigned long f)
-{
-	int saved = errno;
-	long ret = syscall(number, a, b, c, d, e, f);
-
-	if (ret == -1)
-		ret = -errno;
-	errno = saved;
-	return ret;
-}
-
-static long sys_mmap(unsigned long addr, size_t len, int prot, int flags,
-		     int fd, off_t offset)
-{
-	return sys(SYS_mmap, addr, len, prot, flags, fd, offset);
-}
-
-static long sys_munmap(unsigned long addr, size_t len)
-{
-	return sys(SYS_munmap, addr, len, 0, 0, 0, 0);
-}
-
-static long sys_mprotect(unsigned long addr, size_t len, int prot)
-{
-	return sys(SYS_mprotect, addr, len, prot, 0, 0, 0);
-}
-
-static long sys_madvise(unsigned long addr, size_t len, int advice)
-{
-	return sys(SYS_madvise, addr, len, advice, 0, 0, 0);
-}
-
-static long sys_mremap(unsigned long addr, size_t old_len, size_t new_len,
-		       int flags, unsigned long new_addr)
-{
-	return sys(SYS_mremap, addr, old_len, new_len, flags, new_addr, 0);
-}
-
-static bool failed(long ret)
-{
-	return ret < 0 && ret >= -4095;
-}
+static atomic_bool said_on, said_dry;
 
 static long answer(long ret)
 {
@@ -152,369 +49,11 @@ static long answer(long ret)
 	return -1;
 }
 
-/* What the user is told, once each, and only if asked for. */
-
-static size_t put_text(char *buf, size_t at, size_t size, const char *text)
-{
-	while (*text && at < size)
-		buf[at++] = *text++;
-	return at;
-}
-
-static size_t put_number(char *buf, size_t at, size_t size, unsigned long value)
-{
-	char digits[20];
-	size_t n = 0;
-
-	do {
-		digits[n++] = '0' + value % 10;
-		value /= 10;
-	} while (value);
-	while (n && at < size)
-		buf[at++] = digits[--n];
-	return at;
-}
-
-/* say_once - "som-preload: DEVICE: BEFORE VALUE AFTER" on stderr. */
-static void say_once(atomic_bool *said, const char *before, unsigned long value,
-		     const char *after)
-{
-	char buf[256];
-	size_t at = 0;
-
-	if (!config.verbose || atomic_exchange(said, true))
-		return;
-	at = put_text(buf, at, sizeof(buf) - 1, "som-preload: ");
-	at = put_text(buf, at, sizeof(buf) - 1, config.device);
-	at = put_text(buf, at, sizeof(buf) - 1, ": ");
-	at = put_text(buf, at, sizeof(buf) - 1, before);
-	at = put_number(buf, at, sizeof(buf) - 1, value);
-	at = put_text(buf, at, sizeof(buf) - 1, after);
-	buf[at++] = '\n';
-	sys(SYS_write, STDERR_FILENO, (unsigned long)buf, at, 0, 0, 0);
-}
-
-/* Configuration. */
-
-static const char *find_env(const char *name)
-{
-	size_t len = strlen(name);
-	char **env;
-
-	for (env = environ; *env; env++)
-		if (!strncmp(*env, name, len) && (*env)[len] == '=')
-			return *env + len + 1;
-	return NULL;
-}
-
-/* A number of bytes with an optional suffix K, M, G or T; @def if there is none. */
-static unsigned long env_size(const char *name, unsigned long def)
-{
-	const char *s = find_env(name);
-	unsigned long value = 0;
-	int shift = 0;
-
-	if (!s || *s < '0' || *s > '9')
-		return def;
-	for (; *s >= '0' && *s <= '9'; s++) {
-		if (__builtin_mul_overflow(value, 10UL, &value) ||
-		    __builtin_add_overflow(value, (unsigned long)(*s - '0'),
-					   &value))
-			return def;
-	}
-	switch (*s) {
-	case 'T': case 't':
-		shift += 10;
-		/* fall through */
-	case 'G': case 'g':
-		shift += 10;
-		/* fall through */
-	case 'M': case 'm':
-		shift += 10;
-		/* fall through */
-	case 'K': case 'k':
-		shift += 10;
-		break;
-	case '\0':
-		break;
-	default:
-		return def;
-	}
-	if (value > ~0UL >> shift)
-		return def;
-	return value << shift;
-}
-
-static bool env_flag(const char *name)
-{
-	const char *s = find_env(name);
-
-	return s && *s && strcmp(s, "0");
-}
-
-/*
- * is_on - should mappings go to som at all?
- *
- * Before libc has the environment nothing does. Threads that come here at the
- * same time read and write the same values.
- */
-static bool is_on(void)
-{
-	int read = atomic_load_explicit(&config.read, memory_order_acquire);
-	const char *device;
-
-	if (read != CONFIG_UNREAD)
-		return read == CONFIG_ON;
-	if (!environ)
-		return false;
-	config.min = env_size("SOM_PRELOAD_MIN", UNIT);
-	config.max = env_size("SOM_PRELOAD_MAX", ~0UL);
-	config.noreserve = env_flag("SOM_PRELOAD_NORESERVE");
-	config.verbose = env_flag("SOM_PRELOAD_VERBOSE");
-	device = find_env("SOM_PRELOAD_DEVICE");
-	config.device = device && *device ? device : "/dev/som";
-	atomic_store_explicit(&config.read, CONFIG_ON, memory_order_release);
-	return true;
-}
-
-/* The device's file descriptor. */
-
-static bool fd_is_ours(int fd)
-{
-	struct stat st;
-
-	if (fd < 0)
-		return false;
-	if (failed(sys(SYS_fstat, fd, (unsigned long)&st, 0, 0, 0, 0)))
-		return false;
-	return S_ISCHR(st.st_mode) && st.st_rdev == atomic_load(&the_rdev);
-}
-
-static int move_up(int fd)
-{
-	struct rlimit limit = { .rlim_cur = FD_HIGH + 1 };
-	int from = FD_HIGH;
-	long ret;
-
-	sys(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (unsigned long)&limit, 0, 0);
-	if (limit.rlim_cur <= FD_HIGH + 16)
-		from = limit.rlim_cur > 32 ? limit.rlim_cur - 16 : 16;
-	ret = sys(SYS_fcntl, fd, F_DUPFD_CLOEXEC, from, 0, 0, 0);
-	if (failed(ret))
-		return fd;
-	sys(SYS_close, fd, 0, 0, 0, 0, 0);
-	return ret;
-}
-
-/* Return: a descriptor of the device, or a negative errno. */
-static int get_fd(void)
-{
-	int old = atomic_load(&the_fd);
-	struct stat st;
-	long fd;
-
-	if (fd_is_ours(old))
-		return old;
-	fd = sys(SYS_openat, AT_FDCWD, (unsigned long)config.device,
-		 O_RDWR | O_CLOEXEC, 0, 0, 0);
-	if (failed(fd))
-		goto off;
-	if (failed(sys(SYS_fstat, fd, (unsigned long)&st, 0, 0, 0, 0)) ||
-	    !S_ISCHR(st.st_mode)) {
-		sys(SYS_close, fd, 0, 0, 0, 0, 0);
-		fd = -ENODEV;
-		goto off;
-	}
-	fd = move_up(fd);
-	atomic_store(&the_rdev, st.st_rdev);
-	if (!atomic_compare_exchange_strong(&the_fd, &old, (int)fd)) {
-		/* Another thread was faster; its descriptor is as good. */
-		sys(SYS_close, fd, 0, 0, 0, 0, 0);
-		return old;
-	}
-	return fd;
-off:
-	/* Too many open files can pass; a missing device stays missing. */
-	if (fd != -EMFILE && fd != -ENFILE && fd != -EINTR && fd != -ENOMEM)
-		atomic_store(&config.read, CONFIG_OFF);
-	say_once(&said_off, "cannot be opened (errno ", -fd,
-		 "); ordinary memory is used");
-	return fd;
-}
-
-/* The table and its lock. */
-
-static struct state *get_state(void)
-{
-	struct state *state = atomic_load(&the_state), *none = NULL;
-	size_t size = sizeof(*state) + MAX_RANGES * sizeof(struct range);
-	long ret;
-
-	if (state)
-		return state;
-	ret = sys_mmap(0, size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (failed(ret))
-		return NULL;
-	if (failed(sys_madvise(ret, size, MADV_WIPEONFORK))) {
-		sys_munmap(ret, size);
-		return NULL;
-	}
-	state = (struct state *)ret;
-	if (!atomic_compare_exchange_strong(&the_state, &none, state)) {
-		sys_munmap(ret, size);
-		return none;
-	}
-	return state;
-}
-
-static void lock(struct state *state, unsigned long *mask)
-{
-	unsigned long all[MASK_WORDS];
-	unsigned int seen = 0;
-
-	memset(all, 0xff, sizeof(all));
-	sys(SYS_rt_sigprocmask, SIG_SETMASK, (unsigned long)all,
-	    (unsigned long)mask, sizeof(all), 0, 0);
-	if (!atomic_compare_exchange_strong(&state->lock, &seen, 1)) {
-		while (atomic_exchange(&state->lock, 2))
-			sys(SYS_futex, (unsigned long)&state->lock,
-			    FUTEX_WAIT_PRIVATE, 2, 0, 0, 0);
-	}
-	/* A fork has wiped these, or they were never set. */
-	state->table.max = MAX_RANGES;
-	state->table.r = state->ranges;
-}
-
-static void unlock(struct state *state, const unsigned long *mask)
-{
-	if (atomic_exchange(&state->lock, 0) == 2)
-		sys(SYS_futex, (unsigned long)&state->lock, FUTEX_WAKE_PRIVATE,
-		    1, 0, 0, 0);
-	sys(SYS_rt_sigprocmask, SIG_SETMASK, (unsigned long)mask, 0,
-	    MASK_WORDS * sizeof(*mask), 0, 0);
-}
-
-static void widen(struct state *state, unsigned long start, unsigned long end)
-{
-	unsigned long low = atomic_load(&state->low);
-	unsigned long high = atomic_load(&state->high);
-
-	if (!low || start < low)
-		atomic_store(&state->low, start);
-	if (end > high)
-		atomic_store(&state->high, end);
-}
-
-static unsigned long end_of(unsigned long addr, size_t len)
-{
-	unsigned long end;
-
-	if (__builtin_add_overflow(addr, len, &end) ||
-	    __builtin_add_overflow(end, PAGE - 1, &end))
-		return 0;
-	return end & ~(PAGE - 1);
-}
-
-/*
- * near - may any of [addr, addr + len) be som's?
- *
- * Return: the state when it may, NULL when it certainly is not, which includes
- * ranges that the kernel will refuse.
- */
-static struct state *near(unsigned long addr, size_t len)
-{
-	struct state *state = atomic_load(&the_state);
-	unsigned long end = end_of(addr, len);
-
-	if (!state || !len || !end || addr % PAGE)
-		return NULL;
-	if (end <= atomic_load(&state->low) || addr >= atomic_load(&state->high))
-		return NULL;
-	return state;
-}
-
-static void enter(struct state *state, unsigned long start, unsigned long end,
-		  bool promised)
-{
-	unsigned long mask[MASK_WORDS];
-
-	lock(state, mask);
-	ranges_insert(&state->table, start, end, promised);
-	widen(state, start, end);
-	unlock(state, mask);
-}
-
-/*
- * settle - the kernel has put something that is not som's at [addr, addr + len)
- *
- * Usually the table agrees. It does not where som memory was unmapped behind our
- * back, by a system call made directly.
- */
-static void settle(unsigned long addr, size_t len)
-{
-	struct state *state = near(addr, len);
-	unsigned long mask[MASK_WORDS];
-
-	if (!state)
-		return;
-	lock(state, mask);
-	if (ranges_room(&state->table))
-		ranges_remove(&state->table, addr, end_of(addr, len));
-	unlock(state, mask);
-}
-
-static bool has_room(struct state *state)
-{
-	unsigned long mask[MASK_WORDS];
-	bool room;
-
-	lock(state, mask);
-	room = ranges_room(&state->table);
-	unlock(state, mask);
-	return room;
-}
-
-/*
- * next_piece - cut the first piece off [addr, end)
- * @state: the state.
- * @addr: first byte.
- * @end: first byte after the range.
- * @piece: its first part that is either one range of the table or none of it.
- *
- * Return: true when the piece is som's.
- */
-static bool next_piece(struct state *state, unsigned long addr,
-		       unsigned long end, struct range *piece)
-{
-	unsigned long mask[MASK_WORDS];
-	const struct range *r;
-	bool owned = false;
-	size_t i;
-
-	*piece = (struct range){ .start = addr, .end = end };
-	lock(state, mask);
-	i = ranges_first(&state->table, addr);
-	if (i < state->table.nr) {
-		r = &state->table.r[i];
-		owned = r->start <= addr;
-		if (owned) {
-			piece->promised = r->promised;
-			if (r->end < end)
-				piece->end = r->end;
-		} else if (r->start < end) {
-			piece->end = r->start;
-		}
-	}
-	unlock(state, mask);
-	return owned;
-}
-
 /* mprotect */
 
 /* The pool cannot promise what has no data yet: let ordinary memory be there. */
 static long protect_pieces(struct state *state, unsigned long addr,
-			   unsigned long end, int prot)
+			   unsigned long end, int prot, int pkey)
 {
 	struct range p;
 	long ret;
@@ -526,16 +65,18 @@ static long protect_pieces(struct state *state, unsigned long addr,
 				       -1, 0);
 			if (!failed(ret))
 				settle(p.start, p.end - p.start);
-		} else {
-			ret = sys_mprotect(p.start, p.end - p.start, prot);
+			if (failed(ret) || pkey == -1)
+				goto next;
 		}
+		ret = sys_mprotect(p.start, p.end - p.start, prot, pkey);
+next:
 		if (failed(ret))
 			return ret;
 	}
 	return 0;
 }
 
-static long do_mprotect(unsigned long addr, size_t len, int prot)
+static long do_mprotect(unsigned long addr, size_t len, int prot, int pkey)
 {
 	struct state *state = near(addr, len);
 	unsigned long mask[MASK_WORDS], end = end_of(addr, len);
@@ -543,10 +84,10 @@ static long do_mprotect(unsigned long addr, size_t len, int prot)
 	long ret;
 
 	if (!state || !(prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
-		return sys_mprotect(addr, len, prot);
+		return sys_mprotect(addr, len, prot, pkey);
 
 	lock(state, mask);
-	ret = sys_mprotect(addr, len, prot);
+	ret = sys_mprotect(addr, len, prot, pkey);
 	if (!ret)
 		ranges_promise(&state->table, addr, end);
 	replace = ret == -ENOMEM && ranges_room(&state->table) &&
@@ -556,7 +97,7 @@ static long do_mprotect(unsigned long addr, size_t len, int prot)
 		return ret;
 	say_once(&said_dry, "no units for ", len,
 		 " bytes; ordinary memory is used");
-	return protect_pieces(state, addr, end, prot);
+	return protect_pieces(state, addr, end, prot, pkey);
 }
 
 /* mmap */
@@ -576,8 +117,8 @@ static bool is_plain(int prot, int flags)
 static long map_som(unsigned long hint, size_t len, int prot, int flags)
 {
 	int keep = MAP_POPULATE | MAP_NONBLOCK | MAP_FIXED_NOREPLACE;
+	int fd, tries = MAP_TRIES;
 	struct state *state;
-	int fd;
 	long ret;
 
 	state = get_state();
@@ -591,7 +132,10 @@ static long map_som(unsigned long hint, size_t len, int prot, int flags)
 	/* A hint that is not aligned would cost the 2 MiB entries. */
 	if (!(flags & MAP_FIXED_NOREPLACE) && hint % UNIT)
 		hint = 0;
-	ret = sys_mmap(hint, len, prot, MAP_SHARED | (flags & keep), fd, 0);
+	do {
+		ret = sys_mmap(hint, len, prot, MAP_PRIVATE | (flags & keep),
+			       fd, 0);
+	} while (ret == -EINTR && --tries);
 	if (failed(ret)) {
 		if (ret == -ENOMEM)
 			say_once(&said_dry, "no units for ", len,
@@ -629,22 +173,8 @@ static long map_over(struct state *state, unsigned long addr, size_t len,
 		if (failed(ret))
 			return ret;
 	}
-	ret = do_mprotect(addr, len, prot);
+	ret = do_mprotect(addr, len, prot, -1);
 	return failed(ret) ? ret : (long)addr;
-}
-
-static bool all_ours(unsigned long addr, size_t len)
-{
-	struct state *state = near(addr, len);
-	unsigned long mask[MASK_WORDS];
-	bool all;
-
-	if (!state)
-		return false;
-	lock(state, mask);
-	all = ranges_cover(&state->table, addr, end_of(addr, len));
-	unlock(state, mask);
-	return all;
 }
 
 /* The kernel replaces what is at a fixed address: the table follows. */
@@ -675,7 +205,7 @@ static long do_mmap(unsigned long addr, size_t len, int prot, int flags, int fd,
 
 	if (flags & MAP_FIXED) {
 		if (plain && all_ours(addr, len)) {
-			ret = map_over(atomic_load(&the_state), addr, len, prot);
+			ret = map_over(current_state(), addr, len, prot);
 			if (!failed(ret))
 				return ret;
 		}
@@ -896,11 +426,14 @@ static long advise_piece(const struct range *p, int advice)
 	case MADV_UNMERGEABLE:
 	case MADV_DONTDUMP:
 	case MADV_DODUMP:
-	case MADV_DONTFORK:
-	case MADV_DOFORK:
 	case MADV_KEEPONFORK:
 		/* Hints, and what som does anyway. */
 		return 0;
+	case MADV_DONTFORK:
+	case MADV_DOFORK:
+		if (!config.options)
+			return 0;
+		return sys_madvise(p->start, p->end - p->start, advice);
 	default:
 		return sys_madvise(p->start, p->end - p->start, advice);
 	}
@@ -966,7 +499,12 @@ PUBLIC void *mremap(void *addr, size_t old_len, size_t new_len, int flags, ...)
 
 PUBLIC int mprotect(void *addr, size_t len, int prot)
 {
-	return answer(do_mprotect((unsigned long)addr, len, prot));
+	return answer(do_mprotect((unsigned long)addr, len, prot, -1));
+}
+
+PUBLIC int pkey_mprotect(void *addr, size_t len, int prot, int pkey)
+{
+	return answer(do_mprotect((unsigned long)addr, len, prot, pkey));
 }
 
 PUBLIC int madvise(void *addr, size_t len, int advice)

@@ -9,6 +9,7 @@
 #include <linux/som.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -432,58 +433,166 @@ static void test_closed_fds(void)
 	CHECK(q != MAP_FAILED && som_bytes() == before + if_som(2 * UNIT));
 	memset(q, 1, UNIT);
 	CHECK(write(1000, "x", 1) == 1);
+	/* The same device, but not our file. */
+	if (on_som) {
+		CHECK(dup2(som_fd, 1000) == 1000);
+		CHECK(!munmap(q, UNIT));
+		q = map(UNIT, RW);
+		CHECK(q != MAP_FAILED && som_bytes() == before + 2 * UNIT);
+	}
 	close(1000);
 	close(fd);
 	CHECK(!munmap(p, UNIT) && !munmap(q, UNIT));
 }
 
-/* The child has none of the parent's som memory, but can have its own. */
+/* A process that is to end well. */
+static bool ends_well(pid_t pid)
+{
+	int status;
+
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return false;
+	if (status)
+		printf("# child: status %#x\n", status);
+	return !status;
+}
+
+/* Without a copy, the child has none of the parent's som memory. */
+static int child_without(unsigned char *p)
+{
+	unsigned char *q;
+
+	/* Before anything new can be at the same address. */
+	if (readable(p) == on_som)
+		return 4;
+	q = map(2 * UNIT, RW);
+	if (q == MAP_FAILED || !all_are(q, 2 * UNIT, 0))
+		return 1;
+	if (som_bytes() != if_som(2 * UNIT))
+		return 2;
+	memset(q, 2, 2 * UNIT);
+	if (madvise(q, UNIT, MADV_DONTNEED) || !all_are(q, UNIT, 0))
+		return 3;
+	if (munmap(q, 2 * UNIT) || som_bytes())
+		return 5;
+	return 0;
+}
+
+/* With one, it has all, and can do with it what it likes. */
+static int child_with(unsigned char *p, unsigned long bytes)
+{
+	unsigned char *q;
+	pid_t pid;
+
+	if (som_bytes() != bytes || !all_are(p, 4 * UNIT, 1))
+		return 1;
+	memset(p, 2, UNIT);
+	if (madvise(p + UNIT, UNIT, MADV_DONTNEED) ||
+	    !all_are(p + UNIT, UNIT, 0))
+		return 2;
+	if (madvise(p + 2 * UNIT, PAGE, MADV_DONTNEED) ||
+	    !all_are(p + 2 * UNIT, PAGE, 0) ||
+	    !all_are(p + 2 * UNIT + PAGE, UNIT - PAGE, 1))
+		return 3;
+	q = mremap(p, 4 * UNIT, 6 * UNIT, MREMAP_MAYMOVE);
+	if (q == MAP_FAILED || som_bytes() != bytes + if_som(2 * UNIT))
+		return 4;
+	if (!all_are(q, UNIT, 2) || !all_are(q + 3 * UNIT, UNIT, 1) ||
+	    !all_are(q + 4 * UNIT, 2 * UNIT, 0))
+		return 5;
+	pid = fork();
+	if (!pid)
+		_exit(!all_are(q, UNIT, 2) || !all_are(q + 3 * UNIT, UNIT, 1));
+	if (!ends_well(pid))
+		return 6;
+	if (munmap(q, 6 * UNIT) || som_bytes() != bytes - if_som(4 * UNIT))
+		return 7;
+	return 0;
+}
+
 static void test_fork(void)
 {
+	const char *policy = getenv("SOM_PRELOAD_FORK");
+	bool copy = !on_som || !policy || strcmp(policy, "none");
+	unsigned char *p = map(4 * UNIT, RW);
+	unsigned long bytes = som_bytes();
+	pid_t pid;
+
+	CHECK(p != MAP_FAILED);
+	memset(p, 1, 4 * UNIT);
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		_exit(copy ? child_with(p, bytes) : child_without(p));
+	CHECK(ends_well(pid));
+	CHECK(all_are(p, 4 * UNIT, 1));
+	/* What the parent does is not seen either. */
+	pid = fork();
+	if (!pid) {
+		usleep(20000);
+		_exit(copy ? !all_are(p, 4 * UNIT, 1) : 0);
+	}
+	memset(p, 3, UNIT);
+	CHECK(!madvise(p + UNIT, UNIT, MADV_DONTNEED));
+	CHECK(!munmap(p + 2 * UNIT, 2 * UNIT));
+	CHECK(ends_well(pid));
+	CHECK(all_are(p, UNIT, 3) && all_are(p + UNIT, UNIT, 0));
+	CHECK(!munmap(p, 2 * UNIT));
+	CHECK(som_bytes() == bytes - if_som(4 * UNIT));
+}
+
+/* Other programs: they share memory with this one at first. */
+static void test_spawn(void)
+{
+	char *args[] = { "preload_test", "--child", NULL };
+	unsigned long before = som_bytes();
 	unsigned char *p = map(2 * UNIT, RW);
-	int status;
 	pid_t pid;
 
 	CHECK(p != MAP_FAILED);
 	memset(p, 1, 2 * UNIT);
-	fflush(stdout);
-	pid = fork();
-	CHECK(pid >= 0);
+	CHECK(!posix_spawn(&pid, "/proc/self/exe", NULL, NULL, args, environ));
+	CHECK(ends_well(pid));
+	pid = vfork();
 	if (!pid) {
-		unsigned char *q;
-
-		/* Before anything new can be at the same address. */
-		if (readable(p) == on_som)
-			_exit(4);
-		q = map(2 * UNIT, RW);
-		if (q == MAP_FAILED || !all_are(q, 2 * UNIT, 0))
-			_exit(1);
-		if (som_bytes() != if_som(2 * UNIT))
-			_exit(2);
-		memset(q, 2, 2 * UNIT);
-		if (madvise(q, UNIT, MADV_DONTNEED) || !all_are(q, UNIT, 0))
-			_exit(3);
-		if (munmap(q, 2 * UNIT) || som_bytes())
-			_exit(5);
-		_exit(0);
+		execv("/proc/self/exe", args);
+		_exit(9);
 	}
-	CHECK(waitpid(pid, &status, 0) == pid);
-	if (status)
-		printf("# child: status %#x\n", status);
-	CHECK(status == 0);
-	CHECK(all_are(p, 2 * UNIT, 1));
-	CHECK(!munmap(p, 2 * UNIT));
+	CHECK(ends_well(pid));
+	pid = fork();
+	if (!pid) {
+		execv("/proc/self/exe", args);
+		_exit(9);
+	}
+	CHECK(ends_well(pid));
+	CHECK(all_are(p, 2 * UNIT, 1) && !munmap(p, 2 * UNIT));
+	CHECK(som_bytes() == before);
+}
+
+/* What such a program does. */
+static int spawned(void)
+{
+	unsigned char *p;
+
+	if (som_bytes())
+		return 1;
+	p = map(2 * UNIT, RW);
+	if (p == MAP_FAILED || !all_are(p, 2 * UNIT, 0))
+		return 2;
+	memset(p, 1, 2 * UNIT);
+	return som_bytes() == if_som(2 * UNIT) ? 0 : 3;
 }
 
 #define THREADS	4
 #define ROUNDS	100
+#define CHILDREN	4
+#define CHILD_ROUNDS	5
 
-static void *churn(void *arg)
+static void *churn_rounds(unsigned int seed, int rounds)
 {
-	unsigned int seed = (unsigned long)arg;
 	int i;
 
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < rounds; i++) {
 		size_t len = UNIT * (1 + rand_r(&seed) % 3);
 		unsigned char *p = map(len, RW), *q;
 		size_t at = rand_r(&seed) % (len / PAGE) * PAGE;
@@ -506,6 +615,11 @@ static void *churn(void *arg)
 	return NULL;
 }
 
+static void *churn(void *arg)
+{
+	return churn_rounds((unsigned long)arg, ROUNDS);
+}
+
 static volatile sig_atomic_t alarms;
 static volatile sig_atomic_t alarm_failures;
 
@@ -520,6 +634,28 @@ static void on_alarm(int sig)
 		alarm_failures = 1;
 	alarms = 1;
 	errno = saved;
+}
+
+/* A fork may come at any time, also while others are in the library. */
+static void test_fork_threads(void)
+{
+	unsigned long before = som_bytes();
+	pthread_t threads[THREADS];
+	unsigned long i;
+	void *error;
+
+	for (i = 0; i < THREADS; i++)
+		CHECK(!pthread_create(&threads[i], NULL, churn, (void *)(i + 1)));
+	for (i = 0; i < CHILDREN; i++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(!!churn_rounds(i, CHILD_ROUNDS));
+		CHECK(ends_well(pid));
+	}
+	for (i = 0; i < THREADS; i++)
+		CHECK(!pthread_join(threads[i], &error) && !error);
+	CHECK(som_bytes() == before);
 }
 
 static void test_threads(void)
@@ -582,12 +718,14 @@ static const struct {
 	{ "mprotect: commit in steps, guard pages", test_mprotect },
 	{ "a dry pool gives ordinary memory", test_dry },
 	{ "closed and reused descriptors", test_closed_fds },
-	{ "fork: the child starts empty and can map", test_fork },
+	{ "fork: what the child has, and what it can do", test_fork },
+	{ "vfork, posix_spawn and exec", test_spawn },
 	{ "threads and signal handlers", test_threads },
+	{ "fork while threads are at work", test_fork_threads },
 	{ "memory unmapped by a direct system call", test_behind },
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const char *preload = getenv("LD_PRELOAD");
 	size_t n = sizeof(tests) / sizeof(tests[0]), i;
@@ -597,6 +735,8 @@ int main(void)
 	if (preload && strstr(preload, "libsom_preload"))
 		som_fd = open("/dev/som", O_RDWR | O_CLOEXEC);
 	on_som = som_fd >= 0;
+	if (argc > 1 && !strcmp(argv[1], "--child"))
+		return spawned();
 	printf("TAP version 13\n1..%zu\n# memory: %s\n", n,
 	       on_som ? "/dev/som" : "ordinary");
 	for (i = 0; i < n; i++) {
