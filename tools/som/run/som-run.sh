@@ -1,0 +1,187 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# som-run: run a program with the memory of its allocator on /dev/som. It only sets the
+# environment, for libsom_preload.so and for the allocator, and becomes the program.
+# make puts the version and the directory of libraries in.
+
+version=@version@
+libdir=@libdir@
+device=${SOM_PRELOAD_DEVICE:-/dev/som}
+
+usage()
+{
+	cat <<-END
+	usage: som-run [OPTION]... [--] PROGRAM [ARG]...
+
+	Runs PROGRAM with its large anonymous memory on /dev/som.
+
+	  --allocator NAME  jemalloc, mimalloc, tcmalloc: preload that one;
+	                    glibc, none: preload none (default: the first of them
+	                    that is installed)
+	  --min SIZE        smallest mapping that goes to som (default 2M)
+	  --max SIZE        largest mapping that goes to som (default: no limit)
+	  --fork POLICY     what a child of fork has: copy (default), noreserve, none
+	  --verbose         say what is done, and when ordinary memory is used
+	  --help, --version
+
+	SIZE has a suffix K, M, G or T. Exit status: the program's; 125 if som-run
+	itself fails, 126 if PROGRAM cannot be run, 127 if there is none.
+	END
+}
+
+fail()
+{
+	printf 'som-run: %s\n' "$*" >&2
+	exit 125
+}
+
+wrong()
+{
+	printf 'som-run: %s\nTry som-run --help.\n' "$*" >&2
+	exit 125
+}
+
+say()
+{
+	[ -z "$verbose" ] || printf 'som-run: %s\n' "$*" >&2
+}
+
+check_size()
+{
+	case ${2%[KMGTkmgt]} in
+	'' | *[!0-9]*) wrong "$1: '$2' is not a size" ;;
+	esac
+}
+
+# find_library NAME...: sets found to the first that exists where libraries are.
+find_library()
+{
+	found=
+	for name; do
+		for dir in "$libdir" /usr/local/lib "/usr/lib/$(uname -m)-linux-gnu" \
+				/usr/lib64 /usr/lib; do
+			if [ -e "$dir/$name" ]; then
+				found=$dir/$name
+				return 0
+			fi
+		done
+	done
+	return 1
+}
+
+# find_allocator NAME: the same for an allocator.
+find_allocator()
+{
+	case $1 in
+	jemalloc) find_library libjemalloc.so.2 ;;
+	mimalloc) find_library libmimalloc.so.2 libmimalloc.so.2.0 \
+		libmimalloc.so.3 libmimalloc.so ;;
+	tcmalloc) find_library libtcmalloc_minimal.so.4 libtcmalloc.so.4 ;;
+	esac
+}
+
+allocator='' min='' max='' fork='' verbose=''
+while [ $# -gt 0 ]; do
+	value='' more=1
+	case $1 in
+	--*=*)
+		value=${1#*=}
+		option=${1%%=*}
+		;;
+	--allocator | --min | --max | --fork)
+		[ $# -gt 1 ] || wrong "$1 needs a value"
+		option=$1 value=$2 more=2
+		;;
+	--)
+		shift
+		break
+		;;
+	-*)
+		option=$1
+		;;
+	*)
+		break
+		;;
+	esac
+	case $option in
+	--allocator) allocator=$value ;;
+	--min) check_size --min "$value"; min=$value ;;
+	--max) check_size --max "$value"; max=$value ;;
+	--fork) fork=$value ;;
+	--verbose | --help | --version)
+		case $1 in
+		*=*) wrong "$option has no value" ;;
+		esac
+		;;
+	*) wrong "unknown option $option" ;;
+	esac
+	case $option in
+	--verbose) verbose=1 ;;
+	--help) usage; exit 0 ;;
+	--version) printf 'som-run %s\n' "$version"; exit 0 ;;
+	esac
+	shift "$more"
+done
+[ $# -gt 0 ] || wrong 'no program'
+case $fork in
+'' | copy | noreserve | none) ;;
+*) wrong "--fork: '$fork' is none of copy, noreserve, none" ;;
+esac
+
+# Beside this script where both were just built.
+shim=$(dirname -- "$0")/libsom_preload.so
+[ -e "$shim" ] || shim=$libdir/som/libsom_preload.so
+[ -e "$shim" ] || fail "libsom_preload.so is not in $libdir/som"
+case $shim in
+/*) ;;
+*) shim=$PWD/$shim ;;
+esac
+
+found=
+case $allocator in
+'')
+	allocator=glibc
+	for name in jemalloc mimalloc tcmalloc; do
+		if find_allocator "$name"; then
+			allocator=$name
+			break
+		fi
+	done
+	;;
+jemalloc | mimalloc | tcmalloc)
+	find_allocator "$allocator" || fail "$allocator is not installed" \
+		"(libjemalloc2, libmimalloc2.0, libtcmalloc-minimal4)"
+	;;
+glibc | none) ;;
+*) wrong "--allocator: '$allocator' is none of jemalloc, mimalloc, tcmalloc," \
+	"glibc, none" ;;
+esac
+case $shim$found in
+*[:\ ]*) fail "'$shim', '$found': no space or colon can be in LD_PRELOAD" ;;
+esac
+
+say "$shim${found:+, $found}"
+case $allocator in
+glibc) say "glibc's malloc stays on ordinary memory: only what the program" \
+	"maps itself goes to som" ;;
+# It would take its memory from brk(2) first.
+tcmalloc) export TCMALLOC_SKIP_SBRK="${TCMALLOC_SKIP_SBRK:-1}" ;;
+esac
+if [ ! -e "$device" ]; then
+	say "there is no $device: ordinary memory is used"
+elif [ ! -r "$device" ] || [ ! -w "$device" ]; then
+	say "$device cannot be opened by this user: ordinary memory is used"
+fi
+
+[ -z "$min" ] || export SOM_PRELOAD_MIN="$min"
+[ -z "$max" ] || export SOM_PRELOAD_MAX="$max"
+[ -z "$fork" ] || export SOM_PRELOAD_FORK="$fork"
+[ -z "$verbose" ] || export SOM_PRELOAD_VERBOSE=1
+
+command -v -- "$1" >/dev/null || {
+	printf 'som-run: %s: there is no such program\n' "$1" >&2
+	exit 127
+}
+export LD_PRELOAD="$shim${found:+:$found}${LD_PRELOAD:+:$LD_PRELOAD}"
+exec "$@"
