@@ -39,6 +39,9 @@
 /* A signal makes the kernel give up registering a process with som: come again. */
 #define MAP_TRIES	100
 
+/* What small mappings are cut from. */
+#define SMALL_SIZE	(4 * UNIT)
+
 static atomic_bool said_on, said_dry;
 
 static long answer(long ret)
@@ -114,11 +117,64 @@ static bool is_plain(int prot, int flags)
 	return prot == PROT_NONE || prot == (PROT_READ | PROT_WRITE);
 }
 
+static long map_device(int fd, unsigned long hint, size_t len, int prot,
+		       int flags)
+{
+	int tries = MAP_TRIES;
+	long ret;
+
+	do {
+		ret = sys_mmap(hint, len, prot, MAP_PRIVATE | flags, fd, 0);
+	} while (ret == -EINTR && --tries);
+	return ret;
+}
+
+/*
+ * map_small - less than a unit
+ *
+ * By itself it would take a whole one. Instead, a larger mapping is made and given out
+ * piece by piece, and is the program's when it is.
+ */
+static long map_small(struct state *state, int fd, size_t len, int flags)
+{
+	unsigned long mask[MASK_WORDS], left = 0, left_end = 0;
+	size_t size = SMALL_SIZE;
+	long ret, more;
+
+	len = end_of(0, len);
+	lock(state, mask);
+	if (state->small_end - state->small < len) {
+		unlock(state, mask);
+		more = map_device(fd, 0, size, PROT_READ | PROT_WRITE, flags);
+		if (more == -ENOMEM) {
+			size = UNIT;
+			more = map_device(fd, 0, size, PROT_READ | PROT_WRITE,
+					  flags);
+		}
+		if (failed(more))
+			return more;
+		lock(state, mask);
+		left = state->small;
+		left_end = state->small_end;
+		state->small = more;
+		state->small_end = more + size;
+	}
+	ret = state->small;
+	state->small += len;
+	ranges_insert(&state->table, ret, ret + len, true);
+	widen(state, ret, ret + len);
+	unlock(state, mask);
+	if (left < left_end)
+		sys_munmap(left, left_end - left);
+	return ret;
+}
+
 static long map_som(unsigned long hint, size_t len, int prot, int flags)
 {
 	int keep = MAP_POPULATE | MAP_NONBLOCK | MAP_FIXED_NOREPLACE;
-	int fd, tries = MAP_TRIES;
 	struct state *state;
+	bool small;
+	int fd;
 	long ret;
 
 	state = get_state();
@@ -132,17 +188,20 @@ static long map_som(unsigned long hint, size_t len, int prot, int flags)
 	/* A hint that is not aligned would cost the 2 MiB entries. */
 	if (!(flags & MAP_FIXED_NOREPLACE) && hint % UNIT)
 		hint = 0;
-	do {
-		ret = sys_mmap(hint, len, prot, MAP_PRIVATE | (flags & keep),
-			       fd, 0);
-	} while (ret == -EINTR && --tries);
+	small = len < UNIT && prot != PROT_NONE &&
+		!(flags & (MAP_FIXED_NOREPLACE | MAP_POPULATE));
+	if (small)
+		ret = map_small(state, fd, len, flags & keep);
+	else
+		ret = map_device(fd, hint, len, prot, flags & keep);
 	if (failed(ret)) {
 		if (ret == -ENOMEM)
 			say_once(&said_dry, "no units for ", len,
 				 " bytes; ordinary memory is used");
 		return ret;
 	}
-	enter(state, ret, end_of(ret, len), prot != PROT_NONE);
+	if (!small)
+		enter(state, ret, end_of(ret, len), prot != PROT_NONE);
 	say_once(&said_on, "in use for mappings of at least ", config.min,
 		 " bytes");
 	return ret;

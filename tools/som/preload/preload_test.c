@@ -86,6 +86,14 @@ static bool readable(const void *p)
 	return ok;
 }
 
+/* Do mappings of less than a unit go to som? */
+static bool small_on_som(void)
+{
+	const char *min = getenv("SOM_PRELOAD_MIN");
+
+	return on_som && min && !strcmp(min, "64K");
+}
+
 static void test_ranges(void)
 {
 	struct range room[8];
@@ -150,6 +158,34 @@ static void test_where(void)
 	CHECK(!munmap(shared, UNIT) && !munmap(stack, UNIT));
 	CHECK(!munmap(exec, UNIT));
 	CHECK(som_bytes() == before);
+}
+
+/* With a minimum below a unit: small mappings share units. */
+static void test_small(void)
+{
+	unsigned long before = som_bytes(), size = UNIT / 4 + PAGE;
+	unsigned char *p[20];
+	size_t i;
+
+	for (i = 0; i < 20; i++) {
+		p[i] = map(size, RW);
+		CHECK(p[i] != MAP_FAILED && all_are(p[i], size, 0));
+		memset(p[i], i + 1, size);
+	}
+	CHECK(!small_on_som() || (som_bytes() >= before + 20 * size &&
+				  som_bytes() <= before + 16 * UNIT));
+	CHECK(!madvise(p[3], size, MADV_DONTNEED));
+	for (i = 0; i < 20; i++)
+		CHECK(all_are(p[i], size, i == 3 ? 0 : i + 1));
+	p[3] = mremap(p[3], size, 2 * UNIT, MREMAP_MAYMOVE);
+	CHECK(p[3] != MAP_FAILED && all_are(p[3], 2 * UNIT, 0));
+	CHECK(!munmap(p[3], 2 * UNIT));
+	CHECK(mmap(p[4], size, PROT_NONE, ANON | MAP_FIXED, -1, 0) == p[4]);
+	CHECK(!readable(p[4]) && all_are(p[5], size, 6));
+	for (i = 0; i < 20; i++)
+		CHECK(i == 3 || !munmap(p[i], size));
+	/* The rest of what they were cut from stays for the next. */
+	CHECK(som_bytes() <= before + 4 * UNIT);
 }
 
 static void test_munmap(void)
@@ -544,7 +580,7 @@ static void test_fork(void)
 /* Other programs: they share memory with this one at first. */
 static void test_spawn(void)
 {
-	char *args[] = { "preload_test", "--child", NULL };
+	char *args[3] = { "preload_test", "--child", NULL };
 	unsigned long before = som_bytes();
 	unsigned char *p = map(2 * UNIT, RW);
 	pid_t pid;
@@ -708,6 +744,7 @@ static const struct {
 } tests[] = {
 	{ "ranges: insert, remove, promise, a full table", test_ranges },
 	{ "mmap: only large, plain anonymous memory moves", test_where },
+	{ "mmap: small mappings, with SOM_PRELOAD_MIN=64K", test_small },
 	{ "munmap: whole, 4K parts, bad arguments", test_munmap },
 	{ "madvise: DONTNEED reads as zeroes", test_dontneed },
 	{ "madvise: DONTNEED gives units back", test_dontneed_releases },
@@ -725,24 +762,30 @@ static const struct {
 	{ "memory unmapped by a direct system call", test_behind },
 };
 
+/* preload_test [TEXT]: the tests whose name has TEXT in it. */
 int main(int argc, char **argv)
 {
+	const char *only = argc > 1 ? argv[1] : "";
 	const char *preload = getenv("LD_PRELOAD");
-	size_t n = sizeof(tests) / sizeof(tests[0]), i;
+	size_t n = sizeof(tests) / sizeof(tests[0]), i, nr = 0;
 	int failed = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (preload && strstr(preload, "libsom_preload"))
 		som_fd = open("/dev/som", O_RDWR | O_CLOEXEC);
 	on_som = som_fd >= 0;
-	if (argc > 1 && !strcmp(argv[1], "--child"))
+	if (!strcmp(only, "--child"))
 		return spawned();
-	printf("TAP version 13\n1..%zu\n# memory: %s\n", n,
+	for (i = 0; i < n; i++)
+		nr += !!strstr(tests[i].name, only);
+	printf("TAP version 13\n1..%zu\n# memory: %s\n", nr,
 	       on_som ? "/dev/som" : "ordinary");
-	for (i = 0; i < n; i++) {
+	for (nr = 0, i = 0; i < n; i++) {
+		if (!strstr(tests[i].name, only))
+			continue;
 		failures = 0;
 		tests[i].run();
-		printf("%sok %zu %s%s\n", failures ? "not " : "", i + 1,
+		printf("%sok %zu %s%s\n", failures ? "not " : "", ++nr,
 		       tests[i].name,
 		       !on_som && tests[i].run == test_dry ?
 		       " # SKIP no som memory" : "");

@@ -61,6 +61,8 @@ static void forget_all(struct state *state)
 {
 	atomic_store(&state->low, 0);
 	atomic_store(&state->high, 0);
+	state->small = 0;
+	state->small_end = 0;
 	state->table.nr = 0;
 }
 

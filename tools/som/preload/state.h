@@ -19,6 +19,8 @@
  * @lock: 0 free, 1 held, 2 held and somebody may be waiting.
  * @low: no som range starts below this address.
  * @high: no som range ends above this address.
+ * @small: what is left of a mapping for small ones; protected by @lock.
+ * @small_end: its end.
  * @table: the ranges; protected by @lock.
  * @ranges: their memory.
  *
@@ -29,6 +31,8 @@ struct state {
 	atomic_uint lock;
 	atomic_ulong low;
 	atomic_ulong high;
+	unsigned long small;
+	unsigned long small_end;
 	struct ranges table;
 	struct range ranges[];
 };

@@ -19,7 +19,8 @@ usage()
 	  --allocator NAME  jemalloc, mimalloc, tcmalloc: preload that one;
 	                    glibc, none: preload none (default: the first of them
 	                    that is installed)
-	  --min SIZE        smallest mapping that goes to som (default 2M)
+	  --min SIZE        smallest mapping that goes to som (default 2M, or 1M
+	                    with tcmalloc)
 	  --max SIZE        largest mapping that goes to som (default: no limit)
 	  --fork POLICY     what a child of fork has: copy (default), noreserve, none
 	  --verbose         say what is done, and when ordinary memory is used
@@ -165,8 +166,12 @@ say "$shim${found:+, $found}"
 case $allocator in
 glibc) say "glibc's malloc stays on ordinary memory: only what the program" \
 	"maps itself goes to som" ;;
-# It would take its memory from brk(2) first.
-tcmalloc) export TCMALLOC_SKIP_SBRK="${TCMALLOC_SKIP_SBRK:-1}" ;;
+# It takes its memory from brk(2) otherwise.
+tcmalloc)
+	export TCMALLOC_SKIP_SBRK="${TCMALLOC_SKIP_SBRK:-1}"
+	# It maps a little more than 1 MiB at a time.
+	min=${min:-${SOM_PRELOAD_MIN:-1M}}
+	;;
 esac
 if [ ! -e "$device" ]; then
 	say "there is no $device: ordinary memory is used"
