@@ -11,6 +11,8 @@ set -euo pipefail
 . "$SOM_ROOT/scripts/lib/module.sh"
 # shellcheck source=lib/guest.sh
 . "$SOM_ROOT/scripts/lib/guest.sh"
+# shellcheck source=lib/programs.sh
+. "$SOM_ROOT/scripts/lib/programs.sh"
 # shellcheck source=lib/tests.sh
 . "$SOM_ROOT/scripts/lib/tests.sh"
 
@@ -44,6 +46,8 @@ usage()
 	  --modules DIR         take som.ko from DIR instead of building it
 	  --add FILE[:PATH]     put a file or directory into the guest, with the
 	                        libraries its programs need
+	  --programs            put real programs and allocators into the guest; few
+	                        on other kernels than generic
 	  --timeout S           seconds until the guest counts as hung (300)
 	  --console FILE        keep the guest's console output in FILE
 	  --pidfile FILE        have QEMU write its process id there
@@ -119,7 +123,7 @@ stop_guest()
 do_exec()
 {
 	local kernel=generic chunks=1 spare=1 mem='' module=1 params='' adds=()
-	local console='' file rc=0 readers=() modules='' pages_stay=0
+	local console='' file rc=0 readers=() modules='' pages_stay=0 programs=''
 	G_SMP=2 G_NODES=1 G_ICOUNT=0 G_APPEND='' G_TIMEOUT=300 G_PIDFILE=''
 	DIE_STATUS=$GUEST_SETUP
 	while [ $# -gt 0 ]; do
@@ -136,6 +140,12 @@ do_exec()
 		--no-module) module=0; shift ;;
 		--module-params) params=$2; shift 2 ;;
 		--add) adds+=("$2"); shift 2 ;;
+		--programs)
+			with_lock programs have_programs ||
+				die "the programs of guests cannot be had"
+			programs=1
+			shift
+			;;
 		--timeout) G_TIMEOUT=$2; shift 2 ;;
 		--modules) modules=$2; shift 2 ;;
 		--console) console=$2; shift 2 ;;
@@ -161,6 +171,10 @@ do_exec()
 	     { [ -n "$G_KDIR" ] && [ -d "$SOM_ROOT/drivers/som" ]; }; then
 		prepare_module "$kernel" "$work/tree/som"
 	fi
+	case $programs$kernel in
+	1generic) adds+=("$PROGRAMS_TREE:/") ;;
+	1*) adds+=("$PROGRAMS_FEW:/") ;;
+	esac
 	file=$SOM_CACHE/kernels/$kernel/brd.ko
 	[ ! -e "$file" ] || cp "$file" "$work/tree/som/"
 	for file in "${adds[@]}"; do

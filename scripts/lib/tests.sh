@@ -10,8 +10,9 @@
 #
 #	SOM-TEST: chunks=2 smp=1 kernels=generic,debug timeout=600 no-module
 #
-# Others: spare=N, nodes=N, mem=SIZE, icount, append=WORD, param=WORD, add=FILE[:PATH];
-# the last three may come more than once.
+# Others: spare=N, nodes=N, mem=SIZE, icount, programs (real ones and allocators, see
+# programs.sh), append=WORD, param=WORD, add=FILE[:PATH]; the last three may come more
+# than once.
 #
 # Terms: a guest runs a set of tests and is named after them, with + between. All
 # there is about it, and about each test, is in $LOGS/KERNEL.
@@ -83,7 +84,7 @@ set_options()
 	for word in $(test_settings "$1"); do
 		case $word in
 		kernels=* | timeout=* | add=*) ;;
-		no-module | icount) OPTIONS+=("--$word") ;;
+		no-module | icount | programs) OPTIONS+=("--$word") ;;
 		chunks=* | spare=* | mem=* | smp=* | nodes=* | append=*)
 			OPTIONS+=("--${word%%=*}" "${word#*=}") ;;
 		param=*) OPTIONS+=(--module-params "${word#*=}") ;;
@@ -109,9 +110,14 @@ build_tests()
 	mkdir -p "$1" "$out"
 	[ ! -e "$TESTS_DIR/Makefile" ] || tests_make "$out" || return 1
 	make -s -C "$SOM_ROOT/tools/som/preload" OUT="$out" all || return 1
+	make -s -C "$SOM_ROOT/tools/som/run" OUT="$out" all || return 1
 	make -s -C "$SOM_ROOT/tools/som/somctl" OUT="$out" all || return 1
+	# What som_matrix.sh compiles: a real file, with all that it includes.
+	gcc -E -P -I "$out/include" -D_GNU_SOURCE -o "$out/matrix.i" \
+		"$SOM_ROOT/tools/som/preload/ranges.c" || return 1
 	cp "$SOM_ROOT/scripts/guest-tests.sh" "$out/libsom_preload.so" \
-		"$out/preload_test" "$out/somctl" "$out/libsom.so.0" "$1/" ||
+		"$out/preload_test" "$out/som-run" "$out/matrix.i" \
+		"$out/somctl" "$out/libsom.so.0" "$1/" ||
 		return 1
 	for name in $(list_tests); do
 		case $name in
