@@ -83,8 +83,8 @@ set_options()
 	OPTIONS=()
 	for word in $(test_settings "$1"); do
 		case $word in
-		kernels=* | timeout=* | add=*) ;;
-		no-module | icount | programs) OPTIONS+=("--$word") ;;
+		kernels=* | timeout=* | add=* | programs) ;;
+		no-module | icount) OPTIONS+=("--$word") ;;
 		chunks=* | spare=* | mem=* | smp=* | nodes=* | append=*)
 			OPTIONS+=("--${word%%=*}" "${word#*=}") ;;
 		param=*) OPTIONS+=(--module-params "${word#*=}") ;;
@@ -96,6 +96,7 @@ set_options()
 			case $word in
 			add=/*) OPTIONS+=(--add "${word#*=}") ;;
 			add=*) OPTIONS+=(--add "$SOM_ROOT/${word#*=}") ;;
+			programs) OPTIONS+=(--programs) ;;
 			esac
 		done
 	done
@@ -147,7 +148,7 @@ guest_key()
 	local word key=''
 	for word in $(test_settings "$1" | tr ' ' '\n' | LC_ALL=C sort); do
 		case $word in
-		kernels=* | timeout=* | add=* | chunks=1 | spare=1 | smp=2) ;;
+		kernels=* | timeout=* | add=* | programs | chunks=1 | spare=1 | smp=2) ;;
 		icount) key+=",$word,$1" ;;
 		*) key+=",$word" ;;
 		esac

@@ -22,24 +22,31 @@ work=/tmp/matrix
 export LC_ALL=C
 
 # Programs, and what each is run with.
-if [ "${SOM_KERNEL:-generic}" = generic ]; then
+case ${SOM_KERNEL:-generic} in
+generic)
 	scale=2
 	plan='redis:jemalloc,mimalloc,tcmalloc memcached:jemalloc,mimalloc,tcmalloc
 	      python:jemalloc,mimalloc,tcmalloc perl:jemalloc,mimalloc,tcmalloc
 	      sqlite:jemalloc,mimalloc,tcmalloc gcc:jemalloc,mimalloc,tcmalloc
 	      sort:jemalloc,mimalloc,tcmalloc malloc:jemalloc,mimalloc,tcmalloc
 	      vm:none'
-else
+	;;
+cloud)
 	scale=1
 	plan='redis:jemalloc perl:mimalloc sort:tcmalloc'
-fi
+	;;
+*)
+	scale=1
+	plan='perl:mimalloc sort:tcmalloc'
+	;;
+esac
 
 # What is run, and the units it has at least when it has all of its data.
 describe()
 {
 	case $1 in
 	redis) text='redis-server, BGSAVE while keys change' least=$((3 * scale)) ;;
-	memcached) text='memcached' least=6 ;;
+	memcached) text='memcached' least=4 ;;
 	python) text='python3, multiprocessing with fork' least=8 ;;
 	perl) text='perl, fork' least=$((4 * scale)) ;;
 	sqlite) text='sqlite3, database in memory' least=5 ;;
