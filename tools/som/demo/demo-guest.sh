@@ -58,8 +58,7 @@ trace_records()
 	echo "$chunks" >"$sys/nr_chunks"
 }
 
-# start MEMORY: redis without snapshots: they need fork, and a child does not
-# inherit som memory.
+# start MEMORY: redis without snapshots, whose children would be measured with it.
 start()
 {
 	preload='' follow=/dev/null
