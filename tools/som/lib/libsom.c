@@ -60,24 +60,70 @@ int som_read_info(int fd, struct som_info *info, size_t size)
 	return ioctl(fd, SOM_IOC_INFO, info);
 }
 
+static int get_policy(int fd, struct som_policy *policy)
+{
+	*policy = (struct som_policy) { .size = sizeof(*policy) };
+	return ioctl(fd, SOM_IOC_GET_POLICY, policy);
+}
+
 int som_get_map_size(int fd, uint64_t *map_size)
 {
-	struct som_policy policy = { .size = sizeof(policy) };
+	struct som_policy policy;
 
-	if (ioctl(fd, SOM_IOC_GET_POLICY, &policy))
+	if (get_policy(fd, &policy))
 		return -1;
 	*map_size = policy.map_size;
 	return 0;
 }
 
-/* The rest of the policy stays as it is. */
+/* The rest of the policy stays as it is, here and below. */
 int som_set_map_size(int fd, uint64_t map_size)
 {
-	struct som_policy policy = { .size = sizeof(policy) };
+	struct som_policy policy;
 
-	if (ioctl(fd, SOM_IOC_GET_POLICY, &policy))
+	if (get_policy(fd, &policy))
 		return -1;
 	policy.map_size = map_size;
+	return ioctl(fd, SOM_IOC_SET_POLICY, &policy);
+}
+
+int som_get_max_units(int fd, uint64_t *max_units)
+{
+	struct som_policy policy;
+
+	if (get_policy(fd, &policy))
+		return -1;
+	*max_units = policy.max_units;
+	return 0;
+}
+
+int som_set_max_units(int fd, uint64_t max_units)
+{
+	struct som_policy policy;
+
+	if (get_policy(fd, &policy))
+		return -1;
+	policy.max_units = max_units;
+	return ioctl(fd, SOM_IOC_SET_POLICY, &policy);
+}
+
+int som_get_options(int fd, uint64_t *options)
+{
+	struct som_policy policy;
+
+	if (get_policy(fd, &policy))
+		return -1;
+	*options = policy.options;
+	return 0;
+}
+
+int som_set_options(int fd, uint64_t options)
+{
+	struct som_policy policy;
+
+	if (get_policy(fd, &policy))
+		return -1;
+	policy.options = options;
 	return ioctl(fd, SOM_IOC_SET_POLICY, &policy);
 }
 

@@ -72,9 +72,46 @@ int som_release(void *start, size_t len);
  */
 int som_read_info(int fd, struct som_info *info, size_t size);
 
-/* The largest page table entry of mappings made through the file from now on. */
+/*
+ * The policy of an open file, for mappings made through it from now on. A function
+ * that sets one thing of it reads the others first, and leaves them as they are: two
+ * threads do not set things of the same file at the same time.
+ */
+
+/* The largest page table entry: 4096, 2 MiB or 1 GiB. */
 int som_get_map_size(int fd, uint64_t *map_size);
 int som_set_map_size(int fd, uint64_t map_size);
+
+/**
+ * som_get_max_units - how many units a process may have
+ * @fd: an open som device.
+ * @max_units: where it goes; 0: no limit of the file.
+ */
+int som_get_max_units(int fd, uint64_t *max_units);
+
+/**
+ * som_set_max_units - lower it
+ * @fd: an open som device.
+ * @max_units: how many units a process may have promised or in use that has mapped
+ *	through the file. More than it was is EINVAL, and so is 0 once there is a limit.
+ */
+int som_set_max_units(int fd, uint64_t max_units);
+
+/**
+ * som_get_options - the other things of the policy
+ * @fd: an open som device.
+ * @options: where they go: SOM_POLICY_REUSE (fresh memory may have old bytes of the
+ *	same process), SOM_POLICY_FORK_COPY (a child has the bytes that its parent
+ *	had) and SOM_POLICY_FORK_NORESERVE (and is not charged by fork).
+ */
+int som_get_options(int fd, uint64_t *options);
+
+/**
+ * som_set_options - set all of them
+ * @fd: an open som device.
+ * @options: SOM_POLICY_* bits; those that are not in it are cleared.
+ */
+int som_set_options(int fd, uint64_t options);
 
 /*
  * What a scan can ask for, and says of a page.

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -136,6 +137,131 @@ TEST_F(lib, map_size)
 	EXPECT_EQ(PAGE, size);
 	EXPECT_EQ(-1, som_set_map_size(self->fd, 12345));
 	EXPECT_EQ(EINVAL, errno);
+}
+
+TEST_F(lib, max_units)
+{
+	uint64_t max = 1, size = 0;
+	char *p;
+
+	ASSERT_EQ(0, som_get_max_units(self->fd, &max));
+	EXPECT_EQ(0, max);
+	ASSERT_EQ(0, som_set_map_size(self->fd, PAGE));
+	ASSERT_EQ(0, som_set_max_units(self->fd, 3));
+	ASSERT_EQ(0, som_get_max_units(self->fd, &max));
+	EXPECT_EQ(3, max);
+	/* It is never raised, nor taken away. */
+	EXPECT_EQ(-1, som_set_max_units(self->fd, 4));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, som_set_max_units(self->fd, 0));
+	EXPECT_EQ(EINVAL, errno);
+	ASSERT_EQ(0, som_get_max_units(self->fd, &max));
+	EXPECT_EQ(3, max);
+	/* What else there is was left alone, and leaves it alone. */
+	ASSERT_EQ(0, som_get_map_size(self->fd, &size));
+	EXPECT_EQ(PAGE, size);
+	ASSERT_EQ(0, som_set_map_size(self->fd, UNIT));
+	ASSERT_EQ(0, som_set_options(self->fd, SOM_POLICY_REUSE));
+	ASSERT_EQ(0, som_get_max_units(self->fd, &max));
+	EXPECT_EQ(3, max);
+	EXPECT_EQ(NULL, som_map(self->fd, NULL, 4 * UNIT, RW, 0));
+	EXPECT_EQ(ENOMEM, errno);
+	p = som_map(self->fd, NULL, 3 * UNIT, RW, 0);
+	ASSERT_NE(NULL, p);
+	EXPECT_EQ(NULL, som_map(self->fd, NULL, PAGE, RW, 0));
+	EXPECT_EQ(ENOMEM, errno);
+	EXPECT_EQ(0, som_unmap(p, 3 * UNIT));
+}
+
+TEST_F(lib, options)
+{
+	static const uint64_t valid[] = {
+		SOM_POLICY_REUSE,
+		SOM_POLICY_FORK_COPY,
+		SOM_POLICY_FORK_COPY | SOM_POLICY_FORK_NORESERVE,
+		SOM_POLICY_REUSE | SOM_POLICY_FORK_COPY,
+		0,
+	};
+	uint64_t options = 1, size = 0;
+	size_t i;
+
+	ASSERT_EQ(0, som_get_options(self->fd, &options));
+	EXPECT_EQ(0, options);
+	ASSERT_EQ(0, som_set_map_size(self->fd, PAGE));
+	for (i = 0; i < sizeof(valid) / sizeof(*valid); i++) {
+		ASSERT_EQ(0, som_set_options(self->fd, valid[i]));
+		ASSERT_EQ(0, som_get_options(self->fd, &options));
+		EXPECT_EQ(valid[i], options);
+		ASSERT_EQ(0, som_get_map_size(self->fd, &size));
+		EXPECT_EQ(PAGE, size);
+	}
+	ASSERT_EQ(0, som_set_options(self->fd, SOM_POLICY_FORK_COPY));
+	ASSERT_EQ(0, som_set_map_size(self->fd, UNIT));
+	/* Each of these fails, and changes nothing. */
+	EXPECT_EQ(-1, som_set_options(self->fd, SOM_POLICY_FORK_NORESERVE));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, som_set_options(self->fd, 1ULL << 63));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, som_set_map_size(self->fd, 1UL << 30));
+	EXPECT_EQ(EINVAL, errno);
+	ASSERT_EQ(0, som_get_options(self->fd, &options));
+	EXPECT_EQ(SOM_POLICY_FORK_COPY, options);
+	ASSERT_EQ(0, som_get_map_size(self->fd, &size));
+	EXPECT_EQ(UNIT, size);
+}
+
+TEST_F(lib, policy_of_no_device)
+{
+	int file = memfd_create("file", MFD_CLOEXEC);
+	uint64_t value = 77;
+
+	ASSERT_LE(0, file);
+	EXPECT_EQ(-1, som_get_max_units(file, &value));
+	EXPECT_EQ(ENOTTY, errno);
+	EXPECT_EQ(-1, som_set_max_units(file, 1));
+	EXPECT_EQ(ENOTTY, errno);
+	EXPECT_EQ(-1, som_get_options(file, &value));
+	EXPECT_EQ(ENOTTY, errno);
+	EXPECT_EQ(-1, som_set_options(-1, 0));
+	EXPECT_EQ(EBADF, errno);
+	EXPECT_EQ(77, value);
+	close(file);
+}
+
+/* Return: what a child of fork finds at @p, and leaves changed; 255: nothing. */
+static int child_reads(char *p)
+{
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	if (!pid) {
+		status = p[0];
+		p[0] = 99;
+		_exit(status);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+}
+
+TEST_F(lib, fork_as_the_options_say)
+{
+	char *none, *copy;
+
+	none = som_map(self->fd, NULL, UNIT, RW, 0);
+	ASSERT_NE(NULL, none);
+	ASSERT_EQ(0, som_set_options(self->fd, SOM_POLICY_FORK_COPY));
+	copy = som_map(self->fd, NULL, UNIT, RW, SOM_MAP_PRIVATE);
+	ASSERT_NE(NULL, copy);
+	none[0] = 4;
+	copy[0] = 5;
+	EXPECT_EQ(255, child_reads(none));
+	EXPECT_EQ(5, child_reads(copy));
+	EXPECT_EQ(4, none[0]);
+	EXPECT_EQ(5, copy[0]);
+	EXPECT_EQ(0, som_unmap(none, UNIT));
+	EXPECT_EQ(0, som_unmap(copy, UNIT));
 }
 
 /*
@@ -418,7 +544,8 @@ TEST_F(lib, shared)
 	static const char * const names[] = {
 		"som_open", "som_map", "som_unmap", "som_release",
 		"som_read_info", "som_get_map_size", "som_set_map_size",
-		"som_scan_new", "som_scan_free", "som_scan_start",
+		"som_get_max_units", "som_set_max_units", "som_get_options",
+		"som_set_options", "som_scan_new", "som_scan_free", "som_scan_start",
 		"som_scan_next", "som_scan_position", "som_clean", "som_reset",
 		"som_reset_memory", "som_reset_file", "som_make_pinnable",
 		"som_make_unpinnable",
