@@ -145,7 +145,7 @@ mapfile -t driver_c < <(find drivers/som -maxdepth 1 -name '*.c' \
 mapfile -t uapi < <(files include/uapi '*.h')
 mapfile -t all_c < <(files . '*.c' '*.h')
 mapfile -t scripts < <(files . '*.sh'; ls .ci/run 2>/dev/null)
-mapfile -t licensed < <(files . '*.c' '*.h' '*.sh' '*.py' '*.rst' '*.awk' \
+mapfile -t licensed < <(files . '*.c' '*.cc' '*.h' '*.sh' '*.py' '*.rst' '*.awk' \
 	'*.config' Makefile Kbuild Kconfig run)
 
 for kernel in generic cloud debug; do

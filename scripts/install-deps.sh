@@ -12,6 +12,8 @@ packages=(
 	# building modules and kernels
 	make gcc gcc-12 libc6-dev binutils flex bison bc libelf-dev libssl-dev
 	dwarves perl python3 rsync xz-utils zstd ccache git
+	# the allocators that have hooks
+	g++ libjemalloc-dev libmimalloc-dev libgoogle-perftools-dev
 	# the test machine
 	qemu-system-x86 busybox-static cpio kmod
 	# static checks

@@ -113,13 +113,14 @@ build_tests()
 	make -s -C "$SOM_ROOT/tools/som/preload" OUT="$out" all || return 1
 	make -s -C "$SOM_ROOT/tools/som/run" OUT="$out" all || return 1
 	make -s -C "$SOM_ROOT/tools/som/somctl" OUT="$out" all || return 1
+	make -s -C "$SOM_ROOT/tools/som/hooks" OUT="$out" all || return 1
 	# What som_matrix.sh compiles: a real file, with all that it includes.
 	gcc -E -P -I "$out/include" -D_GNU_SOURCE -o "$out/matrix.i" \
 		"$SOM_ROOT/tools/som/preload/ranges.c" || return 1
 	cp "$SOM_ROOT/scripts/guest-tests.sh" "$out/libsom_preload.so" \
 		"$out/preload_test" "$out/som-run" "$out/matrix.i" \
-		"$out/somctl" "$out/libsom.so.0" "$1/" ||
-		return 1
+		"$out/somctl" "$out/libsom.so.0" \
+		"$out"/hooks_{jemalloc,mimalloc,tcmalloc} "$1/" || return 1
 	for name in $(list_tests); do
 		case $name in
 		kunit) cp "$SOM_ROOT/scripts/guest-kunit.sh" "$1/kunit" ;;

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * jemalloc on som, by its extent hooks.
+ *
+ * - alloc: from the address space of som_space.c, or from the hooks that were there
+ *   before when the pool is dry.
+ * - dalloc, decommit: opted out of. The arena keeps the addresses, and purges them.
+ * - purge_forced: MADV_DONTNEED. Whole units go back to the pool.
+ * - purge_lazy: opted out of, as there is nothing lazy on som. What would be purged
+ *   lazily is purged when it has been muzzy for long enough.
+ * - split, merge: always, as any range can be purged, whatever it was mapped as.
+ *
+ * The hooks work on memory that the arena has had before, too.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <jemalloc/jemalloc.h>
+
+#include "som_hooks.h"
+#include "som_space.h"
+
+/* jemalloc's own, the same for all arenas. */
+static extent_hooks_t *ordinary;
+
+static void *hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size,
+			size_t alignment, bool *zero, bool *commit,
+			unsigned int arena)
+{
+	void *p;
+
+	/* At the end of another extent: who asks can do without. */
+	if (new_addr)
+		return NULL;
+	p = som_space_alloc(size, alignment);
+	if (!p)
+		return ordinary->alloc(ordinary, new_addr, size, alignment,
+				       zero, commit, arena);
+	*zero = true;
+	*commit = true;
+	return p;
+}
+
+static void hook_destroy(extent_hooks_t *hooks, void *addr, size_t size,
+			 bool committed, unsigned int arena)
+{
+	som_space_unmap(addr, size);
+}
+
+static bool hook_purge(extent_hooks_t *hooks, void *addr, size_t size,
+		       size_t offset, size_t len, unsigned int arena)
+{
+	return madvise((char *)addr + offset, len, MADV_DONTNEED);
+}
+
+static bool hook_split(extent_hooks_t *hooks, void *addr, size_t size,
+		       size_t size_a, size_t size_b, bool committed,
+		       unsigned int arena)
+{
+	return false;
+}
+
+static bool hook_merge(extent_hooks_t *hooks, void *a, size_t size_a, void *b,
+		       size_t size_b, bool committed, unsigned int arena)
+{
+	return false;
+}
+
+static extent_hooks_t som_extent_hooks = {
+	.alloc = hook_alloc,
+	.destroy = hook_destroy,
+	.purge_forced = hook_purge,
+	.split = hook_split,
+	.merge = hook_merge,
+};
+
+static int set_hooks(unsigned int arena)
+{
+	extent_hooks_t *hooks = &som_extent_hooks;
+	size_t mib[3], len = 3;
+	int ret;
+
+	ret = mallctlnametomib("arena.0.extent_hooks", mib, &len);
+	if (ret)
+		return ret;
+	mib[1] = arena;
+	return mallctlbymib(mib, len, NULL, NULL, &hooks, sizeof(hooks));
+}
+
+/* The arena for large sizes is made by the first allocation of such a size. */
+static void make_large_arena(void)
+{
+	size_t size = 0, len = sizeof(size);
+
+	if (!mallctl("opt.oversize_threshold", &size, &len, NULL, 0) && size)
+		free(mallocx(size, 0));
+}
+
+static int prepare(uint64_t options)
+{
+	size_t len = sizeof(ordinary);
+	int ret;
+
+	if (!ordinary) {
+		ret = mallctl("arena.0.extent_hooks", &ordinary, &len, NULL, 0);
+		if (ret) {
+			errno = ret;
+			return -1;
+		}
+	}
+	return som_space_open(options);
+}
+
+int som_jemalloc_install(uint64_t options)
+{
+	unsigned int nr = 0, i;
+	size_t len = sizeof(nr);
+	int ret;
+
+	if (prepare(options))
+		return -1;
+	make_large_arena();
+	ret = mallctl("arenas.narenas", &nr, &len, NULL, 0);
+	/* An arena that was not in use yet is made, and is on som altogether. */
+	for (i = 0; i < nr && !ret; i++)
+		ret = set_hooks(i);
+	errno = ret;
+	return ret ? -1 : 0;
+}
+
+int som_jemalloc_arena(uint64_t options, unsigned int *arena)
+{
+	extent_hooks_t *hooks = &som_extent_hooks;
+	size_t len = sizeof(*arena);
+
+	if (prepare(options))
+		return -1;
+	errno = mallctl("arenas.create", arena, &len, &hooks, sizeof(hooks));
+	return errno ? -1 : 0;
+}
