@@ -104,7 +104,7 @@ program_links()
 	int main(void)
 	{
 		struct som_policy policy = { .size = sizeof(policy) };
-		int fd = som_open();
+		int fd = som_open(NULL);
 		printf("%d %d %u\n", fd, errno, policy.size);
 		return !(fd == -1 && errno == ENOENT);
 	}

@@ -486,6 +486,25 @@ out_unlock:
 	return ERR_PTR(ret);
 }
 
+/*
+ * What does mremap add to what it moves? The kernel asks before it cuts a VMA of which it
+ * is to move a part; what it leaves is at other addresses then, and still mapped.
+ */
+static void span_grow(struct som_span *span, struct som_span *old,
+		      unsigned long first, unsigned long last)
+{
+	struct som_owner *owner = span->owner;
+	unsigned long end = old->it.last;
+
+	if (old->cut_seq == som_mm_write_seq(owner->mm) && old->cut > first)
+		end = min(end, old->cut - 1);
+	if (last <= end)
+		return;
+	span->grown = end + 1;
+	span->overgrown = interval_tree_iter_first(&owner->spans, end + 1,
+						   last);
+}
+
 /**
  * som_span_dup - a second VMA for page offsets of a first
  * @old: span of the first
@@ -530,6 +549,7 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 		else
 			span_insert(old, start, first - 1);
 	} else {
+		span_grow(span, old, first, last);
 		/* Longer than the old one, som_span_promise() is to be asked. */
 		span->promised &= last <= old->it.last;
 		span->dup = true;

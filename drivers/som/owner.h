@@ -146,6 +146,10 @@ enum som_fork {
  * @dup: it was made by mremap: there may be others for the same page offsets.
  * @dup_seq: by which holder of mmap_lock.
  * @generation: how often its page offsets were moved or duplicated.
+ * @cut: page offset at which the VMA was last about to be cut.
+ * @cut_seq: by which holder of mmap_lock.
+ * @grown: first page offset that mremap has added, or 0.
+ * @overgrown: others map what mremap has added.
  * @private: MAP_PRIVATE: MADV_DONTNEED discards.
  * @map_size: bytes that one entry maps at most.
  * @pinnable: it is to stay of the kind that can be pinned for writing (vma.c).
@@ -166,6 +170,10 @@ struct som_span {
 	bool dup;
 	unsigned int dup_seq;
 	unsigned int generation;
+	unsigned long cut;
+	unsigned int cut_seq;
+	unsigned long grown;
+	bool overgrown;
 	bool private;
 	unsigned long map_size;
 	bool pinnable;

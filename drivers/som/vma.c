@@ -31,6 +31,7 @@
 #include <linux/pagemap.h>
 #include <linux/pfn_t.h>
 #include <linux/sched/signal.h>
+#include "compat.h"
 #include "fork.h"
 #include "gig.h"
 #include "owner.h"
@@ -178,8 +179,13 @@ static void som_vma_zap(struct vm_area_struct *vma, pgoff_t pgoff,
 
 static int som_vma_may_split(struct vm_area_struct *vma, unsigned long addr)
 {
-	if (som_vma_span(vma))
-		som_vma_zap(vma, linear_page_index(vma, addr), 1, false);
+	struct som_span *span = som_vma_span(vma);
+
+	if (!span)
+		return 0;
+	som_vma_zap(vma, linear_page_index(vma, addr), 1, false);
+	span->cut = linear_page_index(vma, addr);
+	span->cut_seq = som_mm_write_seq(vma->vm_mm);
 	return 0;
 }
 
@@ -260,19 +266,30 @@ static int som_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
 				first + ((end - start) >> PAGE_SHIFT) - 1);
 }
 
-/* mremap has moved page table entries to this new, possibly longer, VMA. */
+/*
+ * mremap has moved page table entries to this new, possibly longer, VMA. What is new
+ * of a shared one is what is there, as of a file. Of a private one it is zero: it is
+ * refused where others map it, and what an earlier munmap has left of a unit goes.
+ */
 static int som_vma_mremap(struct vm_area_struct *vma)
 {
 	struct som_span *span = som_vma_span(vma);
+	unsigned long last, end;
+	int ret = 0;
 
 	if (!span)
 		return 0;
-	if (vma_last_pgoff(vma) >= span->limit)
+	last = vma_last_pgoff(vma);
+	if (last >= span->limit || (span->private && span->overgrown))
 		return -ENOMEM;
-	if (span->promised || !(vma->vm_flags & VM_ACCESS_FLAGS) ||
-	    vma->vm_flags & VM_NORESERVE)
-		return 0;
-	return som_span_promise(span, vma->vm_pgoff, vma_last_pgoff(vma));
+	if (!span->promised && vma->vm_flags & VM_ACCESS_FLAGS &&
+	    !(vma->vm_flags & VM_NORESERVE))
+		ret = som_span_promise(span, vma->vm_pgoff, last);
+	if (!ret && span->private && span->grown) {
+		end = som_unit_pgoff(som_pgoff_unit(span->grown) + 1) - 1;
+		som_owner_discard(span->owner, span->grown, min(last, end));
+	}
+	return ret;
 }
 
 /*

@@ -1731,6 +1731,41 @@ TEST_F(som, reset_of_private_memory)
 	EXPECT_EQ(0, som_scan_count(self->fd, p, 2 * UNIT, WRITTEN));
 }
 
+/* What mremap adds is zero, whatever was there before, or it is refused. */
+TEST_F(som, growing)
+{
+	char *p = som_map_private(self->fd, 4 * UNIT), *q;
+
+	ASSERT_NE(MAP_FAILED, p);
+	som_fill(p, 4 * UNIT, 1);
+	/* Others have it: the rest of the mapping, or one that was cut off. */
+	EXPECT_EQ(MAP_FAILED, mremap(p, UNIT, 2 * UNIT, MREMAP_MAYMOVE));
+	EXPECT_EQ(ENOMEM, errno);
+	EXPECT_EQ(MAP_FAILED, mremap(p + PAGE, PAGE, UNIT, MREMAP_MAYMOVE));
+	EXPECT_EQ(ENOMEM, errno);
+	ASSERT_EQ(0, munmap(p + UNIT, UNIT));
+	EXPECT_EQ(MAP_FAILED, mremap(p, UNIT, 4 * UNIT, MREMAP_MAYMOVE));
+	EXPECT_EQ(ENOMEM, errno);
+	EXPECT_EQ(-1, som_check(p, UNIT, 1));
+	EXPECT_EQ(som_word(1, 3 * UNIT), *(__u64 *)(p + 3 * UNIT));
+	EXPECT_USED(3);
+
+	/* Nobody has it: a hole where a unit was, and half of one that is there. */
+	ASSERT_EQ(p + UNIT, mmap(p + UNIT, PAGE, PROT_NONE, MAP_PRIVATE |
+				 MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	q = mremap(p, UNIT, 2 * UNIT, MREMAP_MAYMOVE);
+	ASSERT_NE(MAP_FAILED, q);
+	EXPECT_EQ(-1, som_check(q, UNIT, 1));
+	EXPECT_EQ(-1, som_not_zero(q + UNIT, UNIT));
+	ASSERT_EQ(0, munmap(q + UNIT / 2, UNIT + UNIT / 2));
+	ASSERT_EQ(q + UNIT / 2, mmap(q + UNIT / 2, PAGE, PROT_NONE, MAP_PRIVATE |
+				     MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	p = mremap(q, UNIT / 2, 2 * UNIT, MREMAP_MAYMOVE);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(-1, som_check(p, UNIT / 2, 1));
+	EXPECT_EQ(-1, som_not_zero(p + UNIT / 2, 2 * UNIT - UNIT / 2));
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "exit"))
