@@ -66,13 +66,12 @@ static long protect_pieces(struct state *state, unsigned long addr,
 			ret = sys_mmap(p.start, p.end - p.start, prot,
 				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
 				       -1, 0);
-			if (!failed(ret))
-				settle(p.start, p.end - p.start);
-			if (failed(ret) || pkey == -1)
-				goto next;
+			if (failed(ret))
+				return ret;
+			settle(p.start, p.end - p.start);
 		}
+		/* For ordinary memory, this is about the key. */
 		ret = sys_mprotect(p.start, p.end - p.start, prot, pkey);
-next:
 		if (failed(ret))
 			return ret;
 	}
