@@ -18,6 +18,7 @@ PROGRAMS_PACKAGES=(
 )
 PROGRAMS_TREE=$PROGRAMS_DIR/tree
 # The same with little in it, for kernels that are slow to unpack it.
+# shellcheck disable=SC2034 # for those who source this
 PROGRAMS_FEW=$PROGRAMS_DIR/few
 # Parts of Python's library that no guest uses.
 PROGRAMS_NO_PYTHON='^(test|idlelib|lib2to3|tkinter|ensurepip|distutils|unittest'
@@ -142,5 +143,6 @@ have_programs()
 	[ "$(program_version)" != "$(cat "$PROGRAMS_DIR/version" 2>/dev/null)" ] ||
 		return 0
 	say "fetching programs for guests"
-	make_programs || [ -e "$PROGRAMS_TREE" ]
+	make_programs || { use_own_lists && make_programs; } ||
+		[ -e "$PROGRAMS_TREE" ]
 }
