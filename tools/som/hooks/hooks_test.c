@@ -78,6 +78,12 @@ static bool on_som(const void *p)
 	return false;
 }
 
+bool is_on_som(const void *p)
+{
+	read_maps();
+	return on_som(p);
+}
+
 /* Units that this process holds. */
 static unsigned long units(int fd)
 {
@@ -220,8 +226,10 @@ static void test_threads(void)
 
 #define LARGE		24
 #define LARGE_SIZE	(2 * MIB - 65536)
+/* More than an allocator has in one place for all sizes. */
+#define HUGE_SIZE	(24 * MIB)
 
-static struct block large[LARGE];
+static struct block large[LARGE], huge;
 
 static void *allocate_large(void *arg)
 {
@@ -237,34 +245,43 @@ static void *allocate_large(void *arg)
 	return NULL;
 }
 
+static void *allocate_huge(void *arg)
+{
+	return allocate(&huge, HUGE_SIZE, 99) ? NULL : (void *)"malloc";
+}
+
 static void test_on_som(void)
 {
 	size_t i, there = 0;
 
 	CHECK(run_threads(allocate_large, 1));
+	CHECK(run_threads(allocate_huge, 1));
 	read_maps();
+	CHECK(on_som(huge.p) && on_som((char *)huge.p + HUGE_SIZE - 1));
 	for (i = 0; i < LARGE; i++)
 		there += on_som(large[i].p) &&
 			 on_som((char *)large[i].p + LARGE_SIZE - 1);
 	printf("# %zu of %d blocks, %lu units\n", there, LARGE, units(som));
 	/* The rest may be what the allocator had before. */
 	CHECK(there >= LARGE - 4);
-	CHECK(units(som) >= there * LARGE_SIZE / UNIT);
+	CHECK(units(som) >= (there * LARGE_SIZE + HUGE_SIZE) / UNIT);
 }
 
 /* Units of private memory go back some 10 ms later. */
 static void test_gives_back(void)
 {
 	unsigned long before = units(som);
+	const unsigned long back = LARGE / 2 + HUGE_SIZE / UNIT - 2;
 	int i, tries = 0;
 
+	CHECK(release(&huge));
 	for (i = 0; i < LARGE; i++)
 		CHECK(release(&large[i]));
 	allocator_purge();
-	while (units(som) + LARGE / 2 > before && tries++ < 100)
+	while (units(som) + back > before && tries++ < 100)
 		usleep(10000);
 	printf("# %lu units, %lu when purged\n", before, units(som));
-	CHECK(units(som) + LARGE / 2 <= before);
+	CHECK(units(som) + back <= before);
 }
 
 static void *calloc_large(void *arg)
@@ -365,6 +382,15 @@ static void test_dry(void)
 	CHECK(!som_unmap(rest, (info.pool_units - info.pool_committed) * UNIT));
 }
 
+static void test_own(void)
+{
+	const char *error = allocator_test();
+
+	if (error)
+		printf("# %s\n", error);
+	CHECK(!error);
+}
+
 static void test_install(void)
 {
 	if (allocator_install()) {
@@ -385,6 +411,7 @@ static const struct {
 	{ "it reads as zero afterwards", test_is_zero },
 	{ "threads that free each other's blocks", test_threads },
 	{ "fork: the child has a copy", test_fork },
+	{ "what only this hook has", test_own },
 	{ "a dry pool gives ordinary memory", test_dry },
 };
 

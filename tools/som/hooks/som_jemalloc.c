@@ -6,8 +6,8 @@
  *   before when the pool is dry.
  * - dalloc, decommit: opted out of. The arena keeps the addresses, and purges them.
  * - purge_forced: MADV_DONTNEED. Whole units go back to the pool.
- * - purge_lazy: opted out of, as there is nothing lazy on som. What would be purged
- *   lazily is purged when it has been muzzy for long enough.
+ * - purge_lazy: opted out of, as there is nothing lazy on som. What has been dirty for
+ *   long enough is purged at once, and never muzzy.
  * - split, merge: always, as any range can be purged, whatever it was mapped as.
  *
  * The hooks work on memory that the arena has had before, too.

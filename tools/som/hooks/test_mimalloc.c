@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* mimalloc's part of hooks_test. */
+#include <errno.h>
 #include <mimalloc.h>
 #include <linux/som.h>
 
@@ -14,4 +15,17 @@ int allocator_install(void)
 void allocator_purge(void)
 {
 	mi_collect(true);
+}
+
+const char *allocator_test(void)
+{
+	if (!som_mimalloc_manage(1UL << 40, 0) || errno != ENOMEM)
+		return "an arena that the pool does not have";
+	if (!som_mimalloc_manage(-1UL, 0) || errno != ENOMEM)
+		return "an arena of all addresses";
+	if (!som_mimalloc_manage(0, 0) || errno != EINVAL)
+		return "an arena of nothing";
+	if (som_mimalloc_manage(1, 0))
+		return "a second arena";
+	return NULL;
 }

@@ -24,7 +24,7 @@ for name in $allocators; do
 	cat /tmp/hooks.ktap
 	nr=$((nr + 1))
 	# A program that died has no last result.
-	if grep -q '^    ok 7 ' /tmp/hooks.ktap &&
+	if grep -q '^    ok 8 ' /tmp/hooks.ktap &&
 	   ! grep -q '^ *not ok' /tmp/hooks.ktap; then
 		echo "ok $nr $name"
 	else
