@@ -161,6 +161,7 @@ static long map_small(struct state *state, int fd, size_t len, int flags)
 	ret = state->small;
 	state->small += len;
 	ranges_insert(&state->table, ret, ret + len, true);
+	ranges_part(&state->table, ret);
 	widen(state, ret, ret + len);
 	unlock(state, mask);
 	if (left < left_end)
@@ -323,7 +324,8 @@ static long reserve(size_t len, unsigned long like)
 }
 
 /*
- * Let the kernel move a som mapping, and grow it if it likes. Once it is @asked, it
+ * Let the kernel move a som mapping, and grow it if it likes. A part of one cannot
+ * grow: behind it the kernel would show again what lies, or lay, behind it. Once it is @asked, it
  * first unmaps what is at @dest, and can still fail: then @dest is nobody's, or of
  * another thread that has mapped something there.
  */
@@ -331,11 +333,12 @@ static long move_mapping(struct state *state, unsigned long addr, size_t old_len
 			 size_t new_len, unsigned long dest, bool *asked)
 {
 	unsigned long mask[MASK_WORDS], end = end_of(addr, old_len);
+	bool promised, whole;
 	long ret = -ENOMEM;
-	bool promised;
 
 	lock(state, mask);
-	*asked = ranges_room(&state->table);
+	whole = new_len >= old_len && ranges_whole(&state->table, addr, end);
+	*asked = ranges_room(&state->table) && (whole || new_len <= old_len);
 	if (*asked) {
 		promised = !ranges_any_unpromised(&state->table, addr, end);
 		ret = sys_mremap(addr, old_len, new_len,
@@ -344,6 +347,8 @@ static long move_mapping(struct state *state, unsigned long addr, size_t old_len
 			ranges_remove(&state->table, addr, end);
 			ranges_insert(&state->table, dest,
 				      end_of(dest, new_len), promised);
+			if (!whole)
+				ranges_part(&state->table, dest);
 			widen(state, dest, end_of(dest, new_len));
 		}
 	}

@@ -364,6 +364,18 @@ static void test_mremap(void)
 	CHECK(q != MAP_FAILED);
 	CHECK(all_are(q, 6 * UNIT, 2) && all_are(q + 6 * UNIT, 54 * UNIT, 0));
 	CHECK(som_bytes() == before + if_som(60 * UNIT));
+	/* What was cut off does not come back, nor what is behind a part. */
+	p = map(4 * UNIT, RW);
+	CHECK(p != MAP_FAILED);
+	memset(p, 5, 4 * UNIT);
+	CHECK(mremap(p, 4 * UNIT, 3 * UNIT + PAGE, 0) == p);
+	p = mremap(p, 3 * UNIT + PAGE, 4 * UNIT, MREMAP_MAYMOVE);
+	CHECK(p != MAP_FAILED && all_are(p, 3 * UNIT + PAGE, 5));
+	CHECK(all_are(p + 3 * UNIT + PAGE, UNIT - PAGE, 0));
+	p = mremap(p, UNIT, 2 * UNIT, MREMAP_MAYMOVE);
+	CHECK(p != MAP_FAILED && all_are(p, UNIT, 5));
+	CHECK(all_are(p + UNIT, UNIT, 0) && !munmap(p, 2 * UNIT));
+	before = som_bytes() - if_som(60 * UNIT);
 	/* Part of it, to a place of our choice, over other memory. */
 	p = map(4 * UNIT, RW);
 	CHECK(p != MAP_FAILED);

@@ -92,6 +92,36 @@ bool ranges_any_unpromised(const struct ranges *t, unsigned long start,
 }
 
 /**
+ * ranges_whole - is [start, end) all of one mapping, as it was made?
+ * @t: the table.
+ * @start: first byte.
+ * @end: first byte after it.
+ *
+ * Return: true when it is.
+ */
+bool ranges_whole(const struct ranges *t, unsigned long start,
+		  unsigned long end)
+{
+	size_t i = ranges_first(t, start);
+
+	return i < t->nr && t->r[i].start == start && t->r[i].end == end &&
+	       t->r[i].whole;
+}
+
+/**
+ * ranges_part - the range at an address is a part of a mapping only
+ * @t: the table.
+ * @start: first byte of the range.
+ */
+void ranges_part(struct ranges *t, unsigned long start)
+{
+	size_t i = ranges_first(t, start);
+
+	if (i < t->nr && t->r[i].start <= start)
+		t->r[i].whole = 0;
+}
+
+/**
  * ranges_room - can any one of the calls below be made?
  * @t: the table.
  *
@@ -115,6 +145,7 @@ static void split(struct ranges *t, unsigned long addr)
 
 	if (i == t->nr || t->r[i].start >= addr)
 		return;
+	t->r[i].whole = 0;
 	open_gap(t, i);
 	t->r[i].end = addr;
 	t->r[i + 1].start = addr;
@@ -153,6 +184,7 @@ void ranges_insert(struct ranges *t, unsigned long start, unsigned long end,
 	t->r[i].end = end;
 	t->r[i].id = ++t->next_id;
 	t->r[i].promised = promised;
+	t->r[i].whole = 1;
 }
 
 /**

@@ -20,12 +20,15 @@
  * @id: the mapping it is a part of.
  * @promised: the memory may hold data, and the pool has promised its units; a
  *	range without that has been PROT_NONE ever since it was mapped.
+ * @whole: it is all of a mapping, of which nothing was ever cut off. Only then
+ *	does the kernel find nothing behind it when it grows.
  */
 struct range {
 	unsigned long start;
 	unsigned long end;
-	unsigned long id : 63;
+	unsigned long id : 62;
 	unsigned long promised : 1;
+	unsigned long whole : 1;
 };
 
 /**
@@ -49,6 +52,9 @@ bool ranges_cover(const struct ranges *t, unsigned long start,
 		  unsigned long end);
 bool ranges_any_unpromised(const struct ranges *t, unsigned long start,
 			   unsigned long end);
+bool ranges_whole(const struct ranges *t, unsigned long start,
+		  unsigned long end);
+void ranges_part(struct ranges *t, unsigned long start);
 bool ranges_room(const struct ranges *t);
 void ranges_insert(struct ranges *t, unsigned long start, unsigned long end,
 		   bool promised);
