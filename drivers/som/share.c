@@ -539,7 +539,7 @@ void som_share_settle_now(struct som_owner *owner, unsigned long idx)
 		      som_share_break(owner, idx);
 		if (ret != -EAGAIN)
 			return;
-		msleep(1);
+		usleep_range(1000, 2000);
 	}
 	note = xa_load(&owner->share.pending, idx);
 	if (note)
