@@ -7,7 +7,7 @@
 #
 # SOM-TEST: kernels=generic timeout=300
 
-here=$(dirname "$0")
+here=$(cd "$(dirname "$0")" && pwd)
 nr=0 bad=0
 
 # run TEXT SETTING...: the tests with TEXT in their names, as one case.
