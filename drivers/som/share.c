@@ -43,7 +43,7 @@
 #define SOM_LOST	xa_mk_value(0)
 /* Units that are copied between two looks at anything else. */
 #define SOM_PULL_UNITS	16
-/* How long som_share_settle_now() tries, in milliseconds. */
+/* How long who can neither fail nor come again tries, in milliseconds. */
 #define SOM_SETTLE_MS	200
 
 /**
@@ -347,9 +347,12 @@ static bool hand_over(struct som_owner *owner, unsigned long idx, void *entry,
 	return true;
 }
 
-/* Return: true if that is done, false to come again, with a spare link. */
+/*
+ * Return: true if that is done, false to come again, with a spare link, and a little
+ * later; @lose: not if it is for want of a unit.
+ */
 static bool bequeath_unit(struct som_owner *owner, unsigned long idx,
-			  struct som_link **spare)
+			  struct som_link **spare, bool lose)
 {
 	void *entry = som_units_load(&owner->units, idx);
 	struct som_link *link;
@@ -362,10 +365,8 @@ static bool bequeath_unit(struct som_owner *owner, unsigned long idx,
 	link = next_heir(owner, idx);
 	/* Who has a pin shall not see the heir's bytes. */
 	if (!link || som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
-	    som_entry_pinned(entry)) {
-		break_locked(owner, idx, true);
-		return true;
-	}
+	    som_entry_pinned(entry))
+		return !break_locked(owner, idx, lose);
 	heir = link->heir;
 	/* If it is on its way out, its note is gone by now. */
 	if (!som_file_tryget(heir->file))
@@ -394,19 +395,25 @@ void som_share_bequeath(struct som_owner *owner, unsigned long first,
 {
 	struct som_link *spare = NULL;
 	unsigned long idx;
+	unsigned int ms;
 	void *entry;
 	bool done;
 
 	som_units_for_each(&owner->units, idx, entry, first, last) {
 		if (!som_entry_test(entry, SOM_ENTRY_SHARED))
 			continue;
+		ms = 0;
 		do {
 			if (!spare)
 				spare = kmalloc(sizeof(*spare),
 						GFP_KERNEL | __GFP_NOFAIL);
 			mutex_lock(&owner->share.lock);
-			done = bequeath_unit(owner, idx, &spare);
+			done = bequeath_unit(owner, idx, &spare,
+					     ms++ >= SOM_SETTLE_MS);
 			mutex_unlock(&owner->share.lock);
+			/* Without a spare link, it is that what was missing. */
+			if (!done && spare)
+				usleep_range(1000, 2000);
 		} while (!done);
 		cond_resched();
 	}
