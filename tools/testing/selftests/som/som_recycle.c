@@ -106,7 +106,7 @@ TEST_F(recycle, unzeroed_by_request)
 	ASSERT_NE(MAP_FAILED, q);
 	EXPECT_EQ(-1, som_not_zero(q, NR * UNIT));
 	ASSERT_EQ(0, munmap(q, NR * UNIT));
-	policy.options = SOM_POLICY_REUSE << 1;
+	policy.options = 1ULL << 63;
 	EXPECT_EQ(-1, ioctl(fd, SOM_IOC_SET_POLICY, &policy));
 	EXPECT_EQ(EINVAL, errno);
 }
