@@ -121,7 +121,6 @@ int som_policy_set(struct som_settings *settings,
 {
 	bool limit = args->size >= offsetofend(struct som_policy, max_units);
 	bool options = args->size >= offsetofend(struct som_policy, options);
-
 	int fork = fork_policy(args->options);
 
 	if (args->flags || !map_size_valid(args->map_size) || fork < 0 ||
