@@ -309,7 +309,7 @@ static void expect_accounted(struct __test_metadata *_metadata,
 		       race->seed, first, race->copy[first],
 		       *word_of(race, first));
 	EXPECT_EQ(0, race->bad);
-	EXPECT_LT(race->rare ? 10 : 100, race->writes);
+	EXPECT_LT(race->rare ? 2 : 100, race->writes);
 	EXPECT_LT(0, race->scans);
 	TH_LOG("%ld writes, %ld scans, %ld pages told, %ld others",
 	       race->writes, race->scans, race->reported, race->others);
