@@ -122,7 +122,9 @@ static inline double som_seconds(double generic, double debug)
 /* A number of rounds for this kernel. */
 static inline int som_rounds(int rounds)
 {
-	return som_debug_kernel() ? (rounds + 4) / 5 : rounds;
+	if (som_debug_kernel())
+		return (rounds + 4) / 5;
+	return som_cloud_kernel() ? (rounds + 2) / 3 : rounds;
 }
 
 /*
@@ -159,23 +161,90 @@ static inline double som_now(void)
  * Files with one number
  */
 
-static inline long som_read_number(const char *path)
+/* The number at the start of a file that is open. Return: -1 if there is none. */
+static inline long som_number_at(int fd)
 {
 	char buf[64], *end;
 	long value;
 	ssize_t n;
-	int fd;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	n = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
+	n = pread(fd, buf, sizeof(buf) - 1, 0);
 	if (n <= 0)
 		return -1;
 	buf[n] = 0;
 	value = strtol(buf, &end, 10);
 	return end != buf && *end == '\n' ? value : -1;
+}
+
+static inline long som_read_number(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	long value;
+
+	if (fd < 0)
+		return -1;
+	value = som_number_at(fd);
+	close(fd);
+	return value;
+}
+
+/**
+ * struct som_number - a file of sysfs with a number, which stays open
+ * @path: of the file
+ * @taken: the entry is, or is about to be, that file's
+ * @fd: 0 as long as it is not open
+ *
+ * Tests read the pool's numbers all the time, and half of what that costs is to
+ * open them, on the debug kernel most of all.
+ */
+struct som_number {
+	char path[128];
+	int taken, fd;
+};
+
+/* The file may go and come back: som.ko is loaded again. */
+static inline long som_number_again(const struct som_number *number)
+{
+	int fd = open(number->path, O_RDONLY | O_CLOEXEC);
+	long value;
+
+	if (fd < 0)
+		return -1;
+	value = som_number_at(fd);
+	dup3(fd, number->fd, O_CLOEXEC);
+	close(fd);
+	return value;
+}
+
+/* The same as som_read_number(), for a file of sysfs. */
+static inline long som_number(const char *path)
+{
+	static struct som_number numbers[16];
+	size_t size = strlen(path) + 1;
+	struct som_number *number;
+	long value;
+	int fd;
+
+	if (size > sizeof(number->path))
+		return som_read_number(path);
+	for (number = numbers; number < numbers + ARRAY_SIZE(numbers); number++) {
+		if (!__atomic_exchange_n(&number->taken, 1, __ATOMIC_ACQ_REL)) {
+			memcpy(number->path, path, size);
+			fd = open(path, O_RDONLY | O_CLOEXEC);
+			if (fd <= 0) {
+				__atomic_store_n(&number->taken, 0,
+						 __ATOMIC_RELEASE);
+				return -1;
+			}
+			__atomic_store_n(&number->fd, fd, __ATOMIC_RELEASE);
+		}
+		if (!__atomic_load_n(&number->fd, __ATOMIC_ACQUIRE) ||
+		    strcmp(number->path, path))
+			continue;
+		value = som_number_at(number->fd);
+		return value >= 0 ? value : som_number_again(number);
+	}
+	return som_read_number(path);
 }
 
 /* Return: 0 or -errno. */
@@ -197,7 +266,7 @@ static inline long som_pool(const char *name)
 	char path[PATH_MAX + 64];
 
 	snprintf(path, sizeof(path), SOM_SYSFS "%s", name);
-	return som_read_number(path);
+	return som_number(path);
 }
 
 static inline int som_set_chunks(long chunks)
@@ -210,7 +279,7 @@ static inline int som_set_chunks(long chunks)
 
 static inline long som_free_hugepages(void)
 {
-	return som_read_number(HUGE_1G "free_hugepages");
+	return som_number(HUGE_1G "free_hugepages");
 }
 
 static inline long som_used(void)
@@ -537,13 +606,29 @@ static inline void som_fill(void *p, size_t len, __u64 mark)
 		w[i] = som_word(mark, i * 8);
 }
 
-/* Return: offset of the first wrong word, -1 when all are right. */
+/*
+ * Return: offset of the first wrong word, -1 when all are right. Eight at a time take
+ * half as long under emulation; what was wrong once is told of, even if it is right
+ * when it is looked for.
+ */
 static inline long som_check(const void *p, size_t len, __u64 mark)
 {
+	__u64 word = som_word(mark, 0);
 	const __u64 *w = p;
-	size_t i;
+	size_t i, j;
 
-	for (i = 0; i < len / 8; i++)
+	for (i = 0; i + 8 <= len / 8; i += 8, word += 64) {
+		if (!((w[i] ^ word) | (w[i + 1] ^ (word + 8)) |
+		      (w[i + 2] ^ (word + 16)) | (w[i + 3] ^ (word + 24)) |
+		      (w[i + 4] ^ (word + 32)) | (w[i + 5] ^ (word + 40)) |
+		      (w[i + 6] ^ (word + 48)) | (w[i + 7] ^ (word + 56))))
+			continue;
+		for (j = i; j < i + 8; j++)
+			if (w[j] != som_word(mark, j * 8))
+				return j * 8;
+		return i * 8;
+	}
+	for (; i < len / 8; i++)
 		if (w[i] != som_word(mark, i * 8))
 			return i * 8;
 	return -1;
@@ -573,9 +658,18 @@ static inline long som_check_pages(const void *p, size_t len, __u64 mark)
 static inline long som_not_zero(const void *p, size_t len)
 {
 	const __u64 *w = p;
-	size_t i;
+	size_t i, j;
 
-	for (i = 0; i < len / 8; i++)
+	for (i = 0; i + 8 <= len / 8; i += 8) {
+		if (!(w[i] | w[i + 1] | w[i + 2] | w[i + 3] |
+		      w[i + 4] | w[i + 5] | w[i + 6] | w[i + 7]))
+			continue;
+		for (j = i; j < i + 8; j++)
+			if (w[j])
+				return j * 8;
+		return i * 8;
+	}
+	for (; i < len / 8; i++)
 		if (w[i])
 			return i * 8;
 	return -1;
