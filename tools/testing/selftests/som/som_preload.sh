@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The test of the preloaded library, with its memory on som: all of it, and parts with
-# other settings; and what som-run says and sets. A signal every two milliseconds, which it wants, is all that the
-# debug kernel can do.
+# other settings; and what som-run says and sets. A signal every two milliseconds, which
+# it wants, is all that the debug kernel can do.
 #
 # SOM-TEST: kernels=generic timeout=300
 
