@@ -411,7 +411,7 @@ void som_share_bequeath(struct som_owner *owner, unsigned long first,
 			done = bequeath_unit(owner, idx, &spare,
 					     ms++ >= SOM_SETTLE_MS);
 			mutex_unlock(&owner->share.lock);
-			/* Without a spare link, it is that what was missing. */
+			/* Otherwise it was a spare link that was missing. */
 			if (!done && spare)
 				usleep_range(1000, 2000);
 		} while (!done);

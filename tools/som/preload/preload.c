@@ -325,8 +325,8 @@ static long reserve(size_t len, unsigned long like)
 
 /*
  * Let the kernel move a som mapping, and grow it if it likes. A part of one cannot
- * grow: behind it the kernel would show again what lies, or lay, behind it. Once it is @asked, it
- * first unmaps what is at @dest, and can still fail: then @dest is nobody's, or of
+ * grow: the kernel would show again what lies, or lay, behind it. Once it is @asked,
+ * it first unmaps what is at @dest, and can still fail: then @dest is nobody's, or of
  * another thread that has mapped something there.
  */
 static long move_mapping(struct state *state, unsigned long addr, size_t old_len,

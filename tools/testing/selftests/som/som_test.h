@@ -194,8 +194,8 @@ static inline long som_read_number(const char *path)
  * @taken: the entry is, or is about to be, that file's
  * @fd: 0 as long as it is not open
  *
- * Tests read the pool's numbers all the time, and half of what that costs is to
- * open them, on the debug kernel most of all.
+ * Tests read the pool's numbers all the time, and most of what that costs is to open
+ * and to close them.
  */
 struct som_number {
 	char path[128];
@@ -607,9 +607,9 @@ static inline void som_fill(void *p, size_t len, __u64 mark)
 }
 
 /*
- * Return: offset of the first wrong word, -1 when all are right. Eight at a time take
- * half as long under emulation; what was wrong once is told of, even if it is right
- * when it is looked for.
+ * Return: offset of the first wrong word, -1 when all are right. Eight at a time, which
+ * takes less under emulation; what was wrong once is told of, even if it is right when
+ * it is looked for.
  */
 static inline long som_check(const void *p, size_t len, __u64 mark)
 {
