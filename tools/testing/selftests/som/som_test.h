@@ -46,7 +46,7 @@
 
 /* The emulated processor of a busy machine is slow. */
 #undef TEST_TIMEOUT_DEFAULT
-#define TEST_TIMEOUT_DEFAULT 120
+#define TEST_TIMEOUT_DEFAULT 240
 #endif
 
 #define SOM_DEV		"/dev/som"
@@ -776,7 +776,7 @@ static inline void *som_shared(size_t len)
 
 static inline bool som_wait_flag(int *flag, int value)
 {
-	double end = som_now() + 60;
+	double end = som_now() + 120;
 
 	while (READ_ONCE(*flag) != value) {
 		if (som_now() > end)
