@@ -326,10 +326,16 @@ static inline bool som_state_same(const struct som_state *a)
 	return !memcmp(a, &b, sizeof(b));
 }
 
+/*
+ * How long to wait for what comes by itself, in seconds. The processors of an emulated
+ * machine may stand still for some of them.
+ */
+#define SOM_WAIT_SECONDS	60
+
 /* Exit is asynchronous to whoever waits for it: allow it some seconds. */
 static inline bool som_state_wait(const struct som_state *s)
 {
-	double end = som_now() + (som_debug_kernel() ? 20 : 10);
+	double end = som_now() + SOM_WAIT_SECONDS;
 
 	while (!som_state_same(s)) {
 		if (som_now() > end)
@@ -342,7 +348,7 @@ static inline bool som_state_wait(const struct som_state *s)
 /* The same for one number. Return: the last value seen. */
 static inline long som_wait_number(long (*read_it)(void), long want)
 {
-	double end = som_now() + (som_debug_kernel() ? 20 : 10);
+	double end = som_now() + SOM_WAIT_SECONDS;
 	long got;
 
 	while ((got = read_it()) != want && som_now() < end)
@@ -776,7 +782,7 @@ static inline void *som_shared(size_t len)
 
 static inline bool som_wait_flag(int *flag, int value)
 {
-	double end = som_now() + 120;
+	double end = som_now() + 2 * SOM_WAIT_SECONDS;
 
 	while (READ_ONCE(*flag) != value) {
 		if (som_now() > end)
