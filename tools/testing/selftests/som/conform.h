@@ -15,7 +15,7 @@
 #include "som_test.h"
 
 #define CONFORM_LEN	(4 * UNIT)
-#define CONFORM_SECONDS	60
+#define CONFORM_SECONDS	180
 
 enum conform_kind {
 	ANONYMOUS,

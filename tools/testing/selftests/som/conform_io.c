@@ -230,7 +230,7 @@ static void op_zerocopy(struct conform *c)
 			say(c, "SHORT");
 		say_buf(c, buf);
 		poll_fd.fd = fds[0];
-		poll(&poll_fd, 1, 5000);
+		poll(&poll_fd, 1, 60000);
 		say(c, recvmsg(fds[0], &msg, MSG_ERRQUEUE) < 0 ?
 		    "NOT COMPLETED" : "completed");
 	}
