@@ -9,7 +9,7 @@
  * kernel it takes six minutes: there som_random and som_pinnable move units, and
  * this only runs when it is asked for by name.
  *
- * SOM-TEST: chunks=3 timeout=900 kernels=generic
+ * SOM-TEST: chunks=3 timeout=1800 kernels=generic
  */
 #include "som_scan.h"
 
@@ -760,9 +760,10 @@ static void move_beside_for(struct __test_metadata *_metadata, int fd,
 	ASSERT_LT(0, pid);
 	ASSERT_TRUE(som_wait_flag(&t->ready, 1));
 	/* A slow machine tries twice, and a user who pins may be in the way then. */
-	while (som_now() < end || m.tries < 2 || !m.moved) {
+	while (som_now() < end || m.tries < 2 || !m.moved ||
+	       !READ_ONCE(t->rounds)) {
 		move_once(&m, pid, t->mem, TARGET_UNITS);
-		if (som_now() > end + 60)
+		if (som_now() > end + 240)
 			break;
 	}
 	WRITE_ONCE(t->stop, 1);
@@ -1270,8 +1271,8 @@ TEST_F(som, a_stopped_process)
 	struct target *t = new_target(write_and_check, write_and_check,
 				      check_values);
 	struct mover m = { .fd = self->fd };
+	int i, status;
 	pid_t pid;
-	int i;
 
 	ASSERT_NE(MAP_FAILED, t);
 	t->fd = self->fd;
@@ -1280,7 +1281,8 @@ TEST_F(som, a_stopped_process)
 	ASSERT_TRUE(som_wait_flag(&t->ready, 1));
 	for (i = 0; i < 2; i++) {
 		kill(pid, SIGSTOP);
-		usleep(20000);
+		ASSERT_EQ(pid, waitpid(pid, &status, WUNTRACED));
+		ASSERT_TRUE(WIFSTOPPED(status));
 		move_once(&m, pid, t->mem, TARGET_UNITS);
 		kill(pid, SIGCONT);
 		usleep(50000);
