@@ -4,7 +4,7 @@
  * touches, writes, discards, unmaps or ends first; no unit is copied that need not
  * be; a fork that the pool cannot hold fails, and nothing is changed.
  *
- * SOM-TEST: chunks=1 timeout=500
+ * SOM-TEST: chunks=1 timeout=900
  */
 #include <sys/prctl.h>
 
@@ -916,7 +916,7 @@ static void fork_and_fork(struct som_race *race)
 	double end = som_race_end(race);
 	unsigned int seed = 1;
 
-	while (som_now() < end) {
+	while (som_now() < end || seed == 1 || !READ_ONCE(race->rounds)) {
 		pid_t pids[4];
 		int i, status;
 

@@ -1013,6 +1013,17 @@ static void *write_while_removed(void *arg)
 	return NULL;
 }
 
+/* Has every thread written all of its pages? */
+static bool all_wrote(struct remover *r, int nr)
+{
+	int i;
+
+	for (i = 0; i < nr; i++)
+		if (!READ_ONCE(r[i].rounds))
+			return false;
+	return true;
+}
+
 TEST_F(som, remove_while_threads_write)
 {
 	struct remover r[3];
@@ -1032,7 +1043,8 @@ TEST_F(som, remove_while_threads_write)
 					    &r[i]));
 	}
 	end = som_now() + 3;
-	for (rounds = 0; som_now() < end; rounds++) {
+	for (rounds = 0; som_now() < end || rounds <= 10 || !all_wrote(r, 3);
+	     rounds++) {
 		if (rounds % 3) {
 			EXPECT_EQ(0, madvise(p, UNIT, MADV_REMOVE));
 		} else {
