@@ -6,7 +6,7 @@
  * Uses /proc/thread-self/fail-nth with failslab and fail_page_alloc, for
  * allocations of any kind and order.
  *
- * SOM-TEST: kernels=debug chunks=1 no-module timeout=900
+ * SOM-TEST: kernels=debug chunks=1 no-module timeout=2400
  */
 #include "som_test.h"
 
@@ -535,7 +535,7 @@ TEST_F(fail, mmap_over)
 }
 
 /* A child has all of the bytes, or there is none; a parent loses nothing. */
-TEST_F(fail, fork_with_a_copy)
+TEST_F_TIMEOUT(fail, fork_with_a_copy, 900)
 {
 	struct som_policy policy = {
 		.size = sizeof(policy), .map_size = UNIT,
@@ -639,7 +639,7 @@ TEST_F(fail, fdinfo)
 }
 
 /* Growing takes all or nothing, shrinking gives back what it said. */
-TEST_F(fail, grow)
+TEST_F_TIMEOUT(fail, grow, 600)
 {
 	struct inject in = {};
 	int ret;
@@ -757,7 +757,7 @@ static void load_each(int ko, const char *params, long step,
 	}
 }
 
-TEST_F_TIMEOUT(fail, load, 600)
+TEST_F_TIMEOUT(fail, load, 1200)
 {
 	struct load_result r;
 
@@ -786,7 +786,7 @@ TEST_F_TIMEOUT(fail, load, 600)
 }
 
 /* Unloading cannot fail half-way. */
-TEST_F(fail, unload)
+TEST_F_TIMEOUT(fail, unload, 600)
 {
 	struct inject in = {};
 	int ret;
