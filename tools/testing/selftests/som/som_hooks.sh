@@ -32,7 +32,7 @@ for name in $allocators; do
 		failed=1
 	fi
 	tries=0
-	while [ "$(pool)" != "$before" ] && [ "$tries" -lt 50 ]; do
+	while [ "$(pool)" != "$before" ] && [ "$tries" -lt 300 ]; do
 		sleep 0.1
 		tries=$((tries + 1))
 	done

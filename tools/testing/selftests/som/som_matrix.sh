@@ -6,7 +6,7 @@
 # the pool is afterwards what it was. On the generic kernel all of them, on others
 # a few.
 #
-# SOM-TEST: programs timeout=300
+# SOM-TEST: programs timeout=600
 #
 # shellcheck disable=SC2317 # functions are called by names in variables
 #
@@ -73,7 +73,7 @@ wait_for()
 	tries=0
 	until "$@" >/dev/null 2>&1; do
 		tries=$((tries + 1))
-		[ "$tries" -lt 200 ] || return 1
+		[ "$tries" -lt 600 ] || return 1
 		sleep 0.1
 	done
 }
@@ -82,6 +82,12 @@ is_saved()
 {
 	redis_cli first info persistence | tr -d '\r' >"$out/persistence"
 	grep -q '^rdb_bgsave_in_progress:0' "$out/persistence"
+}
+
+# It has a socket some time before it listens.
+is_up()
+{
+	redis_cli "$1" ping | grep -q PONG
 }
 
 # start_redis NAME [PROGRAM ARGS]: sets server.
@@ -94,7 +100,7 @@ start_redis()
 		--appendonly no --enable-debug-command yes --dir "$out" \
 		>>"$out/log" 2>&1 &
 	server=$!
-	wait_for test -S "$out/$name/socket"
+	wait_for is_up "$name"
 }
 
 change_keys="for i = 0, ARGV[1] - 1 do redis.call('SET', 'key:' .. i, \
@@ -132,7 +138,11 @@ run_redis()
 # shellcheck disable=SC2016 # perl's variables
 memcached_client='use strict; use Socket;
 socket(my $s, PF_UNIX, SOCK_STREAM, 0) or die;
-connect($s, sockaddr_un($ARGV[0])) or die;
+my $tries = 0;
+until (connect($s, sockaddr_un($ARGV[0]))) {
+	die if ++$tries == 600;
+	select(undef, undef, undef, 0.1);
+}
 select((select($s), $| = 0)[0]);
 my $n = 1500;
 for my $i (1 .. $n) {
@@ -288,13 +298,11 @@ plain()
 	"run_$1" >"$out/said" 2>&1
 }
 
-# with_som PROGRAM ALLOCATOR: sets why if anything is wrong, and units.
-with_som()
+# sampled PROGRAM: once with som; sets why and units.
+sampled()
 {
-	out=$work/$1.$2 run="$here/som-run --allocator $2 --verbose"
+	rm -rf "$out"
 	mkdir -p "$out"
-	why='' units=0
-	base=$(numbers)
 	: >"$work/sampling"
 	sample &
 	sampler=$!
@@ -306,8 +314,21 @@ with_som()
 		why='another answer'
 		diff "$work/$1/answer" "$out/answer" | head -n 5 | sed 's/^/# /'
 	fi
-	[ "$units" -ge "$least" ] || why="${why:-only $units units on som}"
 	wait_for is_back || why="${why:-left behind: $(numbers), not $base}"
+}
+
+# with_som PROGRAM ALLOCATOR: sets why if anything is wrong, and units.
+with_som()
+{
+	out=$work/$1.$2 run="$here/som-run --allocator $2 --verbose"
+	why='' units=0 runs=0
+	base=$(numbers)
+	# Who counts may have stood still while the program had its data.
+	while [ -z "$why" ] && [ "$units" -lt "$least" ] && [ "$runs" -lt 3 ]; do
+		sampled "$1"
+		runs=$((runs + 1))
+	done
+	[ "$units" -ge "$least" ] || why="${why:-only $units units on som}"
 	[ -z "$why" ] || tail -n 10 "$out/log" | sed 's/^/# /'
 }
 
