@@ -745,9 +745,12 @@ static unsigned long free_elsewhere(const struct som_chunk *but)
 	unsigned long i, nr = 0;
 
 	xa_for_each(&pool.chunks, i, chunk) {
-		if (chunk != but && !READ_ONCE(chunk->draining))
+		/* A unit whose zeroing ends now is counted once. */
+		spin_lock(&chunk->lock);
+		if (chunk != but && !chunk->draining)
 			nr += som_unitmap_nr_free(&chunk->map) +
-			      READ_ONCE(chunk->map.nr_zeroing);
+			      chunk->map.nr_zeroing;
+		spin_unlock(&chunk->lock);
 	}
 	return nr;
 }
