@@ -98,6 +98,19 @@ static void read_pinned(__u64 mark)
 	child_assert(page[0] == som_word(mark, PAGE));
 }
 
+/* A pin on one unit keeps those that others gave up from being taken meanwhile. */
+static char *map_when_there_is_room(int fd, char *room, size_t len)
+{
+	double end = som_now() + SOM_WAIT_SECONDS;
+	char *p;
+
+	do {
+		p = som_map_at(fd, room, len, RW, MAP_FIXED);
+	} while (p == MAP_FAILED && errno == ENOMEM && som_now() < end &&
+		 !usleep(1000));
+	return p;
+}
+
 /* One owner. Its memory is at 4K entries when @small. */
 static void own(int fd, __u64 mark, enum way way, bool small,
 		int *ready)
@@ -106,7 +119,7 @@ static void own(int fd, __u64 mark, enum way way, bool small,
 	size_t len = small ? LEN - UNIT : LEN;
 	long bad;
 
-	p = som_map_at(fd, small ? room + PAGE : room, len, RW, MAP_FIXED);
+	p = map_when_there_is_room(fd, small ? room + PAGE : room, len);
 	child_assert(p != MAP_FAILED);
 	bad = som_not_zero(p, len);
 	if (bad >= 0)
@@ -140,7 +153,7 @@ static int line_of_owners(int fd, unsigned int line, int rounds)
 		pid_t pid;
 
 		/* A pin holds up everybody's units for a moment: not too often. */
-		if (way == BY_PIN_AND_EXIT && (small || i % 4))
+		if (way == BY_PIN_AND_EXIT && (small || i % 3))
 			way = BY_EXIT;
 		WRITE_ONCE(*ready, 0);
 		pid = fork();
