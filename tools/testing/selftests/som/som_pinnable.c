@@ -1340,7 +1340,7 @@ static void there_and_back(struct som_race *race)
 	unsigned int seed = 1;
 	__u64 value;
 
-	while (som_now() < end) {
+	while (som_race_on(race, end)) {
 		char *p = race->mem + rand_r(&seed) % RACE_UNITS * UNIT;
 		size_t len = rand_r(&seed) % 2 ? UNIT : PAGE;
 		struct iovec iov, local = { &value, 8 };
@@ -1438,7 +1438,7 @@ static void just_wait(struct som_race *race)
 {
 	double end = som_race_end(race);
 
-	while (som_now() < end)
+	while (som_race_on(race, end))
 		usleep(10000);
 }
 

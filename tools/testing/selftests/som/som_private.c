@@ -1115,7 +1115,7 @@ static void disturb_dontneed_pages(struct som_race *race)
 	double end = som_race_end(race);
 	unsigned int seed = 1;
 
-	while (som_now() < end) {
+	while (som_race_on(race, end)) {
 		char *p = odd_page(race, &seed);
 
 		WRITE_ONCE(*(__u64 *)p, 1);
@@ -1129,7 +1129,7 @@ static void disturb_dontneed_units(struct som_race *race)
 	double end = som_race_end(race);
 	unsigned int seed = 2;
 
-	while (som_now() < end) {
+	while (som_race_on(race, end)) {
 		size_t unit = rand_r(&seed) % 3 * 2;
 		char *p = race->mem + unit * UNIT, *from = p, *to = p + UNIT;
 
@@ -1153,7 +1153,7 @@ static void disturb_mprotect(struct som_race *race)
 	double end = som_race_end(race);
 	unsigned int seed = 3;
 
-	while (som_now() < end) {
+	while (som_race_on(race, end)) {
 		char *p = odd_page(race, &seed);
 
 		som_bad(race, mprotect(p, PAGE, PROT_NONE));
@@ -1172,7 +1172,7 @@ static void disturb_remove(struct som_race *race)
 	double end = som_race_end(race);
 	unsigned int seed = 4;
 
-	while (som_now() < end) {
+	while (som_race_on(race, end)) {
 		char *p = odd_page(race, &seed), *q = odd_page(race, &seed);
 
 		WRITE_ONCE(*(__u64 *)p, 1);
@@ -1189,7 +1189,7 @@ static void disturb_munmap(struct som_race *race)
 	double end = som_race_end(race);
 	unsigned int seed = 5;
 
-	while (som_now() < end) {
+	while (som_race_on(race, end)) {
 		som_bad(race, munmap(odd_page(race, &seed), PAGE));
 		/* ENOMEM where it is gone already. */
 		madvise(odd_page(race, &seed), PAGE, MADV_DONTNEED);
@@ -1202,7 +1202,7 @@ static void disturb_mremap(struct som_race *race)
 	char *room = som_room(2 * UNIT, UNIT);
 	unsigned int seed = 6;
 
-	while (som_now() < end) {
+	while (som_race_on(race, end)) {
 		char *p = odd_page(race, &seed), *q;
 		__u64 v = (__u64)p;
 
@@ -1224,7 +1224,7 @@ static void disturb_fork(struct som_race *race)
 	double end = som_race_end(race);
 	unsigned int seed = 7;
 
-	while (som_now() < end) {
+	while (som_race_on(race, end)) {
 		pid_t pid = fork();
 
 		if (!pid) {
@@ -1243,7 +1243,7 @@ static void disturb_scan(struct som_race *race)
 	double end = som_race_end(race);
 	unsigned int seed = 8;
 
-	while (som_now() < end) {
+	while (som_race_on(race, end)) {
 		char *p = odd_page(race, &seed);
 
 		som_bad(race, som_scan_clean(race->fd, race->mem, 5 * UNIT));
@@ -1311,7 +1311,7 @@ static void just_wait(struct som_race *race)
 {
 	double end = som_race_end(race);
 
-	while (som_now() < end)
+	while (som_race_on(race, end))
 		usleep(10000);
 }
 
@@ -1457,14 +1457,15 @@ static void *dontneed_what_moves(void *arg)
 
 static void move_about(struct som_race *race)
 {
-	double end = som_race_end(race);
 	char *from, *to, *swap;
 	unsigned int seed = 30;
+	double end;
 
 	/* Nothing of a thread's own may come to where the mappings move about. */
 	while (READ_ONCE(race->rounds) < 100)
 		usleep(1000);
-	while (som_now() < end) {
+	end = som_race_end(race);
+	while (som_race_on(race, end)) {
 		from = race->mem;
 		to = race->other;
 		/* Not needed by whoever DONTNEEDs: a fresh one each time. */
@@ -1549,7 +1550,7 @@ static void dontneed_units(struct som_race *race)
 	double end = som_race_end(race);
 	unsigned int seed = getpid();
 
-	while (som_now() < end) {
+	while (som_race_on(race, end)) {
 		char *p = race->mem + rand_r(&seed) % 4 * UNIT;
 		size_t len = rand_r(&seed) % 3 ? UNIT : 10 * PAGE;
 

@@ -58,11 +58,17 @@ static void count_bad(struct race *race, bool bad)
 		__atomic_fetch_add(&race->bad, 1, __ATOMIC_RELAXED);
 }
 
+/* Is a race to go on? Until @end, and however slow the machine is, for a round. */
+static bool race_on(struct race *race, double end)
+{
+	return som_now() < end || !READ_ONCE(race->rounds);
+}
+
 static void just_wait(struct race *race)
 {
 	double end = som_now() + race_seconds();
 
-	while (!READ_ONCE(race->stop) && som_now() < end)
+	while (!READ_ONCE(race->stop) && race_on(race, end))
 		usleep(10000);
 }
 
@@ -194,7 +200,7 @@ static void disturb_mprotect(struct race *race)
 	double end = som_now() + race_seconds();
 	unsigned int seed = 1;
 
-	while (som_now() < end) {
+	while (race_on(race, end)) {
 		char *p = odd_page(race, &seed);
 
 		count_bad(race, mprotect(p, PAGE, PROT_NONE));
@@ -208,7 +214,7 @@ static void disturb_remove(struct race *race)
 	double end = som_now() + race_seconds();
 	unsigned int seed = 2;
 
-	while (som_now() < end) {
+	while (race_on(race, end)) {
 		char *p = odd_page(race, &seed);
 
 		WRITE_ONCE(*p, 1);
@@ -223,7 +229,7 @@ static void disturb_munmap(struct race *race)
 	double end = som_now() + race_seconds();
 	unsigned int seed = 3;
 
-	while (som_now() < end)
+	while (race_on(race, end))
 		count_bad(race, munmap(odd_page(race, &seed), PAGE));
 }
 
@@ -233,7 +239,7 @@ static void disturb_map_over(struct race *race)
 	unsigned int seed = 4;
 	int n = 0;
 
-	while (som_now() < end && n++ < 300) {
+	while (race_on(race, end) && n++ < 300) {
 		char *p = odd_page(race, &seed);
 
 		count_bad(race, som_map_at(race->fd, p, PAGE, RW,
@@ -241,6 +247,9 @@ static void disturb_map_over(struct race *race)
 		count_bad(race, READ_ONCE(*p));
 		WRITE_ONCE(*p, 1);
 	}
+	/* Each of them has a unit of its own: no more, but a round there is to be. */
+	while (!READ_ONCE(race->rounds))
+		usleep(1000);
 }
 
 static void disturb_mremap(struct race *race)
@@ -249,7 +258,7 @@ static void disturb_mremap(struct race *race)
 	char *room = som_room(2 * UNIT, UNIT);
 	unsigned int seed = 5;
 
-	while (som_now() < end) {
+	while (race_on(race, end)) {
 		char *p = odd_page(race, &seed), *q;
 		__u64 v = (__u64)p;
 
@@ -337,7 +346,7 @@ static void remove_units(struct race *race)
 	double end = som_now() + race_seconds();
 	unsigned int seed = getpid();
 
-	while (som_now() < end) {
+	while (race_on(race, end)) {
 		char *p = race->mem + rand_r(&seed) % 4 * UNIT;
 		size_t len = rand_r(&seed) % 3 ? UNIT : 10 * PAGE;
 
@@ -407,7 +416,7 @@ static void move_unit(struct race *race)
 	double end = som_now() + race_seconds();
 	char *from = race->mem, *to = race->other, *swap;
 
-	while (som_now() < end) {
+	while (race_on(race, end)) {
 		count_bad(race, mremap(from, UNIT, UNIT, MREMAP_MAYMOVE |
 				       MREMAP_FIXED, to) != to);
 		swap = from;
@@ -541,7 +550,7 @@ static void fork_meanwhile(struct race *race)
 	double end = som_now() + race_seconds();
 
 	madvise(race->mem, 4 * UNIT, MADV_DOFORK);
-	while (som_now() < end) {
+	while (race_on(race, end)) {
 		pid_t pid = fork();
 
 		if (!pid) {

@@ -1059,7 +1059,9 @@ static void take_apart(struct som_race *race, int how)
 	size_t page = PAGE * 5;
 	int i;
 
-	for (i = 0; i < 60; i++, page = (page + 1000 * UNIT + 6 * PAGE) % CHUNK) {
+	/* However slow the machine is, until there was a round. */
+	for (i = 0; i < 60 || !READ_ONCE(race->rounds);
+	     i++, page = (page + 1000 * UNIT + 6 * PAGE) % CHUNK) {
 		/* An odd page. */
 		page |= PAGE;
 		switch (how) {

@@ -830,6 +830,12 @@ static inline double som_race_end(const struct som_race *race)
 	return som_now() + som_seconds(1, 1.5);
 }
 
+/* Is a race to go on? Until @end, and however slow the machine is, for a round. */
+static inline bool som_race_on(const struct som_race *race, double end)
+{
+	return som_now() < end || !READ_ONCE(race->rounds);
+}
+
 /* Run @nr threads of @fn until @meanwhile is done. Return: 0 or -1. */
 static inline int som_run_racers(struct som_race *race, int nr,
 				 void *(*fn)(void *racer),
