@@ -46,7 +46,9 @@ static void count(long *counter, long n)
 }
 
 /* So many at least, however slow the machine is. */
+#define WRITES		100
 #define RARE_WRITES	10
+#define RARE_FAULTS	5
 
 static double race_seconds(void)
 {
@@ -101,15 +103,17 @@ static void *rare_writer(void *arg)
 	int n = 0;
 
 	run_on(0);
-	getrusage(RUSAGE_THREAD, &before);
 	while (!READ_ONCE(race->stop_writers)) {
 		if (!n) {
 			n = 1 + som_below(&rnd, 4);
 			first = som_below(&rnd, PAGES) & ~63UL;
 		}
 		n--;
+		getrusage(RUSAGE_THREAD, &before);
 		if (!write_word(race, first + som_below(&rnd, 64)))
 			break;
+		getrusage(RUSAGE_THREAD, &after);
+		count(&race->faults, after.ru_minflt - before.ru_minflt);
 		count(&race->writes, 1);
 		scans = READ_ONCE(race->scans) +
 			gaps[som_below(&rnd, ARRAY_SIZE(gaps))];
@@ -120,8 +124,6 @@ static void *rare_writer(void *arg)
 		for (scans = som_below(&rnd, 2000); scans; scans--)
 			READ_ONCE(race->stop_writers);
 	}
-	getrusage(RUSAGE_THREAD, &after);
-	count(&race->faults, after.ru_minflt - before.ru_minflt);
 	return NULL;
 }
 
@@ -135,27 +137,27 @@ static void *writer(void *arg)
 	struct race *race = r->race;
 	struct som_random rnd = { race->seed + r->nr };
 	size_t page, n, run;
-	long writes = 0;
+	bool on = true;
+	long writes;
 
 	run_on(0);
-	while (!READ_ONCE(race->stop_writers)) {
+	while (on && !READ_ONCE(race->stop_writers)) {
 		page = som_below(&rnd, PAGES);
 		if (som_one_in(&rnd, 2))
 			page %= 2 * UNIT_PAGES;
 		run = som_small(&rnd, 700);
-		for (n = 0; n < run; n++, page = (page + 1) % PAGES) {
+		writes = 0;
+		for (n = 0; on && n < run; n++, page = (page + 1) % PAGES) {
 			/* Each page has one writer. */
 			if (page % race->writers != r->nr)
 				continue;
-			if (!write_word(race, page))
-				goto out;
-			writes++;
+			on = write_word(race, page);
+			writes += on;
 		}
+		count(&race->writes, writes);
 		if (som_one_in(&rnd, 16))
 			usleep(som_below(&rnd, 2000));
 	}
-out:
-	count(&race->writes, writes);
 	return NULL;
 }
 
@@ -256,6 +258,17 @@ static bool race_map(struct race *race, int fd)
 	return race->mem != MAP_FAILED && !som_scan_clean(fd, race->mem, SIZE);
 }
 
+/* Have writers and scanners done so much that it is worth looking at? */
+static bool race_enough(struct race *race)
+{
+	if (!READ_ONCE(race->scans))
+		return false;
+	if (race->rare)
+		return READ_ONCE(race->writes) > RARE_WRITES &&
+			READ_ONCE(race->faults) > RARE_FAULTS;
+	return READ_ONCE(race->writes) > WRITES;
+}
+
 /* @other runs beside writers and scanners, again and again. */
 static bool race_run(struct race *race,
 		     void (*other)(struct race *race, struct som_random *rnd))
@@ -274,8 +287,7 @@ static bool race_run(struct race *race,
 				   write : scanner, &racers[i]))
 			return false;
 	}
-	while (som_now() < end ||
-	       (race->rare && READ_ONCE(race->writes) <= RARE_WRITES)) {
+	while (som_now() < end || !race_enough(race)) {
 		if (other) {
 			other(race, &rnd);
 			race->others++;
@@ -312,7 +324,7 @@ static void expect_accounted(struct __test_metadata *_metadata,
 		       race->seed, first, race->copy[first],
 		       *word_of(race, first));
 	EXPECT_EQ(0, race->bad);
-	EXPECT_LT(race->rare ? RARE_WRITES : 100, race->writes);
+	EXPECT_LT(race->rare ? RARE_WRITES : WRITES, race->writes);
 	EXPECT_LT(0, race->scans);
 	TH_LOG("%ld writes, %ld scans, %ld pages told, %ld others",
 	       race->writes, race->scans, race->reported, race->others);
@@ -359,7 +371,7 @@ TEST_F(som, rare_writes)
 	expect_accounted(_metadata, &race);
 	TH_LOG("%ld faults", race.faults);
 	/* It did stop looking, again and again. */
-	EXPECT_LT(5, race.faults);
+	EXPECT_LT(RARE_FAULTS, race.faults);
 }
 
 /* Read only for a moment, pieces or all: dirty entries are taken along. */
