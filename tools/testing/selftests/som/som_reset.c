@@ -863,7 +863,7 @@ static double time_to_die(int fd, size_t units, bool from_reset, double *took,
 	return som_now() - start;
 }
 
-TEST_F(som, a_fatal_signal_ends_it)
+TEST_F_TIMEOUT(som, a_fatal_signal_ends_it, 300)
 {
 	size_t units = som_free() - 8;
 	double *took = som_shared(PAGE), base, killed;
