@@ -229,6 +229,24 @@ TEST_F(som, in_part_of_a_unit)
 	EXPECT_PAGES(UNIT_PAGES - 1, UNIT_PAGES, PRESENT);
 }
 
+/* How long a scan of one region takes if nobody else gets the processor meanwhile. */
+static double scan_time(int fd, const struct pm_scan_arg *scan)
+{
+	double start, fastest = 1e9;
+	struct pm_scan_arg arg;
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		arg = *scan;
+		start = som_now();
+		if (som_scan_call(fd, &arg) != 1)
+			return -1;
+		start = som_now() - start;
+		fastest = start < fastest ? start : fastest;
+	}
+	return fastest;
+}
+
 /* Where it does not matter, nothing is read: the answer takes no longer. */
 TEST_F(som, only_if_asked)
 {
@@ -236,7 +254,7 @@ TEST_F(som, only_if_asked)
 	char *p = som_map(self->fd, len);
 	struct page_region vec;
 	struct pm_scan_arg arg;
-	double start, asked, not_asked, known;
+	double asked, not_asked, known;
 
 	ASSERT_NE(MAP_FAILED, p);
 	for (i = 0; i < len; i += PAGE)
@@ -244,13 +262,11 @@ TEST_F(som, only_if_asked)
 	arg = som_scan_args(p, len, &vec, 1);
 	arg.category_mask = PRESENT | HUGE_2M;
 	arg.return_mask = KERNEL_CATEGORIES;
-	start = som_now();
-	ASSERT_EQ(1, som_scan_call(self->fd, &arg));
-	not_asked = som_now() - start;
+	not_asked = scan_time(self->fd, &arg);
+	ASSERT_LE(0, not_asked);
 	arg.return_mask |= ZERO;
-	start = som_now();
-	ASSERT_EQ(1, som_scan_call(self->fd, &arg));
-	asked = som_now() - start;
+	asked = scan_time(self->fd, &arg);
+	ASSERT_LE(0, asked);
 	EXPECT_EQ(som_addr(p + len), vec.end);
 
 	/* Nor where it is known. */
@@ -262,9 +278,8 @@ TEST_F(som, only_if_asked)
 		READ_ONCE(p[i]);
 	arg = som_scan_args(p, len, &vec, 1);
 	arg.category_mask = ZERO;
-	start = som_now();
-	ASSERT_EQ(1, som_scan_call(self->fd, &arg));
-	known = som_now() - start;
+	known = scan_time(self->fd, &arg);
+	ASSERT_LE(0, known);
 	EXPECT_EQ(som_addr(p + len), vec.end);
 	TH_LOG("%.2f ms, asked %.2f ms, known %.2f ms", not_asked * 1000,
 	       asked * 1000, known * 1000);
