@@ -14,6 +14,7 @@
 /* Everything said goes where the results go. */
 #define TH_LOG_STREAM stdout
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -489,6 +490,49 @@ static inline long som_setting(const char *name, long value)
 	old = som_read_number(path);
 	snprintf(text, sizeof(text), "%ld", value);
 	return som_write_string(path, text) ? -1 : old;
+}
+
+/* Is a thread that zeroes in the background at work, or about to be? */
+static inline bool som_zeroing(void)
+{
+	DIR *dir = opendir("/proc");
+	char path[300], line[128], state;
+	bool found = false;
+	struct dirent *d;
+	FILE *f;
+
+	while (dir && (d = readdir(dir))) {
+		if (d->d_name[0] < '1' || d->d_name[0] > '9')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/stat", d->d_name);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		if (fgets(line, sizeof(line), f) &&
+		    sscanf(line, "%*d (som_zero/%*d) %c", &state) == 1)
+			found |= state != 'I';
+		fclose(f);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/*
+ * Nothing is zeroed in the background from here on: a thread ends what it has begun at
+ * the old rate, and sleeps. Return: that rate, or -1.
+ */
+static inline long som_zero_stop(void)
+{
+	double end = som_now() + SOM_WAIT_SECONDS;
+	long rate = som_setting("zero_rate", 0);
+
+	while (som_zeroing()) {
+		if (som_now() > end)
+			return -1;
+		usleep(5000);
+	}
+	return rate;
 }
 
 static inline int som_range_call(int fd, unsigned long call, const void *start,

@@ -179,7 +179,7 @@ TEST_F(trace, units_are_freed_that_were_taken)
 /* A unit that was somebody's is zeroed when it is taken; a new one is not. */
 TEST_F(trace, dirty_units_are_cleared)
 {
-	long clean, i, nr, cleared = 0, rate = som_setting("zero_rate", 0);
+	long clean, i, nr, cleared = 0, rate = som_zero_stop();
 	struct event *alloc;
 	char *p;
 

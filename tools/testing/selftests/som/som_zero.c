@@ -21,7 +21,7 @@ FIXTURE_SETUP(zero)
 	som_state_read(&self->before);
 	self->fd = som_open();
 	ASSERT_LE(0, self->fd);
-	self->rate = som_setting("zero_rate", 0);
+	self->rate = som_zero_stop();
 	ASSERT_LE(0, self->rate);
 }
 
