@@ -36,6 +36,11 @@ static long dirty(void)
 	return som_pool("units_dirty");
 }
 
+static long zeroed(void)
+{
+	return som_pool("zeroed_background");
+}
+
 /* Write to units and give them back: dirty, as long as nobody zeroes them. */
 static void make_dirty(struct __test_metadata *_metadata, int fd, long nr)
 {
@@ -59,14 +64,15 @@ TEST_F(zero, rate_0_is_off)
 
 TEST_F_TIMEOUT(zero, all_is_zeroed, 200)
 {
-	long total = som_pool("zeroed_background"), nr, i;
+	long total = zeroed(), nr, i;
 	char *p;
 
 	make_dirty(_metadata, self->fd, NR);
 	nr = dirty();
 	ASSERT_LE(0, som_setting("zero_rate", 1000000));
-	EXPECT_EQ(0, som_wait_number(dirty, 0));
-	EXPECT_LE(total + nr, som_pool("zeroed_background"));
+	/* A unit is counted when it is not dirty any more. */
+	EXPECT_EQ(total + nr, som_wait_number(zeroed, total + nr));
+	EXPECT_EQ(0, dirty());
 	EXPECT_EQ(som_free(), som_pool("units_zeroed"));
 
 	/* And it is zero: what nobody zeroes again when it is touched. */
@@ -81,15 +87,19 @@ TEST_F_TIMEOUT(zero, all_is_zeroed, 200)
 TEST_F(zero, not_faster_than_said)
 {
 	long before, nr;
+	double start;
 
 	make_dirty(_metadata, self->fd, 64);
-	before = som_pool("zeroed_background");
+	before = zeroed();
+	start = som_now();
 	ASSERT_LE(0, som_setting("zero_rate", 10));
-	sleep(1);
-	nr = som_pool("zeroed_background") - before;
+	do {
+		sleep(1);
+		nr = zeroed() - before;
+	} while (!nr && som_now() < start + 60);
 	EXPECT_LE(1, nr);
-	/* It does not know how late it is: a guest's second can be long. */
-	EXPECT_GE(40, nr);
+	/* A tick more or less, and a guest's second can be long. */
+	EXPECT_GE(20 + 20 * (som_now() - start), nr);
 	ASSERT_LE(0, som_setting("zero_rate", 0));
 }
 
@@ -97,7 +107,7 @@ TEST_F(zero, not_faster_than_said)
 TEST_F_TIMEOUT(zero, all_of_the_pool_while_it_is_zeroed, 200)
 {
 	double end = som_now() + som_seconds(3, 3);
-	long nr = som_free(), i;
+	long nr = som_free(), before = zeroed(), i;
 	char *p;
 
 	ASSERT_LE(0, som_setting("zero_rate", 1000000));
@@ -112,8 +122,7 @@ TEST_F_TIMEOUT(zero, all_of_the_pool_while_it_is_zeroed, 200)
 			ASSERT_EQ(i + 1, *(long *)(p + i * UNIT + 8 * i));
 		EXPECT_EQ(self->before.used + nr, som_used());
 		ASSERT_EQ(0, munmap(p, nr * UNIT));
-	} while (som_now() < end);
-	EXPECT_LT(0, som_pool("zeroed_background"));
+	} while (som_now() < end || zeroed() == before);
 }
 
 /* A chunk that is being zeroed can be given back and taken again. */
@@ -134,6 +143,7 @@ TEST_F_TIMEOUT(zero, shrink_while_it_is_zeroed, 200)
 /* It is polite: while somebody else wants the processors, it gives them up. */
 TEST_F_TIMEOUT(zero, paused_under_load, 200)
 {
+	double end = som_now() + 120;
 	long pauses = som_pool("zero_pauses");
 	pid_t pid[4];
 	int i;
@@ -145,7 +155,7 @@ TEST_F_TIMEOUT(zero, paused_under_load, 200)
 				;
 	}
 	ASSERT_LE(0, som_setting("zero_rate", 1000000));
-	for (i = 0; i < 50 && som_pool("zero_pauses") == pauses; i++) {
+	while (som_pool("zero_pauses") == pauses && som_now() < end) {
 		make_dirty(_metadata, self->fd, 64);
 		usleep(50000);
 	}
