@@ -113,6 +113,7 @@ TEST_F(som, nodes_add_up)
 	size_t i;
 
 	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_LE(0, rate);
 	som_touch_units(p, 10 * UNIT);
 	for (i = 0; i < ARRAY_SIZE(node_attributes); i++) {
 		const char *name = node_attributes[i];
@@ -598,7 +599,7 @@ TEST_F(resize, race_with_map_and_unmap)
 		}
 	}
 	end = som_now() + 6;
-	while (som_now() < end) {
+	while (som_now() < end || !grown) {
 		ret = som_set_chunks(2);
 		EXPECT_EQ(0, ret);
 		grown += !ret;
