@@ -3,6 +3,9 @@
 #
 # check-static.sh: what can be said about the sources without running them. One
 # line for each check, what it complains of below it, and the sum as last line.
+#
+# A check that had nothing to say is not made again for the same files: the cache
+# has an empty file of the name of all that went into it.
 set -euo pipefail
 # shellcheck source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
@@ -28,8 +31,32 @@ files()
 		\( "${args[@]:1}" \) -print | sed 's|^\./||' | LC_ALL=C sort
 }
 
+# fingerprint COMMAND ARGS: a word for a command, the files in inputs it looks at, and
+# the programs that look. One that is not known to look at files alone has none.
+fingerprint()
+{
+	[ "${#inputs[@]}" -gt 0 ] || return 0
+	{ printf '%s\n' "$programs" "$*"; sha256sum "${inputs[@]}"; } |
+		sha256sum | cut -d ' ' -f 1
+}
+
+# make_check RESULT COMMAND ARGS: what COMMAND says goes to RESULT.
+make_check()
+{
+	local result=$1 known
+	shift
+	known=$(fingerprint "$@")
+	if [ -n "$known" ] && [ -e "$knowledge/$known" ]; then
+		touch "$result" "$knowledge/$known"
+		return
+	fi
+	{ "$@" 2>&1 </dev/null || echo "status $?"; } >"$result"
+	[ -z "$known" ] || [ -s "$result" ] || touch "$knowledge/$known"
+}
+
 # check NAME COMMAND ARGS: COMMAND says nothing and succeeds, or else it failed. It
 # runs beside others, as many as there are processors; all are told of in order.
+# inputs are the files that it looks at.
 check()
 {
 	local name=$1
@@ -38,8 +65,7 @@ check()
 	while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do
 		wait -n || true
 	done
-	{ "$@" 2>&1 </dev/null || echo "status $?"; } \
-		>"$said/${#names[@]}" &
+	make_check "$said/${#names[@]}" "$@" &
 }
 
 # tell_checks: the result of each.
@@ -60,14 +86,12 @@ tell_checks()
 	done
 }
 
-# build_says KERNEL MAKE-ARGUMENT...: what the compiler, sparse or modpost say
+# build_says KERNEL KDIR MAKE-ARGUMENT...: what the compiler, sparse or modpost say
 # about our files while everything is built anew.
 build_says()
 {
-	local kernel=$1 label dir kdir
-	shift
-	label=static-$kernel-$1
-	kdir=$(readlink -f "$SOM_CACHE/kernels/$kernel/kdir")
+	local label=static-$1-$3 kdir=$2 dir
+	shift 2
 	dir=$(module_dir "$label")
 	rm -rf "$dir"
 	if ! build_module "$label" "$kdir" "$dir.built" "$@" 2>/dev/null; then
@@ -148,11 +172,26 @@ mapfile -t scripts < <(files . '*.sh'; ls .ci/run 2>/dev/null)
 mapfile -t licensed < <(files . '*.c' '*.cc' '*.h' '*.sh' '*.py' '*.rst' '*.awk' \
 	'*.config' Makefile Kbuild Kconfig run)
 
+# The cache forgets what was not asked for in a month.
+knowledge=$SOM_CACHE/static
+mkdir -p "$knowledge"
+find "$knowledge" -type f -mtime +30 -delete
+programs=$(gcc --version; sparse --version; shellcheck --version; perl --version
+	sha256sum scripts/check-static.sh scripts/lib/module.sh \
+		"$source"/scripts/{checkpatch.pl,spelling.txt,const_structs.checkpatch} \
+		"$source/scripts/kernel-doc")
+
+mapfile -t inputs < <(find Kbuild drivers include -type f ! -name '.*' \
+	! -name '*.[ao]' ! -name '*.ko' ! -name '*.mod' ! -name '*.mod.c' \
+	! -name '*.order' ! -name '*.symvers' | LC_ALL=C sort)
 for kernel in generic cloud debug; do
-	check "W=1 on $kernel" build_says "$kernel" W=1
+	kdir=$(readlink -f "$SOM_CACHE/kernels/$kernel/kdir")
+	check "W=1 on $kernel" build_says "$kernel" "$kdir" W=1
 done
-check 'sparse on debug' build_says debug C=2 CF=-D__CHECK_ENDIAN__
+check 'sparse on debug' build_says debug "$kdir" C=2 CF=-D__CHECK_ENDIAN__
+inputs=("${driver[@]}" "${uapi[@]}")
 check 'kernel-doc' kernel_doc "${driver[@]}" "${uapi[@]}"
+inputs=()
 check 'no conditional compilation in drivers/som/*.c' \
 	no_conditionals "${driver_c[@]}"
 for header in "${uapi[@]}"; do
@@ -179,9 +218,12 @@ for file in "${all_c[@]}"; do
 	*.c) ignored=UNCOMMENTED_DEFINITION ;;
 	*) ignored= ;;
 	esac
+	inputs=("$file")
 	check "checkpatch --strict $file" checkpatch "$ignored" "$file"
 done
+inputs=("${scripts[@]}")
 check 'shellcheck' shell_check "${scripts[@]}"
+inputs=()
 check 'man pages' man_pages
 check 'libsom' libsom
 check 'version of debian/changelog' same_version
