@@ -36,7 +36,7 @@ ip link set lo up
 
 # shellcheck source=/dev/null
 . /som/config
-export SOM_KERNEL SOM_CHUNKS
+export SOM_KERNEL SOM_CHUNKS SOM_MODULE_PARAMS
 export SOM_KO=/som/som.ko SOM_KUNIT_KO=/som/som_kunit.ko
 
 # The ports appear when the host has answered the driver.

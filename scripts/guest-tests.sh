@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# guest-tests.sh NAME...: in the guest, run tests of /som/tests one after another.
-# On stdout and on stderr stands between two lines what each of them wrote:
+# guest-tests.sh NAME:CHUNKS...: in the guest, run tests of /som/tests one after
+# another, each with a pool of so many chunks, or without som.ko if CHUNKS is -. On
+# stdout and on stderr stands between two lines what each of them wrote:
 #
 #	som-tests: begin NAME
 #	som-tests: end NAME STATUS CENTISECONDS [WHAT IT LEFT BEHIND]
@@ -52,6 +53,34 @@ read_pool()
 	done
 }
 
+# set_pool CHUNKS
+set_pool()
+{
+	if [ "$1" = - ]; then
+		[ ! -e "$sysfs" ] || /usr/sbin/rmmod som
+	elif [ ! -e "$sysfs" ]; then
+		# shellcheck disable=SC2086 # parameters are words
+		/usr/sbin/insmod "$SOM_KO" "chunks=$1" $SOM_MODULE_PARAMS
+	elif [ "$(cat "$sysfs/nr_chunks")" != "$1" ]; then
+		echo "$1" >"$sysfs/nr_chunks"
+	fi
+}
+
+# run_test NAME CHUNKS
+run_test()
+{
+	if set_pool "$2"; then
+		read_pool
+		before=$pool
+		setsid "/som/tests/$1" </dev/null
+	else
+		echo "Bail out! the pool cannot be set to $2"
+		read_pool
+		before=$pool
+		return 1
+	fi
+}
+
 kill_leftovers()
 {
 	left=1
@@ -70,17 +99,20 @@ kill_leftovers()
 	done
 }
 
+# A test does not wait for RCU's grace periods longer than it has to: they are a good
+# part of loading and unloading a module.
+[ ! -e /sys/kernel/rcu_expedited ] || echo 1 >/sys/kernel/rcu_expedited
+
 read_programs
 keep=$programs
 
-for name; do
-	read_pool
-	before=$pool
+for test; do
+	name=${test%:*}
 	tell "begin $name"
 	mark "run $name"
 	read_clock
 	start=$now
-	setsid "/som/tests/$name" </dev/null
+	run_test "$name" "${test##*:}"
 	status=$?
 	read_clock
 	time=$((now - start))
@@ -98,7 +130,5 @@ for name; do
 		tell "end $name $status $time"
 	else
 		tell "end $name $status $time before:$before; after:$pool"
-		# For the next test to load it.
-		[ "$before" != ' no som.ko' ] || /usr/sbin/rmmod som
 	fi
 done

@@ -10,17 +10,18 @@
 #
 #	SOM-TEST: chunks=2 smp=1 kernels=generic,debug timeout=600 no-module
 #
-# Others: spare=N, nodes=N, mem=SIZE, icount, programs (real ones and allocators, see
-# programs.sh), append=WORD, param=WORD, add=FILE[:PATH]; the last three may come more
-# than once.
+# Others: takes=S, spare=N, nodes=N, mem=SIZE, icount, programs (real ones and
+# allocators, see programs.sh), append=WORD, param=WORD, add=FILE[:PATH]; the last three
+# may come more than once.
 #
 # Terms: a guest runs a set of tests and is named after them, with + between. All
-# there is about it, and about each test, is in $LOGS/KERNEL.
+# there is about it, and about each test, is in $LOGS/KERNEL; the guest's files have the
+# name of its first test and say how many more it had.
 
 TESTS_DIR=$SOM_ROOT/tools/testing/selftests/som
 TESTS_GUESTS=${SOM_GUESTS:-2}
 # A guest has so many tests at most.
-TESTS_SET=${SOM_SET:-12}
+TESTS_SET=${SOM_SET:-20}
 # Seconds that a guest may need to boot, and to stop and be checked.
 TESTS_BOOT=300
 
@@ -75,22 +76,68 @@ runs_on()
 	done
 }
 
+# test_number NAME SETTING DEFAULT
+test_number()
+{
+	local word number=$3
+	for word in $(test_settings "$1"); do
+		case $word in
+		"$2"=*) number=${word#*=} ;;
+		esac
+	done
+	echo "$number"
+}
+
+# test_timeout NAME
+test_timeout()
+{
+	test_number "$1" timeout 300
+}
+
+# test_takes NAME: seconds that it takes, roughly, where it takes longest.
+test_takes()
+{
+	test_number "$1" takes 10
+}
+
+# test_pool NAME: how many chunks guest-tests.sh gives it, or - for no som.ko.
+test_pool()
+{
+	case " $(test_settings "$1" | tr '\n' ' ')" in
+	*' no-module '*) echo - ;;
+	*) test_number "$1" chunks 1 ;;
+	esac
+}
+
 # set_options NAME...: sets OPTIONS, what the settings of tests that share a guest mean
-# to exec, but for the time they may take. They differ in added files at most.
+# to exec, but for the time they may take. They differ in added files, and in the 1 GiB
+# pages they need, of which there are as many as for the one that needs most.
 set_options()
 {
-	local name word
+	local name word chunks pages most=0
 	OPTIONS=()
 	for word in $(test_settings "$1"); do
 		case $word in
-		kernels=* | timeout=* | add=* | programs) ;;
-		no-module | icount) OPTIONS+=("--$word") ;;
-		chunks=* | spare=* | mem=* | smp=* | nodes=* | append=*)
+		kernels=* | timeout=* | takes=* | add=* | programs) ;;
+		chunks=* | spare=* | no-module) ;;
+		icount) OPTIONS+=("--$word") ;;
+		mem=* | smp=* | nodes=* | append=*)
 			OPTIONS+=("--${word%%=*}" "${word#*=}") ;;
 		param=*) OPTIONS+=(--module-params "${word#*=}") ;;
 		*) say "$1: unknown setting $word" ;;
 		esac
 	done
+	chunks=$(test_pool "$1")
+	if [ "$chunks" = - ]; then
+		OPTIONS+=(--no-module)
+		chunks=0
+	fi
+	for name; do
+		pages=$(($(test_number "$name" chunks 1) +
+			$(test_number "$name" spare 1)))
+		[ "$pages" -lt "$most" ] || most=$pages
+	done
+	OPTIONS+=(--chunks "$chunks" --spare $((most - chunks)))
 	for name; do
 		for word in $(test_settings "$name"); do
 			case $word in
@@ -130,18 +177,6 @@ build_tests()
 	done
 }
 
-# test_timeout NAME
-test_timeout()
-{
-	local word timeout=300
-	for word in $(test_settings "$1"); do
-		case $word in
-		timeout=*) timeout=${word#*=} ;;
-		esac
-	done
-	echo "$timeout"
-}
-
 # guest_key NAME: a word that tests have in common if they can share a guest. One
 # that counts instructions has a guest of its own.
 guest_key()
@@ -149,7 +184,8 @@ guest_key()
 	local word key=''
 	for word in $(test_settings "$1" | tr ' ' '\n' | LC_ALL=C sort); do
 		case $word in
-		kernels=* | timeout=* | add=* | programs | chunks=1 | spare=1 | smp=2) ;;
+		kernels=* | timeout=* | takes=* | add=* | programs | smp=2) ;;
+		chunks=* | spare=* | no-module) ;;
 		icount) key+=",$word,$1" ;;
 		*) key+=",$word" ;;
 		esac
@@ -158,7 +194,7 @@ guest_key()
 }
 
 # make_sets KERNEL NAME...: the tests for each guest, a line for each: first the
-# seconds that they may take, then their names. For tests that may share guests, as
+# seconds that they take, then their names. For tests that may share guests, as
 # many guests as run at a time or a multiple, and the longest first, so that all are
 # busy for about the same time.
 make_sets()
@@ -168,7 +204,7 @@ make_sets()
 	for name; do
 		! runs_on "$name" "$kernel" ||
 			printf '%s %d %s\n' "$(guest_key "$name")" \
-				"$(test_timeout "$name")" "$name"
+				"$(test_takes "$name")" "$name"
 	done | LC_ALL=C sort -s -k1,1 -k2,2nr |
 	awk -v most="$TESTS_SET" -v guests="$TESTS_GUESTS" '
 		function deal(	sets, set, i, j) {
@@ -245,6 +281,13 @@ split_output()
 	mv "$1.rest" "$1"
 }
 
+# guest_log KERNEL GUEST: what the names of its files begin with.
+guest_log()
+{
+	local more=${2//[^+]/}
+	printf '%s/%s/%s%s' "$LOGS" "$1" "${2%%+*}" "${more:+.and-${#more}-more}"
+}
+
 # judge_test KERNEL NAME STATUS WHY: count what it printed; WHY is what went wrong
 # beside that. Prints its line of the guest's result. 4 is kselftest's "skipped".
 judge_test()
@@ -272,9 +315,10 @@ judge_test()
 # the tests that another guest has to run, when this one died in the midst of them.
 judge_guest()
 {
-	local dir=$LOGS/$1 guest=$2 log=$LOGS/$1/$2 why='' culprit='' name names
+	local dir=$LOGS/$1 guest=$2 log why='' culprit='' name names
 	local word rest status left running='' reason again=''
 	local -A begun=() ended=() leftover=()
+	log=$(guest_log "$1" "$2")
 	IFS=+ read -r -a names <<<"$guest"
 	while read -r _ word name status rest left; do
 		case $word in
@@ -344,12 +388,14 @@ judge_guest()
 # GUEST.console, the kernel's messages.
 run_guest()
 {
-	local dir=$LOGS/$1 log=$LOGS/$1/$2 rc=0 names name sum=0 guest watcher
+	local dir=$LOGS/$1 log rc=0 names name sum=0 guest watcher tests=()
 	local START
+	log=$(guest_log "$1" "$2")
 	START=$(date +%s%N)
 	IFS=+ read -r -a names <<<"$2"
 	for name in "${names[@]}"; do
 		sum=$((sum + $(test_timeout "$name")))
+		tests+=("$name:$(test_pool "$name")")
 	done
 	mkdir -p "$dir"
 	: >"$log.out"
@@ -359,7 +405,7 @@ run_guest()
 		--pidfile "$log.pid" "${OPTIONS[@]}" \
 		--timeout $((sum + 2 * TESTS_BOOT + 60)) \
 		--add "$LOGS/guest:/som/tests" -- \
-		/som/tests/guest-tests.sh "${names[@]}" \
+		/som/tests/guest-tests.sh "${tests[@]}" \
 		>"$log.out" 2>"$log.errors" </dev/null &
 	guest=$!
 	watch_guest "$log" "$log.pid" >/dev/null 2>&1 &
@@ -380,13 +426,14 @@ run_guest()
 # terminal, and its end if it failed.
 tell_result()
 {
-	local log=$LOGS/$1/$2 line='' file=$LOGS/$1/$2.errors
+	local log=$LOGS/$1/$2 line='' file
+	file=$(guest_log "$1" "$2").errors
 	PASSED=$((PASSED + $3))
 	FAILED=$((FAILED + $4))
 	SKIPPED=$((SKIPPED + $5))
 	case $2 in
 	*+*)
-		line="the guest of $1/$2 "
+		line="the guest of $1/${2%%+*} and others "
 		;;
 	*)
 		DONE=$((DONE + 1))
@@ -416,13 +463,14 @@ tell_result()
 # tell_guest KERNEL GUEST: the lines of its result.
 tell_guest()
 {
-	local name passed failed skipped tenths why
-	[ -e "$LOGS/$1/$2.result" ] ||
-		printf '%s 0 1 0 0 not run\n' "$2" >"$LOGS/$1/$2.result"
+	local name passed failed skipped tenths why log
+	log=$(guest_log "$1" "$2")
+	[ -e "$log.result" ] ||
+		printf '%s 0 1 0 0 not run\n' "$2" >"$log.result"
 	while read -r name passed failed skipped tenths why; do
 		tell_result "$1" "$name" "$passed" "$failed" "$skipped" \
 			"$tenths" "$why"
-	done <"$LOGS/$1/$2.result"
+	done <"$log.result"
 }
 
 # tell_failed_build WHAT: a build that failed is one failure.
@@ -447,7 +495,8 @@ write_log()
 			sed 's/^/# /' "$dir/$name.err" 2>/dev/null || true
 		done
 		[ "$name" = "${job#* }" ] ||
-			sed 's/^/# /' "$dir/${job#* }.errors" 2>/dev/null || true
+			sed 's/^/# /' "$(guest_log "${job% *}" "${job#* }").errors" \
+				2>/dev/null || true
 	done >"$LOGS/tests.ktap"
 }
 
@@ -521,8 +570,9 @@ run_tests()
 			job=${guests[$pid]}
 			tell_guest "${job% *}" "${job#* }"
 			# The tests after the one that the guest died of.
-			if [ -e "$LOGS/${job/ //}.again" ]; then
-				names=$(<"$LOGS/${job/ //}.again")
+			name=$(guest_log "${job% *}" "${job#* }").again
+			if [ -e "$name" ]; then
+				names=$(<"$name")
 				jobs+=("${job% *} ${names// /+}")
 			fi
 			continue
