@@ -9,7 +9,7 @@
  * kernel it takes six minutes: there som_random and som_pinnable move units, and
  * this only runs when it is asked for by name.
  *
- * SOM-TEST: chunks=3 timeout=1800 kernels=generic
+ * SOM-TEST: chunks=3 timeout=1800 kernels=generic takes=70
  */
 #include "som_scan.h"
 
@@ -837,7 +837,7 @@ TEST_F_TIMEOUT(som, two_writers, 3600)
 {
 	move_beside_for(_metadata, self->fd,
 			new_target(write_and_check, write_and_check,
-				   check_values), som_seconds(15, 5));
+				   check_values), som_seconds(8, 5));
 }
 
 TEST_F_TIMEOUT(som, two_writers_of_private_memory, 3600)

@@ -2,6 +2,8 @@
 /*
  * Every error that som documents. Each test breaks one thing and looks for
  * its errno, and that the pool is as it was.
+ *
+ * SOM-TEST: takes=11
  */
 #include <sys/mount.h>
 #include <sys/sysmacros.h>

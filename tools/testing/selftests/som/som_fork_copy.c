@@ -4,7 +4,7 @@
  * touches, writes, discards, unmaps or ends first; no unit is copied that need not
  * be; a fork that the pool cannot hold fails, and nothing is changed.
  *
- * SOM-TEST: chunks=1 timeout=900
+ * SOM-TEST: chunks=1 timeout=900 takes=60
  */
 #include <sys/prctl.h>
 
@@ -944,7 +944,7 @@ static void race_of_forks(struct __test_metadata *_metadata, int fd, bool privat
 			  bool small)
 {
 	char *room = som_room((WRITERS + 1) * UNIT, UNIT);
-	struct som_race race = { .fd = fd, .seconds = som_seconds(5, 6) };
+	struct som_race race = { .fd = fd, .seconds = som_seconds(3, 3) };
 
 	ASSERT_EQ(0, set_options(fd, SOM_POLICY_FORK_COPY));
 	race.mem = private ?

@@ -7,7 +7,7 @@
  * mark into every page, or every word, and gives them up in one of many ways. Two lines of
  * owners run at the same time and take each other's units.
  *
- * SOM-TEST: timeout=600
+ * SOM-TEST: timeout=600 takes=30
  */
 #include "som_test.h"
 

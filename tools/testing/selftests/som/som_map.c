@@ -4,7 +4,7 @@
  * addresses, data that stays through every split and move, and units that go
  * back to the pool exactly when their last mapped part does.
  *
- * SOM-TEST: timeout=400
+ * SOM-TEST: timeout=400 takes=30
  */
 #include <sys/prctl.h>
 

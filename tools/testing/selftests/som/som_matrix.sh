@@ -6,7 +6,7 @@
 # the pool is afterwards what it was. On the generic kernel all of them, on others
 # a few.
 #
-# SOM-TEST: programs timeout=600
+# SOM-TEST: programs timeout=600 takes=60
 #
 # shellcheck disable=SC2317 # functions are called by names in variables
 #
@@ -33,11 +33,11 @@ generic)
 	;;
 cloud)
 	scale=1
-	plan='redis:jemalloc perl:mimalloc sort:tcmalloc'
+	plan='redis:jemalloc sort:tcmalloc'
 	;;
 *)
 	scale=1
-	plan='perl:mimalloc sort:tcmalloc'
+	plan='perl:mimalloc'
 	;;
 esac
 

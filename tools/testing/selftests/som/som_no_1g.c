@@ -3,7 +3,7 @@
  * A kernel that knows no 1 GiB pages: loading says EOPNOTSUPP and leaves
  * nothing behind.
  *
- * SOM-TEST: chunks=0 spare=0 no-module append=clearcpuid=pdpe1gb
+ * SOM-TEST: kernels=generic chunks=0 spare=0 no-module append=clearcpuid=pdpe1gb
  */
 #include "som_test.h"
 

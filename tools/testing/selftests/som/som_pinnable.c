@@ -5,7 +5,7 @@
  * what is pinned outlives mapping and process; and all of it is counted and
  * given back in the end.
  *
- * SOM-TEST: timeout=900
+ * SOM-TEST: timeout=900 takes=50
  */
 #include <linux/io_uring.h>
 #include <netinet/in.h>
@@ -126,7 +126,7 @@ TEST_F(som, units_without_memory_get_some)
 /* Ordinary memory of the kernel's is never seen as somebody left it. */
 TEST_F(som, it_is_zeroed)
 {
-	size_t len = 64 * UNIT;
+	size_t len = (som_in_part() ? 16 : 64) * UNIT;
 	char *dirt = mmap(NULL, len, RW, MAP_PRIVATE | MAP_ANONYMOUS |
 			  MAP_POPULATE, -1, 0), *p;
 
@@ -1472,7 +1472,7 @@ TEST_F(som, callers_together)
 
 TEST_F(som, sigkill_in_the_midst)
 {
-	double end = som_now() + (som_debug_kernel() ? 6 : 4);
+	double end = som_now() + som_seconds(4, 3);
 	unsigned int seed = 1;
 	int rounds = 0;
 

@@ -4,7 +4,7 @@
  * what is beyond the limit is released, and the range is clean and tracked
  * afterwards.
  *
- * SOM-TEST: smp=2 timeout=600
+ * SOM-TEST: smp=2 timeout=600 takes=30
  */
 #include <stddef.h>
 
@@ -918,7 +918,7 @@ static void reset_against_writers(struct __test_metadata *_metadata, int fd,
 	struct writing w[2] = {};
 	struct som_reset reset;
 	pthread_t threads[2];
-	double end = som_now() + (som_debug_kernel() ? 6 : 5);
+	double end = som_now() + som_seconds(3, 3);
 	long rounds = 0;
 	int i;
 

@@ -4,7 +4,7 @@
  * page has, when tracking starts and ends, what a scan leaves alone, limits,
  * and one broken thing for each error.
  *
- * SOM-TEST: timeout=600
+ * SOM-TEST: timeout=600 takes=24
  */
 #include <linux/io_uring.h>
 #include <sys/resource.h>

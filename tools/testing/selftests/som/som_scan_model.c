@@ -8,7 +8,7 @@
  * SOM_SEED=N repeats a run, SOM_MODEL_STEPS=N says how long it is; without, it
  * runs for a time that the kernel can afford.
  *
- * SOM-TEST: timeout=900
+ * SOM-TEST: timeout=900 takes=12
  */
 #include "som_scan.h"
 
@@ -967,12 +967,12 @@ static void run_model(struct __test_metadata *_metadata, int fd,
 
 TEST_F_TIMEOUT(som, exact, 600)
 {
-	run_model(_metadata, self->fd, false, som_seconds(12, 10));
+	run_model(_metadata, self->fd, false, som_seconds(8, 6));
 }
 
 TEST_F_TIMEOUT(som, with_duplicates, 600)
 {
-	run_model(_metadata, self->fd, true, som_seconds(5, 5));
+	run_model(_metadata, self->fd, true, som_seconds(3, 3));
 }
 
 TEST_HARNESS_MAIN

@@ -8,7 +8,7 @@
  * it. When the writers have stopped and one last scan has been made, the copy
  * must be the memory. A write that no scan told of leaves a wrong copy behind.
  *
- * SOM-TEST: smp=2 timeout=900
+ * SOM-TEST: smp=2 timeout=900 takes=25
  */
 #include <sys/resource.h>
 
@@ -52,7 +52,7 @@ static void count(long *counter, long n)
 
 static double race_seconds(void)
 {
-	return som_seconds(1.5, 2);
+	return som_seconds(1.5, 1);
 }
 
 /* Writers run on processor 0, scanners on 1, everybody else anywhere. */

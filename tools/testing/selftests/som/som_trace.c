@@ -2,6 +2,8 @@
 /*
  * Tracepoints fire when they should, with the right values. Read through a
  * tracefs instance of the test's own.
+ *
+ * SOM-TEST: takes=14
  */
 #include "som_test.h"
 
