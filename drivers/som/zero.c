@@ -64,7 +64,8 @@ static bool zero_round(int nid, unsigned int nr)
 	bool zeroed;
 	long unit;
 
-	while (nr-- && !kthread_should_stop()) {
+	/* A rate of 0 holds from the next unit on. */
+	while (nr-- && READ_ONCE(som_zero_rate) && !kthread_should_stop()) {
 		preempt_disable();
 		unit = som_pool_zero_begin(nid);
 		zeroed = unit >= 0 && zero_unit(unit);
