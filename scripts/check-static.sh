@@ -90,7 +90,8 @@ tell_checks()
 # about our files while everything is built anew.
 build_says()
 {
-	local label=static-$1-$3 kdir=$2 dir
+	local label kdir=$2 dir
+	label=static-$(printf '%s' "$SOM_ROOT" | sha256sum | head -c 8)-$1-$3
 	shift 2
 	dir=$(module_dir "$label")
 	rm -rf "$dir"
@@ -99,6 +100,7 @@ build_says()
 		return 1
 	fi
 	grep -E 'warning|error|WARNING|ERROR' "$dir.log" | sed "s|$dir/||g" || true
+	rm -rf "$dir" "$dir.built"
 }
 
 # checkpatch IGNORED FILE...: IGNORED are message types, separated by commas.

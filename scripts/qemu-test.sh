@@ -184,7 +184,10 @@ do_exec()
 		add "$work/tree" "$file"
 	done
 	write_command "$work/tree" "$@"
-	G_HUGEPAGES=$((chunks + spare)) G_PAGES=boot
+	G_HUGEPAGES=$((chunks + spare)) G_PAGES=boot G_LEVELS=4
+	# Emulation is faster with four levels of page tables. One kernel has five, and
+	# so has what is counted.
+	[ "$kernel" != cloud ] && [ "$G_ICOUNT" = 0 ] || G_LEVELS=5
 	if [ "$kernel" = debug ]; then
 		# kmemleak would look at every word of pages reserved at boot, and
 		# the validation of x86's page table helpers is not about som.

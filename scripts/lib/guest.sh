@@ -9,8 +9,9 @@
 # byte for byte, and the status words that guest-init.sh tells.
 #
 # boot_guest reads G_IMAGE, G_MEM, G_SMP, G_NODES, G_HUGEPAGES, G_PAGES (boot: reserve
-# them at boot, cma: only keep room for them), G_APPEND, G_ICOUNT, G_TIMEOUT and
-# G_PIDFILE (where QEMU writes its process id, or nothing).
+# them at boot, cma: only keep room for them), G_LEVELS (of page tables, 4 or 5),
+# G_APPEND, G_ICOUNT, G_TIMEOUT and G_PIDFILE (where QEMU writes its process id, or
+# nothing).
 
 # What the kernel says when it has found trouble.
 GUEST_TROUBLE='WARNING:|BUG[: ]|Oops|KASAN|UBSAN|kernel panic|Kernel panic'
@@ -250,6 +251,7 @@ boot_guest()
 		;;
 	*)
 		cpu=max,-erms,-fsrm
+		[ "$G_LEVELS" = 5 ] || cpu+=,-la57
 		append+=" tsc=reliable lpj=4000000"
 		;;
 	esac

@@ -2,14 +2,14 @@
 # shellcheck shell=bash
 #
 # som.ko for one kernel. The sources are copied to a directory of that kernel in
-# the cache and built there, so that builds for several kernels, and from several
-# checkouts, do not disturb each other. Only what changed is copied and rebuilt.
+# the cache and built there, so that builds for several kernels do not disturb each
+# other. All checkouts share it, one after the other; only what changed, whoever has
+# changed it, is copied and rebuilt.
 
-# module_dir KERNEL: where som.ko of this checkout is built for KERNEL.
+# module_dir KERNEL: where som.ko is built for KERNEL.
 module_dir()
 {
-	printf '%s/modules/%s-%s' "$SOM_CACHE" \
-		"$(printf '%s' "$SOM_ROOT" | sha256sum | head -c 8)" \
+	printf '%s/modules/%s' "$SOM_CACHE" \
 		"$(printf '%s' "$1" | tr -c 'a-zA-Z0-9' '_')"
 }
 

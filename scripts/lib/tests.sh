@@ -25,14 +25,6 @@ TESTS_SET=${SOM_SET:-20}
 # Seconds that a guest may need to boot, and to stop and be checked.
 TESTS_BOOT=300
 
-# tests_make DIR: build the programs into DIR.
-tests_make()
-{
-	make -s -C "$TESTS_DIR" \
-		KSRC="$(readlink -f "$SOM_CACHE/kernels/source")" \
-		KHDR="$SOM_CACHE/kernels/uapi" OUT="$1" all
-}
-
 # list_tests: all names, one a line.
 list_tests()
 {
@@ -149,21 +141,26 @@ set_options()
 	done
 }
 
-# build_tests DIR: build all tests and put them into DIR as the guest will have
-# them.
+# build_tests DIR: build all tests and put them into DIR as the guest will have them.
+# As with the module, all checkouts share a copy of the sources in the cache, and only
+# what changed is built anew.
 build_tests()
 {
-	local name out
-	out=$SOM_CACHE/selftests/$(printf '%s' "$SOM_ROOT" | sha256sum | head -c 8)
-	mkdir -p "$1" "$out"
-	[ ! -e "$TESTS_DIR/Makefile" ] || tests_make "$out" || return 1
-	make -s -C "$SOM_ROOT/tools/som/preload" OUT="$out" all || return 1
-	make -s -C "$SOM_ROOT/tools/som/run" OUT="$out" all || return 1
-	make -s -C "$SOM_ROOT/tools/som/somctl" OUT="$out" all || return 1
-	make -s -C "$SOM_ROOT/tools/som/hooks" OUT="$out" all || return 1
+	local name tree=$SOM_CACHE/selftests/tree tools out source
+	source=$(readlink -f "$SOM_CACHE/kernels/source")
+	tools=$tree/tools out=$SOM_CACHE/selftests/$(basename "$source")
+	mkdir -p "$1" "$tree" "$out"
+	(cd "$SOM_ROOT" && rsync -rlc --delete --exclude='.*' \
+		VERSION include tools "$tree/") || return 1
+	make -s -j"$(nproc)" -C "$tools/testing/selftests/som" \
+		KSRC="$source" KHDR="$SOM_CACHE/kernels/uapi" OUT="$out" all ||
+		return 1
+	for name in preload run somctl hooks; do
+		make -s -j"$(nproc)" -C "$tools/som/$name" OUT="$out" all || return 1
+	done
 	# What som_matrix.sh compiles: a real file, with all that it includes.
 	gcc -E -P -I "$out/include" -D_GNU_SOURCE -o "$out/matrix.i" \
-		"$SOM_ROOT/tools/som/preload/ranges.c" || return 1
+		"$tools/som/preload/ranges.c" || return 1
 	cp "$SOM_ROOT/scripts/guest-tests.sh" "$out/libsom_preload.so" \
 		"$out/preload_test" "$out/som-run" "$out/matrix.i" \
 		"$out/somctl" "$out/libsom.so.0" \
@@ -232,8 +229,8 @@ make_sets()
 		END { deal() }' | sort -s -k1,1nr
 }
 
-# slowness KERNEL: how long tests take there, roughly. The longest guests are started
-# first, so that all processors are busy to the end.
+# slowness KERNEL: how long tests take there, roughly, and booting. The longest guests
+# are started first, so that all processors are busy to the end.
 slowness()
 {
 	case $1 in
@@ -559,7 +556,7 @@ run_tests()
 	done < <(for kernel in "${built[@]}"; do
 		make_sets "$kernel" ${2:-$(list_tests)} |
 			awk -v kernel="$kernel" -v slow="$(slowness "$kernel")" \
-				'{ $1 = slow * $1 " " kernel; print }'
+				'{ $1 = slow * ($1 + 20) " " kernel; print }'
 	done | sort -s -k1,1nr)
 
 	while [ "$next" -lt "${#jobs[@]}" ] || [ "$running" -gt 0 ]; do
