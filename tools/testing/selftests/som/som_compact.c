@@ -9,7 +9,7 @@
  * kernel it takes six minutes: there som_random and som_pinnable move units, and
  * this only runs when it is asked for by name.
  *
- * SOM-TEST: chunks=3 timeout=1800 kernels=generic takes=70
+ * SOM-TEST: chunks=3 timeout=1800 kernels=generic takes=85
  */
 #include "som_scan.h"
 

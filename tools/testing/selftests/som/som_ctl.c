@@ -3,7 +3,7 @@
  * somctl, which lies beside this program: what it prints, what it changes, how it
  * ends.
  *
- * SOM-TEST: kernels=generic spare=2 mem=7G timeout=600 takes=30
+ * SOM-TEST: kernels=generic spare=2 mem=7G timeout=600 takes=25
  * SOM-TEST: add=/usr/lib/locale/C.utf8 append=hugetlb_free_vmemmap=off
  *
  * Pages of HugeTLB that gave up their struct pages are reported as bad by

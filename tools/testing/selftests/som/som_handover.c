@@ -7,11 +7,11 @@
  * mark into every page, or every word, and gives them up in one of many ways. Two lines of
  * owners run at the same time and take each other's units.
  *
- * SOM-TEST: timeout=600 takes=30
+ * SOM-TEST: timeout=600 takes=35
  */
 #include "som_test.h"
 
-#define UNITS		4	/* of each owner */
+#define UNITS		8	/* of each owner */
 #define SPARE		(2 * UNITS + 2)
 #define LEN		(UNITS * UNIT)
 
@@ -227,8 +227,8 @@ FIXTURE_TEARDOWN_PARENT(handover)
 static void two_lines(struct __test_metadata *_metadata, int fd, char *held,
 		      size_t held_len)
 {
-	/* 4 units in each round of each line: 10,000 handovers in both tests. */
-	int rounds = som_rounds(640);
+	/* 8 units in each round of each line: 10,000 handovers in both tests. */
+	int rounds = som_rounds(320);
 	pid_t pid[2];
 	int i;
 
@@ -260,7 +260,7 @@ TEST_F_TIMEOUT(handover, two_lines_of_owners_and_zeroing, 300)
 /* The same units, handed to another mapping of the same process. */
 TEST_F(handover, own_units_come_back_zeroed)
 {
-	int i, rounds = som_rounds(40);
+	int i, rounds = som_rounds(20);
 
 	for (i = 0; i < rounds; i++) {
 		char *p = som_map(self->fd, SPARE * UNIT);
@@ -277,7 +277,7 @@ TEST_F(handover, own_units_come_back_zeroed)
 /* NORESERVE takers at the edge of the pool. */
 TEST_F(handover, units_taken_without_a_promise)
 {
-	int i, j, rounds = som_rounds(60);
+	int i, j, rounds = som_rounds(30);
 
 	for (i = 0; i < rounds; i++) {
 		pid_t pid[2];

@@ -2,7 +2,7 @@
 /*
  * Loading and unloading. Whatever happens, HugeTLB has its pages back.
  *
- * SOM-TEST: chunks=1 no-module timeout=900 takes=40
+ * SOM-TEST: chunks=1 no-module timeout=900 takes=35
  */
 #include <sys/klog.h>
 

@@ -5,7 +5,7 @@
  * what is pinned outlives mapping and process; and all of it is counted and
  * given back in the end.
  *
- * SOM-TEST: timeout=900 takes=50
+ * SOM-TEST: timeout=900 takes=45
  */
 #include <linux/io_uring.h>
 #include <netinet/in.h>

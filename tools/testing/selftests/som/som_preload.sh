@@ -5,7 +5,7 @@
 # other settings; and what som-run says and sets. A signal every two milliseconds, which
 # it wants, is all that the debug kernel can do.
 #
-# SOM-TEST: kernels=generic timeout=300 takes=50
+# SOM-TEST: kernels=generic timeout=300 takes=30
 
 here=$(cd "$(dirname "$0")" && pwd)
 nr=0 bad=0

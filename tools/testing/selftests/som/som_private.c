@@ -4,7 +4,7 @@
  * its entries are, and gives it back to the pool. Nothing else that the kernel
  * does to the entries of such memory may do the same.
  *
- * SOM-TEST: timeout=900 takes=70
+ * SOM-TEST: timeout=900 takes=50
  */
 #include <sys/prctl.h>
 

@@ -8,7 +8,7 @@
  * repeats the choices of a run, SOM_RANDOM_STEPS=N says how many steps all make
  * together; without it, a slow machine ends after some minutes.
  *
- * SOM-TEST: chunks=2 timeout=900 kernels=generic,debug takes=25
+ * SOM-TEST: chunks=2 timeout=900 kernels=generic,debug takes=40
  */
 #include <stdarg.h>
 
@@ -920,7 +920,7 @@ TEST_F_TIMEOUT(som, random_steps, 36000)
 	__u64 seed = text ? strtoull(text, NULL, 0) : (__u64)(som_now() * 1e6);
 	struct common *c = som_shared(sizeof(*c));
 	struct som_random rnd = { seed };
-	double end = som_now() + som_seconds(300, 20), next;
+	double end = som_now() + som_seconds(300, 15), next;
 	char line[1024] = "";
 	int processes = 0, ret, i;
 	pid_t pid[WORKERS];

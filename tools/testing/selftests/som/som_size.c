@@ -4,7 +4,7 @@
  * SOM_IOC_SET_POLICY, and entries of 1 GiB: when there are any, what falls back
  * to smaller ones, and that it loses nothing.
  *
- * SOM-TEST: chunks=2 timeout=900 takes=55
+ * SOM-TEST: chunks=2 timeout=900 takes=60
  */
 #include "som_scan.h"
 

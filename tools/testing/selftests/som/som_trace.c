@@ -217,8 +217,8 @@ TEST_F(trace, chunk_get_and_put)
 	struct event get, put;
 	char path[64];
 
-	ASSERT_EQ(1, self->before.hugepages)
-		TH_LOG("this test wants one spare 1G page");
+	ASSERT_LE(1, self->before.hugepages)
+		TH_LOG("this test wants a spare 1G page");
 	trace_clear();
 	ASSERT_EQ(0, som_set_chunks(2));
 	ASSERT_EQ(1, trace_read("som_chunk_get", &get, 1));
