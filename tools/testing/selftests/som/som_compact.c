@@ -837,7 +837,7 @@ TEST_F_TIMEOUT(som, two_writers, 3600)
 {
 	move_beside_for(_metadata, self->fd,
 			new_target(write_and_check, write_and_check,
-				   check_values), som_seconds(8, 5));
+				   check_values), som_seconds(6, 5));
 }
 
 TEST_F_TIMEOUT(som, two_writers_of_private_memory, 3600)

@@ -218,7 +218,7 @@ TEST_F(module, too_many_chunks_in_a_loop)
 {
 	int i;
 
-	/* Each time all the pages there are are taken, and cleared. */
+	/* Each time it takes all pages that there are, and clears them. */
 	for (i = 0; i < 3; i++) {
 		ASSERT_EQ(-ENOMEM, load(self->ko, "chunks=100"));
 		ASSERT_EQ(self->hugepages, som_free_hugepages());

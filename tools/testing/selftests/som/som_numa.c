@@ -4,7 +4,7 @@
  *
  * The guest has two nodes with a chunk of each.
  *
- * SOM-TEST: chunks=0 spare=4 mem=10G timeout=300 nodes=2 takes=15
+ * SOM-TEST: chunks=0 spare=2 mem=8G timeout=300 nodes=2 takes=15
  */
 #include <linux/mempolicy.h>
 #include <sched.h>

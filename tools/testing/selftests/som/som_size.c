@@ -1022,7 +1022,7 @@ static void no_disturbance(struct som_race *race)
 
 TEST_F(som, first_touch_by_several_threads)
 {
-	int i, rounds = som_debug_kernel() ? 3 : 8;
+	int i, rounds = som_debug_kernel() ? 3 : 5;
 	struct som_race race = { .fd = self->fd };
 
 	ASSERT_EQ(0, som_set_policy(self->fd, SIZE_1G));
