@@ -8,6 +8,7 @@
  *
  * SOM-TEST: kernels=debug timeout=2400 takes=75
  */
+#include <sys/rseq.h>
 #include "som_test.h"
 
 #define INSTANCE	"/sys/kernel/tracing/instances/som_fail_nth/"
@@ -76,6 +77,16 @@ static long inject_disarm(struct inject *in, long ret)
 	return left;
 }
 
+/*
+ * Restartable sequences: who comes back from the kernel gets SIGSEGV when the page with
+ * their state has to be copied, as after fork, and that is what fails.
+ */
+static void no_rseq(void)
+{
+	syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset,
+		sizeof(struct rseq), RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+}
+
 /* Return: false when the kernel cannot inject faults. */
 static bool inject_setup(void)
 {
@@ -134,6 +145,7 @@ FIXTURE_SETUP(fail)
 
 	self->pid = getpid();
 	som_one_cpu();
+	no_rseq();
 	if (!inject_setup())
 		SKIP(return, "no fault injection in this kernel");
 	ASSERT_NE(NULL, path)

@@ -490,7 +490,7 @@ static void do_advise(struct worker *w)
 	check_range(w, from, len, "advised");
 }
 
-/* A scan that cleans starts tracking, by the unit: where nothing is, all clean. */
+/* A clean scan, or a reset, starts tracking by the unit: where nothing is, all clean. */
 static void unit_is_clean(struct worker *w, const struct page *p)
 {
 	size_t i;
@@ -524,7 +524,8 @@ static void do_scan(struct worker *w)
 		if (p->value && !(got[i] & PRESENT))
 			wrong(w, "page %#zx is not present", from + i);
 		if (p->changed && got[i] & PRESENT && !(got[i] & WRITTEN))
-			wrong(w, "page %#zx is not told as written", from + i);
+			wrong(w, "page %#zx is not told as written: map %u, of %#x, value %#llx, private %d",
+			      from + i, p->map, p->orig, p->value, p->private);
 		if (!clean)
 			continue;
 		p->changed = false;
@@ -541,8 +542,13 @@ static void do_reset(struct worker *w)
 {
 	size_t len, from = random_range(w, &len), i;
 	struct som_reset reset = som_reset_args(address(w, from), len * PAGE);
+	const struct page *absent = NULL;
+	static __u64 got[PAGES];
 	long ret;
 
+	ret = som_scan_pages(w->fd, address(w, from), len, 0, 0, PRESENT, got);
+	if (ret)
+		wrong(w, "scan before a reset: %ld", ret);
 	if (som_one_in(&w->rnd, 2))
 		reset.keep_resident = som_small(&w->rnd, len) * PAGE - 1;
 	ret = som_reset_call(w->fd, &reset);
@@ -567,6 +573,12 @@ static void do_reset(struct worker *w)
 			      i, value, p->value);
 		p->value = value;
 		p->changed = false;
+		if (got[i - from] & PRESENT || (absent && absent->map == p->map &&
+						absent->orig / UNIT_PAGES ==
+						p->orig / UNIT_PAGES))
+			continue;
+		absent = p;
+		unit_is_clean(w, p);
 	}
 }
 

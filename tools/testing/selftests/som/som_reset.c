@@ -143,6 +143,28 @@ TEST_F(som, nothing_outside_the_range)
 	EXPECT_COMPLETE(reset, 0);
 }
 
+/* Tracking is by the unit: a part of one that has no memory makes all of it clean. */
+TEST_F(som, part_of_a_unit_without_memory)
+{
+	struct som_reset reset;
+	char *p;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		p = som_map(self->fd, UNIT);
+		ASSERT_NE(MAP_FAILED, p);
+		som_fill_pages(p, UNIT, 1);
+		ASSERT_EQ(0, madvise(p, UNIT, MADV_REMOVE));
+		reset = som_reset_args(p, 10 * PAGE);
+		if (i)
+			ASSERT_EQ(0, som_reset_call(self->fd, &reset));
+		EXPECT_EQ(0, *(__u64 *)(p + 300 * PAGE));
+		EXPECT_EQ(i ? 0 : UNIT_PAGES,
+			  som_scan_count(self->fd, p, UNIT, WRITTEN));
+		ASSERT_EQ(0, munmap(p, UNIT));
+	}
+}
+
 TEST_F(som, populates_nothing)
 {
 	size_t len = 1UL << 40;
