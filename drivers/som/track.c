@@ -401,48 +401,6 @@ static bool view_scan(struct som_view *view, struct som_scan *scan, u64 base,
 	return true;
 }
 
-/* Scan addresses addr..end of one unit that has memory. */
-static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
-		      struct vm_area_struct *vma, unsigned long idx,
-		      unsigned long addr, unsigned long end, bool clean)
-{
-	struct som_owner *owner = sweep->owner;
-	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
-	struct som_view view;
-	unsigned int first, last;
-	u64 base = PAGE_IS_PRESENT;
-	bool more = true, aliased;
-	struct mutex *lock;
-	long unit;
-
-	aliased = som_owner_aliased(owner, linear_page_index(vma, addr),
-				    linear_page_index(vma, end - 1));
-	lock = som_owner_lock_unit(owner, idx);
-	unit = som_owner_peek(owner, idx);
-	if (unit < 0)
-		goto out;
-	som_view_read(&view, owner, vma, idx, unit, aliased);
-	first = view.ptes.page + ((addr - view.ptes.start) >> PAGE_SHIFT);
-	last = first + ((end - addr) >> PAGE_SHIFT);
-	if (view.rec)
-		base |= PAGE_IS_WPALLOWED;
-	if (som_scan_uses(scan, PAGE_IS_HUGE) &&
-	    som_owner_level(owner, idx) >= SOM_LEVEL_2M &&
-	    som_unit_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff, addr))
-		base |= PAGE_IS_HUGE;
-
-	more = view_scan(&view, scan, base, first, last,
-			 clean && view.rec ? pages : NULL);
-	if (clean && view.rec && !aliased) {
-		if (!bitmap_empty(pages, SOM_UNIT_PAGES))
-			som_view_clean(&view, sweep, pages);
-		som_view_idle(&view, sweep);
-	}
-out:
-	mutex_unlock(lock);
-	return more;
-}
-
 /*
  * Report addresses *addr..end, of units that have no memory. False if the scan
  * has to stop, at *addr.
@@ -475,6 +433,52 @@ static bool scan_hole(struct som_owner *owner, struct som_scan *scan,
 		*addr = next;
 	}
 	return true;
+}
+
+/*
+ * Scan addresses addr..end of one unit that has memory, or had until just now: whole
+ * units of private memory go without mmap_lock.
+ */
+static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
+		      struct vm_area_struct *vma, unsigned long idx,
+		      unsigned long addr, unsigned long end, bool clean)
+{
+	struct som_owner *owner = sweep->owner;
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
+	struct som_view view;
+	unsigned int first, last;
+	u64 base = PAGE_IS_PRESENT;
+	bool more = true, aliased;
+	struct mutex *lock;
+	long unit;
+
+	aliased = som_owner_aliased(owner, linear_page_index(vma, addr),
+				    linear_page_index(vma, end - 1));
+	lock = som_owner_lock_unit(owner, idx);
+	unit = som_owner_peek(owner, idx);
+	if (unit < 0) {
+		mutex_unlock(lock);
+		return scan_hole(owner, scan, vma, &addr, end);
+	}
+	som_view_read(&view, owner, vma, idx, unit, aliased);
+	first = view.ptes.page + ((addr - view.ptes.start) >> PAGE_SHIFT);
+	last = first + ((end - addr) >> PAGE_SHIFT);
+	if (view.rec)
+		base |= PAGE_IS_WPALLOWED;
+	if (som_scan_uses(scan, PAGE_IS_HUGE) &&
+	    som_owner_level(owner, idx) >= SOM_LEVEL_2M &&
+	    som_unit_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff, addr))
+		base |= PAGE_IS_HUGE;
+
+	more = view_scan(&view, scan, base, first, last,
+			 clean && view.rec ? pages : NULL);
+	if (clean && view.rec && !aliased) {
+		if (!bitmap_empty(pages, SOM_UNIT_PAGES))
+			som_view_clean(&view, sweep, pages);
+		som_view_idle(&view, sweep);
+	}
+	mutex_unlock(lock);
+	return more;
 }
 
 /*

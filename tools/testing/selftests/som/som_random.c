@@ -524,8 +524,8 @@ static void do_scan(struct worker *w)
 		if (p->value && !(got[i] & PRESENT))
 			wrong(w, "page %#zx is not present", from + i);
 		if (p->changed && got[i] & PRESENT && !(got[i] & WRITTEN))
-			wrong(w, "page %#zx is not told as written: map %u, of %#x, value %#llx, private %d",
-			      from + i, p->map, p->orig, p->value, p->private);
+			wrong(w, "page %#zx is not told as written, of %u.%#x %#llx",
+			      from + i, p->map, p->orig, p->value);
 		if (!clean)
 			continue;
 		p->changed = false;
