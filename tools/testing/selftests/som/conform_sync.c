@@ -134,7 +134,7 @@ static int *futex_word(struct conform *c)
 static void *waiter(void *arg)
 {
 	struct conform *c = arg;
-	const struct timespec limit = { .tv_sec = 60 };
+	const struct timespec limit = { .tv_sec = SOM_WAIT_SECONDS };
 	long ret;
 
 	do {
@@ -148,7 +148,7 @@ static void *waiter(void *arg)
 /* A thread waits until another wakes it. */
 static void op_futex(struct conform *c)
 {
-	double end = som_now() + 60;
+	double end = som_now() + SOM_WAIT_SECONDS;
 	pthread_t thread;
 	void *err;
 	long woken;

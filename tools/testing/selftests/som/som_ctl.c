@@ -661,7 +661,7 @@ static bool has_ended(pid_t pid)
 /* It is told to stop when its work begins: getting a chunk takes a while. */
 static int run_and_stop(int sig, const char *first, ...)
 {
-	double end = som_now() + 60;
+	double end = som_now() + SOM_WAIT_SECONDS;
 	struct running r;
 	va_list args;
 	int ret;
@@ -687,7 +687,7 @@ TEST_F(pool, grow_stops)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(signals); i++) {
-		end = som_now() + 60;
+		end = som_now() + SOM_WAIT_SECONDS;
 		/* Where this one stands still for a while, the other is done. */
 		while (!(status = run_and_stop(signals[i], "grow", "2", NULL)) &&
 		       som_now() < end)

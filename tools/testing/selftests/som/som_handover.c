@@ -190,12 +190,9 @@ FIXTURE(handover)
 
 FIXTURE_SETUP(handover)
 {
-	char *p;
-	int i;
-
 	som_state_read(&self->before);
 	ASSERT_LE(SPARE, self->before.free);
-	self->zero_rate = som_setting("zero_rate", 0);
+	self->zero_rate = som_zero_stop();
 	ASSERT_LE(0, self->zero_rate);
 	som_catch_faults();
 	self->fd = som_open();
@@ -208,13 +205,6 @@ FIXTURE_SETUP(handover)
 	self->held_len -= SPARE * UNIT;
 	ASSERT_EQ(0, munmap(self->held + self->held_len, SPARE * UNIT));
 	ASSERT_EQ(SPARE, som_free());
-	/* What was to be zeroed when the rate was set may still come to its turn. */
-	for (i = 0; i < 100 && som_pool("units_dirty") != SPARE; i++) {
-		p = som_map(self->fd, SPARE * UNIT);
-		ASSERT_NE(MAP_FAILED, p);
-		som_fill_pages(p, SPARE * UNIT, 7);
-		ASSERT_EQ(0, munmap(p, SPARE * UNIT));
-	}
 	ASSERT_EQ(SPARE, som_pool("units_dirty"));
 }
 

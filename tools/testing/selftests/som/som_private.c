@@ -1313,14 +1313,6 @@ TEST_F(som, own_pages_survive_scans)
 	EXPECT_PAGES_SURVIVE(disturb_scan);
 }
 
-static void just_wait(struct som_race *race)
-{
-	double end = som_race_end(race);
-
-	while (som_race_on(race, end))
-		usleep(10000);
-}
-
 /*
  * Every thread has blocks of 64 pages of its own in the same units, and a unit
  * of its own: what it DONTNEEDs there is zero to it, what it does not stays.
@@ -1373,7 +1365,7 @@ TEST_F(som, dontneed_is_zero_to_its_thread)
 	race.mem = som_map_private(self->fd, len);
 	ASSERT_NE(MAP_FAILED, race.mem);
 	ASSERT_EQ(0, som_run_racers(&race, THREADS, dontneed_own_blocks,
-				    just_wait));
+				    som_just_wait));
 	EXPECT_EQ(0, race.bad);
 	EXPECT_LT(0, race.rounds);
 	TH_LOG("%ld rounds", race.rounds);
@@ -1427,7 +1419,7 @@ TEST_F(som, overlapping_dontneed)
 	race.mem = som_map_private(self->fd, race.len);
 	ASSERT_NE(MAP_FAILED, race.mem);
 	ASSERT_EQ(0, som_run_racers(&race, THREADS, dontneed_overlapping,
-				    just_wait));
+				    som_just_wait));
 	EXPECT_EQ(0, race.bad);
 	EXPECT_LT(0, race.rounds);
 	ASSERT_EQ(0, madvise(race.mem, race.len, MADV_DONTNEED));
@@ -1606,7 +1598,7 @@ TEST_F(som, sigkill_in_the_midst)
 
 			race.mem = som_map_private(self->fd, race.len);
 			som_run_racers(&race, 3, dontneed_overlapping,
-				       just_wait);
+				       som_just_wait);
 			child_assert(race.bad == 0);
 			_exit(0);
 		}
@@ -1691,6 +1683,56 @@ TEST_F(som, tracked_pages_are_told)
 						 (to - from) * PAGE));
 		ASSERT_EQ(0, munmap(p, 3 * UNIT));
 	}
+}
+
+#define GOING_UNITS	4
+
+/* Units come and go: each one is given up whole, and soon written again. */
+static void *give_up_units(void *arg)
+{
+	struct som_racer *r = arg;
+	struct som_race *race = r->race;
+	size_t unit;
+
+	while (!READ_ONCE(race->stop)) {
+		for (unit = r->nr; unit < GOING_UNITS; unit += 2) {
+			char *p = race->mem + unit * UNIT;
+
+			WRITE_ONCE(*p, 1);
+			som_bad(race, madvise(p, UNIT, MADV_DONTNEED));
+		}
+		som_round(race);
+	}
+	return NULL;
+}
+
+/* A scan that takes all there is lists every page, there or not. */
+static void scan_all_pages(struct som_race *race)
+{
+	static __u64 got[GOING_UNITS * UNIT_PAGES];
+	double end = som_race_end(race);
+	size_t page;
+
+	while (som_race_on(race, end)) {
+		som_bad(race, som_scan_pages(race->fd, race->mem,
+					     GOING_UNITS * UNIT_PAGES, 0, 0,
+					     PRESENT, got));
+		for (page = 0; page < GOING_UNITS * UNIT_PAGES; page++)
+			som_bad(race, got[page] == NOT_LISTED);
+	}
+}
+
+TEST_F(som, scans_list_units_that_go)
+{
+	struct som_race race = {
+		.fd = self->fd, .seconds = som_seconds(2, 1),
+	};
+
+	race.mem = som_map_private(self->fd, GOING_UNITS * UNIT);
+	ASSERT_NE(MAP_FAILED, race.mem);
+	ASSERT_EQ(0, som_run_racers(&race, 2, give_up_units, scan_all_pages));
+	EXPECT_EQ(0, race.bad);
+	EXPECT_LT(0, race.rounds);
 }
 
 /* A write after the DONTNEED is told as any other. */

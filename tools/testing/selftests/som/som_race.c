@@ -12,65 +12,8 @@
 
 #define THREADS	4
 
-static double race_seconds(void)
-{
-	return som_seconds(1, 0.7);
-}
-
-/* Threads that start together, and count what they find wrong. */
-struct race {
-	char *mem;
-	char *other;
-	int fd;
-	int stop;
-	pthread_barrier_t barrier;
-	long bad, rounds;
-};
-
-struct racer {
-	struct race *race;
-	int nr;
-};
-
-static int run_racers(struct race *race, int nr, void *(*fn)(void *),
-		      void (*meanwhile)(struct race *race))
-{
-	struct racer racers[THREADS];
-	pthread_t threads[THREADS];
-	int i;
-
-	for (i = 0; i < nr; i++) {
-		racers[i].race = race;
-		racers[i].nr = i;
-		if (pthread_create(&threads[i], NULL, fn, &racers[i]))
-			return -1;
-	}
-	meanwhile(race);
-	WRITE_ONCE(race->stop, 1);
-	for (i = 0; i < nr; i++)
-		pthread_join(threads[i], NULL);
-	return 0;
-}
-
-static void count_bad(struct race *race, bool bad)
-{
-	if (bad)
-		__atomic_fetch_add(&race->bad, 1, __ATOMIC_RELAXED);
-}
-
-/* Is a race to go on? Until @end, and however slow the machine is, for a round. */
-static bool race_on(struct race *race, double end)
-{
-	return som_now() < end || !READ_ONCE(race->rounds);
-}
-
-static void just_wait(struct race *race)
-{
-	double end = som_now() + race_seconds();
-
-	while (!READ_ONCE(race->stop) && race_on(race, end))
-		usleep(10000);
-}
+/* Who start together. */
+static pthread_barrier_t barrier;
 
 /*
  * The first faults of a unit, from all threads at once: they must meet in the
@@ -78,14 +21,14 @@ static void just_wait(struct race *race)
  */
 static void *fault_together(void *arg)
 {
-	struct racer *r = arg;
-	struct race *race = r->race;
+	struct som_racer *r = arg;
+	struct som_race *race = r->race;
 	int i, page;
 	__u64 *w;
 	char *p;
 
 	for (;;) {
-		pthread_barrier_wait(&race->barrier);
+		pthread_barrier_wait(&barrier);
 		if (READ_ONCE(race->stop))
 			return NULL;
 		p = race->mem;
@@ -94,56 +37,56 @@ static void *fault_together(void *arg)
 			w = (__u64 *)(p + page * PAGE + r->nr * 8);
 			WRITE_ONCE(*w, page + 1);
 		}
-		pthread_barrier_wait(&race->barrier);
+		pthread_barrier_wait(&barrier);
 		for (i = 0; i < 16; i++) {
 			page = (i * THREADS + r->nr) * 8 % 512;
 			w = (__u64 *)(p + page * PAGE + r->nr * 8);
-			count_bad(race, READ_ONCE(*w) != page + 1);
+			som_bad(race, READ_ONCE(*w) != page + 1);
 		}
-		pthread_barrier_wait(&race->barrier);
+		pthread_barrier_wait(&barrier);
 	}
 }
 
 /* However slow the machine is. */
 #define MIN_ROUNDS	10
 
-static void fault_together_rounds(struct race *race, size_t len, long units)
+static void fault_together_rounds(struct som_race *race, size_t len, long units)
 {
-	double end = som_now() + race_seconds();
+	double end = som_race_end(race);
 	long used = som_used();
 
 	while (som_now() < end || race->rounds <= MIN_ROUNDS) {
 		race->mem = som_map(race->fd, len);
-		count_bad(race, race->mem == MAP_FAILED);
-		pthread_barrier_wait(&race->barrier);
-		pthread_barrier_wait(&race->barrier);
-		count_bad(race, som_used() != used + units);
-		pthread_barrier_wait(&race->barrier);
+		som_bad(race, race->mem == MAP_FAILED);
+		pthread_barrier_wait(&barrier);
+		pthread_barrier_wait(&barrier);
+		som_bad(race, som_used() != used + units);
+		pthread_barrier_wait(&barrier);
 		munmap(race->mem, len);
 		race->rounds++;
 	}
 	WRITE_ONCE(race->stop, 1);
-	pthread_barrier_wait(&race->barrier);
+	pthread_barrier_wait(&barrier);
 }
 
-static void fault_2m_rounds(struct race *race)
+static void fault_2m_rounds(struct som_race *race)
 {
 	fault_together_rounds(race, UNIT, 1);
 }
 
 /* One page is missing: 4K entries. */
-static void fault_4k_rounds(struct race *race)
+static void fault_4k_rounds(struct som_race *race)
 {
 	fault_together_rounds(race, UNIT - PAGE, 1);
 }
 
 TEST_F(som, first_faults_of_a_2m_entry)
 {
-	struct race race = { .fd = self->fd };
+	struct som_race race = { .fd = self->fd };
 
-	pthread_barrier_init(&race.barrier, NULL, THREADS + 1);
-	ASSERT_EQ(0, run_racers(&race, THREADS, fault_together,
-				fault_2m_rounds));
+	pthread_barrier_init(&barrier, NULL, THREADS + 1);
+	ASSERT_EQ(0, som_run_racers(&race, THREADS, fault_together,
+				    fault_2m_rounds));
 	EXPECT_EQ(0, race.bad);
 	EXPECT_LT(MIN_ROUNDS, race.rounds);
 	TH_LOG("%ld rounds", race.rounds);
@@ -152,11 +95,11 @@ TEST_F(som, first_faults_of_a_2m_entry)
 
 TEST_F(som, first_faults_of_4k_entries)
 {
-	struct race race = { .fd = self->fd };
+	struct som_race race = { .fd = self->fd };
 
-	pthread_barrier_init(&race.barrier, NULL, THREADS + 1);
-	ASSERT_EQ(0, run_racers(&race, THREADS, fault_together,
-				fault_4k_rounds));
+	pthread_barrier_init(&barrier, NULL, THREADS + 1);
+	ASSERT_EQ(0, som_run_racers(&race, THREADS, fault_together,
+				    fault_4k_rounds));
 	EXPECT_EQ(0, race.bad);
 	EXPECT_LT(MIN_ROUNDS, race.rounds);
 	TH_LOG("%ld rounds", race.rounds);
@@ -170,8 +113,8 @@ TEST_F(som, first_faults_of_4k_entries)
  */
 static void *keep_own_pages(void *arg)
 {
-	struct racer *r = arg;
-	struct race *race = r->race;
+	struct som_racer *r = arg;
+	struct som_race *race = r->race;
 	__u64 round, v;
 	int page;
 
@@ -181,70 +124,70 @@ static void *keep_own_pages(void *arg)
 			__u64 *w = (__u64 *)(race->mem + page * PAGE);
 
 			v = (round - 1) << 8 | r->nr;
-			count_bad(race, round > 1 && READ_ONCE(*w) != v);
+			som_bad(race, round > 1 && READ_ONCE(*w) != v);
 			WRITE_ONCE(*w, round << 8 | r->nr);
 		}
-		__atomic_fetch_add(&race->rounds, 1, __ATOMIC_RELAXED);
+		som_round(race);
 	}
 	return NULL;
 }
 
 /* An odd page of the two units. */
-static char *odd_page(struct race *race, unsigned int *seed)
+static char *odd_page(struct som_race *race, unsigned int *seed)
 {
 	return race->mem + (rand_r(seed) % 512 * 2 + 1) * PAGE;
 }
 
-static void disturb_mprotect(struct race *race)
+static void disturb_mprotect(struct som_race *race)
 {
-	double end = som_now() + race_seconds();
+	double end = som_race_end(race);
 	unsigned int seed = 1;
 
-	while (race_on(race, end)) {
+	while (som_race_on(race, end)) {
 		char *p = odd_page(race, &seed);
 
-		count_bad(race, mprotect(p, PAGE, PROT_NONE));
-		count_bad(race, mprotect(p, PAGE, PROT_READ));
-		count_bad(race, mprotect(p, PAGE, RW));
+		som_bad(race, mprotect(p, PAGE, PROT_NONE));
+		som_bad(race, mprotect(p, PAGE, PROT_READ));
+		som_bad(race, mprotect(p, PAGE, RW));
 	}
 }
 
-static void disturb_remove(struct race *race)
+static void disturb_remove(struct som_race *race)
 {
-	double end = som_now() + race_seconds();
+	double end = som_race_end(race);
 	unsigned int seed = 2;
 
-	while (race_on(race, end)) {
+	while (som_race_on(race, end)) {
 		char *p = odd_page(race, &seed);
 
 		WRITE_ONCE(*p, 1);
-		count_bad(race, madvise(p, PAGE, MADV_REMOVE));
-		count_bad(race, READ_ONCE(*p));
-		count_bad(race, madvise(p, PAGE, MADV_DONTNEED));
+		som_bad(race, madvise(p, PAGE, MADV_REMOVE));
+		som_bad(race, READ_ONCE(*p));
+		som_bad(race, madvise(p, PAGE, MADV_DONTNEED));
 	}
 }
 
-static void disturb_munmap(struct race *race)
+static void disturb_munmap(struct som_race *race)
 {
-	double end = som_now() + race_seconds();
+	double end = som_race_end(race);
 	unsigned int seed = 3;
 
-	while (race_on(race, end))
-		count_bad(race, munmap(odd_page(race, &seed), PAGE));
+	while (som_race_on(race, end))
+		som_bad(race, munmap(odd_page(race, &seed), PAGE));
 }
 
-static void disturb_map_over(struct race *race)
+static void disturb_map_over(struct som_race *race)
 {
-	double end = som_now() + race_seconds();
+	double end = som_race_end(race);
 	unsigned int seed = 4;
 	int n = 0;
 
-	while (race_on(race, end) && n++ < 300) {
+	while (som_race_on(race, end) && n++ < 300) {
 		char *p = odd_page(race, &seed);
 
-		count_bad(race, som_map_at(race->fd, p, PAGE, RW,
-					   MAP_FIXED | MAP_NORESERVE) != p);
-		count_bad(race, READ_ONCE(*p));
+		som_bad(race, som_map_at(race->fd, p, PAGE, RW,
+					 MAP_FIXED | MAP_NORESERVE) != p);
+		som_bad(race, READ_ONCE(*p));
 		WRITE_ONCE(*p, 1);
 	}
 	/* Each of them has a unit of its own: no more, but a round there is to be. */
@@ -252,35 +195,35 @@ static void disturb_map_over(struct race *race)
 		usleep(1000);
 }
 
-static void disturb_mremap(struct race *race)
+static void disturb_mremap(struct som_race *race)
 {
-	double end = som_now() + race_seconds();
+	double end = som_race_end(race);
 	char *room = som_room(2 * UNIT, UNIT);
 	unsigned int seed = 5;
 
-	while (race_on(race, end)) {
+	while (som_race_on(race, end)) {
 		char *p = odd_page(race, &seed), *q;
 		__u64 v = (__u64)p;
 
 		WRITE_ONCE(*(__u64 *)p, v);
 		q = room + rand_r(&seed) % 1024 * PAGE;
-		count_bad(race, mremap(p, PAGE, PAGE,
-				       MREMAP_MAYMOVE | MREMAP_FIXED, q) != q);
-		count_bad(race, READ_ONCE(*(__u64 *)q) != v);
-		count_bad(race, mremap(q, PAGE, PAGE,
-				       MREMAP_MAYMOVE | MREMAP_FIXED, p) != p);
-		count_bad(race, READ_ONCE(*(__u64 *)p) != v);
+		som_bad(race, mremap(p, PAGE, PAGE,
+				     MREMAP_MAYMOVE | MREMAP_FIXED, q) != q);
+		som_bad(race, READ_ONCE(*(__u64 *)q) != v);
+		som_bad(race, mremap(q, PAGE, PAGE,
+				     MREMAP_MAYMOVE | MREMAP_FIXED, p) != p);
+		som_bad(race, READ_ONCE(*(__u64 *)p) != v);
 	}
 }
 
 /* Run one of them against the threads. */
 #define EXPECT_PAGES_SURVIVE(disturb) do {				\
-	struct race race = { .fd = self->fd };				\
+	struct som_race race = { .fd = self->fd };				\
 									\
 	race.mem = som_map(self->fd, 2 * UNIT);				\
 	ASSERT_NE(MAP_FAILED, race.mem);				\
-	ASSERT_EQ(0, run_racers(&race, THREADS, keep_own_pages,		\
-				disturb));				\
+	ASSERT_EQ(0, som_run_racers(&race, THREADS, keep_own_pages,		\
+				    disturb));				\
 	EXPECT_EQ(0, race.bad);						\
 	EXPECT_LT(0, race.rounds);					\
 	TH_LOG("%ld rounds", race.rounds);				\
@@ -318,8 +261,8 @@ TEST_F(som, own_pages_survive_mremap)
  */
 static void *write_removed(void *arg)
 {
-	struct racer *r = arg;
-	struct race *race = r->race;
+	struct som_racer *r = arg;
+	struct som_race *race = r->race;
 	__u64 mark = (__u64)getpid() << 40 | (__u64)r->nr << 32;
 	__u64 round, seen;
 	int page;
@@ -330,27 +273,27 @@ static void *write_removed(void *arg)
 
 			WRITE_ONCE(*w, mark | round);
 			seen = READ_ONCE(*w);
-			count_bad(race, seen && seen != (mark | round));
+			som_bad(race, seen && seen != (mark | round));
 			/* A page that nobody else writes. */
 			seen = READ_ONCE(w[511]);
-			count_bad(race, seen && seen >> 32 != mark >> 32);
+			som_bad(race, seen && seen >> 32 != mark >> 32);
 			WRITE_ONCE(w[511], mark | round);
 		}
-		__atomic_fetch_add(&race->rounds, 1, __ATOMIC_RELAXED);
+		som_round(race);
 	}
 	return NULL;
 }
 
-static void remove_units(struct race *race)
+static void remove_units(struct som_race *race)
 {
-	double end = som_now() + race_seconds();
+	double end = som_race_end(race);
 	unsigned int seed = getpid();
 
-	while (race_on(race, end)) {
+	while (som_race_on(race, end)) {
 		char *p = race->mem + rand_r(&seed) % 4 * UNIT;
 		size_t len = rand_r(&seed) % 3 ? UNIT : 10 * PAGE;
 
-		count_bad(race, madvise(p, len, MADV_REMOVE));
+		som_bad(race, madvise(p, len, MADV_REMOVE));
 	}
 }
 
@@ -366,15 +309,15 @@ TEST_F(som, removed_units_of_two_processes)
 	ASSERT_NE(MAP_FAILED, held);
 	som_touch_units(held, held_len);
 	for (i = 0; i < 2; i++) {
-		struct race race = { .fd = self->fd };
+		struct som_race race = { .fd = self->fd };
 
 		pid[i] = fork();
 		if (pid[i])
 			continue;
 		race.mem = som_map(self->fd, 4 * UNIT);
 		child_assert(race.mem != MAP_FAILED);
-		child_assert(!run_racers(&race, THREADS, write_removed,
-					 remove_units));
+		child_assert(!som_run_racers(&race, THREADS, write_removed,
+					     remove_units));
 		child_assert(race.rounds > 0);
 		child_assert(race.bad == 0);
 		_exit(0);
@@ -389,8 +332,8 @@ TEST_F(som, removed_units_of_two_processes)
  */
 static void *look_at_moving(void *arg)
 {
-	struct racer *r = arg;
-	struct race *race = r->race;
+	struct som_racer *r = arg;
+	struct som_race *race = r->race;
 	unsigned int seed = r->nr;
 	__u64 value;
 
@@ -401,24 +344,24 @@ static void *look_at_moving(void *arg)
 		struct iovec remote = { race->mem + at, 8 };
 
 		if (!som_try_read(race->mem + at, &value))
-			count_bad(race, value != som_word(1, at));
+			som_bad(race, value != som_word(1, at));
 		if (!som_try_read(race->other + at, &value))
-			count_bad(race, value != som_word(1, at));
+			som_bad(race, value != som_word(1, at));
 		if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 8)
-			count_bad(race, value != som_word(1, at));
-		__atomic_fetch_add(&race->rounds, 1, __ATOMIC_RELAXED);
+			som_bad(race, value != som_word(1, at));
+		som_round(race);
 	}
 	return NULL;
 }
 
-static void move_unit(struct race *race)
+static void move_unit(struct som_race *race)
 {
-	double end = som_now() + race_seconds();
+	double end = som_race_end(race);
 	char *from = race->mem, *to = race->other, *swap;
 
-	while (race_on(race, end)) {
-		count_bad(race, mremap(from, UNIT, UNIT, MREMAP_MAYMOVE |
-				       MREMAP_FIXED, to) != to);
+	while (som_race_on(race, end)) {
+		som_bad(race, mremap(from, UNIT, UNIT, MREMAP_MAYMOVE |
+				     MREMAP_FIXED, to) != to);
 		swap = from;
 		from = to;
 		to = swap;
@@ -427,14 +370,14 @@ static void move_unit(struct race *race)
 
 TEST_F(som, moving_unit)
 {
-	struct race race = { .fd = self->fd };
+	struct som_race race = { .fd = self->fd };
 
 	race.mem = som_map(self->fd, UNIT);
 	race.other = som_room(UNIT, UNIT);
 	ASSERT_NE(MAP_FAILED, race.mem);
 	ASSERT_NE(MAP_FAILED, race.other);
 	som_fill(race.mem, UNIT, 1);
-	ASSERT_EQ(0, run_racers(&race, 2, look_at_moving, move_unit));
+	ASSERT_EQ(0, som_run_racers(&race, 2, look_at_moving, move_unit));
 	EXPECT_EQ(0, race.bad);
 	EXPECT_LT(0, race.rounds);
 	EXPECT_USED(1);
@@ -442,7 +385,7 @@ TEST_F(som, moving_unit)
 
 TEST_F(som, moving_unit_at_unaligned_addresses)
 {
-	struct race race = { .fd = self->fd };
+	struct som_race race = { .fd = self->fd };
 
 	race.mem = som_map(self->fd, UNIT);
 	race.other = som_room(2 * UNIT, UNIT);
@@ -450,7 +393,7 @@ TEST_F(som, moving_unit_at_unaligned_addresses)
 	ASSERT_NE(MAP_FAILED, race.other);
 	race.other += 5 * PAGE;
 	som_fill(race.mem, UNIT, 1);
-	ASSERT_EQ(0, run_racers(&race, 2, look_at_moving, move_unit));
+	ASSERT_EQ(0, som_run_racers(&race, 2, look_at_moving, move_unit));
 	EXPECT_EQ(0, race.bad);
 	EXPECT_LT(0, race.rounds);
 	EXPECT_USED(1);
@@ -476,8 +419,8 @@ static int unmap_in_pieces(char *p, size_t len)
  */
 static void *map_loop(void *arg)
 {
-	struct racer *r = arg;
-	struct race *race = r->race;
+	struct som_racer *r = arg;
+	struct som_race *race = r->race;
 	int fd = r->nr % 2 ? race->fd : open(SOM_DEV, O_RDWR | O_CLOEXEC);
 	unsigned int seed = r->nr;
 	__u64 round;
@@ -486,20 +429,20 @@ static void *map_loop(void *arg)
 		size_t len = (1 + rand_r(&seed) % 2000) * PAGE;
 		char *p = som_map(fd, len);
 
-		count_bad(race, p == MAP_FAILED);
+		som_bad(race, p == MAP_FAILED);
 		if (p == MAP_FAILED)
 			break;
-		count_bad(race, som_pages_not_zero(p, len) != -1);
+		som_bad(race, som_pages_not_zero(p, len) != -1);
 		som_fill_pages(p, len, round << 8 | r->nr);
-		count_bad(race, madvise(p, PAGE, MADV_REMOVE));
+		som_bad(race, madvise(p, PAGE, MADV_REMOVE));
 		*(__u64 *)p = som_word(round << 8 | r->nr, 0);
-		count_bad(race,
-			  som_check_pages(p, len, round << 8 | r->nr) != -1);
+		som_bad(race,
+			som_check_pages(p, len, round << 8 | r->nr) != -1);
 		if (round % 2)
-			count_bad(race, unmap_in_pieces(p, len));
+			som_bad(race, unmap_in_pieces(p, len));
 		else
-			count_bad(race, munmap(p, len));
-		__atomic_fetch_add(&race->rounds, 1, __ATOMIC_RELAXED);
+			som_bad(race, munmap(p, len));
+		som_round(race);
 	}
 	if (fd != race->fd)
 		close(fd);
@@ -508,9 +451,9 @@ static void *map_loop(void *arg)
 
 TEST_F(som, two_fds_in_threads)
 {
-	struct race race = { .fd = self->fd };
+	struct som_race race = { .fd = self->fd };
 
-	ASSERT_EQ(0, run_racers(&race, THREADS, map_loop, just_wait));
+	ASSERT_EQ(0, som_run_racers(&race, THREADS, map_loop, som_just_wait));
 	EXPECT_EQ(0, race.bad);
 	EXPECT_LT(0, race.rounds);
 	TH_LOG("%ld rounds", race.rounds);
@@ -521,7 +464,7 @@ TEST_F(som, two_fds_in_threads)
 /* The same in processes that are killed in the midst of it. */
 TEST_F(som, sigkill_in_the_midst)
 {
-	double end = som_now() + 2 * race_seconds();
+	double end = som_now() + 2 * som_seconds(1, 0.7);
 	unsigned int seed = 1;
 	int rounds = 0;
 
@@ -529,9 +472,9 @@ TEST_F(som, sigkill_in_the_midst)
 		pid_t pid = fork();
 
 		if (!pid) {
-			struct race race = { .fd = self->fd };
+			struct som_race race = { .fd = self->fd };
 
-			run_racers(&race, 3, map_loop, just_wait);
+			som_run_racers(&race, 3, map_loop, som_just_wait);
 			child_assert(race.bad == 0);
 			_exit(0);
 		}
@@ -545,12 +488,12 @@ TEST_F(som, sigkill_in_the_midst)
 }
 
 /* Fork, with MADV_DOFORK, while threads fault and another one removes. */
-static void fork_meanwhile(struct race *race)
+static void fork_meanwhile(struct som_race *race)
 {
-	double end = som_now() + race_seconds();
+	double end = som_race_end(race);
 
 	madvise(race->mem, 4 * UNIT, MADV_DOFORK);
-	while (race_on(race, end)) {
+	while (som_race_on(race, end)) {
 		pid_t pid = fork();
 
 		if (!pid) {
@@ -558,19 +501,19 @@ static void fork_meanwhile(struct race *race)
 			_exit(som_try_write(race->mem, 1) != SIGSEGV ||
 			      som_read_signal(race->mem + UNIT) != SIGSEGV);
 		}
-		count_bad(race, madvise(race->mem + 3 * UNIT, UNIT,
-					MADV_REMOVE));
-		count_bad(race, som_wait_child(pid));
+		som_bad(race, madvise(race->mem + 3 * UNIT, UNIT,
+				      MADV_REMOVE));
+		som_bad(race, som_wait_child(pid));
 	}
 }
 
 TEST_F(som, fork_while_threads_fault)
 {
-	struct race race = { .fd = self->fd };
+	struct som_race race = { .fd = self->fd };
 
 	race.mem = som_map(self->fd, 4 * UNIT);
 	ASSERT_NE(MAP_FAILED, race.mem);
-	ASSERT_EQ(0, run_racers(&race, 3, write_removed, fork_meanwhile));
+	ASSERT_EQ(0, som_run_racers(&race, 3, write_removed, fork_meanwhile));
 	EXPECT_EQ(0, race.bad);
 	EXPECT_LT(0, race.rounds);
 }

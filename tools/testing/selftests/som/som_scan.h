@@ -177,6 +177,80 @@ static inline long som_reset_zero(int fd, const void *start, size_t len)
 }
 
 /*
+ * How long a process takes to die
+ */
+
+/* Shared with the process: how long one call takes, and that it has been done. */
+struct som_dying {
+	double took;
+	int go;
+};
+
+/*
+ * Seconds that a process with @len bytes takes to die, from a second @call or from
+ * nothing; -1 if it never got so far. @fill gives a call all that it can have to do.
+ */
+static inline double som_time_to_die(int fd, size_t len, bool from_call,
+				     struct som_dying *dying,
+				     void (*fill)(char *p, size_t len),
+				     int (*call)(int fd, char *p, size_t len))
+{
+	double start;
+	pid_t pid;
+	char *p;
+
+	dying->go = 0;
+	pid = fork();
+	if (!pid) {
+		p = som_map(fd, len);
+		child_assert(p != MAP_FAILED);
+		fill(p, len);
+		start = som_now();
+		child_assert(call(fd, p, len) == 0);
+		dying->took = som_now() - start;
+		fill(p, len);
+		WRITE_ONCE(dying->go, 1);
+		if (from_call)
+			call(fd, p, len);
+		for (;;)
+			pause();
+	}
+	if (!som_wait_flag(&dying->go, 1))
+		return -1;
+	usleep(dying->took * 1e6 / 10);
+	start = som_now();
+	kill(pid, SIGKILL);
+	som_wait_child(pid);
+	return som_now() - start;
+}
+
+/* A process that is killed in a call dies at once, not when the call is through. */
+#define EXPECT_KILL_ENDS(self, fill, call)				\
+do {									\
+	struct som_dying *_dying = som_shared(sizeof(*_dying));		\
+	size_t _len = (som_free() - 8) * UNIT;				\
+	double _base, _killed;						\
+	int _tries = 0;							\
+									\
+	ASSERT_NE(MAP_FAILED, (void *)_dying);				\
+	/* Times are those of a machine that may have other things to do. */ \
+	som_all_cpus();							\
+	do {								\
+		_base = som_time_to_die((self)->fd, _len, false, _dying,	\
+					fill, call);			\
+		ASSERT_LE(0, _base);					\
+		ASSERT_TRUE(som_state_wait(&(self)->before));		\
+		_killed = som_time_to_die((self)->fd, _len, true, _dying,	\
+					  fill, call);			\
+		ASSERT_LE(0, _killed);					\
+		ASSERT_TRUE(som_state_wait(&(self)->before));		\
+		TH_LOG("the call takes %.3f s, exit %.3f s, exit from it %.3f s", \
+		       _dying->took, _base, _killed);			\
+	} while (_killed > _base + _dying->took / 2 + 0.2 && ++_tries < 5); \
+	EXPECT_GT(5, _tries);						\
+} while (0)
+
+/*
  * The oracle: ordinary memory under userfaultfd's asynchronous write protection
  */
 

@@ -536,8 +536,8 @@ static inline bool som_zeroing(void)
 }
 
 /*
- * Nothing is zeroed in the background from here on: a thread ends what it has begun at
- * the old rate, and sleeps. Return: that rate, or -1.
+ * Nothing is zeroed in the background from here on: a thread ends the unit that it has
+ * begun, and sleeps. Return: the rate there was, or -1.
  */
 static inline long som_zero_stop(void)
 {
@@ -895,6 +895,15 @@ static inline double som_race_end(const struct som_race *race)
 static inline bool som_race_on(const struct som_race *race, double end)
 {
 	return som_now() < end || !READ_ONCE(race->rounds);
+}
+
+/* A @meanwhile of som_run_racers() for threads that need nobody beside them. */
+static inline void som_just_wait(struct som_race *race)
+{
+	double end = som_race_end(race);
+
+	while (!READ_ONCE(race->stop) && som_race_on(race, end))
+		usleep(10000);
 }
 
 /* Run @nr threads of @fn until @meanwhile is done. Return: 0 or -1. */
