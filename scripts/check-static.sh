@@ -100,7 +100,7 @@ build_says()
 		return 1
 	fi
 	grep -E 'warning|error|WARNING|ERROR' "$dir.log" | sed "s|$dir/||g" || true
-	rm -rf "$dir" "$dir.built"
+	rm -rf "$dir" "$dir".{built,kernel,log}
 }
 
 # checkpatch IGNORED FILE...: IGNORED are message types, separated by commas.

@@ -13,6 +13,21 @@ module_dir()
 		"$(printf '%s' "$1" | tr -c 'a-zA-Z0-9' '_')"
 }
 
+# forget_other_kernel KDIR DIR: what was built in DIR for another kernel, or for another
+# configuration of it, is not kbuild's to notice: its own paths are relative.
+forget_other_kernel()
+{
+	local key
+	key=$(readlink -f "$1" &&
+		cat "$1/include/generated/autoconf.h" "$1/Module.symvers" \
+			2>/dev/null | sha256sum)
+	if [ "$(cat "$2.kernel" 2>/dev/null)" != "$key" ]; then
+		rm -rf "$2"
+		mkdir -p "$2"
+		printf '%s\n' "$key" >"$2.kernel"
+	fi
+}
+
 # stage_sources DIR: bring DIR up to date with the repository, leaving build
 # products alone. Times are not copied: a changed file must look new.
 stage_sources()
@@ -43,6 +58,7 @@ build_module_locked()
 {
 	local kdir=$1 dir=$2 dest=$3 module
 	shift 3
+	forget_other_kernel "$kdir" "$dir"
 	stage_sources "$dir" || return 1
 	make -C "$kdir" M="$dir" -j"$(nproc)" "$@" modules || return 1
 	for module in "$dir"/drivers/som/som.ko \
