@@ -14,7 +14,7 @@
  *
  * The rows are in conform_*.c, one file a topic.
  *
- * SOM-TEST: mem=7G timeout=1800 append=numa=fake=2 takes=70
+ * SOM-TEST: mem=8G nodes=2 timeout=1800 takes=70
  * SOM-TEST: add=Documentation/userspace-api/som-conformance.rst:/som/som-conformance.rst
  */
 #include "conform.h"

@@ -2,7 +2,7 @@
 /*
  * The pool in sysfs, its growing and shrinking, and fdinfo.
  *
- * SOM-TEST: mem=7G timeout=400 append=numa=fake=2 takes=30
+ * SOM-TEST: mem=8G nodes=2 timeout=400 takes=30
  */
 #include <dirent.h>
 #include <sys/klog.h>
