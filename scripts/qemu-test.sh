@@ -214,6 +214,11 @@ do_exec()
 	# Both readers stay until QEMU is gone, also if it never opens its end.
 	exec 8<>"$work/stdout" 9<>"$work/stderr"
 	boot_guest "$work" 8>&- 9>&- || rc=$?
+	if died_booting "$work" "$rc"; then
+		say "the guest died before som.ko was loaded; once more"
+		rc=0
+		boot_guest "$work" 8>&- 9>&- || rc=$?
+	fi
 	exec 8>&- 9>&-
 	wait "${readers[@]}" || true
 	[ -z "$console" ] || tr -d '\r' <"$work/console" >"$console"

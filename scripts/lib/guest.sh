@@ -277,6 +277,14 @@ boot_guest()
 	wait $! 2>/dev/null
 }
 
+# died_booting DIR RC: an emulated processor may trip over code that the other one is
+# just changing (static keys, alternatives). Seen once in a few hundred boots.
+died_booting()
+{
+	[ "$2" -ne 124 ] && [ "$2" -ne 137 ] && [ -s "$1/console" ] &&
+		[ ! -s "$1/status" ]
+}
+
 # console_between_marks DIR: what the kernel said while the command ran.
 console_between_marks()
 {
