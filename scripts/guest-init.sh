@@ -108,6 +108,7 @@ kill_leftovers()
 }
 
 kmemleak=/sys/kernel/debug/kmemleak
+! grep -qw kmemleak=off /proc/cmdline || kmemleak=/none
 
 # An object is reported when a scan finds it unreferenced, five seconds old, and
 # unchanged since the scan before. That one has only to note what the objects hold,

@@ -69,16 +69,15 @@ set_pool()
 # run_test NAME CHUNKS
 run_test()
 {
-	if set_pool "$2"; then
-		read_pool
-		before=$pool
-		setsid "/som/tests/$1" </dev/null
-	else
+	set=1
+	set_pool "$2" || set=0
+	read_pool
+	before=$pool
+	if [ "$set" = 0 ]; then
 		echo "Bail out! the pool cannot be set to $2"
-		read_pool
-		before=$pool
 		return 1
 	fi
+	setsid "/som/tests/$1" </dev/null
 }
 
 kill_leftovers()

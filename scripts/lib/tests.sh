@@ -10,9 +10,12 @@
 #
 #	SOM-TEST: chunks=2 smp=1 kernels=generic,debug timeout=600 no-module
 #
-# Others: takes=S, spare=N, nodes=N, mem=SIZE, icount, programs (real ones and
+# Others: takes=S, spare=N, nodes=N, mem=SIZE, icount, kmemleak, programs (real ones and
 # allocators, see programs.sh), append=WORD, param=WORD, add=FILE[:PATH]; the last three
 # may come more than once.
+#
+# kmemleak takes a quarter of the debug kernel's time. It watches those tests that name
+# it, and all with SOM_KMEMLEAK=1.
 #
 # Terms: a guest runs a set of tests and is named after them, with + between. All
 # there is about it, and about each test, is in $LOGS/KERNEL; the guest's files have the
@@ -43,7 +46,7 @@ test_settings()
 {
 	local file=$TESTS_DIR/$1
 	case $1 in
-	kunit) echo 'kernels=debug no-module'; return ;;
+	kunit) echo 'kernels=debug no-module kmemleak'; return ;;
 	*.sh) ;;
 	*) file+=.c ;;
 	esac
@@ -101,16 +104,30 @@ test_pool()
 	esac
 }
 
-# set_options NAME...: sets OPTIONS, what the settings of tests that share a guest mean
+# has_kmemleak KERNEL NAME
+has_kmemleak()
+{
+	[ "$1" = debug ] || return 1
+	[ -z "${SOM_KMEMLEAK:-}" ] || return 0
+	case " $(test_settings "$2" | tr '\n' ' ')" in
+	*' kmemleak '*) ;;
+	*) return 1 ;;
+	esac
+}
+
+# set_options KERNEL NAME...: sets OPTIONS, what the settings of tests that share a guest mean
 # to exec, but for the time they may take. They differ in added files, and in the 1 GiB
 # pages they need, of which there are as many as for the one that needs most.
 set_options()
 {
-	local name word chunks pages most=0
+	local kernel=$1 name word chunks pages most=0
+	shift
 	OPTIONS=()
+	[ "$kernel" != debug ] || has_kmemleak "$kernel" "$1" ||
+		OPTIONS+=(--append kmemleak=off)
 	for word in $(test_settings "$1"); do
 		case $word in
-		kernels=* | timeout=* | takes=* | add=* | programs) ;;
+		kernels=* | timeout=* | takes=* | add=* | programs | kmemleak) ;;
 		chunks=* | spare=* | no-module) ;;
 		icount) OPTIONS+=("--$word") ;;
 		mem=* | smp=* | nodes=* | append=*)
@@ -169,21 +186,23 @@ build_tests()
 		case $name in
 		kunit) cp "$SOM_ROOT/scripts/guest-kunit.sh" "$1/kunit" ;;
 		*.sh) cp "$TESTS_DIR/$name" "$1/" ;;
-		*) cp "$out/$name" "$1/" ;;
+		*) strip -o "$1/$name" "$out/$name" ;;
 		esac || return 1
 	done
 }
 
-# guest_key NAME: a word that tests have in common if they can share a guest. One
+# guest_key KERNEL NAME: a word that tests have in common if they can share a guest. One
 # that counts instructions has a guest of its own.
 guest_key()
 {
 	local word key=''
-	for word in $(test_settings "$1" | tr ' ' '\n' | LC_ALL=C sort); do
+	! has_kmemleak "$1" "$2" || key=,kmemleak
+	for word in $(test_settings "$2" | tr ' ' '\n' | LC_ALL=C sort); do
 		case $word in
-		kernels=* | timeout=* | takes=* | add=* | programs | smp=2) ;;
+		kernels=* | timeout=* | takes=* | add=* | programs) ;;
+		kmemleak | smp=2) ;;
 		chunks=* | spare=* | no-module) ;;
-		icount) key+=",$word,$1" ;;
+		icount) key+=",$word,$2" ;;
 		*) key+=",$word" ;;
 		esac
 	done
@@ -200,7 +219,7 @@ make_sets()
 	shift
 	for name; do
 		! runs_on "$name" "$kernel" ||
-			printf '%s %d %s\n' "$(guest_key "$name")" \
+			printf '%s %d %s\n' "$(guest_key "$kernel" "$name")" \
 				"$(test_takes "$name")" "$name"
 	done | LC_ALL=C sort -s -k1,1 -k2,2nr |
 	awk -v most="$TESTS_SET" -v guests="$TESTS_GUESTS" '
@@ -396,7 +415,7 @@ run_guest()
 	done
 	mkdir -p "$dir"
 	: >"$log.out"
-	set_options "${names[@]}"
+	set_options "$1" "${names[@]}"
 	"$SOM_ROOT/scripts/qemu-test.sh" exec --kernel "$1" \
 		--modules "$dir/modules" --console "$log.console" \
 		--pidfile "$log.pid" "${OPTIONS[@]}" \

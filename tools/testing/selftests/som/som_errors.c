@@ -3,7 +3,7 @@
  * Every error that som documents. Each test breaks one thing and looks for
  * its errno, and that the pool is as it was.
  *
- * SOM-TEST: takes=11
+ * SOM-TEST: takes=11 kmemleak
  */
 #include <sys/mount.h>
 #include <sys/sysmacros.h>

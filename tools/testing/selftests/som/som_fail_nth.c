@@ -6,7 +6,7 @@
  * Uses /proc/thread-self/fail-nth with failslab and fail_page_alloc, for
  * allocations of any kind and order.
  *
- * SOM-TEST: kernels=debug timeout=2400 takes=75
+ * SOM-TEST: kernels=debug timeout=2400 takes=75 kmemleak
  */
 #include <sys/rseq.h>
 #include "som_test.h"
@@ -799,7 +799,7 @@ TEST_F_TIMEOUT(fail, load, 1200)
 		TH_LOG("after allocation %ld: %s", r.nth, r.wrong);
 	EXPECT_LT(5, r.failed);
 
-	/* Each time a chunk is cleared; grow has all of its allocations. */
+	/* Each time a chunk is cleared; the rest of its allocations fail in grow. */
 	load_each(self->ko, "chunks=1", 60, &r);
 	TH_LOG("%ld allocations, %ld tried, %ld loads failed", r.all, r.tried,
 	       r.failed);

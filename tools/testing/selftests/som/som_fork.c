@@ -3,7 +3,7 @@
  * fork inherits nothing, whatever madvise said before; a child's memory is its
  * own; every way for a process to end gives its memory back.
  *
- * SOM-TEST: timeout=400
+ * SOM-TEST: timeout=400 kmemleak
  */
 #include <sys/uio.h>
 

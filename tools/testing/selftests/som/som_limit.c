@@ -2,7 +2,7 @@
 /*
  * Limits of a process, of a user and of a file, and the device for a group.
  *
- * SOM-TEST: timeout=300
+ * SOM-TEST: timeout=300 kmemleak
  */
 #include <grp.h>
 #include <sys/stat.h>

@@ -2,7 +2,7 @@
 /*
  * Loading and unloading. Whatever happens, HugeTLB has its pages back.
  *
- * SOM-TEST: chunks=1 no-module timeout=900 takes=35
+ * SOM-TEST: chunks=1 no-module timeout=900 takes=35 kmemleak
  */
 #include <sys/klog.h>
 

@@ -5,7 +5,7 @@
  * what is pinned outlives mapping and process; and all of it is counted and
  * given back in the end.
  *
- * SOM-TEST: timeout=900 takes=45
+ * SOM-TEST: timeout=900 takes=45 kmemleak
  */
 #include <linux/io_uring.h>
 #include <netinet/in.h>
@@ -841,7 +841,7 @@ static int try_uring(char *p)
  */
 static int unpinnable_soon(int fd, char *p, size_t len)
 {
-	double end = som_now() + 60;
+	double end = som_now() + SOM_WAIT_SECONDS;
 	int ret;
 
 	while ((ret = som_unpinnable(fd, p, len)) == -EBUSY && som_now() < end)
@@ -1446,21 +1446,13 @@ static void *call_together(void *arg)
 	return NULL;
 }
 
-static void just_wait(struct som_race *race)
-{
-	double end = som_race_end(race);
-
-	while (som_race_on(race, end))
-		usleep(10000);
-}
-
 TEST_F(som, callers_together)
 {
 	struct som_race race = { .fd = self->fd };
 
 	race.mem = som_map(self->fd, RACE_UNITS * UNIT);
 	ASSERT_NE(MAP_FAILED, race.mem);
-	ASSERT_EQ(0, som_run_racers(&race, THREADS, call_together, just_wait));
+	ASSERT_EQ(0, som_run_racers(&race, THREADS, call_together, som_just_wait));
 	EXPECT_EQ(0, race.bad);
 	EXPECT_LT(0, race.rounds);
 	ASSERT_EQ(0, som_unpinnable(self->fd, race.mem, RACE_UNITS * UNIT));
@@ -1484,7 +1476,7 @@ TEST_F(som, sigkill_in_the_midst)
 
 			race.mem = som_map(self->fd, RACE_UNITS * UNIT);
 			som_run_racers(&race, THREADS, call_together,
-				       just_wait);
+				       som_just_wait);
 			child_assert(race.bad == 0);
 			_exit(0);
 		}

@@ -2,7 +2,7 @@
 /*
  * Recycling: units that their owner keeps, and who makes it give them up.
  *
- * SOM-TEST: timeout=300
+ * SOM-TEST: timeout=300 kmemleak
  */
 #include "som_test.h"
 

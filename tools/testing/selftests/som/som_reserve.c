@@ -3,7 +3,7 @@
  * Promises. Whoever has one never gets SIGBUS; whoever opted out gets it only
  * when the pool is dry, and can go on; the arithmetic is exact to the unit.
  *
- * SOM-TEST: timeout=400 takes=15
+ * SOM-TEST: timeout=400 takes=15 kmemleak
  */
 #include "som_test.h"
 

@@ -4,7 +4,7 @@
  * what is beyond the limit is released, and the range is clean and tracked
  * afterwards.
  *
- * SOM-TEST: smp=2 timeout=600 takes=30
+ * SOM-TEST: smp=2 timeout=600 takes=30 kmemleak
  */
 #include <stddef.h>
 
@@ -845,63 +845,22 @@ TEST_F(som, image_that_ends_half_way)
  * Signals and other threads
  */
 
-/*
- * How long a process takes to die, from a reset of units (took: how long that
- * takes) or from nothing.
- */
-static double time_to_die(int fd, size_t units, bool from_reset, double *took,
-			  int *go)
+static void fill_one(char *p, size_t len)
 {
-	struct som_reset reset;
-	double start;
-	pid_t pid;
-	char *p;
+	som_fill_pages(p, len, 1);
+}
 
-	*go = 0;
-	pid = fork();
-	if (!pid) {
-		p = som_map(fd, units * UNIT);
-		child_assert(p != MAP_FAILED);
-		som_touch_units(p, units * UNIT);
-		reset = som_reset_args(p, units * UNIT);
-		*took = som_now();
-		child_assert(som_reset_call(fd, &reset) == 0);
-		*took = som_now() - *took;
-		child_assert(reset.rewritten == units * UNIT);
-		som_fill_pages(p, units * UNIT, 1);
-		*go = 1;
-		while (!from_reset)
-			pause();
-		som_reset_call(fd, &reset);
-		pause();
-		_exit(0);
-	}
-	if (!som_wait_flag(go, 1))
-		return 1e9;
-	usleep(*took * 1e6 / 10);
-	start = som_now();
-	kill(pid, SIGKILL);
-	som_wait_child(pid);
-	return som_now() - start;
+static int reset_all(int fd, char *p, size_t len)
+{
+	struct som_reset reset = som_reset_args(p, len);
+	int ret = som_reset_call(fd, &reset);
+
+	return ret ?: reset.rewritten != len;
 }
 
 TEST_F_TIMEOUT(som, a_fatal_signal_ends_it, 300)
 {
-	size_t units = som_free() - 8;
-	double *took = som_shared(PAGE), base, killed;
-	int *go = (int *)(took + 1);
-	int tries = 0;
-
-	/* Times are those of a machine that may have other things to do. */
-	do {
-		base = time_to_die(self->fd, units, false, took, go);
-		ASSERT_TRUE(som_state_wait(&self->before));
-		killed = time_to_die(self->fd, units, true, took, go);
-		ASSERT_TRUE(som_state_wait(&self->before));
-		TH_LOG("a reset takes %.3f s, exit %.3f s, exit from a reset %.3f s",
-		       *took, base, killed);
-	} while (killed > base + *took / 2 + 0.2 && ++tries < 5);
-	EXPECT_GT(5, tries);
+	EXPECT_KILL_ENDS(self, fill_one, reset_all);
 }
 
 struct writing {

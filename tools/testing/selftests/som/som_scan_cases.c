@@ -4,7 +4,7 @@
  * page has, when tracking starts and ends, what a scan leaves alone, limits,
  * and one broken thing for each error.
  *
- * SOM-TEST: timeout=600 takes=24
+ * SOM-TEST: timeout=600 takes=24 kmemleak
  */
 #include <linux/io_uring.h>
 #include <sys/resource.h>
@@ -751,7 +751,7 @@ TEST_F(som, a_unit_left_alone_is_huge_again)
 
 	for (i = 0; i < LONGER; i++)
 		ASSERT_EQ(0, som_scan_clean(self->fd, p, UNIT));
-	end = som_now() + 60;
+	end = som_now() + SOM_WAIT_SECONDS;
 	do {
 		usleep(100000);
 		READ_ONCE(p[0]);
@@ -1499,68 +1499,27 @@ TEST_F(som, walk_end_that_cannot_be_written)
  * A fatal signal
  */
 
-/*
- * How long a process takes to die, from a scan of units (took: how long that takes) or
- * from nothing. Reading it all is the longest that a scan can take.
- */
-static double time_to_die(int fd, size_t units, bool from_scan, double *took,
-			  int *go)
+/* Reading it all is the longest that a scan can take. */
+static void fill_last_bytes(char *p, size_t len)
 {
-	struct pm_scan_arg arg;
-	struct page_region vec;
-	double start;
-	pid_t pid;
 	size_t i;
-	char *p;
 
-	*go = 0;
-	pid = fork();
-	if (!pid) {
-		p = som_map(fd, units * UNIT);
-		child_assert(p != MAP_FAILED);
-		for (i = 0; i < units * UNIT; i += PAGE)
-			WRITE_ONCE(p[i + PAGE - 1], 1);
-		arg = som_scan_args(p, units * UNIT, &vec, 1);
-		arg.category_mask = ZERO;
-		*took = som_now();
-		child_assert(som_scan_call(fd, &arg) == 0);
-		*took = som_now() - *took;
-		*go = 1;
-		while (!from_scan)
-			pause();
-		som_scan_call(fd, &arg);
-		pause();
-		_exit(0);
-	}
-	if (!som_wait_flag(go, 1))
-		return -1;
-	usleep(*took * 1e6 / 10);
-	start = som_now();
-	kill(pid, SIGKILL);
-	som_wait_child(pid);
-	return som_now() - start;
+	for (i = 0; i < len; i += PAGE)
+		WRITE_ONCE(p[i + PAGE - 1], 1);
+}
+
+static int scan_for_zero(int fd, char *p, size_t len)
+{
+	struct page_region vec;
+	struct pm_scan_arg arg = som_scan_args(p, len, &vec, 1);
+
+	arg.category_mask = ZERO;
+	return som_scan_call(fd, &arg);
 }
 
 TEST_F_TIMEOUT(som, a_fatal_signal_ends_it, 300)
 {
-	size_t units = som_free() - 8;
-	double *took = som_shared(PAGE), base, killed;
-	int *go = (int *)(took + 1);
-	int tries = 0;
-
-	/* Times are those of a machine that may have other things to do. */
-	som_all_cpus();
-	do {
-		base = time_to_die(self->fd, units, false, took, go);
-		ASSERT_LE(0, base);
-		ASSERT_TRUE(som_state_wait(&self->before));
-		killed = time_to_die(self->fd, units, true, took, go);
-		ASSERT_LE(0, killed);
-		ASSERT_TRUE(som_state_wait(&self->before));
-		TH_LOG("a scan takes %.3f s, exit %.3f s, exit from a scan %.3f s",
-		       *took, base, killed);
-	} while (killed > base + *took / 2 + 0.2 && ++tries < 5);
-	EXPECT_GT(5, tries);
+	EXPECT_KILL_ENDS(self, fill_last_bytes, scan_for_zero);
 }
 
 /*

@@ -3,7 +3,7 @@
  * SOM_PAGE_IS_ZERO: right whatever happened to the page, and not looked for
  * unless a mask asks.
  *
- * SOM-TEST: timeout=300
+ * SOM-TEST: timeout=300 kmemleak
  */
 #include "som_scan.h"
 

@@ -3,7 +3,7 @@
  * Tracepoints fire when they should, with the right values. Read through a
  * tracefs instance of the test's own.
  *
- * SOM-TEST: takes=14
+ * SOM-TEST: takes=14 kmemleak
  */
 #include "som_test.h"
 

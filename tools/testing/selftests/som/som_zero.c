@@ -3,7 +3,7 @@
  * Units are zeroed in the background: how many, how fast, and that it makes no
  * difference to anybody but in time.
  *
- * SOM-TEST: timeout=300
+ * SOM-TEST: timeout=300 kmemleak
  */
 #include "som_test.h"
 
