@@ -398,11 +398,33 @@ static int image_units(struct som_resetter *r)
 	return 0;
 }
 
+/*
+ * A unit of which a part is released, and which is found all zero then, goes back to the
+ * pool if it is not tracked. So it is tracked first: its other pages stay written.
+ */
+static int track_ends(struct som_resetter *r, struct vm_area_struct *vma,
+		      unsigned long addr, unsigned long stop)
+{
+	pgoff_t first = linear_page_index(vma, addr);
+	pgoff_t behind = linear_page_index(vma, stop);
+	int ret = 0;
+
+	if (!som_vma_ready(vma))
+		return -EAGAIN;
+	mutex_lock(&r->owner->tracker.lock);
+	if (first != som_unit_pgoff(som_pgoff_unit(first)))
+		ret = track_vma(r, vma, addr, addr + PAGE_SIZE);
+	if (!ret && behind != som_unit_pgoff(som_pgoff_unit(behind)))
+		ret = track_vma(r, vma, stop - PAGE_SIZE, stop);
+	mutex_unlock(&r->owner->tracker.lock);
+	return ret;
+}
+
 /* The budget is used up: release everything from r->addr on. */
 static int release_rest(struct som_resetter *r)
 {
 	struct mm_struct *mm = r->owner->mm;
-	unsigned long addr = r->addr, nr;
+	unsigned long addr = r->addr, stop, nr;
 	pgoff_t first, last;
 	int ret;
 
@@ -419,17 +441,31 @@ static int release_rest(struct som_resetter *r)
 			vma = vma_find(&vmi, r->end);
 		} while (vma && !som_vma_span(vma));
 		if (vma) {
-			first = linear_page_index(vma, max(addr, vma->vm_start));
-			addr = min(r->end, vma->vm_end);
-			last = linear_page_index(vma, addr - 1);
+			addr = max(addr, vma->vm_start);
+			stop = min(r->end, vma->vm_end);
+			first = linear_page_index(vma, addr);
+			last = linear_page_index(vma, stop - 1);
+			ret = som_span_superseded(som_vma_span(vma), first, last) ?
+				-EFAULT : track_ends(r, vma, addr, stop);
 		}
-		if (vma && som_span_superseded(som_vma_span(vma), first, last))
-			ret = -EFAULT;
 		mmap_read_unlock(mm);
+		if (ret == -EAGAIN) {
+			ret = som_vma_track(mm, addr, r->end);
+			if (ret)
+				return ret;
+			continue;
+		}
+		if (ret == -ERESTART) {
+			if (fatal_signal_pending(current))
+				return -EINTR;
+			schedule_timeout_killable(1);
+			continue;
+		}
 		if (!vma || ret)
 			break;
 		nr = som_owner_punch(r->owner, first, last);
 		r->args->released += (u64)nr << SOM_UNIT_SHIFT;
+		addr = stop;
 	}
 	if (ret)
 		return ret;

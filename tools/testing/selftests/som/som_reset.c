@@ -165,6 +165,39 @@ TEST_F(som, part_of_a_unit_without_memory)
 	}
 }
 
+/*
+ * The budget is used up in one VMA; a part of the next, which nobody has tracked yet, is
+ * released. The rest of that unit has been written, with zeroes: it stays so.
+ */
+TEST_F(som, rest_of_a_unit_of_which_a_part_is_released)
+{
+	struct som_reset reset;
+	char *p, *q;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		p = som_room(2 * UNIT, UNIT);
+		q = p + UNIT;
+		ASSERT_EQ(p, som_map_at(self->fd, p, UNIT, RW, MAP_FIXED));
+		ASSERT_EQ(q, i ? som_map_private_at(self->fd, q, 100 * PAGE, RW,
+						    MAP_FIXED) :
+			  som_map_at(self->fd, q, 100 * PAGE, RW, MAP_FIXED));
+		ASSERT_EQ(0, som_scan_clean(self->fd, p, UNIT));
+		som_fill_pages(p, UNIT, 1);
+		som_fill_pages(q, 100 * PAGE, 2);
+		ASSERT_EQ(0, madvise(q + 50 * PAGE, 50 * PAGE, MADV_REMOVE));
+		reset = som_reset_args(p, UNIT + 90 * PAGE);
+		reset.keep_resident = 3 * PAGE;
+		ASSERT_EQ(0, som_reset_call(self->fd, &reset));
+		EXPECT_EQ(-1, som_pages_not_zero(p, UNIT + 100 * PAGE));
+		EXPECT_EQ(0, som_scan_count(self->fd, p, UNIT + 90 * PAGE,
+					    WRITTEN));
+		EXPECT_EQ(10, som_scan_count(self->fd, q + 90 * PAGE, 10 * PAGE,
+					     WRITTEN));
+		ASSERT_EQ(0, munmap(p, UNIT + 100 * PAGE));
+	}
+}
+
 TEST_F(som, populates_nothing)
 {
 	size_t len = 1UL << 40;
