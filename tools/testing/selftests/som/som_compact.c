@@ -20,7 +20,7 @@ static const char *(*som_missing)(int fd) = som_no_compact;
 
 static double move_seconds(void)
 {
-	return som_seconds(1, 2);
+	return som_seconds(0.7, 2);
 }
 
 static long chunks_empty(void)

@@ -967,7 +967,7 @@ static void run_model(struct __test_metadata *_metadata, int fd,
 
 TEST_F_TIMEOUT(som, exact, 600)
 {
-	run_model(_metadata, self->fd, false, som_seconds(8, 6));
+	run_model(_metadata, self->fd, false, som_seconds(6, 5));
 }
 
 TEST_F_TIMEOUT(som, with_duplicates, 600)

@@ -888,7 +888,7 @@ static inline double som_race_end(const struct som_race *race)
 {
 	if (race->seconds)
 		return som_now() + race->seconds;
-	return som_now() + som_seconds(1, 0.7);
+	return som_now() + som_seconds(0.7, 0.7);
 }
 
 /* Is a race to go on? Until @end, and however slow the machine is, for a round. */
