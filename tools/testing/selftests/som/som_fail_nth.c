@@ -799,13 +799,16 @@ TEST_F_TIMEOUT(fail, load, 1200)
 		TH_LOG("after allocation %ld: %s", r.nth, r.wrong);
 	EXPECT_LT(5, r.failed);
 
-	/* Each time a chunk is cleared; the rest of its allocations fail in grow. */
+	/*
+	 * Each time a chunk is cleared; the rest of its allocations fail in grow.
+	 * How many of so few steps hit one that a load cannot do without is luck.
+	 */
 	load_each(self->ko, "chunks=1", 60, &r);
 	TH_LOG("%ld allocations, %ld tried, %ld loads failed", r.all, r.tried,
 	       r.failed);
 	EXPECT_EQ(NULL, r.wrong)
 		TH_LOG("after allocation %ld: %s", r.nth, r.wrong);
-	EXPECT_LT(2, r.failed);
+	EXPECT_LT(0, r.failed);
 
 	som_write_string(INSTANCE "events/module/module_load/enable", "0");
 	rmdir(INSTANCE);
