@@ -278,7 +278,7 @@ boot_guest()
 }
 
 # died_booting DIR RC: an emulated processor may trip over code that the other one is
-# just changing (static keys, alternatives). Seen once in a few hundred boots.
+# just changing (static keys, alternatives). Seen on the generic kernel.
 died_booting()
 {
 	[ "$2" -ne 124 ] && [ "$2" -ne 137 ] && [ -s "$1/console" ] &&

@@ -14,8 +14,8 @@
 # allocators, see programs.sh), append=WORD, param=WORD, add=FILE[:PATH]; the last three
 # may come more than once.
 #
-# kmemleak takes a quarter of the debug kernel's time. It watches those tests that name
-# it, and all with SOM_KMEMLEAK=1.
+# With kmemleak a test takes about a quarter longer. It watches those tests that name it,
+# and all with SOM_KMEMLEAK=1.
 #
 # Terms: a guest runs a set of tests and is named after them, with + between. All
 # there is about it, and about each test, is in $LOGS/KERNEL; the guest's files have the
@@ -71,6 +71,15 @@ runs_on()
 	done
 }
 
+# test_has NAME WORD: is WORD one of its settings?
+test_has()
+{
+	case " $(test_settings "$1" | tr '\n' ' ')" in
+	*" $2 "*) ;;
+	*) return 1 ;;
+	esac
+}
+
 # test_number NAME SETTING DEFAULT
 test_number()
 {
@@ -98,21 +107,18 @@ test_takes()
 # test_pool NAME: how many chunks guest-tests.sh gives it, or - for no som.ko.
 test_pool()
 {
-	case " $(test_settings "$1" | tr '\n' ' ')" in
-	*' no-module '*) echo - ;;
-	*) test_number "$1" chunks 1 ;;
-	esac
+	if test_has "$1" no-module; then
+		echo -
+	else
+		test_number "$1" chunks 1
+	fi
 }
 
-# has_kmemleak KERNEL NAME
+# has_kmemleak KERNEL NAME: does kmemleak watch it there?
 has_kmemleak()
 {
 	[ "$1" = debug ] || return 1
-	[ -z "${SOM_KMEMLEAK:-}" ] || return 0
-	case " $(test_settings "$2" | tr '\n' ' ')" in
-	*' kmemleak '*) ;;
-	*) return 1 ;;
-	esac
+	[ -n "${SOM_KMEMLEAK:-}" ] || test_has "$2" kmemleak
 }
 
 # set_options KERNEL NAME...: sets OPTIONS, what the settings of tests that share a guest mean
