@@ -632,7 +632,7 @@ static int spawned(void)
 }
 
 #define THREADS	4
-#define ROUNDS	100
+#define ROUNDS	40
 #define CHILDREN	4
 #define CHILD_ROUNDS	5
 

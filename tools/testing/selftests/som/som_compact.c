@@ -18,11 +18,6 @@ static const char *(*som_missing)(int fd) = som_no_compact;
 #define MAX_CHUNKS	3
 #define MAX_UNITS	(MAX_CHUNKS * CHUNK_UNITS)
 
-static double move_seconds(void)
-{
-	return som_seconds(0.7, 2);
-}
-
 static long chunks_empty(void)
 {
 	return som_pool("chunks_empty");
@@ -780,7 +775,7 @@ static void move_beside_for(struct __test_metadata *_metadata, int fd,
 static void move_beside(struct __test_metadata *_metadata, int fd,
 			struct target *t)
 {
-	move_beside_for(_metadata, fd, t, move_seconds());
+	move_beside_for(_metadata, fd, t, som_race_seconds());
 }
 
 /* Writes every second page, having checked what it wrote there before. */
@@ -837,7 +832,7 @@ TEST_F_TIMEOUT(som, two_writers, 3600)
 {
 	move_beside_for(_metadata, self->fd,
 			new_target(write_and_check, write_and_check,
-				   check_values), som_seconds(6, 5));
+				   check_values), 4 * som_race_seconds());
 }
 
 TEST_F_TIMEOUT(som, two_writers_of_private_memory, 3600)
@@ -878,7 +873,7 @@ TEST_F_TIMEOUT(som, writers_move_themselves, 3600)
 	ASSERT_EQ(0, som_set_chunks(2));
 	pid = fork_user(t);
 	ASSERT_TRUE(som_wait_flag(&t->ready, 1));
-	usleep(move_seconds() * 1e6);
+	usleep(som_race_seconds() * 1e6);
 	WRITE_ONCE(t->stop, 1);
 	EXPECT_EQ(0, som_wait_child(pid));
 	EXPECT_EQ(0, t->bad);
@@ -1298,7 +1293,7 @@ TEST_F(som, a_stopped_process)
 static void end_while_moving(struct __test_metadata *_metadata, int fd,
 			     bool by_signal)
 {
-	double end = som_now() + move_seconds();
+	double end = som_now() + som_race_seconds();
 	struct som_random rnd = { 16 };
 	int *go = som_shared(PAGE), rounds = 0;
 
@@ -1376,7 +1371,7 @@ TEST_F(som, sigkill_of_the_mover)
 TEST_F(som, movers_and_resizers)
 {
 	struct units *u = SCATTER(30, 30, 30);
-	double end = som_now() + move_seconds();
+	double end = som_now() + som_race_seconds();
 	struct som_random rnd = { 18 };
 	pid_t pid[3];
 	long rounds = 0;

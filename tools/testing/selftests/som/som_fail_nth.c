@@ -566,7 +566,7 @@ TEST_F_TIMEOUT(fail, fork_with_a_copy, 900)
 		.options = SOM_POLICY_FORK_COPY,
 	};
 	struct som_state before = self->before;
-	struct inject in = inject_in_steps(3);
+	struct inject in = inject_in_steps(6);
 	char *p, *q;
 	pid_t pid;
 
@@ -665,7 +665,7 @@ TEST_F(fail, fdinfo)
 /* Growing takes all or nothing, shrinking gives back what it said. */
 TEST_F_TIMEOUT(fail, grow, 600)
 {
-	struct inject in = inject_in_steps(2);
+	struct inject in = inject_in_steps(4);
 	int ret;
 
 	while (inject_next(&in)) {
@@ -683,7 +683,7 @@ TEST_F_TIMEOUT(fail, grow, 600)
 
 TEST_F(fail, shrink)
 {
-	struct inject in = inject_in_steps(2);
+	struct inject in = inject_in_steps(4);
 	int ret;
 
 	while (inject_next(&in)) {
@@ -792,12 +792,12 @@ TEST_F_TIMEOUT(fail, load, 1200)
 	mkdir(INSTANCE, 0700);
 	ASSERT_EQ(0, som_write_string(INSTANCE "events/module/module_load/enable",
 				      "1"));
-	load_each(self->ko, "", 9, &r);
+	load_each(self->ko, "", 18, &r);
 	TH_LOG("%ld allocations, %ld tried, %ld loads failed", r.all, r.tried,
 	       r.failed);
 	EXPECT_EQ(NULL, r.wrong)
 		TH_LOG("after allocation %ld: %s", r.nth, r.wrong);
-	EXPECT_LT(5, r.failed);
+	EXPECT_LT(2, r.failed);
 
 	/*
 	 * Each time a chunk is cleared; the rest of its allocations fail in grow.
@@ -818,7 +818,7 @@ TEST_F_TIMEOUT(fail, load, 1200)
 /* Unloading cannot fail half-way. */
 TEST_F_TIMEOUT(fail, unload, 600)
 {
-	struct inject in = {};
+	struct inject in = inject_in_steps(3);
 	int ret;
 
 	close(self->fd);

@@ -948,7 +948,7 @@ static void race_of_forks(struct __test_metadata *_metadata, int fd, bool privat
 			  bool small)
 {
 	char *room = som_room((WRITERS + 1) * UNIT, UNIT);
-	struct som_race race = { .fd = fd, .seconds = som_seconds(3, 3) };
+	struct som_race race = { .fd = fd, .seconds = 2 * som_race_seconds() };
 
 	ASSERT_EQ(0, set_options(fd, SOM_POLICY_FORK_COPY));
 	race.mem = private ?

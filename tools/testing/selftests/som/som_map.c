@@ -1042,7 +1042,7 @@ TEST_F(som, remove_while_threads_write)
 		ASSERT_EQ(0, pthread_create(&t[i], NULL, write_while_removed,
 					    &r[i]));
 	}
-	end = som_now() + 3;
+	end = som_now() + 2 * som_race_seconds();
 	for (rounds = 0; som_now() < end || rounds <= 10 || !all_wrote(r, 3);
 	     rounds++) {
 		if (rounds % 3) {

@@ -76,7 +76,7 @@ FIXTURE_TEARDOWN_PARENT(module)
 
 TEST_F(module, load_and_unload_in_a_loop)
 {
-	int i, rounds = som_rounds(12);
+	int i, rounds = som_rounds(8);
 
 	for (i = 0; i < rounds; i++) {
 		ASSERT_EQ(0, load(self->ko, i % 2 ? "chunks=1" : ""));
@@ -90,7 +90,7 @@ TEST_F(module, load_and_unload_in_a_loop)
 
 TEST_F(module, load_use_and_unload_in_a_loop)
 {
-	int i, fd, rounds = som_rounds(6);
+	int i, fd, rounds = som_rounds(3);
 	char *p;
 
 	for (i = 0; i < rounds; i++) {
@@ -219,7 +219,7 @@ TEST_F(module, too_many_chunks_in_a_loop)
 	int i;
 
 	/* Each time it takes all pages that there are, and clears them. */
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < 2; i++) {
 		ASSERT_EQ(-ENOMEM, load(self->ko, "chunks=100"));
 		ASSERT_EQ(self->hugepages, som_free_hugepages());
 	}

@@ -1405,7 +1405,9 @@ static void there_and_back(struct som_race *race)
 TEST_F_TIMEOUT(som, writers_there_and_back, 300)
 {
 	for (race_how = 0; race_how < 8; race_how++) {
-		struct som_race race = { .fd = self->fd };
+		struct som_race race = {
+			.fd = self->fd, .seconds = som_race_seconds() / 2,
+		};
 
 		race.mem = som_map(self->fd, RACE_UNITS * UNIT);
 		race.other = som_room(UNIT, UNIT);
@@ -1464,7 +1466,7 @@ TEST_F(som, callers_together)
 
 TEST_F(som, sigkill_in_the_midst)
 {
-	double end = som_now() + som_seconds(4, 3);
+	double end = som_now() + 2 * som_race_seconds();
 	unsigned int seed = 1;
 	int rounds = 0;
 

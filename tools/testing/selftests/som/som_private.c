@@ -1586,7 +1586,7 @@ TEST_F(som, units_of_two_processes)
 
 TEST_F(som, sigkill_in_the_midst)
 {
-	double end = som_now() + som_seconds(4, 3);
+	double end = som_now() + 2 * som_race_seconds();
 	unsigned int seed = 1;
 	int rounds = 0;
 
@@ -1725,7 +1725,7 @@ static void scan_all_pages(struct som_race *race)
 TEST_F(som, scans_list_units_that_go)
 {
 	struct som_race race = {
-		.fd = self->fd, .seconds = som_seconds(2, 1),
+		.fd = self->fd, .seconds = 2 * som_race_seconds(),
 	};
 
 	race.mem = som_map_private(self->fd, GOING_UNITS * UNIT);

@@ -464,7 +464,7 @@ TEST_F(som, two_fds_in_threads)
 /* The same in processes that are killed in the midst of it. */
 TEST_F(som, sigkill_in_the_midst)
 {
-	double end = som_now() + 2 * som_seconds(0.7, 0.7);
+	double end = som_now() + 2 * som_race_seconds();
 	unsigned int seed = 1;
 	int rounds = 0;
 

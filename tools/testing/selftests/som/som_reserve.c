@@ -576,7 +576,7 @@ TEST_F(som, no_sigbus_with_a_promise)
 			_exit(0);
 		}
 	}
-	end = som_now() + 5;
+	end = som_now() + 2 * som_race_seconds();
 	for (rounds = 0; som_now() < end || rounds < 3; rounds++) {
 		for (i = 0; i < units; i++) {
 			__u64 value = 0;

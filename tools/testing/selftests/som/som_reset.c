@@ -932,7 +932,7 @@ static void reset_against_writers(struct __test_metadata *_metadata, int fd,
 	struct writing w[2] = {};
 	struct som_reset reset;
 	pthread_t threads[2];
-	double end = som_now() + som_seconds(3, 3);
+	double end = som_now() + 2 * som_race_seconds();
 	long rounds = 0;
 	int i;
 

@@ -967,12 +967,12 @@ static void run_model(struct __test_metadata *_metadata, int fd,
 
 TEST_F_TIMEOUT(som, exact, 600)
 {
-	run_model(_metadata, self->fd, false, som_seconds(6, 5));
+	run_model(_metadata, self->fd, false, som_seconds(4, 3));
 }
 
 TEST_F_TIMEOUT(som, with_duplicates, 600)
 {
-	run_model(_metadata, self->fd, true, som_seconds(3, 3));
+	run_model(_metadata, self->fd, true, som_seconds(2, 2));
 }
 
 TEST_HARNESS_MAIN

@@ -604,7 +604,7 @@ static int random_steps(struct som_random *r, struct step *steps, int max,
 
 TEST_F_TIMEOUT(som, random_cases, 300)
 {
-	double end = som_now() + som_seconds(4, 3);
+	double end = som_now() + som_seconds(3, 2);
 	__u64 seed = som_seed();
 	struct som_random r = { seed };
 	struct step steps[40];

@@ -50,11 +50,6 @@ static void count(long *counter, long n)
 #define RARE_WRITES	10
 #define RARE_FAULTS	5
 
-static double race_seconds(void)
-{
-	return som_seconds(0.7, 0.7);
-}
-
 /* Writers run on processor 0, scanners on 1, everybody else anywhere. */
 static void run_on(int cpu)
 {
@@ -276,7 +271,7 @@ static bool race_run(struct race *race,
 	struct racer racers[MAX_WRITERS + MAX_SCANNERS];
 	pthread_t threads[MAX_WRITERS + MAX_SCANNERS];
 	struct som_random rnd = { race->seed + 200 };
-	double end = som_now() + race_seconds();
+	double end = som_now() + som_race_seconds();
 	int n = race->writers + race->scanners, i;
 	void *(*write)(void *arg) = race->rare ? rare_writer : writer;
 

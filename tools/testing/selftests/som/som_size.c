@@ -1067,11 +1067,11 @@ static void *keep_own_pages(void *arg)
 static void take_apart(struct som_race *race, int how)
 {
 	char *p = race->mem, *q;
+	int i, rounds = som_rounds(60);
 	size_t page = PAGE * 5;
-	int i;
 
 	/* However slow the machine is, until there was a round. */
-	for (i = 0; i < 60 || !READ_ONCE(race->rounds);
+	for (i = 0; i < rounds || !READ_ONCE(race->rounds);
 	     i++, page = (page + 1000 * UNIT + 6 * PAGE) % CHUNK) {
 		/* An odd page. */
 		page |= PAGE;

@@ -598,7 +598,7 @@ TEST_F(resize, race_with_map_and_unmap)
 			_exit(0);
 		}
 	}
-	end = som_now() + 6;
+	end = som_now() + 2 * som_race_seconds();
 	while (som_now() < end || !grown) {
 		ret = som_set_chunks(2);
 		EXPECT_EQ(0, ret);

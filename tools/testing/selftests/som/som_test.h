@@ -884,11 +884,15 @@ static inline void som_round(struct som_race *race)
 	__atomic_fetch_add(&race->rounds, 1, __ATOMIC_RELAXED);
 }
 
+/* How long they go on, if nothing else is said. */
+static inline double som_race_seconds(void)
+{
+	return som_seconds(0.7, 0.7);
+}
+
 static inline double som_race_end(const struct som_race *race)
 {
-	if (race->seconds)
-		return som_now() + race->seconds;
-	return som_now() + som_seconds(0.7, 0.7);
+	return som_now() + (race->seconds ? race->seconds : som_race_seconds());
 }
 
 /* Is a race to go on? Until @end, and however slow the machine is, for a round. */

@@ -106,7 +106,7 @@ TEST_F(zero, not_faster_than_said)
 /* A unit that is being zeroed can be waited for, but is not lost or given twice. */
 TEST_F_TIMEOUT(zero, all_of_the_pool_while_it_is_zeroed, 200)
 {
-	double end = som_now() + som_seconds(3, 3);
+	double end = som_now() + 2 * som_race_seconds();
 	long nr = som_free(), before = zeroed(), i;
 	char *p;
 
@@ -128,7 +128,7 @@ TEST_F_TIMEOUT(zero, all_of_the_pool_while_it_is_zeroed, 200)
 /* A chunk that is being zeroed can be given back and taken again. */
 TEST_F_TIMEOUT(zero, shrink_while_it_is_zeroed, 200)
 {
-	double end = som_now() + som_seconds(2, 2);
+	double end = som_now() + som_race_seconds();
 	long chunks = self->before.chunks;
 
 	ASSERT_LE(0, som_setting("zero_rate", 1000000));
