@@ -53,8 +53,10 @@ FIXTURE_SETUP(numa)
 	som_catch_faults();
 	/* The source gives from whatever node it has a page of. */
 	while (node_pool(0, "nr_chunks") < 1 || node_pool(1, "nr_chunks") < 1) {
-		if (som_set_chunks(++chunks))
-			SKIP(return, "no 1 GiB pages on each of two nodes");
+		if (!som_set_chunks(++chunks))
+			continue;
+		som_set_chunks(self->before.chunks);
+		SKIP(return, "no 1 GiB pages on each of two nodes");
 	}
 }
 
