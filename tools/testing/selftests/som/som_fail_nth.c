@@ -9,7 +9,7 @@
  * SOM-TEST: kernels=debug timeout=2400 takes=75 kmemleak
  */
 #include <sys/rseq.h>
-#include "som_test.h"
+#include "som_scan.h"
 
 #define INSTANCE	"/sys/kernel/tracing/instances/som_fail_nth/"
 
@@ -697,6 +697,207 @@ TEST_F(fail, shrink)
 		EXPECT_FAILED_WELL(&in);
 	}
 	EXPECT_ALL_TRIED(&in);
+}
+
+/*
+ * Tracking, resets, pinnable memory
+ */
+
+#define TRACKED_LEN	(3 * UNIT + PAGE)
+
+/* Pages that a clean scan tells as written, also one that fails. Return: as that. */
+static long scan_told(int fd, const char *p, bool *told)
+{
+	struct page_region vec[64] = {};
+	long ret = som_scan_written(fd, p, TRACKED_LEN, WP, vec, ARRAY_SIZE(vec));
+	size_t i;
+	__u64 a;
+
+	for (i = 0; i < ARRAY_SIZE(vec) && vec[i].end; i++)
+		for (a = vec[i].start; a < vec[i].end; a += PAGE)
+			told[(a - som_addr(p)) / PAGE] = true;
+	return ret;
+}
+
+/* Each write is told by the scan that failed or by the next one. */
+static void scan_fails(struct __test_metadata *_metadata, struct _test_data_fail *self,
+		       bool private, bool tracked)
+{
+	struct inject in = {};
+
+	while (inject_next(&in)) {
+		bool told[TRACKED_LEN / PAGE] = {};
+		size_t i, missing = 0;
+		long ret;
+		char *p;
+
+		p = private ? som_map_private(self->fd, TRACKED_LEN) :
+			som_map(self->fd, TRACKED_LEN);
+		ASSERT_NE(MAP_FAILED, p);
+		if (tracked)
+			ASSERT_EQ(0, som_scan_clean(self->fd, p, TRACKED_LEN));
+		som_fill_pages(p, TRACKED_LEN, 1);
+		inject_arm(&in);
+		ret = scan_told(self->fd, p, told);
+		inject_disarm(&in, ret);
+		if (ret < 0)
+			EXPECT_LE(0, scan_told(self->fd, p, told));
+		for (i = 0; i < ARRAY_SIZE(told); i++)
+			missing += !told[i];
+		EXPECT_EQ(0, missing)
+			TH_LOG("after allocation %ld: %ld", in.nth, ret);
+		EXPECT_EQ(0, som_scan_count(self->fd, p, TRACKED_LEN, WRITTEN));
+		EXPECT_EQ(-1, som_check_pages(p, TRACKED_LEN, 1));
+		munmap(p, TRACKED_LEN);
+		EXPECT_FAILED_WELL(&in);
+	}
+	/* A later one may need no memory at all. */
+	EXPECT_TRUE(in.last);
+	EXPECT_LT(tracked ? 1 : 2, in.nth);
+	TH_LOG("%ld allocations", in.nth - 2);
+}
+
+TEST_F(fail, first_scan)
+{
+	scan_fails(_metadata, self, false, false);
+}
+
+TEST_F(fail, first_scan_of_private_memory)
+{
+	scan_fails(_metadata, self, true, false);
+}
+
+TEST_F(fail, later_scan)
+{
+	scan_fails(_metadata, self, false, true);
+}
+
+/* What a reset that failed has not done is still told as written. */
+static void reset_fails(struct __test_metadata *_metadata, struct _test_data_fail *self,
+			const char *image, __u64 keep)
+{
+	struct inject in = {};
+
+	while (inject_next(&in)) {
+		char *p = som_map(self->fd, TRACKED_LEN);
+		struct som_reset reset = som_reset_args(p, TRACKED_LEN);
+		size_t done = 0;
+		long ret;
+
+		ASSERT_NE(MAP_FAILED, p);
+		som_fill_pages(p, TRACKED_LEN, 1);
+		reset.flags = image ? SOM_RESET_IMAGE_MEM : 0;
+		reset.image = som_addr(image);
+		reset.keep_resident = keep;
+		inject_arm(&in);
+		ret = som_reset_call(self->fd, &reset);
+		inject_disarm(&in, ret);
+		if (ret < 0 && keep) {
+			if (reset.walk_end)
+				done = reset.walk_end - reset.start;
+			EXPECT_EQ((TRACKED_LEN - done) / PAGE,
+				  som_scan_count(self->fd, p + done,
+						 TRACKED_LEN - done, WRITTEN));
+			EXPECT_EQ(-1, image ? som_check_pages(p, done, 2) :
+					      som_pages_not_zero(p, done));
+		}
+		if (ret < 0)
+			EXPECT_EQ(0, som_reset_call(self->fd, &reset));
+		EXPECT_EQ(-1, image ? som_check_pages(p, TRACKED_LEN, 2) :
+				      som_pages_not_zero(p, TRACKED_LEN))
+			TH_LOG("after allocation %ld: %ld", in.nth, ret);
+		EXPECT_EQ(0, som_scan_count(self->fd, p, TRACKED_LEN, WRITTEN));
+		munmap(p, TRACKED_LEN);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
+TEST_F(fail, reset_to_zero)
+{
+	reset_fails(_metadata, self, NULL, ~0ULL);
+}
+
+TEST_F(fail, reset_to_an_image)
+{
+	char *image = mmap(NULL, TRACKED_LEN, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, image);
+	som_fill_pages(image, TRACKED_LEN, 2);
+	reset_fails(_metadata, self, image, ~0ULL);
+}
+
+TEST_F(fail, reset_that_releases)
+{
+	reset_fails(_metadata, self, NULL, 0);
+}
+
+/* To pages of the kernel's and back: the bytes are in one or the other. */
+static void pinnable_fails(struct __test_metadata *_metadata,
+			   struct _test_data_fail *self, bool back)
+{
+	size_t len = 2 * UNIT;
+	struct inject in = {};
+	char *p;
+	int ret;
+
+	while (inject_next(&in)) {
+		p = som_map(self->fd, len);
+		ASSERT_NE(MAP_FAILED, p);
+		som_fill(p, len, 1);
+		if (back)
+			ASSERT_EQ(0, som_pinnable(self->fd, p, len));
+		inject_arm(&in);
+		ret = back ? som_unpinnable(self->fd, p, len) :
+			som_pinnable(self->fd, p, len);
+		inject_disarm(&in, ret);
+		EXPECT_EQ(-1, som_check(p, len, 1))
+			TH_LOG("after allocation %ld: %d", in.nth, ret);
+		EXPECT_EQ(0, som_unpinnable(self->fd, p, len));
+		EXPECT_EQ(-1, som_check(p, len, 1));
+		munmap(p, len);
+		EXPECT_FAILED_WELL(&in);
+	}
+	/* The way back may need no memory at all. */
+	EXPECT_TRUE(in.last);
+	EXPECT_LT(back ? 1 : 2, in.nth);
+	TH_LOG("%ld allocations", in.nth - 2);
+}
+
+TEST_F(fail, pinnable)
+{
+	pinnable_fails(_metadata, self, false);
+}
+
+TEST_F(fail, unpinnable)
+{
+	pinnable_fails(_metadata, self, true);
+}
+
+/* An entry of 1 GiB, which smaller ones replace when a part is protected. */
+TEST_F_TIMEOUT(fail, split_of_a_gib, 300)
+{
+	struct inject in = inject_in_steps(3);
+	char *p;
+	int ret;
+
+	ASSERT_EQ(0, som_set_policy(self->fd, CHUNK));
+	while (inject_next(&in)) {
+		p = som_map(self->fd, CHUNK);
+		ASSERT_NE(MAP_FAILED, p);
+		som_fill_pages(p, CHUNK, 1);
+		ASSERT_EQ(CHUNK_UNITS, som_units_1g(self->fd));
+		inject_arm(&in);
+		ret = mprotect(p + 7 * UNIT + PAGE, PAGE, PROT_READ);
+		inject_disarm(&in, ret);
+		if (!in.err)
+			EXPECT_EQ(SIGSEGV, som_try_write(p + 7 * UNIT + PAGE, 2));
+		EXPECT_EQ(-1, som_check_pages(p, CHUNK, 1));
+		EXPECT_EQ(0, munmap(p, CHUNK));
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+	som_set_policy(self->fd, UNIT);
 }
 
 /*
