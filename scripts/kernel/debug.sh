@@ -59,7 +59,7 @@ build()
 	mkdir -p "$dir"
 	run_quiet "$dir.log" configure "$dir" || die "configuring failed"
 	check_landed "$dir/.config"
-	say "building the debug kernel: about 10 minutes on two processors"
+	say "building the debug kernel: 10 to 15 minutes on two processors"
 	run_quiet "$dir.log" compile "$dir" || die "the kernel does not build"
 	printf '\n' >&2
 	touch "$dir/som-built"
