@@ -420,6 +420,20 @@ static int track_ends(struct som_resetter *r, struct vm_area_struct *vma,
 	return ret;
 }
 
+/*
+ * What is from @addr on could not be done: -EAGAIN, its VMA is not ready for tracking,
+ * or -ERESTART, come again a tick later. Return: 0 when it can be tried again.
+ */
+static int make_ready(struct som_resetter *r, unsigned long addr, int why)
+{
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	if (why == -EAGAIN)
+		return som_vma_track(r->owner->mm, addr, r->end);
+	schedule_timeout_killable(1);
+	return 0;
+}
+
 /* The budget is used up: release everything from r->addr on. */
 static int release_rest(struct som_resetter *r)
 {
@@ -449,16 +463,10 @@ static int release_rest(struct som_resetter *r)
 				-EFAULT : track_ends(r, vma, addr, stop);
 		}
 		mmap_read_unlock(mm);
-		if (ret == -EAGAIN) {
-			ret = som_vma_track(mm, addr, r->end);
+		if (ret == -EAGAIN || ret == -ERESTART) {
+			ret = make_ready(r, addr, ret);
 			if (ret)
 				return ret;
-			continue;
-		}
-		if (ret == -ERESTART) {
-			if (fatal_signal_pending(current))
-				return -EINTR;
-			schedule_timeout_killable(1);
 			continue;
 		}
 		if (!vma || ret)
@@ -485,15 +493,13 @@ static int reset_walk(struct som_resetter *r)
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		ret = reset_step(r);
-		if (ret == -EAGAIN) {
-			ret = som_vma_track(r->owner->mm, r->addr, r->end);
+		if (r->again)
+			ret = -ERESTART;
+		r->again = false;
+		if (ret == -EAGAIN || ret == -ERESTART) {
+			ret = make_ready(r, r->addr, ret);
 			if (ret)
 				return ret;
-			continue;
-		}
-		if (ret == -ERESTART || r->again) {
-			r->again = false;
-			schedule_timeout_killable(1);
 			continue;
 		}
 		if (!ret && r->buf)
