@@ -102,6 +102,11 @@ kill_leftovers()
 # part of loading and unloading a module.
 [ ! -e /sys/kernel/rcu_expedited ] || echo 1 >/sys/kernel/rcu_expedited
 
+# Names of processes are what tracing any event has the scheduler record, by code that is
+# changed while it runs. Under emulation that may go wrong, and nobody needs them.
+file=/sys/kernel/tracing/options/record-cmd
+[ ! -e "$file" ] || echo 0 >"$file"
+
 read_programs
 keep=$programs
 

@@ -334,10 +334,11 @@ judge_test()
 # judge_guest KERNEL GUEST STATUS: writes GUEST.result, a line for each test that ran,
 # "NAME PASSED FAILED SKIPPED TENTHS [REASON]", and one for the guest itself if
 # something went wrong that is no test's: one cause is one failure. GUEST.again names
-# the tests that another guest has to run, when this one died in the midst of them.
+# the tests that another guest has to run, when this one died in the midst of them, and
+# with them the last that began, when the emulator tripped, for the first time.
 judge_guest()
 {
-	local dir=$LOGS/$1 guest=$2 log why='' culprit='' name names
+	local dir=$LOGS/$1 guest=$2 log why='' culprit='' name names last='' victim=''
 	local word rest status left running='' reason again=''
 	local -A begun=() ended=() leftover=()
 	log=$(guest_log "$1" "$2")
@@ -345,7 +346,7 @@ judge_guest()
 	while read -r _ word name status rest left; do
 		case $word in
 		begin)
-			begun[$name]=1 running=$name
+			begun[$name]=1 running=$name last=$name
 			;;
 		end)
 			ended[$name]=$status leftover[$name]=$left running=''
@@ -361,13 +362,22 @@ judge_guest()
 	"$GUEST_REPORT")
 		why='trouble in the kernel'
 		culprit=$(first_trouble "$log.console" || true)
-		culprit=${culprit#*:}
+		culprit=${culprit#*:} culprit=${culprit%%:*}
 		[ -n "$culprit" ] || why='trouble or leftovers when no test ran'
 		;;
 	*) why="exit status $3" ;;
 	esac
 	if [ -e "$log.hung" ]; then
 		why="guest hung for $(cat "$log.hung") s" culprit=$running
+	elif prepare_kernel "$1" && tripped "$log.console"; then
+		victim=${last:-${names[0]}}
+		if [ -e "$dir/$victim.tripped" ]; then
+			victim=''
+		else
+			unset "begun[$victim]"
+			cp "$log.console" "$dir/$victim.tripped"
+			why='' culprit=''
+		fi
 	fi
 	# Where there is only one test it is to blame.
 	if [ -n "$why" ] && [ "${#names[@]}" = 1 ]; then
@@ -397,7 +407,7 @@ judge_guest()
 		fi
 		judge_test "$1" "$name" "${ended[$name]:-0}" "$reason"
 	done >"$log.result"
-	if [ -n "$again" ] && [ "${#begun[@]}" != 0 ]; then
+	if [ -n "$victim" ] || { [ -n "$again" ] && [ "${#begun[@]}" != 0 ]; }; then
 		printf '%s\n' "$again" >"$log.again"
 	fi
 	if [ -n "$why" ]; then
@@ -595,7 +605,12 @@ run_tests()
 			name=$(guest_log "${job% *}" "${job#* }").again
 			if [ -e "$name" ]; then
 				names=$(<"$name")
+				rm "$name"
 				jobs+=("${job% *} ${names// /+}")
+				name=$LOGS/${job% *}/${names%% *}.tripped
+				[ -e "$name" ] || name=
+				say "${job% *}: one more guest for $names" \
+					"${name:+after an int3}"
 			fi
 			continue
 		fi
