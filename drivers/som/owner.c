@@ -758,9 +758,13 @@ static bool settle_pinned(struct som_owner *owner, unsigned long idx,
 static void settle(struct som_owner *owner, unsigned long idx)
 {
 	void *entry = som_units_load(&owner->units, idx);
+	unsigned long seen;
 
-	if (!entry ||
-	    !som_entry_test(entry, SOM_ENTRY_DISCARDED | SOM_ENTRY_ZEROED))
+	if (!entry)
+		return;
+	/* What comes meanwhile stays for the next one. */
+	seen = som_entry_bits(entry) & (SOM_ENTRY_DISCARDED | SOM_ENTRY_ZEROED);
+	if (!seen)
 		return;
 	/* It stays discarded then: som_owner_peek(), som_owner_unit(). */
 	if (som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
@@ -770,9 +774,8 @@ static void settle(struct som_owner *owner, unsigned long idx)
 	    som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
 	    !som_pool_pinned(som_entry_unit(entry)) ||
 	    !settle_pinned(owner, idx, entry)) {
-		som_entry_change(owner, idx,
-				 SOM_ENTRY_DISCARDED | SOM_ENTRY_ZEROED, 0);
-		if (som_entry_test(entry, SOM_ENTRY_DISCARDED))
+		som_entry_change(owner, idx, seen, 0);
+		if (seen & SOM_ENTRY_DISCARDED)
 			som_unit_zero(som_entry_unit(entry));
 	}
 	som_tracker_wrote(&owner->tracker, idx, 0, SOM_UNIT_PAGES);
