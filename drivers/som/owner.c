@@ -799,6 +799,31 @@ struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx)
 }
 
 /**
+ * som_owner_settle - let records know of what MADV_DONTNEED has zeroed in part
+ * @owner: whose
+ *
+ * For those who look at records alone: a unit's record learns of it with the unit's
+ * next lock.
+ *
+ * Context: Process context; takes fault_locks. Cheap where there was no such
+ * MADV_DONTNEED since the last call.
+ */
+void som_owner_settle(struct som_owner *owner)
+{
+	unsigned long idx;
+	void *entry;
+
+	/* What comes from now on says so again. */
+	if (!READ_ONCE(owner->zeroed) || !xchg(&owner->zeroed, false))
+		return;
+	som_units_for_each(&owner->units, idx, entry, 0, ULONG_MAX) {
+		if (som_entry_test(entry, SOM_ENTRY_ZEROED))
+			mutex_unlock(som_owner_lock_unit(owner, idx));
+		cond_resched();
+	}
+}
+
+/**
  * som_owner_peek - the unit at an index, if there is one
  * @owner: whose
  * @idx: unit index

@@ -68,6 +68,7 @@ enum som_level {
  * @nr_pinnable: units held that are pinnable.
  * @tracker: what is tracked.
  * @notified: @mn is registered: there are private mappings. Stays.
+ * @zeroed: MADV_DONTNEED has zeroed parts of units, which records may not know of.
  * @mn: tells of MADV_DONTNEED (private.c).
  * @zaps: whose zaps @mn is not to mind; one for all who have inherited from each other.
  * @discard_work: releases what was discarded.
@@ -99,6 +100,7 @@ struct som_owner {
 	atomic_long_t nr_pinnable;
 	struct som_tracker tracker;
 	bool notified;
+	bool zeroed;
 	struct mmu_notifier mn;
 	struct som_zaps *zaps;
 	struct delayed_work discard_work;
@@ -219,6 +221,7 @@ long som_owner_unit(struct som_span *span, unsigned long idx,
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx);
 bool som_owner_pinnable(struct som_owner *owner, unsigned long idx);
 bool som_owner_lent(struct som_owner *owner, unsigned long idx);
+void som_owner_settle(struct som_owner *owner);
 long som_owner_peek(struct som_owner *owner, unsigned long idx);
 enum som_level som_owner_level(struct som_owner *owner, unsigned long idx);
 void som_owner_set_level(struct som_owner *owner, unsigned long idx,

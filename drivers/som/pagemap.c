@@ -97,6 +97,7 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 		return ret;
 	vma_iter_init(&vmi, mm, *addr);
 	mutex_lock(&tracker->lock);
+	som_owner_settle(owner);
 	som_sweep_begin(&sweep, owner);
 	for_each_vma_range(vmi, vma, end) {
 		unsigned long stop = min(end, vma->vm_end);

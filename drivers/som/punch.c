@@ -374,6 +374,8 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 		}
 		som_entry_change(owner, idx, 0, whole ? SOM_ENTRY_DISCARDED :
 							SOM_ENTRY_ZEROED);
+		if (!whole)
+			WRITE_ONCE(owner->zeroed, true);
 		noted |= whole;
 		cond_resched();
 	}

@@ -236,6 +236,7 @@ static int reset_step(struct som_resetter *r)
 		return ret;
 	vma_iter_init(&vmi, mm, r->addr);
 	mutex_lock(&r->owner->tracker.lock);
+	som_owner_settle(r->owner);
 	som_sweep_begin(&sweep, r->owner);
 	r->nr = 0;
 	r->next = r->addr;

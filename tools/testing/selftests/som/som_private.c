@@ -1685,6 +1685,37 @@ TEST_F(som, tracked_pages_are_told)
 	}
 }
 
+/*
+ * A scan for written pages alone, and a reset, pass over what they know to be
+ * clean: not over a part that DONTNEED has zeroed meanwhile.
+ */
+TEST_F(som, parts_that_went_are_written)
+{
+	char *p = som_map_private(self->fd, 3 * UNIT), *q = p + UNIT + 5 * PAGE;
+	char *image = som_shared(3 * UNIT);
+	struct som_reset reset;
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_NE(MAP_FAILED, image);
+	som_fill(p, 3 * UNIT, 1);
+	memcpy(image, p, 3 * UNIT);
+	for (int round = 0; round < 3; round++) {
+		ASSERT_EQ(0, som_scan_clean(self->fd, p, 3 * UNIT));
+		ASSERT_EQ(0, som_scan_count(self->fd, p, 3 * UNIT, WRITTEN));
+		ASSERT_EQ(0, madvise(q, 2 * PAGE, MADV_DONTNEED));
+		EXPECT_EQ(UNIT_PAGES,
+			  som_scan_count(self->fd, p, 3 * UNIT, WRITTEN));
+		EXPECT_EQ(0, som_scan_clean(self->fd, p, 3 * UNIT));
+		ASSERT_EQ(0, madvise(q, 2 * PAGE, MADV_DONTNEED));
+		reset = som_reset_args(p, 3 * UNIT);
+		reset.flags = SOM_RESET_IMAGE_MEM;
+		reset.image = som_addr(image);
+		ASSERT_EQ(0, som_reset_call(self->fd, &reset));
+		EXPECT_EQ(UNIT, reset.rewritten);
+		EXPECT_EQ(-1, som_check(p, 3 * UNIT, 1));
+	}
+}
+
 #define GOING_UNITS	4
 
 /* Units come and go: each one is given up whole, and soon written again. */
