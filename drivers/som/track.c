@@ -170,13 +170,15 @@ static void view_unpinned(struct som_view *view, struct som_owner *owner)
 
 /*
  * Entries for the pages that have lost theirs. Not in private memory, of which
- * mremap may have taken pages elsewhere: they wait for the next touch.
+ * mremap may have taken pages elsewhere, nor of what heirs depend on, which must
+ * not be written unseen: they wait for the next touch.
  */
-static void view_refill(struct som_view *view)
+static void view_refill(struct som_view *view, struct som_owner *owner)
 {
 	struct som_record *rec = view->rec;
 
-	if (som_vma_span(view->ptes.vma)->private) {
+	if (som_vma_span(view->ptes.vma)->private ||
+	    som_owner_shared(owner, view->idx)) {
 		bitmap_andnot(rec->filled, rec->filled, view->lost,
 			      SOM_UNIT_PAGES);
 		return;
@@ -238,7 +240,7 @@ void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 			  SOM_UNIT_PAGES);
 		bitmap_or(rec->nonzero, rec->nonzero, view->lost,
 			  SOM_UNIT_PAGES);
-		view_refill(view);
+		view_refill(view, sweep->owner);
 	}
 }
 

@@ -577,6 +577,35 @@ TEST_F(copy, tracking_goes_on)
 	}
 }
 
+/* A scan of what heirs depend on is not a way to write it unseen. */
+TEST_F(copy, scans_and_resets_keep_what_heirs_need)
+{
+	static const __u64 flags[] = { 0, WP, 0 };
+	pid_t pid;
+
+	ASSERT_EQ(0, som_scan_clean(self->fd, self->p, LEN));
+	for (size_t how = 0; how < ARRAY_SIZE(flags); how++) {
+		som_fill(self->p, LEN, how);
+		next_turn(0);
+		pid = fork();
+		if (!pid) {
+			wait_turn(1);
+			child_assert(som_check(self->p, LEN, how) == -1);
+			_exit(0);
+		}
+		ASSERT_LT(0, pid);
+		if (how == 2)
+			ASSERT_EQ(0, som_reset_zero(self->fd, self->p, LEN / 2));
+		ASSERT_LE(0, som_scan_written(self->fd, self->p, LEN, flags[how],
+					      NULL, 0));
+		som_fill_pages(self->p, LEN, 99);
+		next_turn(1);
+		EXPECT_EQ(0, som_wait_child(pid))
+			TH_LOG("way %zu", how);
+		EXPECT_EQ(-1, som_check_pages(self->p, LEN, 99));
+	}
+}
+
 /* What madvise takes out of fork is not there, and what lies beside it is. */
 TEST_F(copy, dontfork)
 {
