@@ -899,11 +899,16 @@ bool som_owner_pinned(struct som_owner *owner, unsigned long idx)
 			 som_pool_pinned(som_entry_unit(entry)));
 }
 
-/*
- * Where the entry of an index is. The span remembers the leaf: as long as it touches it,
- * the leaf stays.
+/**
+ * som_owner_slot - where the entry of an index is
+ * @span: span of a mapping that touches the index; it remembers the leaf: as long as it
+ *	touches it, the leaf stays
+ * @idx: unit index
+ *
+ * Context: Process context; mmap_lock or the VMA lock is held.
+ * Return: the place, or NULL without memory for it.
  */
-static void **span_slot(struct som_span *span, unsigned long idx)
+void **som_owner_slot(struct som_span *span, unsigned long idx)
 {
 	struct som_leaf *leaf = READ_ONCE(span->leaf);
 
@@ -990,7 +995,7 @@ out_uncharge:
 long som_owner_unit(struct som_span *span, unsigned long idx,
 		    enum som_level *level)
 {
-	void **slot = span_slot(span, idx), *entry;
+	void **slot = som_owner_slot(span, idx), *entry;
 	int ret;
 
 	if (!slot)

@@ -222,6 +222,7 @@ bool som_owner_pinned(struct som_owner *owner, unsigned long idx);
 bool som_owner_pinnable(struct som_owner *owner, unsigned long idx);
 bool som_owner_lent(struct som_owner *owner, unsigned long idx);
 void som_owner_settle(struct som_owner *owner);
+void **som_owner_slot(struct som_span *span, unsigned long idx);
 long som_owner_peek(struct som_owner *owner, unsigned long idx);
 enum som_level som_owner_level(struct som_owner *owner, unsigned long idx);
 void som_owner_set_level(struct som_owner *owner, unsigned long idx,

@@ -35,6 +35,7 @@
 #include "compat.h"
 #include "owner.h"
 #include "private.h"
+#include "pte.h"
 #include "punch.h"
 #include "vma.h"
 #include "work.h"
@@ -88,8 +89,11 @@ static int som_private_range_start(struct mmu_notifier *mn,
 		if (!superseded)
 			noted |= som_owner_discard(owner, first, next);
 	}
-	if (noted)
+	if (noted) {
+		/* Who is at such a unit makes his entry before it is cleared, or none. */
+		som_ptes_sync(range->mm, range->start, range->end);
 		som_work_queue(&owner->discard_work, SOM_DISCARD_MS);
+	}
 	return 0;
 }
 

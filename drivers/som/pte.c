@@ -18,6 +18,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include "compat.h"
+#include "entry.h"
 #include "pte.h"
 
 /* What a callback returns to end the walk of a page table. */
@@ -39,6 +40,7 @@ struct som_walk {
 	pgprot_t prot_write;
 	unsigned int hot;
 	bool changed;
+	bool discarded;
 };
 
 static unsigned int walk_nr(const struct som_walk *walk)
@@ -87,20 +89,77 @@ pmd_t *som_pmd(struct mm_struct *mm, unsigned long addr)
 	return pmd_offset(pud, addr);
 }
 
+/*
+ * Is a unit discarded by now? With a page table's lock held, the answer holds: whoever
+ * discards it takes that lock after he has said so (som_ptes_sync()), and then clears the
+ * entries that there are.
+ */
+static bool slot_discarded(void **slot)
+{
+	void *entry;
+
+	if (!slot)
+		return false;
+	/* Another page table may have come since it was said. */
+	smp_mb();
+	entry = READ_ONCE(*slot);
+	return !entry || som_entry_test(entry, SOM_ENTRY_DISCARDED);
+}
+
+/**
+ * som_ptes_sync - wait for those who are making entries right now
+ * @mm: address space
+ * @start: first address
+ * @end: address behind the last
+ *
+ * From then on nobody makes an entry of a unit that was said to be discarded before.
+ *
+ * Context: mmap_lock is held.
+ */
+void som_ptes_sync(struct mm_struct *mm, unsigned long start,
+		   unsigned long end)
+{
+	unsigned long addr, next;
+
+	/* First the mark, and then a look at page tables: pairs with slot_discarded(). */
+	smp_mb();
+	for (addr = start; addr < end; addr = next) {
+		pmd_t *pmd = som_pmd(mm, addr);
+		spinlock_t *outer, *inner;
+		pmd_t val;
+
+		next = pmd_addr_end(addr, end);
+		cond_resched();
+		if (!pmd)
+			continue;
+		outer = pmd_lock(mm, pmd);
+		val = pmdp_get(pmd);
+		if (!pmd_none(val) && !pmd_leaf(val)) {
+			inner = pte_lockptr(mm, pmd);
+			spin_lock_nested(inner, SINGLE_DEPTH_NESTING);
+			spin_unlock(inner);
+		}
+		spin_unlock(outer);
+	}
+}
+
 /**
  * som_pmd_insert - make a 2 MiB entry where there is none
  * @vmf: the fault; its 2 MiB are in the VMA
  * @pfn: first page frame
  * @write: whether it is writable as far as the VMA is, and about to be written
+ * @slot: as in &struct som_ptes
  *
  * What vmf_insert_pfn_pmd() does, but that it asks first, for a quarter of all the
  * instructions of a fault and under a lock that all processors share, how the memory
  * is to be cached: som's is ordinary memory.
  *
  * Context: as every function here.
- * Return: true, or false (and nothing is changed) if there is something already.
+ * Return: true, or false (and nothing is changed) if there is something already, or the
+ * unit is discarded.
  */
-bool som_pmd_insert(struct vm_fault *vmf, unsigned long pfn, bool write)
+bool som_pmd_insert(struct vm_fault *vmf, unsigned long pfn, bool write,
+		    void **slot)
 {
 	unsigned long addr = vmf->address & PMD_MASK;
 	struct vm_area_struct *vma = vmf->vma;
@@ -116,7 +175,7 @@ bool som_pmd_insert(struct vm_fault *vmf, unsigned long pfn, bool write)
 	if (write && vma->vm_flags & VM_WRITE)
 		pmd = pmd_mkwrite_novma(pmd);
 	ptl = pmd_lock(vma->vm_mm, vmf->pmd);
-	none = pmd_none(*vmf->pmd);
+	none = pmd_none(*vmf->pmd) && !slot_discarded(slot);
 	if (none) {
 		set_pmd_at(vma->vm_mm, addr, vmf->pmd, pmd);
 		update_mmu_cache_pmd(vma, addr, vmf->pmd);
@@ -196,6 +255,7 @@ void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
 	ptes->page = linear_page_index(vma, ptes->start) - som_unit_pgoff(idx);
 	ptes->pfn = (unit << SOM_UNIT_PAGE_SHIFT) + ptes->page;
 	ptes->pte = NULL;
+	ptes->slot = NULL;
 }
 
 /**
@@ -266,6 +326,10 @@ static void fill_fn(struct som_walk *walk, pte_t *pte)
 	const struct som_ptes *ptes = walk->ptes;
 	unsigned int group, first, last, i;
 
+	if (slot_discarded(ptes->slot)) {
+		walk->discarded = true;
+		return;
+	}
 	for (group = 0; group < SOM_UNIT_GROUPS; group++) {
 		if (walk_group(walk, group, &first, &last))
 			fill_group(walk, pte + (first - walk->page), first,
@@ -294,7 +358,7 @@ static void fill_fn(struct som_walk *walk, pte_t *pte)
  * All other new entries are clean.
  *
  * Return: 0; -ENOMEM without memory for a page table; -EEXIST if there is a
- * 2 MiB entry.
+ * 2 MiB entry; -EAGAIN if the unit is discarded.
  */
 int som_ptes_fill(struct som_ptes *ptes, unsigned long groups,
 		  unsigned int hot, unsigned long *missing)
@@ -307,11 +371,13 @@ int som_ptes_fill(struct som_ptes *ptes, unsigned long groups,
 		.hot = hot,
 	};
 	unsigned long flags = ptes->vma->vm_flags;
+	int ret;
 
 	walk.prot = vm_get_page_prot(flags & ~VM_SHARED);
 	walk.prot_write = vm_get_page_prot(flags);
 
-	return walk_ptes(&walk, true);
+	ret = walk_ptes(&walk, true);
+	return walk.discarded ? -EAGAIN : ret;
 }
 
 /* A whole group, eight entries at once. */
@@ -479,7 +545,7 @@ pte_t som_ptes_take(struct som_ptes *ptes)
 
 static void restore_fn(struct som_walk *walk, pte_t *pte)
 {
-	if (pte_none(ptep_get(pte)))
+	if (pte_none(ptep_get(pte)) && !slot_discarded(walk->ptes->slot))
 		set_pte_at(walk->ptes->vma->vm_mm, walk->start, pte,
 			   walk->entry);
 }

@@ -245,6 +245,28 @@ void som_tracker_update(struct som_tracker *t, unsigned long idx,
 }
 
 /**
+ * som_tracker_open - a unit is about to get writable entries
+ * @t: the tracker
+ * @idx: unit index
+ * @rec: its record
+ *
+ * Whoever can write to it without a fault, and then asks what was written, is to find
+ * it. som_tracker_update() follows.
+ *
+ * Context: The fault_lock of @idx is held since before the entries are made.
+ */
+void som_tracker_open(struct som_tracker *t, unsigned long idx,
+		      struct som_record *rec)
+{
+	if (rec->active)
+		return;
+	rec->active = true;
+	xa_set_mark(&t->records, idx, SOM_RECORD_ACTIVE);
+	/* The mark is seen by who sees an entry. */
+	smp_wmb();
+}
+
+/**
  * som_tracker_wrote - the kernel itself wrote to pages of a unit
  * @t: the tracker
  * @idx: unit index

@@ -98,6 +98,8 @@ struct som_record *som_tracker_make(struct som_tracker *t, unsigned long idx,
 				    bool fresh);
 void som_tracker_update(struct som_tracker *t, unsigned long idx,
 			struct som_record *rec);
+void som_tracker_open(struct som_tracker *t, unsigned long idx,
+		      struct som_record *rec);
 void som_tracker_pinned(struct som_tracker *t, unsigned long idx);
 void som_tracker_wrote(struct som_tracker *t, unsigned long idx,
 		       unsigned int first, unsigned int nr);

@@ -309,6 +309,15 @@ static inline bool som_map_single(struct vm_area_struct *vma,
 }
 
 /*
+ * What tells that a unit of a private mapping is discarded, for whoever is about to make an
+ * entry: MADV_DONTNEED takes no lock that faults hold until then.
+ */
+static void **som_map_slot(struct som_span *span, unsigned long idx)
+{
+	return span->private ? som_owner_slot(span, idx) : NULL;
+}
+
+/*
  * The groups of a tracked unit that are to have writable entries in a VMA. In
  * one of the first kind the kernel makes entries writable by itself, so it has to
  * be all.
@@ -335,6 +344,8 @@ static unsigned long som_map_groups(const struct vm_fault *vmf,
 static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 			     unsigned long unit, struct som_record *rec)
 {
+	struct som_span *span = som_vma_span(vmf->vma);
+	struct som_tracker *tracker = &span->owner->tracker;
 	unsigned int page = vmf->pgoff - som_unit_pgoff(idx);
 	unsigned int hot = vmf->flags & FAULT_FLAG_WRITE ? page : SOM_UNIT_PAGES;
 	DECLARE_BITMAP(missing, SOM_UNIT_PAGES) = {};
@@ -352,9 +363,15 @@ static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 		/* A group is live again: the rest stays as it is. */
 		som_ptes_group(&ptes, page / SOM_GROUP_PAGES);
 	nr = (ptes.end - ptes.start) >> PAGE_SHIFT;
+	ptes.slot = som_map_slot(span, idx);
+	if (rec)
+		som_tracker_open(tracker, idx, rec);
 	ret = som_ptes_fill(&ptes, groups, hot, rec ? missing : NULL);
-	if (ret == -ENOMEM)
-		return VM_FAULT_OOM;
+	if (ret && ret != -EEXIST) {
+		if (rec)
+			som_tracker_update(tracker, idx, rec);
+		return ret == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_NOPAGE;
+	}
 	if (!rec)
 		return VM_FAULT_NOPAGE;
 
@@ -370,7 +387,7 @@ static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 	}
 	bitmap_set(rec->filled, ptes.page, nr);
 	som_record_open(rec, groups, hot);
-	som_tracker_update(&som_vma_span(vmf->vma)->owner->tracker, idx, rec);
+	som_tracker_update(tracker, idx, rec);
 	return VM_FAULT_NOPAGE;
 }
 
@@ -383,6 +400,7 @@ static vm_fault_t som_map_4k_readonly(struct vm_fault *vmf, unsigned long idx,
 	som_ptes_init(&ptes, vmf->vma, idx, unit);
 	if (som_map_single(vmf->vma, idx))
 		som_ptes_single(&ptes, vmf->address & PAGE_MASK);
+	ptes.slot = som_map_slot(som_vma_span(vmf->vma), idx);
 	if (som_ptes_fill(&ptes, 0, SOM_UNIT_PAGES, NULL) == -ENOMEM)
 		return VM_FAULT_OOM;
 	return VM_FAULT_NOPAGE;
@@ -402,17 +420,26 @@ static vm_fault_t som_map_page(struct vm_fault *vmf, unsigned long idx,
 	return ret && ret != -EBUSY ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
 }
 
-static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long unit,
-			     bool write)
+static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long idx,
+			     unsigned long unit, bool write)
 {
+	struct som_span *span = som_vma_span(vmf->vma);
 	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
 
-	if (pmd_none(pmd) && som_pmd_insert(vmf, unit_pfn(unit), write))
+	if (pmd_none(pmd) && som_pmd_insert(vmf, unit_pfn(unit), write,
+					    som_map_slot(span, idx)))
 		return VM_FAULT_NOPAGE;
 	pmd = pmdp_get_lockless(vmf->pmd);
 	/* An entry of a unit that was punched out, about to be cleared. */
 	if (!pmd_none(pmd) && pmd_pfn(pmd) != unit_pfn(unit))
 		return VM_FAULT_NOPAGE;
+	/* The kernel's way would make an entry of what is discarded. */
+	if (span->private) {
+		if (write && !pmd_none(pmd) && !pmd_write(pmd))
+			som_zap(span->owner, som_unit_pgoff(idx),
+				SOM_UNIT_PAGES);
+		return VM_FAULT_NOPAGE;
+	}
 	return vmf_insert_pfn_pmd(vmf, pfn_to_pfn_t(unit_pfn(unit)), write);
 }
 
@@ -476,7 +503,11 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 	if (som_owner_pinnable(owner, idx)) {
 		som_owner_set_level(owner, idx, SOM_LEVEL_4K);
 		trace_som_fault(vmf->real_address, unit, PAGE_SIZE, write);
-		return som_map_page(vmf, idx, unit);
+		ret = som_map_page(vmf, idx, unit);
+		/* The kernel does not look whether it was discarded meanwhile. */
+		if (unlikely(som_owner_peek(owner, idx) < 0))
+			som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+		return ret;
 	}
 	if (rec && rec->mode == SOM_MODE_OPEN)
 		rec = NULL;
@@ -485,7 +516,7 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 	huge = huge && (leaf || pmd_none(pmd));
 	if (huge && (!rec || readonly)) {
 		level = SOM_LEVEL_2M;
-		ret = som_map_2m(vmf, unit,
+		ret = som_map_2m(vmf, idx, unit,
 				 !rec && !shared &&
 				 vmf->vma->vm_flags & VM_WRITE);
 	} else if (leaf && som_vma_span(vmf->vma)->private) {
