@@ -445,19 +445,30 @@ static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long idx,
 
 /*
  * No unit for somebody with a promise: one is between its former owner and the
- * pool. That takes no longer than a munmap; come back after a tick.
+ * pool. That takes no longer than a munmap; come back after a tick. Whoever is about to
+ * give it back may be waiting for mmap_lock, so that is released; get_user_pages()
+ * would keep it otherwise. Nothing of the VMA is there afterwards.
  */
-static vm_fault_t som_fault_wait(void)
+static vm_fault_t som_fault_wait(struct vm_fault *vmf)
 {
+	vm_fault_t ret = VM_FAULT_NOPAGE;
+
+	if (vmf->flags & FAULT_FLAG_ALLOW_RETRY) {
+		/* With ->pfn_mkwrite the kernel asks for NOPAGE, too. */
+		ret |= VM_FAULT_RETRY;
+		if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+			return ret;
+		release_fault_lock(vmf);
+	}
 	schedule_timeout_killable(1);
-	return VM_FAULT_NOPAGE;
+	return ret;
 }
 
-static vm_fault_t som_unit_error(long error)
+static vm_fault_t som_unit_error(struct vm_fault *vmf, long error)
 {
 	switch (error) {
 	case -EAGAIN:
-		return som_fault_wait();
+		return som_fault_wait(vmf);
 	case -ENOMEM:
 		return VM_FAULT_OOM;
 	default:
@@ -580,7 +591,7 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 		ret = som_map_unit(vmf, idx, unit, huge, level);
 	mutex_unlock(lock);
 	if (unit < 0)
-		return som_unit_error(unit);
+		return som_unit_error(vmf, unit);
 	/* Another thread's 2 MiB entry came in between: it will do. */
 	if (order == 0 && ret == VM_FAULT_FALLBACK)
 		return VM_FAULT_NOPAGE;
@@ -630,7 +641,7 @@ static vm_fault_t som_vma_pfn_mkwrite(struct vm_fault *vmf)
 		ret = som_map_4k(vmf, idx, unit, rec);
 out:
 	mutex_unlock(lock);
-	return again ? som_fault_wait() : ret;
+	return again ? som_fault_wait(vmf) : ret;
 }
 
 /*
