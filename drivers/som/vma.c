@@ -183,6 +183,8 @@ static int som_vma_may_split(struct vm_area_struct *vma, unsigned long addr)
 
 	if (!span)
 		return 0;
+	/* The kernel does so only after ->open, which changes the span. */
+	vma_start_write(vma);
 	som_vma_zap(vma, linear_page_index(vma, addr), 1, false);
 	span->cut = linear_page_index(vma, addr);
 	span->cut_seq = som_mm_write_seq(vma->vm_mm);
