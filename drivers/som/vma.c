@@ -160,16 +160,17 @@ static unsigned long unit_pfn(unsigned long unit)
 
 /*
  * A VMA is about to be cut at some page offset, or moved: the kernel does not
- * expect 1 GiB entries there. None comes back while the VMA is locked. Of private
- * memory all entries go, as mremap from length 0 would leave them where they are,
- * and the VMA that has them is superseded (som_span_run()).
+ * expect 1 GiB entries there. None comes back while the VMA is locked, and until then
+ * one may: whether there are any now does not matter. Of private memory all entries
+ * go, as mremap from length 0 would leave them where they are, and the VMA that has
+ * them is superseded (som_span_run()).
  */
 static void som_vma_zap(struct vm_area_struct *vma, pgoff_t pgoff,
 			unsigned long nr, bool all)
 {
 	struct som_owner *owner = som_vma_span(vma)->owner;
 
-	if (!all && !atomic_long_read(&owner->nr_level[SOM_LEVEL_1G]))
+	if (!all && som_vma_span(vma)->map_size < PUD_SIZE)
 		return;
 	vma_start_write(vma);
 	mutex_lock(&owner->lock);
@@ -512,6 +513,11 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 	bool leaf = pmd_trans_huge(pmd), readonly, shared;
 	vm_fault_t ret;
 
+	/* By another VMA: what is said of a unit is to be true of both. */
+	if (unlikely(was == SOM_LEVEL_1G)) {
+		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+		was = SOM_LEVEL_NONE;
+	}
 	shared = som_owner_shared(owner, idx);
 	if (som_owner_pinnable(owner, idx)) {
 		som_owner_set_level(owner, idx, SOM_LEVEL_4K);

@@ -152,16 +152,21 @@ bool som_zaps_mine(struct som_zaps *zaps)
 }
 
 /*
- * Is a page offset mapped by a 1 GiB entry? Its own unit may have left the tree;
- * all that have not then say so.
+ * Is a page offset mapped by a 1 GiB entry? Its own unit may have left the tree, and
+ * others may have come there since, but no other unit of the GiB.
  */
 static bool in_gig(struct som_owner *owner, unsigned long pgoff)
 {
-	unsigned long idx = round_down(som_pgoff_unit(pgoff), SOM_CHUNK_UNITS);
-	void *entry = som_units_find(&owner->units, &idx,
-				     idx + SOM_CHUNK_UNITS - 1);
+	unsigned long first = round_down(som_pgoff_unit(pgoff), SOM_CHUNK_UNITS);
+	unsigned long idx;
+	void *entry;
 
-	return entry && som_entry_level(entry) == SOM_LEVEL_1G;
+	som_units_for_each(&owner->units, idx, entry, first,
+			   first + SOM_CHUNK_UNITS - 1) {
+		if (som_entry_level(entry) == SOM_LEVEL_1G)
+			return true;
+	}
+	return false;
 }
 
 /* Where a part of a 1 GiB entry is to go, all of it goes (gig.c). */
