@@ -505,6 +505,15 @@ static void span_grow(struct som_span *span, struct som_span *old,
 						   last);
 }
 
+/* Is all of a private mapping mapped elsewhere by now? Then it has nothing to move. */
+static bool span_left(struct som_span *span)
+{
+	bool superseded;
+
+	return som_span_run(span, span->it.start, span->it.last,
+			    &superseded) == span->it.last && superseded;
+}
+
 /**
  * som_span_dup - a second VMA for page offsets of a first
  * @old: span of the first
@@ -529,7 +538,7 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 	span->limit = old->limit;
 	span->promised = old->promised;
 	span->private = old->private;
-	span->generation = old->generation + !split;
+	span->generation = old->generation + !(split || span_left(old));
 	span->map_size = old->map_size;
 	span->pinnable = old->pinnable;
 	span->reuse = old->reuse;
@@ -1145,6 +1154,7 @@ unsigned long som_span_run(struct som_span *span, unsigned long first,
 {
 	struct som_owner *owner = span->owner;
 	struct interval_tree_node *it;
+	unsigned long end = last;
 
 	*superseded = false;
 	if (!som_span_may_be_superseded(span))
@@ -1163,7 +1173,7 @@ unsigned long som_span_run(struct som_span *span, unsigned long first,
 		}
 	}
 	spin_unlock(&owner->span_lock);
-	return last;
+	return min(last, end);
 }
 
 /**

@@ -382,6 +382,28 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 	return noted;
 }
 
+/* Page offsets of a span that goes, in the mappings that it was moved from. */
+static bool discard_older(struct som_span *span, unsigned long lo,
+			  unsigned long hi)
+{
+	struct som_owner *owner = span->owner;
+	struct interval_tree_node *it;
+	bool noted = false;
+
+	for (it = interval_tree_iter_first(&owner->spans, lo, hi); it;
+	     it = interval_tree_iter_next(it, lo, hi)) {
+		unsigned long first = max(lo, it->start);
+		unsigned long last = min(hi, it->last);
+
+		if (container_of(it, struct som_span, it)->generation >=
+		    span->generation)
+			continue;
+		som_zap(owner, first, last - first + 1);
+		noted |= som_owner_discard(owner, first, last);
+	}
+	return noted;
+}
+
 /**
  * som_span_discard_left - a private mapping goes that was moved by mremap
  * @span: its span
@@ -396,25 +418,18 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 void som_span_discard_left(struct som_span *span)
 {
 	struct som_owner *owner = span->owner;
-	unsigned long lo = span->it.start, hi = span->it.last;
-	struct interval_tree_node *it;
-	bool noted = false;
+	unsigned long first = span->it.start, last = span->it.last, next;
+	bool noted = false, superseded;
 
 	if (!span->private || !span->dup ||
 	    span->dup_seq == som_mm_write_seq(owner->mm))
 		return;
 	mutex_lock(&owner->lock);
-	for (it = interval_tree_iter_first(&owner->spans, lo, hi); it;
-	     it = interval_tree_iter_next(it, lo, hi)) {
-		unsigned long first = max(lo, it->start);
-		unsigned long last = min(hi, it->last);
-
-		/* A newer one is where it is moved to right now. */
-		if (container_of(it, struct som_span, it)->generation >=
-		    span->generation)
-			continue;
-		som_zap(owner, first, last - first + 1);
-		noted |= som_owner_discard(owner, first, last);
+	for (; first <= last; first = next + 1) {
+		next = som_span_run(span, first, last, &superseded);
+		/* What was moved on, or is right now, stays where it went. */
+		if (!superseded)
+			noted |= discard_older(span, first, next);
 	}
 	mutex_unlock(&owner->lock);
 	if (noted)
