@@ -8,6 +8,7 @@
 #include <linux/array_size.h>
 #include <linux/errno.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/printk.h>
 #include <linux/stddef.h>
 #include <linux/som.h>
@@ -74,6 +75,9 @@ static int fork_policy(u64 options)
 	return -EINVAL;
 }
 
+/* What a file has is set, and told of, as a whole. */
+static DEFINE_MUTEX(som_policy_lock);
+
 /**
  * som_policy_get - tell the settings of a file
  * @settings: the settings
@@ -88,11 +92,13 @@ int som_policy_get(const struct som_settings *settings,
 
 	if (args->flags)
 		return -EINVAL;
+	mutex_lock(&som_policy_lock);
 	args->map_size = READ_ONCE(settings->map_size);
 	max_units = READ_ONCE(settings->max_units);
 	args->max_units = max_units == SOM_NO_LIMIT ? 0 : max_units;
 	args->options = READ_ONCE(settings->reuse) ? SOM_POLICY_REUSE : 0;
 	args->options |= fork_options[READ_ONCE(settings->fork)];
+	mutex_unlock(&som_policy_lock);
 	return 0;
 }
 
@@ -109,15 +115,8 @@ static bool lower_max_units(struct som_settings *settings, u64 max_units)
 	return true;
 }
 
-/**
- * som_policy_set - change the settings of a file
- * @settings: the settings
- * @args: what they shall be
- *
- * Return: 0 or -EINVAL.
- */
-int som_policy_set(struct som_settings *settings,
-		   const struct som_policy *args)
+static int policy_set(struct som_settings *settings,
+		      const struct som_policy *args)
 {
 	bool limit = args->size >= offsetofend(struct som_policy, max_units);
 	bool options = args->size >= offsetofend(struct som_policy, options);
@@ -140,4 +139,22 @@ int som_policy_set(struct som_settings *settings,
 	WRITE_ONCE(settings->reuse, args->options & SOM_POLICY_REUSE);
 	WRITE_ONCE(settings->fork, fork);
 	return 0;
+}
+
+/**
+ * som_policy_set - change the settings of a file
+ * @settings: the settings
+ * @args: what they shall be
+ *
+ * Return: 0 or -EINVAL.
+ */
+int som_policy_set(struct som_settings *settings,
+		   const struct som_policy *args)
+{
+	int ret;
+
+	mutex_lock(&som_policy_lock);
+	ret = policy_set(settings, args);
+	mutex_unlock(&som_policy_lock);
+	return ret;
 }

@@ -751,6 +751,9 @@ int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
 	if (IS_ERR(span))
 		return PTR_ERR(span);
 
+	/* Parts of a 1 GiB entry cannot be inherited. */
+	if (fork != SOM_FORK_NONE)
+		map_size = min(map_size, SOM_UNIT_SIZE);
 	span->map_size = map_size;
 	span->reuse = reuse;
 	span->fork = fork;
