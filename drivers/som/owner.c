@@ -750,17 +750,25 @@ static bool settle_pinned(struct som_owner *owner, unsigned long idx,
 	unsigned long old = som_entry_unit(entry);
 	long unit;
 
+	/* The promise is the new one's, and the old one may be held for long. */
+	if (!som_recycle_charge(&owner->account, 1))
+		return false;
 	if (xa_reserve(&owner->limbo, old, GFP_KERNEL))
-		return false;
+		goto out_uncharge;
 	unit = som_pool_alloc(som_unit_nid(old), NULL);
-	if (unit < 0) {
-		xa_release(&owner->limbo, old);
-		return false;
-	}
+	if (unit < 0)
+		goto out_release;
 	som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
 	som_entry_replace(owner, idx, unit, ~SOM_ENTRY_CHARGED, SOM_LEVEL_NONE);
-	xa_store(&owner->limbo, old, som_entry(old, 0), GFP_NOWAIT);
+	xa_store(&owner->limbo, old, som_entry(old, SOM_ENTRY_CHARGED),
+		 GFP_NOWAIT);
 	return true;
+
+out_release:
+	xa_release(&owner->limbo, old);
+out_uncharge:
+	som_account_uncharge(&owner->account, 1);
+	return false;
 }
 
 /* Do what MADV_DONTNEED has left to do at an index; its fault_lock is held. */

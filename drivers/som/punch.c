@@ -86,6 +86,26 @@ enum punch_which {
 };
 
 /*
+ * A unit that is pinned is held by the pool after it went, while its owner's promise stays:
+ * so it has a charge of its own until then. If that cannot be had, it is zeroed where it is.
+ */
+static int punch_may_hold(struct som_owner *owner, unsigned long idx,
+			  const void *entry)
+{
+	if (som_entry_test(entry, SOM_ENTRY_PINNABLE | SOM_ENTRY_CHARGED) ||
+	    !som_pool_pinned(som_entry_unit(entry)))
+		return 1;
+	if (som_recycle_charge(&owner->account, 1)) {
+		som_entry_change(owner, idx, 0, SOM_ENTRY_CHARGED);
+		return 1;
+	}
+	som_entry_change(owner, idx, SOM_ENTRY_DISCARDED, 0);
+	som_unit_zero(som_entry_unit(entry));
+	som_tracker_wrote(&owner->tracker, idx, 0, SOM_UNIT_PAGES);
+	return 0;
+}
+
+/*
  * Is a unit to go (1), or not (0)? If not, what is to be zeroed of it is. Its index is
  * locked. -EAGAIN: heirs need copies first, and the pool has nothing right now.
  */
@@ -102,7 +122,7 @@ static int punch_takes(struct som_owner *owner, unsigned long idx,
 	    som_share_break(owner, idx))
 		return -EAGAIN;
 	if (which == PUNCH_DISCARDED)
-		return 1;
+		return punch_may_hold(owner, idx, entry);
 	/* Whoever pins it must go on seeing the owner's bytes. */
 	if (punch_covers(owner, idx, first, last) &&
 	    (som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
