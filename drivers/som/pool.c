@@ -160,7 +160,9 @@ static void chunk_unhold(struct som_chunk *chunk)
 
 	lockdep_assert_held(&chunk->lock);
 
-	if (!chunk->map.nr_held || pool.source->pinned(&chunk->ext))
+	/* What a dead chunk holds was accounted for when it died, and its extent goes. */
+	if (chunk->dead || !chunk->map.nr_held ||
+	    pool.source->pinned(&chunk->ext))
 		return;
 	nr = som_unitmap_unhold(&chunk->map);
 	chunk_mark(chunk, &pool.chunks, SOM_HAS_HELD, false);
@@ -181,7 +183,7 @@ static bool som_pool_unhold(void)
 	xa_for_each_marked(&pool.chunks, nr, chunk, SOM_HAS_HELD) {
 		spin_lock(&chunk->lock);
 		chunk_unhold(chunk);
-		left |= chunk->map.nr_held;
+		left |= !chunk->dead && chunk->map.nr_held;
 		spin_unlock(&chunk->lock);
 	}
 	rcu_read_unlock();
