@@ -891,6 +891,9 @@ static int som_pool_add(void)
 	trace_som_chunk_get(chunk_nr(chunk), chunk->ext.nid);
 
 	spin_lock(&chunk->lock);
+	/* A compaction may have set marks when it was not among its node's chunks yet. */
+	chunk->has_zeroed = false;
+	chunk->has_dirty = false;
 	chunk_mark_free(chunk);
 	spin_unlock(&chunk->lock);
 	spin_lock(&pool.commit_lock);
