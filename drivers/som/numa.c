@@ -13,8 +13,8 @@
  * A cpuset's nodes are tried first where there is no policy.
  *
  * Context: a fault. mbind holds the VMA's lock to change its policy. Nobody else
- * changes a task's policy; a cpuset may change the nodes in it meanwhile, after
- * which an odd choice for one unit does not matter.
+ * changes a task's policy; a cpuset may change the nodes in it meanwhile, so where more
+ * than one look is taken, it is at a copy.
  */
 #include <linux/cpuset.h>
 #include <linux/mempolicy.h>
@@ -46,7 +46,12 @@ static int nth_node(const nodemask_t *nodes, unsigned long n)
 static void place_policy(struct som_place *place, struct mempolicy *pol,
 			 unsigned long idx)
 {
-	if (nodes_empty(pol->nodes))
+	nodemask_t nodes;
+
+	barrier();
+	nodes = pol->nodes;
+	barrier();
+	if (nodes_empty(nodes))
 		return;
 	switch (pol->mode) {
 	case MPOL_BIND:
@@ -57,11 +62,11 @@ static void place_policy(struct som_place *place, struct mempolicy *pol,
 		place->strict = pol->mode == MPOL_BIND;
 		break;
 	case MPOL_PREFERRED:
-		place->nid = first_node(pol->nodes);
+		place->nid = first_node(nodes);
 		break;
 	case MPOL_INTERLEAVE:
 	case MPOL_WEIGHTED_INTERLEAVE:
-		place->nid = nth_node(&pol->nodes, idx);
+		place->nid = nth_node(&nodes, idx);
 		break;
 	}
 }
