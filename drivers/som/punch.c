@@ -162,9 +162,11 @@ static int punch_batch(struct som_owner *owner, unsigned long *idx,
 		if (takes <= 0) {
 			mutex_unlock(lock);
 			*again = takes;
-			if (*again)
-				break;
-			continue;
+			if (!*again)
+				continue;
+			if (which == PUNCH_DISCARDED)
+				som_units_hint(&owner->units, i);
+			break;
 		}
 		batch[nr] = som_units_erase(&owner->units, i);
 		som_tracker_remove(&owner->tracker, i, i);
