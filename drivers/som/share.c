@@ -556,27 +556,53 @@ void som_share_settle_now(struct som_owner *owner, unsigned long idx)
 	mutex_unlock(&owner->share.lock);
 }
 
-/* What a parent itself has only a note of. Return: 0 or -ENOMEM. */
+/*
+ * What a parent itself has only a note of, as long as it has: the note may change while its
+ * source's lock is waited for. Return: 0 or -ENOMEM.
+ */
 static int inherit_note(struct som_owner *parent, struct som_owner *owner,
-			unsigned long idx, struct som_link *note)
+			unsigned long idx)
 {
-	struct som_link *link = note;
+	struct xarray *pending = &owner->share.pending;
+	struct som_link *note, *link;
 	struct som_owner *source;
+	bool done = false;
 
-	if (xa_is_value(note))
-		return xa_err(xa_store(&owner->share.pending, idx, note,
-				       GFP_KERNEL_ACCOUNT));
-	source = note->source;
-	link = som_share_link(source, owner);
-	if (!link || xa_reserve(&owner->share.pending, idx, GFP_KERNEL_ACCOUNT))
-		return -ENOMEM;
-	mutex_lock(&source->share.lock);
-	if (xa_load(&parent->share.pending, idx) == note &&
-	    !som_units_load(&owner->units, idx))
-		xa_store(&owner->share.pending, idx, link, GFP_NOWAIT);
-	mutex_unlock(&source->share.lock);
-	xa_release(&owner->share.pending, idx);
+	while (!done && (note = xa_load(&parent->share.pending, idx))) {
+		if (xa_is_value(note))
+			return xa_err(xa_store(pending, idx, note,
+					       GFP_KERNEL_ACCOUNT));
+		source = note->source;
+		link = som_share_link(source, owner);
+		if (!link || xa_reserve(pending, idx, GFP_KERNEL_ACCOUNT))
+			return -ENOMEM;
+		mutex_lock(&source->share.lock);
+		done = xa_load(&parent->share.pending, idx) == note;
+		if (done && !som_units_load(&owner->units, idx))
+			xa_store(pending, idx, link, GFP_NOWAIT);
+		mutex_unlock(&source->share.lock);
+		xa_release(pending, idx);
+	}
 	return 0;
+}
+
+/*
+ * A note for an heir that has none, and no unit: another source may be giving it one.
+ * Return: 0, or -ENOMEM without memory for it; @entered: whether it was made.
+ */
+static int enter_note(struct som_link *link, unsigned long idx, bool *entered)
+{
+	struct xarray *pending = &link->heir->share.pending;
+	int ret = 0;
+
+	xa_lock(pending);
+	if (!som_units_load(&link->heir->units, idx)) {
+		ret = xa_err(__xa_store(pending, idx, link,
+					GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT));
+		*entered = !ret;
+	}
+	xa_unlock(pending);
+	return ret;
 }
 
 /* What a parent has. Return: 0; -ENOMEM if there is no memory without waiting. */
@@ -584,19 +610,16 @@ static int try_inherit_unit(struct som_owner *parent, struct som_link *link,
 			    unsigned long idx)
 {
 	struct mutex *lock = som_owner_lock_index(parent, idx);
-	struct som_owner *owner = link->heir;
+	bool entered = false;
 	void *entry;
 	int ret = 0;
 
 	mutex_lock(&parent->share.lock);
 	entry = som_units_load(&parent->units, idx);
-	if (entry && !som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
-	    !som_units_load(&owner->units, idx)) {
-		ret = xa_err(xa_store(&owner->share.pending, idx, link,
-				      GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT));
-		if (!ret)
-			som_entry_change(parent, idx, 0, SOM_ENTRY_SHARED);
-	}
+	if (entry && !som_entry_test(entry, SOM_ENTRY_DISCARDED))
+		ret = enter_note(link, idx, &entered);
+	if (entered)
+		som_entry_change(parent, idx, 0, SOM_ENTRY_SHARED);
 	mutex_unlock(&parent->share.lock);
 	mutex_unlock(lock);
 	return ret;
@@ -633,7 +656,7 @@ static int inherit_unit(struct som_owner *parent, struct som_link *link,
 int som_share_inherit(struct som_owner *parent, struct som_owner *owner,
 		      unsigned long first, unsigned long last)
 {
-	struct som_link *link = NULL, *note;
+	struct som_link *link = NULL;
 	unsigned long idx;
 	void *entry;
 	int ret = 0;
@@ -641,9 +664,9 @@ int som_share_inherit(struct som_owner *parent, struct som_owner *owner,
 	WRITE_ONCE(owner->share.inherited, true);
 
 	/* A note that has become a unit meanwhile is met as a unit then. */
-	xa_for_each_range(&parent->share.pending, idx, note, first, last) {
+	for (idx = first; som_share_find(parent, &idx, last); idx++) {
 		ret = som_units_leaf(&owner->units, idx) ?
-			inherit_note(parent, owner, idx, note) : -ENOMEM;
+			inherit_note(parent, owner, idx) : -ENOMEM;
 		if (ret)
 			return ret;
 	}
