@@ -55,6 +55,7 @@ void som_share_init(struct som_share *share)
 	mutex_init(&share->lock);
 	INIT_LIST_HEAD(&share->heirs);
 	INIT_LIST_HEAD(&share->sources);
+	spin_lock_init(&share->sources_lock);
 	xa_init(&share->pending);
 	share->lent = false;
 	share->inherited = false;
@@ -71,13 +72,21 @@ void som_share_init(struct som_share *share)
  */
 void som_share_unlink(struct som_owner *owner)
 {
-	struct som_link *link, *next;
+	struct som_share *share = &owner->share;
+	struct som_link *link;
 
-	list_for_each_entry_safe(link, next, &owner->share.sources, of_heir) {
+	for (;;) {
+		spin_lock(&share->sources_lock);
+		link = list_first_entry_or_null(&share->sources,
+						struct som_link, of_heir);
+		if (link)
+			list_del(&link->of_heir);
+		spin_unlock(&share->sources_lock);
+		if (!link)
+			return;
 		mutex_lock(&link->source->share.lock);
 		list_del(&link->of_source);
 		mutex_unlock(&link->source->share.lock);
-		list_del(&link->of_heir);
 		fput(link->source->file);
 		kfree(link);
 	}
@@ -121,7 +130,9 @@ static void add_link(struct som_link *link, struct som_owner *source,
 	link->heir = heir;
 	get_file(source->file);
 	list_add_tail(&link->of_source, &source->share.heirs);
+	spin_lock(&heir->share.sources_lock);
 	list_add_tail(&link->of_heir, &heir->share.sources);
+	spin_unlock(&heir->share.sources_lock);
 	WRITE_ONCE(source->share.lent, true);
 }
 

@@ -4,6 +4,7 @@
 
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
 
@@ -13,8 +14,9 @@ struct som_owner;
  * struct som_share - what an owner has inherited, and what others have from it
  * @lock: held to copy units of this owner for an heir, and to change @heirs.
  * @heirs: links to owners that have inherited from this one.
- * @sources: links to owners that this one has inherited from; made by fork, and
- *	from @lock's point of view by a source that goes.
+ * @sources: links to owners that this one has inherited from; made by fork, and by a
+ *	source that goes.
+ * @sources_lock: guards @sources; several sources may go at a time.
  * @lent: something was inherited from this owner. Stays.
  * @inherited: this owner has inherited something. Stays.
  * @pending: unit index -> link, of units that this owner has inherited and that
@@ -24,6 +26,7 @@ struct som_share {
 	struct mutex lock;	/* copying, and heirs */
 	struct list_head heirs;
 	struct list_head sources;
+	spinlock_t sources_lock;	/* sources */
 	bool lent;
 	bool inherited;
 	struct xarray pending;
