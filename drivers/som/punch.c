@@ -298,6 +298,9 @@ static void punch_notes(struct som_owner *owner, unsigned long first,
 			som_share_drop(owner, idx, idx);
 		else
 			ret = som_share_pull(owner, idx);
+		/* A part of it that cannot be zeroed is not to be seen later. */
+		if (ret && ret != -EAGAIN)
+			som_share_lose(owner, idx);
 		mutex_unlock(lock);
 		mutex_unlock(&owner->lock);
 		if (ret == -EAGAIN)

@@ -537,6 +537,25 @@ void som_share_drop(struct som_owner *owner, unsigned long first,
 }
 
 /**
+ * som_share_lose - what an owner has inherited, and cannot have, is lost to it
+ * @owner: whose
+ * @idx: unit index
+ *
+ * Not if it has become a unit meanwhile.
+ *
+ * Context: Process context; as som_share_pull().
+ */
+void som_share_lose(struct som_owner *owner, unsigned long idx)
+{
+	void *note;
+
+	do {
+		note = xa_load(&owner->share.pending, idx);
+	} while (note && !xa_is_value(note) &&
+		 !change_note(owner, idx, note, SOM_LOST));
+}
+
+/**
  * som_share_settle_now - make a unit its owner's alone, without coming again
  * @owner: whose
  * @idx: unit index
@@ -549,19 +568,18 @@ void som_share_drop(struct som_owner *owner, unsigned long first,
 void som_share_settle_now(struct som_owner *owner, unsigned long idx)
 {
 	unsigned int ms;
-	void *note;
 	int ret;
 
 	for (ms = 0; ms < SOM_SETTLE_MS; ms++) {
 		ret = som_share_pull(owner, idx) ?:
 		      som_share_break(owner, idx);
-		if (ret != -EAGAIN)
+		if (!ret)
 			return;
+		if (ret != -EAGAIN)
+			break;
 		usleep_range(1000, 2000);
 	}
-	note = xa_load(&owner->share.pending, idx);
-	if (note)
-		change_note(owner, idx, note, SOM_LOST);
+	som_share_lose(owner, idx);
 	mutex_lock(&owner->share.lock);
 	break_locked(owner, idx, true);
 	mutex_unlock(&owner->share.lock);

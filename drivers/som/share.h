@@ -59,6 +59,7 @@ int som_share_pull_range(struct som_owner *owner, unsigned long first,
 void som_share_drop(struct som_owner *owner, unsigned long first,
 		    unsigned long last);
 int som_share_break(struct som_owner *owner, unsigned long idx);
+void som_share_lose(struct som_owner *owner, unsigned long idx);
 void som_share_settle_now(struct som_owner *owner, unsigned long idx);
 void som_share_bequeath(struct som_owner *owner, unsigned long first,
 			unsigned long last);
