@@ -760,6 +760,124 @@ TEST_F(som, a_duplicate_of_a_gib)
 }
 
 /*
+ * Two views of a GiB: the first is mapped by one entry of 1 GiB, the second is not, and
+ * has been touched last.
+ */
+
+static long units_mapped(int fd)
+{
+	return som_units_1g(fd) + som_units_2m(fd) + som_units_4k(fd);
+}
+
+/* The second view is at @at, and has @len bytes of the first one, which is @p. */
+static void view_again(struct __test_metadata *_metadata, int fd, char *p,
+		       char *at, size_t len)
+{
+	ASSERT_EQ(at, mremap(p, 0, len, MREMAP_MAYMOVE | MREMAP_FIXED, at));
+	WRITE_ONCE(p[77 * UNIT + 8], 1);
+	EXPECT_EQ(CHUNK_UNITS, units_mapped(fd));
+	som_touch_units(at + 8, len);
+	/* A smaller entry comes when that of 1 GiB has gone. */
+	EXPECT_EQ(len / UNIT ?: 1, units_mapped(fd));
+}
+
+/* What is written through one view is seen through the other. */
+static void same_gib(struct __test_metadata *_metadata, int fd, char *p, char *q)
+{
+	EXPECT_EQ(-1, som_check_pages(p, CHUNK, 1));
+	EXPECT_EQ(-1, som_check_pages(q, CHUNK, 1));
+	EXPECT_EQ(CHUNK_UNITS, units_mapped(fd));
+	som_fill_pages(q, CHUNK, 2);
+	EXPECT_EQ(-1, som_check_pages(p, CHUNK, 2));
+	EXPECT_EQ(CHUNK_UNITS, som_used());
+}
+
+TEST_F(som, two_views_and_mprotect)
+{
+	char *room = som_room(2 * CHUNK, CHUNK), *p, *q;
+
+	ASSERT_NE(MAP_FAILED, room);
+	q = room + UNIT;
+	p = map_1g(_metadata, self->fd);
+	view_again(_metadata, self->fd, p, q, CHUNK);
+	ASSERT_EQ(0, mprotect(p + PAGE, PAGE, PROT_READ));
+	EXPECT_EQ(SIGSEGV, som_try_write(p + PAGE, 0));
+	EXPECT_EQ(SIGSEGV, som_try_write(p + 2 * PAGE - 8, 0));
+	EXPECT_EQ(0, som_try_write(p + PAGE - 8, 7));
+	EXPECT_EQ(0, som_try_write(p + 2 * PAGE + 8, 7));
+	same_gib(_metadata, self->fd, p, q);
+	EXPECT_EQ(SIGSEGV, som_try_write(p + PAGE, 0));
+	ASSERT_EQ(0, munmap(p, CHUNK));
+	EXPECT_EQ(-1, som_check_pages(q, CHUNK, 2));
+	EXPECT_USED(CHUNK_UNITS);
+}
+
+TEST_F(som, two_views_and_mremap)
+{
+	char *room = som_room(4 * CHUNK, CHUNK), *p, *q, *to;
+
+	ASSERT_NE(MAP_FAILED, room);
+	q = room + UNIT;
+	to = room + 2 * CHUNK + UNIT;
+	p = map_1g(_metadata, self->fd);
+	view_again(_metadata, self->fd, p, q, CHUNK);
+	som_touch_units(p + 8, CHUNK);
+	ASSERT_EQ(to, mremap(p, CHUNK, CHUNK, MREMAP_MAYMOVE | MREMAP_FIXED,
+			     to));
+	/* No processor knows the entry any more. */
+	EXPECT_EQ(SIGSEGV, som_read_signal(p + CHUNK - UNIT + 8));
+	EXPECT_EQ(SIGSEGV, som_read_signal(p));
+	same_gib(_metadata, self->fd, to, q);
+	ASSERT_EQ(0, munmap(room, 4 * CHUNK));
+	EXPECT_USED(0);
+}
+
+TEST_F(som, two_views_and_mremap_of_parts)
+{
+	char *room = som_room(3 * CHUNK, CHUNK), *p, *q, *to;
+	size_t at;
+
+	ASSERT_NE(MAP_FAILED, room);
+	q = room + UNIT;
+	to = room + 2 * CHUNK;
+	p = map_1g(_metadata, self->fd);
+	view_again(_metadata, self->fd, p, q, CHUNK);
+	ASSERT_EQ(to, mremap(p + CHUNK / 2, CHUNK / 2, CHUNK / 2,
+			     MREMAP_MAYMOVE | MREMAP_FIXED, to));
+	EXPECT_EQ(SIGSEGV, som_read_signal(p + CHUNK / 2));
+	EXPECT_EQ(-1, som_check_pages(p, CHUNK / 2, 1));
+	for (at = 0; at < CHUNK / 2; at += PAGE)
+		if (READ_ONCE(*(__u64 *)(to + at)) !=
+		    som_word(1, CHUNK / 2 + at))
+			break;
+	EXPECT_EQ(CHUNK / 2, at);
+	EXPECT_EQ(-1, som_check_pages(q, CHUNK, 1));
+	EXPECT_EQ(CHUNK_UNITS, units_mapped(self->fd));
+	EXPECT_USED(CHUNK_UNITS);
+}
+
+TEST_F(som, two_views_and_munmap)
+{
+	char *room = som_room(2 * CHUNK, CHUNK), *p, *q;
+	size_t at;
+
+	ASSERT_NE(MAP_FAILED, room);
+	q = room + UNIT;
+	p = map_1g(_metadata, self->fd);
+	view_again(_metadata, self->fd, p, q, CHUNK);
+	ASSERT_EQ(0, munmap(p + 9 * UNIT + PAGE, UNIT));
+	EXPECT_EQ(SIGSEGV, som_read_signal(p + 9 * UNIT + PAGE));
+	EXPECT_EQ(SIGSEGV, som_read_signal(p + 10 * UNIT));
+	EXPECT_EQ(-1, som_check_pages(p, 9 * UNIT + PAGE, 1));
+	for (at = 10 * UNIT + PAGE; at < CHUNK; at += PAGE)
+		if (READ_ONCE(*(__u64 *)(p + at)) != som_word(1, at))
+			break;
+	EXPECT_EQ(CHUNK, at);
+	EXPECT_EQ(-1, som_check_pages(q, CHUNK, 1));
+	EXPECT_USED(CHUNK_UNITS);
+}
+
+/*
  * Seen from outside
  */
 
