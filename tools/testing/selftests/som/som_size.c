@@ -877,6 +877,32 @@ TEST_F(som, two_views_and_munmap)
 	EXPECT_USED(CHUNK_UNITS);
 }
 
+/* The second view is of one page: little says that it has been touched. */
+TEST_F(som, a_view_of_a_page_and_remove)
+{
+	size_t from = 5 * UNIT, to = 6 * UNIT, at;
+	char *q = som_room(UNIT, UNIT), *p;
+	long bad = -1;
+
+	ASSERT_NE(MAP_FAILED, q);
+	p = map_1g(_metadata, self->fd);
+	view_again(_metadata, self->fd, p, q, PAGE);
+	ASSERT_EQ(0, madvise(p + from, to - from, MADV_REMOVE));
+	EXPECT_USED(CHUNK_UNITS - 1);
+	for (at = 0; at < CHUNK && bad < 0; at += PAGE)
+		if (READ_ONCE(*(__u64 *)(p + at)) !=
+		    (at >= from && at < to ? 0 : som_word(1, at)))
+			bad = at;
+	EXPECT_EQ(-1, bad);
+	EXPECT_EQ(-1, som_not_zero(p + from, to - from));
+	EXPECT_EQ(som_word(1, 0), *(__u64 *)q);
+	EXPECT_USED(CHUNK_UNITS);
+	EXPECT_EQ(CHUNK_UNITS, units_mapped(self->fd));
+	som_fill_pages(p, CHUNK, 2);
+	EXPECT_EQ(-1, som_check_pages(p, CHUNK, 2));
+	EXPECT_EQ(som_word(2, 0), *(__u64 *)q);
+}
+
 /*
  * Seen from outside
  */
