@@ -1279,4 +1279,73 @@ TEST_F_TIMEOUT(som, own_pages_survive, 300)
 	EXPECT_USED(0);
 }
 
+/* The first touch, which zeroes a GiB. */
+static void *touch_for_once(void *arg)
+{
+	struct som_racer *r = arg;
+
+	WRITE_ONCE(r->race->mem[77 * UNIT + 8], 1);
+	return NULL;
+}
+
+static double wait_to_protect;
+
+static void protect_a_page(struct som_race *race)
+{
+	usleep(wait_to_protect * 1e6);
+	som_bad(race, mprotect(race->mem + PAGE, PAGE, PROT_READ));
+}
+
+/* The mapping is cut while its first touch is under way. */
+TEST_F(som, mprotect_and_the_first_touch)
+{
+	long rate = som_zero_stop();
+	unsigned int seed = getpid();
+	struct som_race race = { .fd = self->fd };
+	double end, takes;
+	size_t len, at;
+	char *p;
+	int i;
+
+	ASSERT_LE(0, rate);
+	ASSERT_EQ(0, som_set_policy(self->fd, SIZE_1G));
+	/* All chunks have been used, and nobody zeroes them. */
+	if (units_dirty() < som_free()) {
+		len = som_free() * UNIT;
+		p = som_map(self->fd, len);
+		ASSERT_NE(MAP_FAILED, p);
+		som_touch_units(p, len);
+		ASSERT_EQ(0, munmap(p, len));
+	}
+	/* How long it takes. */
+	p = som_map(self->fd, CHUNK);
+	ASSERT_NE(MAP_FAILED, p);
+	takes = som_now();
+	p[0] = 1;
+	takes = som_now() - takes;
+	ASSERT_EQ(0, munmap(p, CHUNK));
+	end = som_now() + som_race_seconds();
+	for (i = 0; i < 2 || som_now() < end; i++) {
+		race.stop = 0;
+		race.mem = som_map(self->fd, CHUNK);
+		ASSERT_NE(MAP_FAILED, race.mem);
+		wait_to_protect = takes * (rand_r(&seed) % 1000) / 1000;
+		EXPECT_EQ(0, som_run_racers(&race, 1, touch_for_once,
+					    protect_a_page));
+		EXPECT_EQ(0, race.bad);
+		EXPECT_EQ(SIGSEGV, som_try_write(race.mem + PAGE, 1));
+		EXPECT_EQ(0, som_try_write(race.mem + 2 * PAGE, 0));
+		for (at = 0; at < CHUNK; at += UNIT)
+			if (race.mem[at + 8] != (at == 77 * UNIT))
+				break;
+		EXPECT_EQ(CHUNK, at);
+		ASSERT_EQ(0, mprotect(race.mem + PAGE, PAGE, RW));
+		som_fill_pages(race.mem, CHUNK, i);
+		EXPECT_EQ(-1, som_check_pages(race.mem, CHUNK, i));
+		ASSERT_EQ(0, munmap(race.mem, CHUNK));
+		EXPECT_USED(0);
+	}
+	ASSERT_EQ(0, som_setting("zero_rate", rate));
+}
+
 TEST_HARNESS_MAIN
