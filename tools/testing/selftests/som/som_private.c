@@ -560,6 +560,90 @@ TEST_F(som, left_behind)
 	EXPECT_USED_SOON(0);
 }
 
+/* What is left behind moves on: the data are where the first move has put them. */
+TEST_F(som, moved_on_from_what_moved)
+{
+	static const struct {
+		int flags;	/* of the second move */
+		size_t shift;	/* of where it goes to */
+	} moves[] = {
+		{ 0, 0 }, { 0, PAGE }, { MREMAP_DONTUNMAP, 0 },
+		{ MREMAP_DONTUNMAP, PAGE },
+	};
+	size_t i, len = 2 * UNIT;
+
+	for (i = 0; i < ARRAY_SIZE(moves); i++) {
+		char *room = som_room(3 * UNIT, UNIT), *p, *q, *r;
+
+		ASSERT_NE(MAP_FAILED, room);
+		r = room + moves[i].shift;
+		p = som_map_private(self->fd, len);
+		ASSERT_NE(MAP_FAILED, p);
+		som_fill(p, len, 1);
+		q = mremap(p, len, len, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+		ASSERT_NE(MAP_FAILED, q);
+		ASSERT_EQ(r, mremap(q, len, len, MREMAP_MAYMOVE | MREMAP_FIXED |
+				    moves[i].flags, r));
+		EXPECT_EQ(-1, som_check(r, len, 1))
+			TH_LOG("move %zu", i);
+		EXPECT_EQ(SIGBUS, som_read_signal(p));
+		EXPECT_EQ(SIGBUS, som_try_write(p + UNIT, 1));
+		if (moves[i].flags) {
+			EXPECT_EQ(SIGBUS, som_read_signal(q));
+			ASSERT_EQ(0, madvise(q, len, MADV_DONTNEED));
+			ASSERT_EQ(0, munmap(q, len));
+		}
+		ASSERT_EQ(0, madvise(p, len, MADV_DONTNEED));
+		usleep(50000);
+		EXPECT_EQ(-1, som_check(r, len, 1))
+			TH_LOG("move %zu, at its end", i);
+		EXPECT_EQ(SIGBUS, som_read_signal(p));
+		EXPECT_EQ(SIGBUS, som_read_signal(p + UNIT));
+		EXPECT_USED(2);
+		/* Half of the new one goes: so much of the first is there again. */
+		ASSERT_EQ(0, munmap(r, UNIT));
+		EXPECT_EQ(-1, som_not_zero(p, UNIT));
+		EXPECT_EQ(SIGBUS, som_read_signal(p + UNIT));
+		som_fill(r + UNIT, UNIT, 2);
+		EXPECT_EQ(-1, som_check(r + UNIT, UNIT, 2));
+		ASSERT_EQ(0, munmap(r + UNIT, UNIT));
+		EXPECT_EQ(-1, som_not_zero(p, len));
+		ASSERT_EQ(0, munmap(p, len));
+		EXPECT_USED_SOON(0);
+	}
+}
+
+/* The first goes before the second moves, or after it has. */
+TEST_F(som, moved_on_without_what_was_left)
+{
+	size_t len = 2 * UNIT;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		char *r = som_room(len, UNIT), *p, *q;
+
+		ASSERT_NE(MAP_FAILED, r);
+		p = som_map_private(self->fd, len);
+		ASSERT_NE(MAP_FAILED, p);
+		som_fill(p, len, 1);
+		q = mremap(p, len, len, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+		ASSERT_NE(MAP_FAILED, q);
+		if (!i)
+			ASSERT_EQ(0, munmap(p, len));
+		ASSERT_EQ(r, mremap(q, len, len, MREMAP_MAYMOVE | MREMAP_FIXED,
+				    r));
+		EXPECT_EQ(-1, som_check(r, len, 1));
+		if (i)
+			ASSERT_EQ(0, munmap(p, len));
+		usleep(50000);
+		EXPECT_EQ(-1, som_check(r, len, 1))
+			TH_LOG("round %d", i);
+		EXPECT_USED(2);
+		ASSERT_EQ(0, munmap(r, len));
+		EXPECT_USED_SOON(0);
+	}
+}
+
 /* From place to place to place: the data go along each time. */
 TEST_F(som, mremap_again_and_again)
 {
