@@ -670,6 +670,45 @@ TEST_F(som, settings)
 	EXPECT_EQ(0, ioctl(self->fd, SOM_IOC_SET_POLICY, &policy));
 }
 
+/* What goes together is seen together: each reads when the other may be writing. */
+static void *set_and_get_policy(void *arg)
+{
+	static const struct som_policy policies[] = {
+		{ sizeof(policies[0]), .map_size = CHUNK },
+		{ sizeof(policies[0]), .map_size = UNIT, .options = NORESERVE },
+	};
+	struct som_racer *r = arg;
+	struct som_race *race = r->race;
+	struct som_policy policy;
+
+	while (!READ_ONCE(race->stop)) {
+		policy = policies[r->nr];
+		som_bad(race, ioctl(race->fd, SOM_IOC_SET_POLICY, &policy));
+		som_bad(race, ioctl(race->fd, SOM_IOC_GET_POLICY, &policy));
+		som_bad(race, policy.options != (policy.map_size == CHUNK ?
+						 0 : NORESERVE));
+		som_round(race);
+	}
+	return NULL;
+}
+
+TEST_F(som, settings_by_two_threads)
+{
+	struct som_policy policy = {
+		.size = sizeof(policy), .map_size = CHUNK,
+	};
+	struct som_race race = { .fd = self->fd };
+
+	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_SET_POLICY, &policy));
+	ASSERT_EQ(0, som_run_racers(&race, 2, set_and_get_policy,
+				    som_just_wait));
+	EXPECT_EQ(0, race.bad)
+		TH_LOG("%ld of %ld", race.bad, race.rounds);
+	/* And in the end it is one of the two. */
+	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_GET_POLICY, &policy));
+	EXPECT_EQ(policy.map_size == CHUNK ? 0 : NORESERVE, policy.options);
+}
+
 /* More than the pool has: fork fails, and everything is as it was. */
 TEST_F(som, a_fork_too_many)
 {
