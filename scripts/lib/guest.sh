@@ -22,6 +22,7 @@ GUEST_TROUBLE+='|DEBUG_LOCKS_WARN|suspicious RCU|sleeping function called'
 GUEST_TROUBLE+='|scheduling while atomic|soft lockup|rcu.*stall'
 GUEST_TROUBLE+='|unreferenced object'
 GUEST_TROUBLE+='|list_(add|del) corruption|refcount_t: |ODEBUG:|Bad page'
+GUEST_TROUBLE+='|: bad p(gd|4d|ud|md|te) '
 GUEST_TROUBLE+='|unable to handle|Unable to handle|detected stalls|Bad rss'
 GUEST_TROUBLE+='|Voluntary context switch within'
 
