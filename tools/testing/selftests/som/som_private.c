@@ -717,6 +717,167 @@ TEST_F(som, refault_with_an_empty_pool)
 }
 
 /*
+ * The kernel itself touches what was given up, with mmap_lock held, while the pool has
+ * nothing but that: who gives it back and who waits for it must not wait for each
+ * other.
+ */
+#define WANTED	128UL	/* units: more than are touched before the worker comes */
+
+/* The pool is empty but for some units. Return: what holds the others. */
+static char *hold_all_but(int fd, long units)
+{
+	size_t len = (som_free() - units) * UNIT;
+	char *p = som_map(fd, len);
+
+	if (p != MAP_FAILED)
+		som_touch_units(p, len);
+	return p;
+}
+
+enum toucher { POPULATE_WRITE, POPULATE_READ, MLOCK, VM_WRITEV, VM_READV, NR_TOUCHERS };
+
+/* One word of each unit, by another way than a look. Return: words that were had. */
+static long vm_words(char *p, long units, __u64 *words, bool write)
+{
+	struct iovec local = { words, units * 8 }, remote[WANTED];
+	long i, n;
+
+	for (i = 0; i < units; i++)
+		remote[i] = (struct iovec) { p + i * UNIT, 8 };
+	n = write ? process_vm_writev(getpid(), &local, 1, remote, units, 0) :
+		    process_vm_readv(getpid(), &local, 1, remote, units, 0);
+	return n / 8;
+}
+
+static void touch_all(char *p, enum toucher how)
+{
+	static __u64 words[WANTED];
+	size_t len = WANTED * UNIT;
+
+	switch (how) {
+	case POPULATE_WRITE:
+		child_assert(!madvise(p, len, MADV_POPULATE_WRITE));
+		break;
+	case POPULATE_READ:
+		child_assert(!madvise(p, len, MADV_POPULATE_READ));
+		break;
+	case MLOCK:
+		child_assert(!mlock(p, len) && !munlock(p, len));
+		break;
+	case VM_WRITEV:
+		child_assert(vm_words(p, WANTED, words, true) == WANTED);
+		break;
+	default:
+		words[5] = 1;
+		child_assert(vm_words(p, WANTED, words, false) == WANTED);
+		child_assert(som_not_zero(words, sizeof(words)) == -1);
+	}
+}
+
+TEST_F(som, kernel_touches_what_was_given_up)
+{
+	size_t len = WANTED * UNIT;
+	pid_t pid;
+	int how;
+
+	ASSERT_NE(MAP_FAILED, hold_all_but(self->fd, WANTED));
+	for (how = 0; how < NR_TOUCHERS; how++) {
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			char *p = som_map_private(self->fd, len);
+
+			child_assert(p != MAP_FAILED);
+			som_fill_pages(p, len, 1);
+			child_assert(!som_free());
+			/* The worker is on another processor. */
+			som_all_cpus();
+			child_assert(!madvise(p, len, MADV_DONTNEED));
+			touch_all(p, how);
+			child_assert(som_pages_not_zero(p, len) == -1);
+			som_fill_pages(p, len, 2);
+			child_assert(som_check_pages(p, len, 2) == -1);
+			_exit(0);
+		}
+		EXPECT_EQ(0, som_wait_child_for(pid, 0))
+			TH_LOG("way %d", how);
+		EXPECT_EQ(0, som_wait_number(som_free, WANTED) - (long)WANTED);
+	}
+}
+
+#define FEW	4UL
+
+/* All bytes of a word are the same: copies are made byte by byte. */
+static bool mixed(__u64 word, __u64 byte)
+{
+	for (; word; word >>= 8)
+		if (word % 256 && word % 256 != byte)
+			return true;
+	return false;
+}
+
+/* Racer 0 gives units up, the others read and write them from outside. */
+static void *touch_from_outside(void *arg)
+{
+	struct som_racer *r = arg;
+	struct som_race *race = r->race;
+	unsigned int seed = 40 + r->nr;
+	__u64 words[FEW];
+	size_t i;
+
+	while (!READ_ONCE(race->stop)) {
+		for (i = 0; i < FEW; i++)
+			memset(words + i, i + 1, 8);
+		if (r->nr == 0) {
+			char *p = race->mem + rand_r(&seed) % FEW * UNIT;
+			/* Where DONTNEED keeps the data, REMOVE it is. */
+			bool remove = !race->other || rand_r(&seed) % 4 == 0;
+
+			som_bad(race, madvise(p, UNIT, remove ? MADV_REMOVE :
+							       MADV_DONTNEED));
+			continue;
+		}
+		som_bad(race, vm_words(race->mem, FEW, words, r->nr % 2) != FEW);
+		for (i = 0; i < FEW; i++)
+			som_bad(race, mixed(words[i], i + 1));
+		som_round(race);
+	}
+	return NULL;
+}
+
+TEST_F(som, giving_up_beside_touches_from_outside)
+{
+	double seconds = som_race_seconds();
+	int private;
+	pid_t pid;
+
+	ASSERT_NE(MAP_FAILED, hold_all_but(self->fd, FEW));
+	for (private = 0; private < 2; private++) {
+		struct som_race race = { .fd = self->fd, .seconds = seconds };
+
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			race.mem = private ?
+				som_map_private(self->fd, FEW * UNIT) :
+				som_map(self->fd, FEW * UNIT);
+			race.other = private ? race.mem : NULL;
+			child_assert(race.mem != MAP_FAILED);
+			som_touch_units(race.mem, FEW * UNIT);
+			child_assert(!madvise(race.mem, FEW * UNIT, MADV_REMOVE));
+			child_assert(!som_run_racers(&race, 3, touch_from_outside,
+						     som_just_wait));
+			child_assert(race.rounds > 0);
+			child_assert(race.bad == 0);
+			_exit(0);
+		}
+		EXPECT_EQ(0, som_wait_child_for(pid, seconds))
+			TH_LOG("%s", private ? "private" : "shared");
+		EXPECT_EQ(FEW, som_wait_number(som_free, FEW));
+	}
+}
+
+/*
  * All else that drops entries, or might
  */
 

@@ -835,6 +835,26 @@ static inline int som_wait_child(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
+/*
+ * The same of a child that may hang: it is killed if it takes @seconds and as long
+ * again as a slow machine may need.
+ */
+static inline int som_wait_child_for(pid_t pid, double seconds)
+{
+	double end = som_now() + seconds + (som_debug_kernel() ? 60 : 20);
+	siginfo_t info = { 0 };
+
+	while (!waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) &&
+	       !info.si_pid) {
+		if (som_now() > end) {
+			kill(pid, SIGKILL);
+			break;
+		}
+		usleep(5000);
+	}
+	return som_wait_child(pid);
+}
+
 /* A flag or a counter that parent and children see. */
 static inline void *som_shared(size_t len)
 {
