@@ -878,6 +878,105 @@ TEST_F(som, giving_up_beside_touches_from_outside)
 }
 
 /*
+ * Memory that is pinned and given up is nobody's as long as the pin lasts. Who makes
+ * more and more of it must not have units that were promised to somebody else.
+ */
+#define PINNED_ROUNDS	8
+
+/* Two files are not read at one time: a unit on its way may be in both. */
+static bool pool_keeps_its_word(void)
+{
+	int tries;
+
+	for (tries = 0; tries < 20; tries++) {
+		if (som_committed() + som_pool("units_quarantined") <=
+		    som_pool("units_total"))
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+/* A child that was promised all but some units, and touches them when it is told. */
+static pid_t child_with_a_promise(int fd, int *turn, long left)
+{
+	size_t len = (som_free() - left) * UNIT;
+	pid_t pid = fork();
+	char *p;
+
+	if (pid)
+		return pid;
+	p = som_map(fd, len);
+	child_assert(p != MAP_FAILED);
+	WRITE_ONCE(*turn, 1);
+	child_assert(som_wait_flag(turn, 2));
+	som_touch_units(p, len);
+	_exit(0);
+}
+
+/* Whoever has the pins sees what there was at the time, or zeroes: page by page. */
+static void check_pipe(struct __test_metadata *_metadata, int fd)
+{
+	__u64 page[PAGE / 8];
+	int i;
+
+	for (i = 0; i < PINNED_ROUNDS; i++) {
+		ASSERT_EQ(PAGE, read(fd, page, PAGE));
+		EXPECT_TRUE(som_check(page, PAGE, i + 1) == -1 ||
+			    som_not_zero(page, PAGE) == -1)
+			TH_LOG("page %d: %llx", i, page[0]);
+	}
+}
+
+static void pin_and_give_up(struct __test_metadata *_metadata, int fd,
+			    long left, unsigned int pause)
+{
+	int *turn = som_shared(PAGE), fds[2], i;
+	struct iovec iov = { .iov_len = PAGE };
+	char *p;
+	pid_t pid;
+
+	ASSERT_NE(MAP_FAILED, turn);
+	ASSERT_EQ(0, pipe(fds));
+	pid = child_with_a_promise(fd, turn, left);
+	ASSERT_LT(0, pid);
+	ASSERT_TRUE(som_wait_flag(turn, 1));
+	p = som_map_private(fd, UNIT);
+	ASSERT_NE(MAP_FAILED, p);
+	for (i = 0; i < PINNED_ROUNDS; i++) {
+		/* Each time another page, which nobody writes again. */
+		iov.iov_base = p + i * PAGE;
+		som_fill(iov.iov_base, PAGE, i + 1);
+		ASSERT_EQ(PAGE, vmsplice(fds[1], &iov, 1, 0));
+		ASSERT_EQ(0, madvise(p, UNIT, MADV_DONTNEED));
+		EXPECT_TRUE(pool_keeps_its_word())
+			TH_LOG("round %d", i);
+		usleep(pause);
+		EXPECT_EQ(-1, som_pages_not_zero(p, UNIT));
+		EXPECT_TRUE(pool_keeps_its_word())
+			TH_LOG("round %d", i);
+	}
+	som_all_cpus();
+	WRITE_ONCE(*turn, 2);
+	EXPECT_EQ(0, som_wait_child_for(pid, 0));
+	EXPECT_TRUE(pool_keeps_its_word());
+	check_pipe(_metadata, fds[0]);
+	close(fds[0]);
+	close(fds[1]);
+	EXPECT_EQ(-1, som_pages_not_zero(p, UNIT));
+}
+
+TEST_F(som, pinned_and_given_up)
+{
+	pin_and_give_up(_metadata, self->fd, 3, 30000);
+}
+
+TEST_F(som, pinned_and_touched_at_once)
+{
+	pin_and_give_up(_metadata, self->fd, 3, 0);
+}
+
+/*
  * All else that drops entries, or might
  */
 
