@@ -817,6 +817,97 @@ TEST_F(som, without_a_promise)
 	EXPECT_NE(MAP_FAILED, q);
 }
 
+/*
+ * A child without a promise zeroes pages of what it has not touched, when there is no
+ * memory for a copy: afterwards they are zero, or lost with their unit, or the call has
+ * failed. That stays so when there is memory again.
+ */
+/* In pages, of four units: parts of one, and of two with a whole one between. */
+static const struct {
+	size_t from, to;
+} parts[] = { { 1, 2 }, { 0, 1 }, { 511, 512 }, { 511, 514 }, { 100, 1400 } };
+
+/* What does a child see? @went: the call has returned 0. */
+static bool right_word(const char *p, size_t page, size_t part, bool went)
+{
+	__u64 word, old = som_word(1, page * PAGE);
+
+	if (som_try_read(p + page * PAGE, &word))
+		return true;
+	if (page < parts[part].from || page >= parts[part].to)
+		return word == old;
+	return !word || (!went && word == old);
+}
+
+static void zero_without_memory(char *p, int advice, size_t part)
+{
+	size_t from = parts[part].from, len = parts[part].to - from, page;
+	bool went;
+
+	som_catch_faults();
+	went = !madvise(p + from * PAGE, len * PAGE, advice);
+	for (page = 0; page < 4 * UNIT_PAGES; page += UNIT_PAGES)
+		child_assert(right_word(p, page, part, went));
+	next_turn(1);
+	wait_turn(2);
+	for (page = 0; page < 4 * UNIT_PAGES; page++)
+		child_assert(right_word(p, page, part, went));
+}
+
+static void part_of_what_cannot_be_had(struct __test_metadata *_metadata, int fd,
+				       bool private, int advice)
+{
+	char *p, *q;
+	long committed;
+	size_t part;
+	pid_t pid;
+
+	turn = som_shared(PAGE);
+	ASSERT_NE(MAP_FAILED, turn);
+	ASSERT_EQ(0, set_options(fd, NORESERVE));
+	p = private ? som_map_private(fd, 4 * UNIT) : som_map(fd, 4 * UNIT);
+	ASSERT_NE(MAP_FAILED, p);
+	som_fill_pages(p, 4 * UNIT, 1);
+	ASSERT_EQ(0, set_options(fd, 0));
+	committed = som_committed();
+	for (part = 0; part < ARRAY_SIZE(parts); part++) {
+		size_t len = (som_pool("units_total") - committed) * UNIT;
+
+		q = som_map(fd, len);
+		ASSERT_NE(MAP_FAILED, q);
+		next_turn(0);
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			zero_without_memory(p, advice, part);
+			_exit(0);
+		}
+		EXPECT_TRUE(som_wait_flag(turn, 1));
+		ASSERT_EQ(0, munmap(q, len));
+		next_turn(2);
+		EXPECT_EQ(0, som_wait_child(pid))
+			TH_LOG("pages %zu to %zu", parts[part].from,
+			       parts[part].to);
+		EXPECT_EQ(-1, som_check_pages(p, 4 * UNIT, 1));
+		ASSERT_EQ(committed, som_wait_number(som_committed, committed));
+	}
+}
+
+TEST_F(som, remove_of_a_part_that_cannot_be_had)
+{
+	part_of_what_cannot_be_had(_metadata, self->fd, false, MADV_REMOVE);
+}
+
+TEST_F(som, private_remove_of_a_part_that_cannot_be_had)
+{
+	part_of_what_cannot_be_had(_metadata, self->fd, true, MADV_REMOVE);
+}
+
+TEST_F(som, dontneed_of_a_part_that_cannot_be_had)
+{
+	part_of_what_cannot_be_had(_metadata, self->fd, true, MADV_DONTNEED);
+}
+
 TEST_F(som, compaction_meanwhile)
 {
 	char *p, *q;
