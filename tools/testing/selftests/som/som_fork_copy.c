@@ -1138,6 +1138,133 @@ TEST_F(som, writers_and_forks_private)
 	race_of_forks(_metadata, self->fd, true, true);
 }
 
+/*
+ * A process forks one child that is to have its memory, and another, which forks in the
+ * very moment when the memory changes hands: all have the bytes that there were.
+ */
+#define MANY	40UL
+
+struct handing {
+	char *p;
+	int ready, go, forked;
+	unsigned int wait_parent, wait_child;	/* microseconds */
+	bool exits;
+};
+
+static void wait_busily(unsigned int usec)
+{
+	double end = som_now() + usec / 1e6;
+
+	while (som_now() < end)
+		;
+}
+
+/* The first and the last word of each unit. */
+static void fill_ends(char *p, size_t len, __u64 mark)
+{
+	for (size_t o = 0; o < len; o += UNIT) {
+		WRITE_ONCE(*(__u64 *)(p + o), som_word(mark, o));
+		WRITE_ONCE(*(__u64 *)(p + o + UNIT - 8), som_word(mark, o + 1));
+	}
+}
+
+static void check_ends(const char *who, const char *p, size_t len, __u64 mark)
+{
+	int wrong = 0;
+
+	for (size_t o = 0; o < len; o += UNIT) {
+		__u64 first = READ_ONCE(*(__u64 *)(p + o));
+		__u64 last = READ_ONCE(*(__u64 *)(p + o + UNIT - 8));
+
+		if (first == som_word(mark, o) && last == som_word(mark, o + 1))
+			continue;
+		if (!wrong++)
+			dprintf(STDOUT_FILENO, "# %s: unit %zu: %llx, %llx\n",
+				who, o / UNIT, first, last);
+	}
+	child_assert(!wrong);
+}
+
+static void first_heir(struct handing *h, __u64 mark)
+{
+	child_assert(som_wait_flag(&h->forked, 1));
+	check_ends("first child", h->p, MANY * UNIT, mark);
+	_exit(0);
+}
+
+static void second_heir(struct handing *h, __u64 mark)
+{
+	pid_t pid;
+
+	WRITE_ONCE(h->ready, 1);
+	while (!READ_ONCE(h->go))
+		;
+	wait_busily(h->wait_child);
+	pid = fork();
+	if (pid)
+		WRITE_ONCE(h->forked, 1);
+	child_assert(pid >= 0);
+	check_ends(pid ? "second child" : "grandchild", h->p, MANY * UNIT, mark);
+	_exit(0);
+}
+
+static void hand_it_over(struct handing *h, int fd, __u64 mark, bool private)
+{
+	pid_t pid;
+
+	h->p = map_copied(fd, MANY * UNIT, private);
+	child_assert(h->p != MAP_FAILED);
+	fill_ends(h->p, MANY * UNIT, mark);
+	pid = fork();
+	child_assert(pid >= 0);
+	if (!pid)
+		first_heir(h, mark);
+	pid = fork();
+	child_assert(pid >= 0);
+	if (!pid)
+		second_heir(h, mark);
+	while (!READ_ONCE(h->ready))
+		;
+	WRITE_ONCE(h->go, 1);
+	wait_busily(h->wait_parent);
+	if (!h->exits)
+		child_assert(!munmap(h->p, MANY * UNIT));
+	_exit(0);
+}
+
+TEST_F(som, fork_while_memory_changes_hands)
+{
+	struct handing *h = som_shared(PAGE);
+	double end = som_now() + 2 * som_race_seconds();
+	unsigned int seed = 1, wait;
+	int rounds, wrong = 0;
+	pid_t pid;
+
+	ASSERT_NE(MAP_FAILED, h);
+	/* Orphans, too. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	som_all_cpus();
+	for (rounds = 0; som_now() < end || rounds < 2; rounds++) {
+		memset(h, 0, sizeof(*h));
+		wait = rand_r(&seed) % 3000;
+		h->wait_parent = rand_r(&seed) % 2 ? wait : 0;
+		h->wait_child = h->wait_parent ? 0 : wait;
+		h->exits = rand_r(&seed) % 2;
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid)
+			hand_it_over(h, self->fd, rounds, rand_r(&seed) % 2);
+		while (pid > 0) {
+			int status;
+
+			pid = waitpid(-1, &status, 0);
+			wrong += pid > 0 && status;
+		}
+	}
+	EXPECT_EQ(0, wrong);
+	TH_LOG("%d rounds", rounds);
+}
+
 /* Executed by a child: do nothing at all. */
 __attribute__((constructor))
 static void only_exit(int argc, char **argv)
