@@ -2110,6 +2110,67 @@ TEST_F(som, scans_list_units_that_go)
 	EXPECT_LT(0, race.rounds);
 }
 
+/*
+ * Each thread has units of its own, below scans that clean them: what it has given up is
+ * zero, what it has written then stays, also when a worker comes by.
+ */
+static void *give_up_and_keep(void *arg)
+{
+	struct som_racer *r = arg;
+	struct som_race *race = r->race;
+	unsigned int seed = 50 + r->nr;
+	__u64 round;
+	size_t at;
+
+	for (round = 1; !READ_ONCE(race->stop); round++) {
+		size_t unit = rand_r(&seed) % 2 * 2 + r->nr;
+		char *p = race->mem + unit * UNIT;
+		size_t keep = rand_r(&seed) % UNIT_PAGES * PAGE;
+
+		for (at = rand_r(&seed) % 64 * PAGE; at < UNIT; at += 61 * PAGE)
+			WRITE_ONCE(*(__u64 *)(p + at), som_word(round, at));
+		WRITE_ONCE(*(__u64 *)(p + keep), round);
+		/* A part alone makes it zero where it is. */
+		if (rand_r(&seed) % 2)
+			som_bad(race, madvise(p + rand_r(&seed) % 511 * PAGE,
+					      PAGE, MADV_DONTNEED));
+		som_bad(race, madvise(p, UNIT, MADV_DONTNEED));
+		if (rand_r(&seed) % 4)
+			som_bad(race, READ_ONCE(*(__u64 *)(p + keep)));
+		WRITE_ONCE(*(__u64 *)(p + keep), round);
+		if (rand_r(&seed) % 2)
+			usleep(rand_r(&seed) % 15000);
+		som_bad(race, READ_ONCE(*(__u64 *)(p + keep)) != round);
+		WRITE_ONCE(*(__u64 *)(p + keep), 0);
+		if (rand_r(&seed) % 4 == 0)
+			som_bad(race, som_pages_not_zero(p, UNIT) != -1);
+		som_round(race);
+	}
+	return NULL;
+}
+
+static void scan_and_clean(struct som_race *race)
+{
+	double end = som_race_end(race);
+
+	while (som_race_on(race, end))
+		som_bad(race, som_scan_clean(race->fd, race->mem,
+					     GOING_UNITS * UNIT));
+}
+
+TEST_F(som, scans_beside_what_goes_and_comes)
+{
+	struct som_race race = { .fd = self->fd };
+
+	race.mem = som_map_private(self->fd, GOING_UNITS * UNIT);
+	ASSERT_NE(MAP_FAILED, race.mem);
+	ASSERT_EQ(0, som_scan_clean(self->fd, race.mem, GOING_UNITS * UNIT));
+	ASSERT_EQ(0, som_run_racers(&race, 2, give_up_and_keep, scan_and_clean));
+	EXPECT_EQ(0, race.bad);
+	EXPECT_LT(0, race.rounds);
+	TH_LOG("%ld rounds, %ld wrong", race.rounds, race.bad);
+}
+
 /* A write after the DONTNEED is told as any other. */
 TEST_F(som, tracked_and_written_again)
 {
