@@ -259,7 +259,9 @@ void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 	if (!old)
 		return NULL;
 	if (set & SOM_ENTRY_DISCARDED)
-		som_units_hint(&owner->units, idx);
+		som_units_hint(&owner->units, idx, SOM_HINT_DISCARDED);
+	if (set & SOM_ENTRY_ZEROED)
+		som_units_hint(&owner->units, idx, SOM_HINT_ZEROED);
 	if (som_entry_level(old) != som_entry_level(new)) {
 		atomic_long_dec(&owner->nr_level[som_entry_level(old)]);
 		atomic_long_inc(&owner->nr_level[som_entry_level(new)]);
@@ -816,24 +818,24 @@ struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_settle - let records know of what MADV_DONTNEED has zeroed in part
+ * som_owner_settle_all - som_owner_settle(), where there may be something to do
  * @owner: whose
+ * @first: first unit index
+ * @last: last unit index
  *
- * For those who look at records alone: a unit's record learns of it with the unit's
- * next lock.
+ * Others in the same leaves are told of, too.
  *
- * Context: Process context; takes fault_locks. Cheap where there was no such
- * MADV_DONTNEED since the last call.
+ * Context: as som_owner_settle().
  */
-void som_owner_settle(struct som_owner *owner)
+void som_owner_settle_all(struct som_owner *owner, unsigned long first,
+			  unsigned long last)
 {
-	unsigned long idx;
+	unsigned long idx = round_down(first, SOM_LEAF_UNITS);
 	void *entry;
 
-	/* What comes from now on says so again. */
-	if (!READ_ONCE(owner->zeroed) || !xchg(&owner->zeroed, false))
-		return;
-	som_units_for_each(&owner->units, idx, entry, 0, ULONG_MAX) {
+	last |= SOM_LEAF_UNITS - 1;
+	for (; (entry = som_units_find_hinted(&owner->units, &idx, last,
+					      SOM_HINT_ZEROED)); idx++) {
 		if (som_entry_test(entry, SOM_ENTRY_ZEROED))
 			mutex_unlock(som_owner_lock_unit(owner, idx));
 		cond_resched();

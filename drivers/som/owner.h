@@ -68,7 +68,7 @@ enum som_level {
  * @nr_pinnable: units held that are pinnable.
  * @tracker: what is tracked.
  * @notified: @mn is registered: there are private mappings. Stays.
- * @zeroed: MADV_DONTNEED has zeroed parts of units, which records may not know of.
+ * @zeroed: MADV_DONTNEED has zeroed a part of a unit. Stays.
  * @mn: tells of MADV_DONTNEED (private.c).
  * @zaps: whose zaps @mn is not to mind; one for all who have inherited from each other.
  * @discard_work: releases what was discarded.
@@ -221,7 +221,8 @@ long som_owner_unit(struct som_span *span, unsigned long idx,
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx);
 bool som_owner_pinnable(struct som_owner *owner, unsigned long idx);
 bool som_owner_lent(struct som_owner *owner, unsigned long idx);
-void som_owner_settle(struct som_owner *owner);
+void som_owner_settle_all(struct som_owner *owner, unsigned long first,
+			  unsigned long last);
 void **som_owner_slot(struct som_span *span, unsigned long idx);
 long som_owner_peek(struct som_owner *owner, unsigned long idx);
 enum som_level som_owner_level(struct som_owner *owner, unsigned long idx);
@@ -269,6 +270,25 @@ static inline bool som_owner_shared(struct som_owner *owner, unsigned long idx)
 {
 	return unlikely(READ_ONCE(owner->share.lent)) &&
 	       som_owner_lent(owner, idx);
+}
+
+/**
+ * som_owner_settle - let records know of what MADV_DONTNEED has zeroed in part
+ * @owner: whose
+ * @first: first unit index
+ * @last: last unit index
+ *
+ * For those who look at records alone: a unit's record learns of it with the unit's
+ * next lock.
+ *
+ * Context: Process context; takes fault_locks. Cheap where there was no such
+ * MADV_DONTNEED since the last call.
+ */
+static inline void som_owner_settle(struct som_owner *owner,
+				    unsigned long first, unsigned long last)
+{
+	if (unlikely(READ_ONCE(owner->zeroed)))
+		som_owner_settle_all(owner, first, last);
 }
 
 /**

@@ -62,7 +62,22 @@ static int scan_args(struct pm_scan_arg *arg, struct pm_scan_arg __user *user)
 	return 0;
 }
 
-/* What was inherited and not copied yet is copied: a scan is a touch. */
+/*
+ * What was inherited and not copied yet is copied: a scan is a touch. What was zeroed
+ * without its record is known to it.
+ */
+static noinline int scan_settle(struct som_owner *owner,
+				struct vm_area_struct *vma, unsigned long addr,
+				unsigned long stop)
+{
+	unsigned long first = som_pgoff_unit(linear_page_index(vma, addr));
+	unsigned long last = som_pgoff_unit(linear_page_index(vma, stop - 1));
+
+	som_owner_settle(owner, first, last);
+	return som_share_pending(&owner->share) ?
+		som_share_pull_range(owner, first, last) : 0;
+}
+
 static int scan_vma(struct som_sweep *sweep, struct som_scan *scan,
 		    struct vm_area_struct *vma, unsigned long *addr,
 		    unsigned long stop, bool clean)
@@ -70,10 +85,9 @@ static int scan_vma(struct som_sweep *sweep, struct som_scan *scan,
 	struct som_owner *owner = sweep->owner;
 	int ret = 0;
 
-	if (som_share_pending(&owner->share))
-		ret = som_share_pull_range(owner,
-					   som_pgoff_unit(linear_page_index(vma, *addr)),
-					   som_pgoff_unit(linear_page_index(vma, stop - 1)));
+	if (unlikely(READ_ONCE(owner->zeroed) ||
+		     som_share_pending(&owner->share)))
+		ret = scan_settle(owner, vma, *addr, stop);
 	return ret ?: som_track_scan(sweep, scan, vma, addr, stop, clean);
 }
 
@@ -97,7 +111,6 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 		return ret;
 	vma_iter_init(&vmi, mm, *addr);
 	mutex_lock(&tracker->lock);
-	som_owner_settle(owner);
 	som_sweep_begin(&sweep, owner);
 	for_each_vma_range(vmi, vma, end) {
 		unsigned long stop = min(end, vma->vm_end);

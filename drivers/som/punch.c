@@ -137,7 +137,8 @@ static bool punch_find(struct som_owner *owner, unsigned long *idx,
 		       unsigned long last, enum punch_which which)
 {
 	return which == PUNCH_DISCARDED ?
-		som_units_find_hinted(&owner->units, idx, last) :
+		som_units_find_hinted(&owner->units, idx, last,
+				      SOM_HINT_DISCARDED) :
 		som_units_find(&owner->units, idx, last);
 }
 
@@ -165,7 +166,8 @@ static int punch_batch(struct som_owner *owner, unsigned long *idx,
 			if (!*again)
 				continue;
 			if (which == PUNCH_DISCARDED)
-				som_units_hint(&owner->units, i);
+				som_units_hint(&owner->units, i,
+					       SOM_HINT_DISCARDED);
 			break;
 		}
 		batch[nr] = som_units_erase(&owner->units, i);
@@ -397,10 +399,10 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 			       ((lo - som_unit_pgoff(idx)) << PAGE_SHIFT), 0,
 			       (hi - lo + 1) << PAGE_SHIFT);
 		}
-		som_entry_change(owner, idx, 0, whole ? SOM_ENTRY_DISCARDED :
-							SOM_ENTRY_ZEROED);
 		if (!whole)
 			WRITE_ONCE(owner->zeroed, true);
+		som_entry_change(owner, idx, 0, whole ? SOM_ENTRY_DISCARDED :
+							SOM_ENTRY_ZEROED);
 		noted |= whole;
 		cond_resched();
 	}

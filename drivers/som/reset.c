@@ -205,7 +205,10 @@ static void zero_units(struct som_resetter *r)
 	}
 }
 
-/* What was inherited and not copied yet is copied; all is tracked. */
+/*
+ * What was inherited and not copied yet is copied, what was zeroed without its record is
+ * known to it; all is tracked.
+ */
 static int track_vma(struct som_resetter *r, struct vm_area_struct *vma,
 		     unsigned long addr, unsigned long stop)
 {
@@ -213,6 +216,7 @@ static int track_vma(struct som_resetter *r, struct vm_area_struct *vma,
 	unsigned long last = som_pgoff_unit(linear_page_index(vma, stop - 1));
 	int ret = 0;
 
+	som_owner_settle(r->owner, first, last);
 	if (som_share_pending(&r->owner->share))
 		ret = som_share_pull_range(r->owner, first, last);
 	return ret ?: som_owner_track(r->owner, first, last);
@@ -236,7 +240,6 @@ static int reset_step(struct som_resetter *r)
 		return ret;
 	vma_iter_init(&vmi, mm, r->addr);
 	mutex_lock(&r->owner->tracker.lock);
-	som_owner_settle(r->owner);
 	som_sweep_begin(&sweep, r->owner);
 	r->nr = 0;
 	r->next = r->addr;

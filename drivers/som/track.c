@@ -96,7 +96,8 @@ void som_sweep_end(struct som_sweep *sweep)
 		if (pte_dirty(entry))
 			som_tracker_wrote(&owner->tracker, sweep->idx,
 					  one->page, 1);
-		if (som_vma_span(one->vma)->private)
+		if (READ_ONCE(owner->notified) &&
+		    som_vma_span(one->vma)->private)
 			one->slot = som_owner_slot(som_vma_span(one->vma),
 						   sweep->idx);
 		som_ptes_restore(one, pte_mkclean(entry));

@@ -217,8 +217,9 @@ unsigned int som_units_take(struct som_units *units, unsigned long *idx,
 	return taken;
 }
 
+/* @hint: an enum som_hint, or -1. */
 static void *find(struct som_units *units, unsigned long *idx,
-		  unsigned long last, bool hinted)
+		  unsigned long last, int hint)
 {
 	unsigned long i = *idx, end, number;
 	struct som_leaf *leaf;
@@ -230,8 +231,9 @@ static void *find(struct som_units *units, unsigned long *idx,
 		i = max(i, number * SOM_LEAF_UNITS);
 		end = min(last, number * SOM_LEAF_UNITS + SOM_LEAF_UNITS - 1);
 		/* In the midst of a leaf its hint has been taken already. */
-		if (hinted && i % SOM_LEAF_UNITS == 0 &&
-		    !xchg(&leaf->hint, false))
+		if (hint >= 0 && i % SOM_LEAF_UNITS == 0 &&
+		    !(test_bit(hint, &leaf->hints) &&
+		      test_and_clear_bit(hint, &leaf->hints)))
 			continue;
 		for (; i <= end && !entry; i++)
 			entry = READ_ONCE(leaf->entry[i % SOM_LEAF_UNITS]);
@@ -256,7 +258,7 @@ static void *find(struct som_units *units, unsigned long *idx,
 void *som_units_find(struct som_units *units, unsigned long *idx,
 		     unsigned long last)
 {
-	return find(units, idx, last, false);
+	return find(units, idx, last, -1);
 }
 
 /**
@@ -264,6 +266,7 @@ void *som_units_find(struct som_units *units, unsigned long *idx,
  * @units: the entries
  * @idx: where to begin, and where its index goes if there is one
  * @last: last unit index
+ * @hint: which hint
  *
  * To be called from the first index of a leaf on to the end of it: the hint goes at
  * the beginning, and comes back if som_units_hint() is called meanwhile.
@@ -272,26 +275,28 @@ void *som_units_find(struct som_units *units, unsigned long *idx,
  * Return: the entry, or NULL.
  */
 void *som_units_find_hinted(struct som_units *units, unsigned long *idx,
-			    unsigned long last)
+			    unsigned long last, enum som_hint hint)
 {
-	return find(units, idx, last, true);
+	return find(units, idx, last, hint);
 }
 
 /**
  * som_units_hint - somebody should look at an entry
  * @units: the entries
  * @idx: index of the entry, which was changed before
+ * @hint: why
  *
  * Context: Any.
  */
-void som_units_hint(struct som_units *units, unsigned long idx)
+void som_units_hint(struct som_units *units, unsigned long idx,
+		    enum som_hint hint)
 {
 	struct som_leaf *leaf;
 
 	rcu_read_lock();
 	leaf = find_leaf(units, idx);
 	if (leaf)
-		WRITE_ONCE(leaf->hint, true);
+		set_bit(hint, &leaf->hints);
 	rcu_read_unlock();
 }
 

@@ -17,16 +17,26 @@
 #define SOM_LEAF_UNITS	256
 
 /**
+ * enum som_hint - why somebody should look at entries of a leaf
+ * @SOM_HINT_DISCARDED: one may be discarded.
+ * @SOM_HINT_ZEROED: one may be zeroed in part.
+ */
+enum som_hint {
+	SOM_HINT_DISCARDED,
+	SOM_HINT_ZEROED,
+};
+
+/**
  * struct som_leaf - the entries of some indices in a row
  * @entry: the entries, or NULL.
  * @nr: first index / SOM_LEAF_UNITS.
- * @hint: an entry may be what som_units_find_hinted() is to find.
+ * @hints: a bit for each enum som_hint: som_units_find_hinted() is to look.
  * @rcu: for its end.
  */
 struct som_leaf {
 	void *entry[SOM_LEAF_UNITS];
 	unsigned long nr;
-	bool hint;
+	unsigned long hints;
 	struct rcu_head rcu;
 };
 
@@ -55,8 +65,9 @@ unsigned int som_units_take(struct som_units *units, unsigned long *idx,
 void *som_units_find(struct som_units *units, unsigned long *idx,
 		     unsigned long last);
 void *som_units_find_hinted(struct som_units *units, unsigned long *idx,
-			    unsigned long last);
-void som_units_hint(struct som_units *units, unsigned long idx);
+			    unsigned long last, enum som_hint hint);
+void som_units_hint(struct som_units *units, unsigned long idx,
+		    enum som_hint hint);
 void som_units_prune(struct som_units *units, unsigned long first,
 		     unsigned long last);
 
