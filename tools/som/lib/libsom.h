@@ -200,7 +200,8 @@ int som_scan_start(struct som_scan *scan, int fd, const void *start, size_t len,
  * Regions come in the order of their addresses, and never touch the one before
  * with the same categories.
  *
- * Return: 1; 0 if there is no other; -1 with errno, and what was told before is right.
+ * Return: 1; 0 if there is no other; -1 with errno, and what was told before is right,
+ * and all that was cleaned.
  */
 int som_scan_next(struct som_scan *scan, struct som_region *region);
 

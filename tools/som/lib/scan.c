@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 #include "libsom.h"
@@ -26,6 +27,7 @@
  * @max: how many regions there is room for.
  * @nr: how many the kernel has told.
  * @at: how many of those were looked at.
+ * @used: how many are not zero: what the kernel has told before.
  * @regions: what the kernel told.
  */
 struct som_scan {
@@ -36,6 +38,7 @@ struct som_scan {
 	size_t max;
 	size_t nr;
 	size_t at;
+	size_t used;
 	struct som_region regions[];
 };
 
@@ -104,6 +107,21 @@ int som_scan_start(struct som_scan *scan, int fd, const void *start, size_t len,
 }
 
 /*
+ * recover - a call has failed
+ *
+ * The kernel does not say how far it got, but has told what it has cleaned.
+ */
+static void recover(struct som_scan *scan)
+{
+	struct pagemap_scan *args = &scan->args;
+
+	while (scan->nr < scan->max && scan->regions[scan->nr].end)
+		args->start = scan->regions[scan->nr++].end;
+	args->walk_end = args->start;
+	scan->used = scan->max;
+}
+
+/*
  * fill - have the kernel tell more
  *
  * Return: whether there is a region to look at; an error is in the scan.
@@ -118,14 +136,15 @@ static bool fill(struct som_scan *scan)
 	while (scan->at == scan->nr && !scan->error && args->start < args->end) {
 		scan->at = 0;
 		scan->nr = 0;
+		memset(scan->regions, 0, scan->used * sizeof(*scan->regions));
 		n = ioctl(scan->fd, PAGEMAP_SCAN_CALL, args);
 		if (n < 0) {
-			/* What this call has seen was not told. */
-			args->walk_end = args->start;
 			scan->error = errno;
+			recover(scan);
 			break;
 		}
 		scan->nr = n;
+		scan->used = n;
 		for (i = 0; i < scan->nr; i++)
 			pages += scan->regions[i].end - scan->regions[i].start;
 		pages /= PAGEMAP_SCAN_PAGE;
