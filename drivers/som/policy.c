@@ -4,7 +4,6 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/atomic.h>
 #include <linux/array_size.h>
 #include <linux/errno.h>
 #include <linux/module.h>
@@ -105,13 +104,11 @@ int som_policy_get(const struct som_settings *settings,
 /* Lower the limit; false if that would not be lower. */
 static bool lower_max_units(struct som_settings *settings, u64 max_units)
 {
-	unsigned long old = READ_ONCE(settings->max_units);
 	unsigned long new = max_units ?: SOM_NO_LIMIT;
 
-	do {
-		if (new > old)
-			return false;
-	} while (!try_cmpxchg(&settings->max_units, &old, new));
+	if (new > settings->max_units)
+		return false;
+	WRITE_ONCE(settings->max_units, new);
 	return true;
 }
 
