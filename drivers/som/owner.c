@@ -818,21 +818,25 @@ struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_settle_all - som_owner_settle(), where there may be something to do
+ * som_owner_settle - let records know of what MADV_DONTNEED has zeroed in part
  * @owner: whose
  * @first: first unit index
  * @last: last unit index
  *
- * Others in the same leaves are told of, too.
+ * For those who look at records alone: a unit's record learns of it with the unit's
+ * next lock. Others in the same leaves are told of, too.
  *
- * Context: as som_owner_settle().
+ * Context: Process context; takes fault_locks. Cheap where there was no such
+ * MADV_DONTNEED since the last call.
  */
-void som_owner_settle_all(struct som_owner *owner, unsigned long first,
-			  unsigned long last)
+void som_owner_settle(struct som_owner *owner, unsigned long first,
+		      unsigned long last)
 {
 	unsigned long idx = round_down(first, SOM_LEAF_UNITS);
 	void *entry;
 
+	if (!READ_ONCE(owner->zeroed))
+		return;
 	last |= SOM_LEAF_UNITS - 1;
 	for (; (entry = som_units_find_hinted(&owner->units, &idx, last,
 					      SOM_HINT_ZEROED)); idx++) {

@@ -221,8 +221,8 @@ long som_owner_unit(struct som_span *span, unsigned long idx,
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx);
 bool som_owner_pinnable(struct som_owner *owner, unsigned long idx);
 bool som_owner_lent(struct som_owner *owner, unsigned long idx);
-void som_owner_settle_all(struct som_owner *owner, unsigned long first,
-			  unsigned long last);
+void som_owner_settle(struct som_owner *owner, unsigned long first,
+		      unsigned long last);
 void **som_owner_slot(struct som_span *span, unsigned long idx);
 long som_owner_peek(struct som_owner *owner, unsigned long idx);
 enum som_level som_owner_level(struct som_owner *owner, unsigned long idx);
@@ -273,22 +273,16 @@ static inline bool som_owner_shared(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_settle - let records know of what MADV_DONTNEED has zeroed in part
+ * som_owner_unsettled - is it worth while to call som_track_settle()?
  * @owner: whose
- * @first: first unit index
- * @last: last unit index
  *
- * For those who look at records alone: a unit's record learns of it with the unit's
- * next lock.
- *
- * Context: Process context; takes fault_locks. Cheap where there was no such
- * MADV_DONTNEED since the last call.
+ * Context: Any.
+ * Return: false only if it has nothing to do.
  */
-static inline void som_owner_settle(struct som_owner *owner,
-				    unsigned long first, unsigned long last)
+static inline bool som_owner_unsettled(struct som_owner *owner)
 {
-	if (unlikely(READ_ONCE(owner->zeroed)))
-		som_owner_settle_all(owner, first, last);
+	return unlikely(READ_ONCE(owner->zeroed) ||
+			som_share_pending(&owner->share));
 }
 
 /**

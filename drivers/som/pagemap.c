@@ -21,7 +21,6 @@
 #include "owner.h"
 #include "pagemap.h"
 #include "scan.h"
-#include "share.h"
 #include "track.h"
 #include "vma.h"
 
@@ -62,22 +61,6 @@ static int scan_args(struct pm_scan_arg *arg, struct pm_scan_arg __user *user)
 	return 0;
 }
 
-/*
- * What was inherited and not copied yet is copied: a scan is a touch. What was zeroed
- * without its record is known to it.
- */
-static noinline int scan_settle(struct som_owner *owner,
-				struct vm_area_struct *vma, unsigned long addr,
-				unsigned long stop)
-{
-	unsigned long first = som_pgoff_unit(linear_page_index(vma, addr));
-	unsigned long last = som_pgoff_unit(linear_page_index(vma, stop - 1));
-
-	som_owner_settle(owner, first, last);
-	return som_share_pending(&owner->share) ?
-		som_share_pull_range(owner, first, last) : 0;
-}
-
 static int scan_vma(struct som_sweep *sweep, struct som_scan *scan,
 		    struct vm_area_struct *vma, unsigned long *addr,
 		    unsigned long stop, bool clean)
@@ -85,9 +68,8 @@ static int scan_vma(struct som_sweep *sweep, struct som_scan *scan,
 	struct som_owner *owner = sweep->owner;
 	int ret = 0;
 
-	if (unlikely(READ_ONCE(owner->zeroed) ||
-		     som_share_pending(&owner->share)))
-		ret = scan_settle(owner, vma, *addr, stop);
+	if (som_owner_unsettled(owner))
+		ret = som_track_settle(owner, vma, *addr, stop);
 	return ret ?: som_track_scan(sweep, scan, vma, addr, stop, clean);
 }
 

@@ -205,10 +205,7 @@ static void zero_units(struct som_resetter *r)
 	}
 }
 
-/*
- * What was inherited and not copied yet is copied, what was zeroed without its record is
- * known to it; all is tracked.
- */
+/* All is tracked. */
 static int track_vma(struct som_resetter *r, struct vm_area_struct *vma,
 		     unsigned long addr, unsigned long stop)
 {
@@ -216,9 +213,8 @@ static int track_vma(struct som_resetter *r, struct vm_area_struct *vma,
 	unsigned long last = som_pgoff_unit(linear_page_index(vma, stop - 1));
 	int ret = 0;
 
-	som_owner_settle(r->owner, first, last);
-	if (som_share_pending(&r->owner->share))
-		ret = som_share_pull_range(r->owner, first, last);
+	if (som_owner_unsettled(r->owner))
+		ret = som_track_settle(r->owner, vma, addr, stop);
 	return ret ?: som_owner_track(r->owner, first, last);
 }
 

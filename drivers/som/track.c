@@ -46,6 +46,7 @@
 #include "pool.h"
 #include "pte.h"
 #include "scan.h"
+#include "share.h"
 #include "track.h"
 #include "vma.h"
 
@@ -514,6 +515,30 @@ static bool scan_next(struct som_owner *owner, bool active_only,
 		return xa_find(&owner->tracker.records, idx, last,
 			       SOM_RECORD_ACTIVE);
 	return som_owner_populated(owner, idx, last);
+}
+
+/**
+ * som_track_settle - have records and units of a part of a VMA ready to be looked at
+ * @owner: whose
+ * @vma: the VMA
+ * @addr: first address
+ * @end: address behind the last
+ *
+ * What was inherited and not copied yet is copied: a scan or a reset is a touch. What was
+ * zeroed without its record is known to it.
+ *
+ * Context: mmap_lock and tracker.lock are held.
+ * Return: as som_share_pull_range().
+ */
+int som_track_settle(struct som_owner *owner, struct vm_area_struct *vma,
+		     unsigned long addr, unsigned long end)
+{
+	unsigned long first = som_pgoff_unit(linear_page_index(vma, addr));
+	unsigned long last = som_pgoff_unit(linear_page_index(vma, end - 1));
+
+	som_owner_settle(owner, first, last);
+	return som_share_pending(&owner->share) ?
+		som_share_pull_range(owner, first, last) : 0;
 }
 
 /**

@@ -63,6 +63,8 @@ void som_view_clean(struct som_view *view, struct som_sweep *sweep,
 		    const unsigned long *pages);
 void som_view_idle(struct som_view *view, struct som_sweep *sweep);
 
+int som_track_settle(struct som_owner *owner, struct vm_area_struct *vma,
+		     unsigned long addr, unsigned long end);
 int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 		   struct vm_area_struct *vma, unsigned long *addr,
 		   unsigned long end, bool clean);
