@@ -114,7 +114,7 @@ static bool slot_discarded(void **slot)
  *
  * From then on nobody makes an entry of a unit that was said to be discarded before.
  *
- * Context: mmap_lock is held.
+ * Context: Process context; mmap_lock is held. May sleep.
  */
 void som_ptes_sync(struct mm_struct *mm, unsigned long start,
 		   unsigned long end)

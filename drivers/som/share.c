@@ -16,9 +16,10 @@
  *
  * Locking: share.lock of the source, below everybody's fault_lock; of two, the older
  * owner's first. In it notes and entries of both sides stay as they are, but for
- * those that an heir drops, under xa_lock of its notes alone. It is taken in
- * the MMU notifier, too (private.c): no memory is allocated below it, and
- * nothing is zapped.
+ * those that an heir drops, under xa_lock of its notes alone. Several sources of an
+ * heir may go at a time: the list of its links has sources_lock. share.lock is taken
+ * in the MMU notifier, too (private.c): no memory is allocated below it, and nothing
+ * is zapped.
  *
  * Who waits for a unit of the pool holds none of these locks: it may be on its way
  * back from somebody who needs one. So som_share_pull() and som_share_break() give
