@@ -91,19 +91,22 @@ module_param_cb(limit_user, &limit_ops, &som_limit_user, 0644);
 MODULE_PARM_DESC(limit_user, "units that all processes of one user may have promised or in use (default max)");
 
 /**
- * som_account_init - an account with nothing charged, of the current user
- * @account: the account
+ * som_account_alloc - make an account with nothing charged, of the current user
  *
  * Context: Process context.
- * Return: 0 or -ENOMEM.
+ * Return: the account, with a reference, or NULL.
  */
-int som_account_init(struct som_account *account)
+struct som_account *som_account_alloc(void)
 {
+	struct som_account *account;
 	kuid_t uid = current_uid();
 	struct som_user *user;
 	int ret = 0;
 
-	atomic_long_set(&account->units, 0);
+	account = kzalloc(sizeof(*account), GFP_KERNEL_ACCOUNT);
+	if (!account)
+		return NULL;
+	refcount_set(&account->refs, 1);
 	account->max = SOM_NO_LIMIT;
 
 	mutex_lock(&som_users_lock);
@@ -122,19 +125,37 @@ int som_account_init(struct som_account *account)
 	account->user = user;
 out:
 	mutex_unlock(&som_users_lock);
-	return ret;
+	if (!ret)
+		return account;
+	kfree(account);
+	return NULL;
 }
 
 /**
- * som_account_destroy - the end of an account
- * @account: the account
+ * som_account_get - take a reference to an account
+ * @account: the account, to which the caller has a reference
+ *
+ * Context: Any.
+ * Return: the account.
+ */
+struct som_account *som_account_get(struct som_account *account)
+{
+	refcount_inc(&account->refs);
+	return account;
+}
+
+/**
+ * som_account_put - give a reference to an account back
+ * @account: the account; with the last reference, nothing is charged to it
  *
  * Context: Process context.
  */
-void som_account_destroy(struct som_account *account)
+void som_account_put(struct som_account *account)
 {
 	struct som_user *user = account->user;
 
+	if (!refcount_dec_and_test(&account->refs))
+		return;
 	WARN_ON_ONCE(atomic_long_read(&account->units));
 	mutex_lock(&som_users_lock);
 	if (!--user->nr_owners) {
@@ -142,6 +163,7 @@ void som_account_destroy(struct som_account *account)
 		kfree(user);
 	}
 	mutex_unlock(&som_users_lock);
+	kfree(account);
 }
 
 /**

@@ -7,6 +7,7 @@
 #define _SOM_ACCOUNT_H
 
 #include <linux/atomic.h>
+#include <linux/refcount.h>
 #include <linux/types.h>
 
 struct som_user;
@@ -16,11 +17,14 @@ struct som_user;
 
 /**
  * struct som_account - what an owner has been charged
+ * @refs: its owner, and chunks that hold units for it: what is charged stays with the
+ *	user, whatever becomes of the owner.
  * @units: units promised, in use or kept.
  * @max: the owner's own limit; it is lowered only.
  * @user: the user who has it.
  */
 struct som_account {
+	refcount_t refs;
 	atomic_long_t units;
 	unsigned long max;
 	struct som_user *user;
@@ -29,8 +33,9 @@ struct som_account {
 extern unsigned long som_limit_owner;
 extern unsigned long som_limit_user;
 
-int som_account_init(struct som_account *account);
-void som_account_destroy(struct som_account *account);
+struct som_account *som_account_alloc(void);
+struct som_account *som_account_get(struct som_account *account);
+void som_account_put(struct som_account *account);
 void som_account_lower(struct som_account *account, unsigned long max);
 bool som_account_charge(struct som_account *account, unsigned long nr_units);
 void som_account_uncharge(struct som_account *account, unsigned long nr_units);

@@ -24,13 +24,13 @@ static int owners_show(struct seq_file *m, void *v)
 		id = owner->id;
 		som_owner_stats(owner, &stats);
 		seq_printf(m, "%d %u %lu %lu %lu %lu %lu %lu %ld %ld\n",
-			   owner->tgid, som_account_uid(&owner->account),
+			   owner->tgid, som_account_uid(owner->account),
 			   stats.mapped_pages << (PAGE_SHIFT - 10),
 			   stats.nr_promised, stats.nr_level[SOM_LEVEL_2M],
 			   stats.nr_level[SOM_LEVEL_4K],
 			   stats.nr_level[SOM_LEVEL_1G], stats.nr_pinnable,
 			   atomic_long_read(&owner->recycle.nr),
-			   atomic_long_read(&owner->account.units));
+			   atomic_long_read(&owner->account->units));
 		som_inode_put_owner(owner);
 	}
 	return 0;

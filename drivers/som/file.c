@@ -105,7 +105,7 @@ static int som_mmap(struct file *file, struct vm_area_struct *vma)
 	owner = som_inode_get_owner(vma->vm_mm);
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
-	som_account_lower(&owner->account, READ_ONCE(sf->settings.max_units));
+	som_account_lower(owner->account, READ_ONCE(sf->settings.max_units));
 	ret = vma->vm_flags & VM_MAYSHARE ? 0 : som_private_start(owner);
 	if (!ret)
 		ret = som_vma_map(vma, owner,
@@ -158,7 +158,7 @@ static void som_show_fdinfo(struct seq_file *m, struct file *file)
 		seq_printf(m, "som-kept:\t%ld\n",
 			   atomic_long_read(&owner->recycle.nr));
 		seq_printf(m, "som-charged:\t%ld\n",
-			   atomic_long_read(&owner->account.units));
+			   atomic_long_read(&owner->account->units));
 	}
 	mutex_unlock(&sf->lock);
 }

@@ -87,7 +87,7 @@ static struct som_owner *child_owner(struct mm_struct *mm,
 		return owner;
 	som_zaps_put(owner->zaps);
 	owner->zaps = som_zaps_get(parent->zaps);
-	som_account_lower(&owner->account, parent->account.max);
+	som_account_lower(owner->account, parent->account->max);
 	return owner;
 }
 

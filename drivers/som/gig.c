@@ -84,7 +84,7 @@ static void gig_unstore(struct som_owner *owner, unsigned long first,
 
 		som_entry_forget(owner, entry);
 		if (som_entry_test(entry, SOM_ENTRY_CHARGED))
-			som_account_uncharge(&owner->account, 1);
+			som_account_uncharge(owner->account, 1);
 	}
 }
 
@@ -99,14 +99,14 @@ static bool gig_store(struct som_owner *owner, unsigned long first,
 		unsigned long bits = SOM_LEVEL_NONE;
 
 		if (!mtree_load(&owner->promised, first + i)) {
-			if (!som_recycle_charge(&owner->account, 1))
+			if (!som_recycle_charge(owner->account, 1))
 				break;
 			bits |= SOM_ENTRY_CHARGED;
 		}
 		leaf = som_units_leaf(&owner->units, first + i);
 		if (!leaf) {
 			if (bits & SOM_ENTRY_CHARGED)
-				som_account_uncharge(&owner->account, 1);
+				som_account_uncharge(owner->account, 1);
 			break;
 		}
 		WRITE_ONCE(leaf->entry[(first + i) % SOM_LEAF_UNITS],

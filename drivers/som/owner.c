@@ -57,9 +57,10 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 	owner->zaps = som_zaps_alloc();
 	if (!owner->zaps)
 		goto out_free;
-	if (som_account_init(&owner->account))
+	owner->account = som_account_alloc();
+	if (!owner->account)
 		goto out_zaps;
-	som_recycle_init(&owner->recycle, &owner->account, mm);
+	som_recycle_init(&owner->recycle, owner->account, mm);
 	owner->id = atomic_long_inc_return(&som_owner_ids);
 	owner->tgid = current->tgid;
 	mutex_init(&owner->lock);
@@ -109,7 +110,7 @@ void som_owner_destroy(struct som_owner *owner)
 	mutex_unlock(&owner->lock);
 	som_tracker_destroy(&owner->tracker);
 	som_recycle_destroy(&owner->recycle);
-	som_account_destroy(&owner->account);
+	som_account_put(owner->account);
 	som_inode_disinherit(owner);
 	mmdrop(owner->mm);
 }
@@ -190,12 +191,12 @@ static int promise_units(struct som_owner *owner, unsigned long first,
 		return 0;
 	/* Units charged by themselves bring their charge along. */
 	self = charged_in(owner, first, last);
-	if (!som_recycle_charge(&owner->account, need - have - self))
+	if (!som_recycle_charge(owner->account, need - have - self))
 		return -ENOMEM;
 
 	ret = mas_store_gfp(&mas, xa_mk_value(1), GFP_KERNEL);
 	if (ret) {
-		som_account_uncharge(&owner->account, need - have - self);
+		som_account_uncharge(owner->account, need - have - self);
 		return ret;
 	}
 	owner->nr_promised += need - have;
@@ -206,7 +207,7 @@ static int promise_units(struct som_owner *owner, unsigned long first,
 		freed += entry && som_entry_test(entry, SOM_ENTRY_CHARGED);
 	}
 	if (freed > self)
-		som_account_uncharge(&owner->account, freed - self);
+		som_account_uncharge(owner->account, freed - self);
 	return 0;
 }
 
@@ -221,7 +222,7 @@ static void unpromise(struct som_owner *owner, unsigned long first,
 		return;
 	mas_store_gfp(&mas, NULL, GFP_KERNEL | __GFP_NOFAIL);
 	owner->nr_promised -= nr;
-	som_account_uncharge(&owner->account, nr);
+	som_account_uncharge(owner->account, nr);
 }
 
 /**
@@ -309,7 +310,7 @@ void som_entries_drop(struct som_owner *owner, void **entries, unsigned int nr)
 			units[nr_units++] = unit;
 	}
 	som_pool_free_units(units, nr_units);
-	som_account_uncharge(&owner->account, charges);
+	som_account_uncharge(owner->account, charges);
 }
 
 /**
@@ -753,7 +754,7 @@ static bool settle_pinned(struct som_owner *owner, unsigned long idx,
 	long unit;
 
 	/* The promise is the new one's, and the old one may be held for long. */
-	if (!som_recycle_charge(&owner->account, 1))
+	if (!som_recycle_charge(owner->account, 1))
 		return false;
 	if (xa_reserve(&owner->limbo, old, GFP_KERNEL))
 		goto out_uncharge;
@@ -769,7 +770,7 @@ static bool settle_pinned(struct som_owner *owner, unsigned long idx,
 out_release:
 	xa_release(&owner->limbo, old);
 out_uncharge:
-	som_account_uncharge(&owner->account, 1);
+	som_account_uncharge(owner->account, 1);
 	return false;
 }
 
@@ -969,7 +970,7 @@ static long populate(struct som_span *span, unsigned long idx, void **slot,
 	int ret;
 
 	if (!span->promised && !mtree_load(&owner->promised, idx)) {
-		if (!som_recycle_charge(&owner->account, 1))
+		if (!som_recycle_charge(owner->account, 1))
 			return -ENOSPC;
 		charged = true;
 	}
@@ -999,7 +1000,7 @@ out_free:
 	som_pool_free(unit);
 out_uncharge:
 	if (charged)
-		som_account_uncharge(&owner->account, 1);
+		som_account_uncharge(owner->account, 1);
 	return ret;
 }
 

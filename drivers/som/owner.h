@@ -105,7 +105,7 @@ struct som_owner {
 	struct som_zaps *zaps;
 	struct delayed_work discard_work;
 	struct som_collapse collapse;
-	struct som_account account;
+	struct som_account *account;
 	struct som_recycle recycle;
 	struct som_share share;
 	struct list_head heirs;

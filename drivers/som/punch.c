@@ -95,7 +95,7 @@ static int punch_may_hold(struct som_owner *owner, unsigned long idx,
 	if (som_entry_test(entry, SOM_ENTRY_PINNABLE | SOM_ENTRY_CHARGED) ||
 	    !som_pool_pinned(som_entry_unit(entry)))
 		return 1;
-	if (som_recycle_charge(&owner->account, 1)) {
+	if (som_recycle_charge(owner->account, 1)) {
 		som_entry_change(owner, idx, 0, SOM_ENTRY_CHARGED);
 		return 1;
 	}

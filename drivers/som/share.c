@@ -204,13 +204,13 @@ static bool charge_heir(struct som_owner *heir, unsigned long idx,
 	if (mtree_load(&heir->promised, idx))
 		return true;
 	*bits = SOM_ENTRY_CHARGED;
-	return som_account_charge(&heir->account, 1);
+	return som_account_charge(heir->account, 1);
 }
 
 static void uncharge_heir(struct som_owner *heir, unsigned long bits)
 {
 	if (bits & SOM_ENTRY_CHARGED)
-		som_account_uncharge(&heir->account, 1);
+		som_account_uncharge(heir->account, 1);
 }
 
 /*
@@ -350,7 +350,7 @@ static bool hand_over(struct som_owner *owner, unsigned long idx, void *entry,
 	}
 	som_entry_forget(owner, entry);
 	if (som_entry_test(entry, SOM_ENTRY_CHARGED))
-		som_account_uncharge(&owner->account, 1);
+		som_account_uncharge(owner->account, 1);
 	list_for_each_entry(link, &owner->share.heirs, of_source) {
 		if (xa_load(&link->heir->share.pending, idx) == link)
 			change_note(link->heir, idx, link,
