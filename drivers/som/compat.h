@@ -11,6 +11,7 @@
 #include <linux/mm_types.h>
 #include <linux/pgtable.h>
 #include <linux/rcupdate.h>
+#include <linux/rwsem.h>
 #include <linux/slab.h>
 #include <linux/version.h>
 #include <asm/pgalloc.h>
@@ -43,6 +44,23 @@ static inline bool som_file_tryget(struct file *file)
 static inline unsigned int som_mm_write_seq(struct mm_struct *mm)
 {
 	return READ_ONCE(mm->mm_lock_seq.sequence);
+}
+
+/**
+ * som_mm_write_trylock - take mmap_lock for write if that needs no waiting
+ * @mm: an address space
+ *
+ * The kernel has no such call.
+ *
+ * Context: Process context.
+ * Return: true if it was taken, for mmap_write_unlock().
+ */
+static inline bool som_mm_write_trylock(struct mm_struct *mm)
+{
+	if (!down_write_trylock(&mm->mmap_lock))
+		return false;
+	mm_lock_seqcount_begin(mm);
+	return true;
 }
 
 /**

@@ -18,13 +18,17 @@
  *
  * som_compact() empties chunks so that they can be given back. Nobody knows which
  * owner has a unit but the owner, so each owner's units are looked through once
- * for each chunk: 512 entries for each GiB that it has.
+ * for each chunk: 512 entries for each GiB that it has. It waits for owners, within limits,
+ * and keeps nothing from anybody meanwhile: units of chunks that it wants empty are taken
+ * last, not withheld.
  */
+#include <linux/delay.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include "collapse.h"
+#include "compat.h"
 #include "entry.h"
 #include "inode.h"
 #include "migrate.h"
@@ -33,6 +37,9 @@
 #include "pool.h"
 #include "trace.h"
 #include "zap.h"
+
+/* How often mmap_lock is tried for a chunk, a millisecond apart, before it is given up. */
+#define SOM_COMPACT_WAITS	1000
 
 /**
  * som_migrate_unit - move a unit to other memory
@@ -85,29 +92,58 @@ out:
 	return ret;
 }
 
-/* One unit out of a chunk; true if it may be worth while to go on. */
-static bool compact_unit(struct som_owner *owner, unsigned long idx,
-			 unsigned long chunk)
+/**
+ * struct som_compaction - a chunk that is being emptied
+ * @chunk: its number.
+ * @waits: how often mmap_lock may still be waited for.
+ */
+struct som_compaction {
+	unsigned long chunk;
+	unsigned int waits;
+};
+
+/*
+ * mmap_lock of an owner, which may hold it as long as it likes: it is not queued for, as
+ * that would stop all others who want to read, and is waited for within limits. False if
+ * it was not to be had.
+ */
+static bool compact_lock(struct som_compaction *c, struct mm_struct *mm)
 {
-	int nid = som_unit_nid(chunk * SOM_CHUNK_UNITS);
+	while (!som_mm_write_trylock(mm)) {
+		if (!c->waits || signal_pending(current) ||
+		    !som_pool_draining(c->chunk))
+			return false;
+		c->waits--;
+		usleep_range(500, 1000);
+	}
+	return true;
+}
+
+/*
+ * One unit out of a chunk; false if the chunk cannot be emptied. Memory for it is taken
+ * when nothing is left to be waited for.
+ */
+static bool compact_unit(struct som_compaction *c, struct som_owner *owner,
+			 unsigned long idx)
+{
 	struct mm_struct *mm = owner->mm;
 	unsigned long unit;
 	void *entry;
 	long target;
 
-	target = som_pool_alloc_unzeroed(nid);
-	if (target < 0)
+	if (!compact_lock(c, mm))
 		return false;
-	unit = target;
-	if (mmap_write_lock_killable(mm)) {
-		som_pool_free(unit);
+	target = som_pool_alloc_target(som_unit_nid(c->chunk * SOM_CHUNK_UNITS));
+	if (target < 0) {
+		mmap_write_unlock(mm);
 		return false;
 	}
+	unit = target;
 	mutex_lock(&owner->lock);
 	/* Only who holds this lock removes or moves it. */
 	entry = som_units_load(&owner->units, idx);
 	if (entry && !som_entry_test(entry, SOM_ENTRY_PINNABLE) &&
-	    som_entry_unit(entry) / SOM_CHUNK_UNITS == chunk)
+	    som_entry_unit(entry) / SOM_CHUNK_UNITS == c->chunk)
 		som_migrate_unit(owner, idx, &unit, false);
 	mutex_unlock(&owner->lock);
 	mmap_write_unlock(mm);
@@ -115,8 +151,8 @@ static bool compact_unit(struct som_owner *owner, unsigned long idx,
 	return true;
 }
 
-/* Everything that an owner has in a chunk. */
-static bool compact_owner(struct som_owner *owner, unsigned long chunk)
+/* Everything that an owner has in a chunk; false if the chunk cannot be emptied. */
+static bool compact_owner(struct som_compaction *c, struct som_owner *owner)
 {
 	unsigned long idx;
 	bool more = true;
@@ -125,16 +161,39 @@ static bool compact_owner(struct som_owner *owner, unsigned long chunk)
 	if (!mmget_not_zero(owner->mm))
 		return true;
 	som_units_for_each(&owner->units, idx, entry, 0, ULONG_MAX) {
-		if (som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
-		    som_entry_unit(entry) / SOM_CHUNK_UNITS != chunk)
-			continue;
-		more = compact_unit(owner, idx, chunk);
-		if (!more || signal_pending(current))
-			break;
 		cond_resched();
+		if (signal_pending(current) || !som_pool_draining(c->chunk)) {
+			more = false;
+			break;
+		}
+		if (som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
+		    som_entry_unit(entry) / SOM_CHUNK_UNITS != c->chunk)
+			continue;
+		more = compact_unit(c, owner, idx);
+		if (!more)
+			break;
 	}
-	mmput(owner->mm);
+	/* If its process has ended meanwhile, a worker takes it apart. */
+	mmput_async(owner->mm);
 	return more;
+}
+
+/* Move what is in a chunk elsewhere. Return: 0 or -EINTR. */
+static int compact_chunk(unsigned long chunk)
+{
+	struct som_compaction c = { .chunk = chunk, .waits = SOM_COMPACT_WAITS };
+	struct som_owner *owner;
+	unsigned long id = 0;
+	bool more = true;
+
+	while (more && (owner = som_inode_next_owner(id))) {
+		id = owner->id;
+		more = compact_owner(&c, owner);
+		som_inode_put_owner(owner);
+		if (signal_pending(current))
+			return -EINTR;
+	}
+	return 0;
 }
 
 /**
@@ -143,17 +202,16 @@ static bool compact_owner(struct som_owner *owner, unsigned long chunk)
  *
  * Begins with those that have the fewest units in use.
  *
- * Context: Process context; takes every owner's mmap_lock, one at a time.
+ * Context: Process context; tries every owner's mmap_lock, one at a time.
  * Return: 0; -EBUSY if fewer could be emptied: the rest does not fit into the
- * other chunks, or is pinned; -EINTR on a signal. Those that are empty stay so.
+ * other chunks, is pinned, its owner holds mmap_lock, or somebody needed a unit of a chunk
+ * that was being emptied; -EINTR on a signal. Those that are empty stay so.
  */
 int som_compact(unsigned long nr_chunks)
 {
 	static DEFINE_MUTEX(one_at_a_time);
 	static unsigned long round;
-	unsigned long done = 0, id;
-	struct som_owner *owner;
-	bool more;
+	unsigned long done = 0;
 	long chunk;
 	int ret;
 
@@ -169,16 +227,7 @@ int som_compact(unsigned long nr_chunks)
 			ret = -EBUSY;
 			break;
 		}
-		more = true;
-		for (id = 0; more && (owner = som_inode_next_owner(id)); ) {
-			id = owner->id;
-			more = compact_owner(owner, chunk);
-			som_inode_put_owner(owner);
-			if (signal_pending(current)) {
-				ret = -EINTR;
-				break;
-			}
-		}
+		ret = compact_chunk(chunk);
 		done += som_pool_drain_check(chunk);
 	}
 	som_pool_drain_end();

@@ -64,7 +64,7 @@
 struct som_chunk {
 	spinlock_t lock;	/* guards map, dead and draining */
 	bool dead;
-	bool draining;		/* nothing is taken from it */
+	bool draining;		/* taken from last (take_draining()) */
 	bool has_zeroed;	/* as its marks say */
 	bool has_dirty;
 	unsigned long round;	/* of the last compaction that tried it */
@@ -94,6 +94,7 @@ static struct {
 	spinlock_t commit_lock;		/* guards commit */
 	struct som_commit commit;
 	struct delayed_work held_work;
+	bool draining;			/* a compaction is under way */
 } pool = {
 	.source = &som_source_hugetlb,
 	.chunks = XARRAY_INIT(pool.chunks, 0),
@@ -298,7 +299,7 @@ void som_pool_uncharge(unsigned long nr_units)
 	spin_unlock(&pool.commit_lock);
 }
 
-/* Take a unit of a chunk that is locked. */
+/* Take a unit of a chunk that is locked, and that no compaction wants. */
 static inline long take_locked(struct som_chunk *chunk, bool *zeroed)
 {
 	int unit = -ENOSPC;
@@ -385,8 +386,41 @@ static long take_unit(int nid, const nodemask_t *nodes, bool *zeroed)
 	return unit;
 }
 
+/*
+ * Take a unit of a chunk that a compaction wants empty, which gives up on it then. Of
+ * those, first of one that is not empty: empty ones are what it is for.
+ */
+static long take_draining(const nodemask_t *nodes, bool *zeroed)
+{
+	struct som_chunk *chunk;
+	long unit = -ENOSPC;
+	unsigned long nr;
+	int empty;
+
+	rcu_read_lock();
+	for (empty = 0; empty < 2 && unit < 0; empty++) {
+		xa_for_each(&pool.chunks, nr, chunk) {
+			if (!READ_ONCE(chunk->draining) ||
+			    (nodes && !node_isset(chunk->ext.nid, *nodes)))
+				continue;
+			spin_lock(&chunk->lock);
+			if (chunk->draining && !chunk->dead &&
+			    (empty || chunk->map.nr_used) &&
+			    som_unitmap_nr_free(&chunk->map)) {
+				chunk->draining = false;
+				unit = take_locked(chunk, zeroed);
+			}
+			spin_unlock(&chunk->lock);
+			if (unit >= 0)
+				break;
+		}
+	}
+	rcu_read_unlock();
+	return unit;
+}
+
 static inline long try_alloc_unit(int nid, const nodemask_t *nodes,
-				  bool *zeroed)
+				  bool draining, bool *zeroed)
 {
 	long unit = -ENOSPC;
 
@@ -398,12 +432,14 @@ static inline long try_alloc_unit(int nid, const nodemask_t *nodes,
 		som_pool_unhold();
 		unit = take_unit(nid, nodes, zeroed);
 	}
+	if (unit < 0 && draining && READ_ONCE(pool.draining))
+		unit = take_draining(nodes, zeroed);
 	return unit;
 }
 
 /*
- * Is a unit of some nodes free, or about to be? @draining: also of chunks that nothing
- * is taken from now.
+ * Is a unit of some nodes free, or about to be? @draining: also of chunks that a
+ * compaction wants empty.
  */
 static bool units_left(const nodemask_t *nodes, bool draining)
 {
@@ -426,15 +462,32 @@ static bool units_left(const nodemask_t *nodes, bool draining)
 	return found;
 }
 
-/* What is being zeroed is waited for: that takes no longer than to zero one unit. */
-static inline long alloc_unit(int nid, const nodemask_t *nodes, bool *zeroed)
+/*
+ * What is being zeroed is waited for: that takes no longer than to zero one unit.
+ * @draining: also from chunks that a compaction wants empty, if there is nothing else.
+ */
+static inline long alloc_unit(int nid, const nodemask_t *nodes, bool draining,
+			      bool *zeroed)
 {
-	long unit = try_alloc_unit(nid, nodes, zeroed);
+	long unit = try_alloc_unit(nid, nodes, draining, zeroed);
 
-	while (unlikely(unit < 0) && units_left(nodes, false)) {
+	while (unlikely(unit < 0) && units_left(nodes, draining)) {
 		usleep_range(50, 200);
-		unit = try_alloc_unit(nid, nodes, zeroed);
+		unit = try_alloc_unit(nid, nodes, draining, zeroed);
 	}
+	return unit;
+}
+
+static long alloc_unzeroed(int nid, bool draining)
+{
+	bool zeroed;
+	long unit;
+
+	might_sleep();
+
+	unit = alloc_unit(nid, NULL, draining, &zeroed);
+	if (unit >= 0)
+		trace_som_unit_alloc(unit, false);
 	return unit;
 }
 
@@ -449,15 +502,21 @@ static inline long alloc_unit(int nid, const nodemask_t *nodes, bool *zeroed)
  */
 long som_pool_alloc_unzeroed(int nid)
 {
-	bool zeroed;
-	long unit;
+	return alloc_unzeroed(nid, true);
+}
 
-	might_sleep();
-
-	unit = alloc_unit(nid, NULL, &zeroed);
-	if (unit >= 0)
-		trace_som_unit_alloc(unit, false);
-	return unit;
+/**
+ * som_pool_alloc_target - take a unit for a compaction to move another one to
+ * @nid: node that it should be near to
+ *
+ * As som_pool_alloc_unzeroed(), but never of a chunk that is empty, or is being emptied.
+ *
+ * Context: Process context; may sleep.
+ * Return: unit number, or -ENOSPC if there is none.
+ */
+long som_pool_alloc_target(int nid)
+{
+	return alloc_unzeroed(nid, false);
 }
 
 /**
@@ -469,8 +528,8 @@ long som_pool_alloc_unzeroed(int nid)
  *
  * Context: Process context; may sleep.
  * Return: unit number, or -ENOSPC if there is none right now: a unit that
- * makes up for the charge is on its way back from its former owner or in a chunk that
- * is being emptied, or all are of other nodes.
+ * makes up for the charge is on its way back from its former owner, or all are of other
+ * nodes.
  */
 long som_pool_alloc(int nid, const nodemask_t *nodes)
 {
@@ -479,7 +538,7 @@ long som_pool_alloc(int nid, const nodemask_t *nodes)
 
 	might_sleep();
 
-	unit = alloc_unit(nid, nodes, &zeroed);
+	unit = alloc_unit(nid, nodes, true, &zeroed);
 	if (unit < 0)
 		return unit;
 	if (!zeroed)
@@ -493,8 +552,7 @@ long som_pool_alloc(int nid, const nodemask_t *nodes)
  * @nodes: which
  *
  * Context: Process context.
- * Return: true if a unit is free, being zeroed, or in a chunk that a compaction is
- * emptying: there will be one soon.
+ * Return: true if a unit is free or being zeroed: there will be one soon.
  */
 bool som_pool_units_left(const nodemask_t *nodes)
 {
@@ -511,10 +569,11 @@ static long take_chunk(int nid, unsigned long *dirty, bool *busy)
 	rcu_read_lock();
 	xa_for_each(&pool.nodes[nid].chunks, nr, chunk) {
 		spin_lock(&chunk->lock);
-		if (!chunk->dead && !chunk->draining) {
+		if (!chunk->dead) {
 			taken = som_unitmap_take_all(&chunk->map, dirty);
 			*busy |= !taken && !chunk->map.nr_used &&
 				 chunk->map.nr_zeroing;
+			chunk->draining &= !taken;
 			chunk_mark_free(chunk);
 		}
 		spin_unlock(&chunk->lock);
@@ -760,7 +819,8 @@ static unsigned long free_elsewhere(const struct som_chunk *but)
 /**
  * som_pool_drain_begin - begin a compaction
  *
- * Nothing is taken from chunks that are empty until som_pool_drain_end().
+ * Until som_pool_drain_end(), units of chunks that are empty are taken last. Nothing is
+ * withheld from anybody: a compaction waits for others.
  *
  * Context: Process context.
  */
@@ -769,6 +829,7 @@ void som_pool_drain_begin(void)
 	struct som_chunk *chunk;
 	unsigned long i;
 
+	WRITE_ONCE(pool.draining, true);
 	rcu_read_lock();
 	xa_for_each(&pool.chunks, i, chunk) {
 		spin_lock(&chunk->lock);
@@ -783,8 +844,8 @@ void som_pool_drain_begin(void)
  * som_pool_drain_next - choose a chunk to be emptied
  * @round: number of the compaction; each chunk is chosen once in a round
  *
- * It is the one with the fewest units in use that fit elsewhere. Nothing is taken
- * from it until som_pool_drain_end().
+ * It is the one with the fewest units in use that fit elsewhere. From now on its units are
+ * taken last.
  *
  * Context: Process context.
  * Return: chunk number, or -ENOSPC if there is none.
@@ -817,10 +878,29 @@ long som_pool_drain_next(unsigned long round)
 }
 
 /**
+ * som_pool_draining - is it worth while to go on emptying a chunk?
+ * @chunk: chunk number, from som_pool_drain_next()
+ *
+ * Context: Process context.
+ * Return: false if it is gone, or somebody had to take a unit of it.
+ */
+bool som_pool_draining(unsigned long chunk)
+{
+	struct som_chunk *c;
+	bool draining;
+
+	rcu_read_lock();
+	c = xa_load(&pool.chunks, chunk);
+	draining = c && READ_ONCE(c->draining);
+	rcu_read_unlock();
+	return draining;
+}
+
+/**
  * som_pool_drain_check - has a chunk been emptied?
  * @chunk: chunk number, from som_pool_drain_next()
  *
- * If so, nothing is taken from it until som_pool_drain_end(); if not, from now on
+ * If so, its units are taken last until som_pool_drain_end(); if not, from now on
  * it is a chunk as any other.
  *
  * Context: Process context.
@@ -862,6 +942,7 @@ void som_pool_drain_end(void)
 		spin_unlock(&chunk->lock);
 	}
 	rcu_read_unlock();
+	WRITE_ONCE(pool.draining, false);
 }
 
 /* Take one chunk from the source. */
