@@ -262,7 +262,8 @@ static long do_mmap(unsigned long addr, size_t len, int prot, int flags, int fd,
 	bool plain = is_plain(prot, flags);
 	long ret;
 
-	if (flags & MAP_FIXED) {
+	/* With both flags the kernel does not replace. */
+	if (flags & MAP_FIXED && !(flags & MAP_FIXED_NOREPLACE)) {
 		if (plain && all_ours(addr, len)) {
 			ret = map_over(current_state(), addr, len, prot);
 			if (!failed(ret))

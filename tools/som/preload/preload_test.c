@@ -324,6 +324,40 @@ static void test_fixed(void)
 	CHECK(som_bytes() == before);
 }
 
+/* Does a mapping of @len at @p fail with EEXIST, with and without MAP_FIXED? */
+static bool exists(unsigned char *p, size_t len)
+{
+	const int flags = ANON | MAP_FIXED_NOREPLACE;
+
+	errno = 0;
+	if (mmap(p, len, RW, flags, -1, 0) != MAP_FAILED || errno != EEXIST)
+		return false;
+	errno = 0;
+	return mmap(p, len, RW, flags | MAP_FIXED, -1, 0) == MAP_FAILED &&
+	       errno == EEXIST;
+}
+
+static void test_noreplace(void)
+{
+	unsigned char *p = map(8 * UNIT, RW), *q;
+
+	CHECK(p != MAP_FAILED);
+	memset(p, 0x5a, 8 * UNIT);
+	CHECK(exists(p, 8 * UNIT) && exists(p + 2 * UNIT, 2 * UNIT));
+	CHECK(exists(p + UNIT + PAGE, 2 * PAGE));
+	CHECK(exists(p + 8 * UNIT - PAGE, 2 * PAGE));
+	CHECK(exists(p + 7 * UNIT, 4 * UNIT));
+	CHECK(all_are(p, 8 * UNIT, 0x5a));
+	/* Where nothing is, it is mapped there. */
+	CHECK(!munmap(p + 2 * UNIT, 4 * UNIT));
+	q = mmap(p + 2 * UNIT, 2 * UNIT, RW,
+		 ANON | MAP_FIXED | MAP_FIXED_NOREPLACE, -1, 0);
+	CHECK(q == p + 2 * UNIT && all_are(q, 2 * UNIT, 0));
+	q = mmap(p + 4 * UNIT, 2 * UNIT, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0);
+	CHECK(q == p + 4 * UNIT && all_are(q, 2 * UNIT, 0));
+	CHECK(exists(q, UNIT) && !munmap(p, 8 * UNIT));
+}
+
 static void test_hint(void)
 {
 	unsigned char *p = map(8 * UNIT, PROT_NONE), *q;
@@ -774,6 +808,7 @@ static const struct {
 	{ "madvise: DONTNEED gives units back", test_dontneed_releases },
 	{ "madvise: hints change nothing", test_hints },
 	{ "mmap: MAP_FIXED over a reservation", test_fixed },
+	{ "mmap: MAP_FIXED_NOREPLACE, also with MAP_FIXED", test_noreplace },
 	{ "mmap: an address as a hint", test_hint },
 	{ "mremap: shrink, grow, move", test_mremap },
 	{ "mprotect: commit in steps, guard pages", test_mprotect },
