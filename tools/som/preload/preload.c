@@ -259,7 +259,8 @@ static long map_fixed(unsigned long addr, size_t len, int prot, int flags,
 static long do_mmap(unsigned long addr, size_t len, int prot, int flags, int fd,
 		    off_t offset)
 {
-	bool plain = is_plain(prot, flags);
+	/* The kernel refuses such an offset of anonymous memory, too. */
+	bool plain = is_plain(prot, flags) && len && !(offset % PAGE);
 	long ret;
 
 	/* With both flags the kernel does not replace. */
@@ -498,6 +499,9 @@ static long advise_piece(const struct range *p, int advice)
 		if (!config.options)
 			return 0;
 		return sys_madvise(p->start, p->end - p->start, advice);
+	case MADV_REMOVE:
+		/* There is no file to anonymous memory. */
+		return -EINVAL;
 	default:
 		return sys_madvise(p->start, p->end - p->start, advice);
 	}

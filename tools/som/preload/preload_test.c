@@ -358,6 +358,111 @@ static void test_noreplace(void)
 	CHECK(exists(q, UNIT) && !munmap(p, 8 * UNIT));
 }
 
+/* Return: errno of a call that is to fail; 0 if it does not. */
+#define ERRNO(call)	(errno = 0, (call) == -1 ? errno : 0)
+#define MAP_ERRNO(...)	ERRNO((long)mmap(__VA_ARGS__))
+
+static const size_t too_long[] = { -1UL, -PAGE, -UNIT, -UNIT + 1, 1UL << 62 };
+
+static void test_arguments_mmap(void)
+{
+	static const int odd[] = {
+		MAP_NORESERVE, MAP_STACK, MAP_POPULATE, MAP_NONBLOCK,
+		MAP_POPULATE | MAP_NONBLOCK, MAP_GROWSDOWN, MAP_SYNC,
+		0x4000000 /* MAP_UNINITIALIZED */, MAP_DENYWRITE, MAP_EXECUTABLE,
+	};
+	const int kinds[] = { 0, MAP_NORESERVE, MAP_FIXED_NOREPLACE };
+	unsigned char *p;
+	size_t i, k;
+
+	CHECK(MAP_ERRNO(NULL, 0, RW, ANON, -1, 0) == EINVAL);
+	CHECK(MAP_ERRNO(NULL, 0, PROT_NONE, ANON, -1, 0) == EINVAL);
+	for (k = 0; k < 3; k++) {
+		void *at = kinds[k] == MAP_FIXED_NOREPLACE ? (void *)UNIT : NULL;
+
+		for (i = 0; i < sizeof(too_long) / sizeof(*too_long); i++) {
+			CHECK(MAP_ERRNO(at, too_long[i], RW, ANON | kinds[k], -1,
+					0) == ENOMEM);
+			CHECK(MAP_ERRNO(at, too_long[i], PROT_NONE,
+					ANON | kinds[k], -1, 0) == ENOMEM);
+		}
+		CHECK(MAP_ERRNO(at, UNIT, RW, ANON | kinds[k], -1, 1) == EINVAL);
+		CHECK(MAP_ERRNO(at, UNIT, RW, MAP_ANONYMOUS | kinds[k], -1, 0) ==
+		      EINVAL);
+	}
+	CHECK(MAP_ERRNO(NULL, UNIT, RW, MAP_PRIVATE, -1, 0) == EBADF);
+	CHECK(MAP_ERRNO((void *)(2 * UNIT + 1), UNIT, RW,
+			ANON | MAP_FIXED_NOREPLACE, -1, 0) == EINVAL);
+	for (i = 0; i < sizeof(odd) / sizeof(*odd); i++) {
+		p = mmap(NULL, 2 * UNIT + 1, RW, ANON | odd[i], -1, 0);
+		CHECK(p != MAP_FAILED && all_are(p, 2 * UNIT + PAGE, 0));
+		CHECK(!munmap(p, 2 * UNIT + 1));
+		CHECK(odd[i] == MAP_GROWSDOWN || !readable(p + 2 * UNIT));
+	}
+	p = mmap(NULL, 2 * UNIT, RW, ANON | MAP_32BIT, -1, 0);
+	CHECK(p != MAP_FAILED && (unsigned long)p < 1UL << 32);
+	CHECK(!munmap(p, 2 * UNIT));
+}
+
+static void test_arguments(void)
+{
+	unsigned char *p = map(4 * UNIT, RW), *q;
+	size_t i;
+
+	CHECK(p != MAP_FAILED);
+	memset(p, 0x5a, 4 * UNIT);
+	for (i = 0; i < sizeof(too_long) / sizeof(*too_long); i++) {
+		CHECK(ERRNO(munmap(p, too_long[i])) == EINVAL);
+		/* The last is a range, and what is mapped of it is changed. */
+		CHECK(too_long[i] == 1UL << 62 ||
+		      ERRNO(mprotect(p, too_long[i], PROT_NONE)) == ENOMEM);
+		CHECK(ERRNO((long)mremap(p, UNIT, too_long[i], 0)) ||
+		      too_long[i] > -PAGE);
+		CHECK(ERRNO((long)mremap(p, UNIT, too_long[i], MREMAP_MAYMOVE)) ||
+		      too_long[i] > -PAGE);
+	}
+	CHECK(ERRNO(madvise(p, -1UL, MADV_DONTNEED)) == EINVAL);
+	CHECK(ERRNO(madvise(p, -UNIT, MADV_DONTNEED)) == EINVAL);
+	CHECK(ERRNO(madvise(p + 1, UNIT, MADV_DONTNEED)) == EINVAL);
+	CHECK(ERRNO(madvise(p, UNIT, -1)) == EINVAL);
+	CHECK(ERRNO(madvise(p, UNIT, MADV_REMOVE)) == EINVAL);
+	CHECK(!madvise(p, 0, MADV_REMOVE));
+	CHECK(ERRNO(mprotect(p + 1, UNIT, PROT_NONE)) == EINVAL);
+	CHECK(ERRNO(mprotect(p, UNIT, 0x10000)) == EINVAL);
+	CHECK(ERRNO(mprotect(p, UNIT, RW | PROT_GROWSDOWN)) == EINVAL);
+	CHECK(!mprotect(p, 0, PROT_NONE));
+	CHECK(ERRNO(munmap(p, 0)) == EINVAL);
+	CHECK(ERRNO((long)mremap(p, UNIT, UNIT, 64)) == EINVAL);
+	CHECK(ERRNO((long)mremap(p + 1, UNIT, UNIT, 0)) == EINVAL);
+	CHECK(ERRNO((long)mremap(p, 0, UNIT, MREMAP_MAYMOVE)) == EINVAL);
+	CHECK(ERRNO((long)mremap(p, UNIT, 0, MREMAP_MAYMOVE)) == EINVAL);
+	CHECK(ERRNO((long)mremap(p, UNIT, UNIT, MREMAP_FIXED, p + 8 * UNIT)) ==
+	      EINVAL);
+	CHECK(ERRNO((long)mremap(p, UNIT, UNIT, MREMAP_MAYMOVE | MREMAP_FIXED,
+				 p + UNIT / 2)) == EINVAL);
+	CHECK(ERRNO((long)mremap(p, UNIT, UNIT, MREMAP_MAYMOVE | MREMAP_FIXED,
+				 p + 2 * UNIT + 1)) == EINVAL);
+	CHECK(ERRNO((long)mremap(p, UNIT, UNIT, MREMAP_MAYMOVE | MREMAP_FIXED,
+				 (void *)(-2 * UNIT))) == EINVAL);
+	CHECK(all_are(p, 4 * UNIT, 0x5a));
+	/* A hole, whatever is beside it. */
+	CHECK(!munmap(p + UNIT, UNIT));
+	CHECK(ERRNO(mprotect(p, 4 * UNIT, PROT_READ)) == ENOMEM);
+	CHECK(!mprotect(p, UNIT, RW));
+	CHECK(ERRNO((long)mremap(p + UNIT, UNIT, UNIT, MREMAP_MAYMOVE)) == EFAULT);
+	CHECK(all_are(p, UNIT, 0x5a) && all_are(p + 2 * UNIT, 2 * UNIT, 0x5a));
+	/* Nothing changes errno that does not fail. */
+	errno = 4711;
+	q = map(2 * UNIT, RW);
+	CHECK(q != MAP_FAILED && errno == 4711);
+	CHECK(!mprotect(q, UNIT, PROT_NONE) && !mprotect(q, UNIT, RW));
+	CHECK(!madvise(q, UNIT, MADV_DONTNEED) && !madvise(q, UNIT, MADV_FREE));
+	CHECK(mmap(q, UNIT, RW, ANON | MAP_FIXED, -1, 0) == q);
+	q = mremap(q, 2 * UNIT, 3 * UNIT, MREMAP_MAYMOVE);
+	CHECK(q != MAP_FAILED && !munmap(q, 3 * UNIT) && errno == 4711);
+	CHECK(!munmap(p, 4 * UNIT) && errno == 4711);
+}
+
 static void test_hint(void)
 {
 	unsigned char *p = map(8 * UNIT, PROT_NONE), *q;
@@ -810,6 +915,8 @@ static const struct {
 	{ "mmap: MAP_FIXED over a reservation", test_fixed },
 	{ "mmap: MAP_FIXED_NOREPLACE, also with MAP_FIXED", test_noreplace },
 	{ "mmap: an address as a hint", test_hint },
+	{ "bad and odd arguments: mmap", test_arguments_mmap },
+	{ "bad and odd arguments: other calls", test_arguments },
 	{ "mremap: shrink, grow, move", test_mremap },
 	{ "mprotect: commit in steps, guard pages", test_mprotect },
 	{ "a dry pool gives ordinary memory", test_dry },

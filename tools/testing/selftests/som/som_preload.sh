@@ -77,10 +77,11 @@ check_som_run()
 }
 
 echo 'TAP version 13'
-echo '1..5'
+echo '1..6'
 run '' SOM_PRELOAD_FORK=copy
 run fork SOM_PRELOAD_FORK=none
 run fork SOM_PRELOAD_FORK=noreserve
 run small SOM_PRELOAD_MIN=64K
+run arguments SOM_PRELOAD_MIN=0
 check_som_run
 exit "$bad"
