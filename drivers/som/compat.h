@@ -7,6 +7,7 @@
 #define _SOM_COMPAT_H
 
 #include <linux/fs.h>
+#include <linux/maple_tree.h>
 #include <linux/mm.h>
 #include <linux/mm_types.h>
 #include <linux/pgtable.h>
@@ -20,6 +21,16 @@
 	LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
 #error "som supports Linux 6.12"
 #endif
+
+/**
+ * define SOM_MT_FLAGS - the mode of every maple tree that is read under RCU
+ *
+ * With MT_FLAGS_ALLOC_RANGE, as the tree of VMAs has it. Without, a node that is not a
+ * leaf keeps its metadata in its last slot, and when a large subtree goes at once
+ * the walk that frees it after a grace period (mt_free_walk()) takes
+ * the metadata for a pointer. With it, metadata has a place of its own.
+ */
+#define SOM_MT_FLAGS		(MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU)
 
 /**
  * som_file_tryget - take a reference unless the file is on its way out

@@ -73,8 +73,7 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 	som_share_init(&owner->share);
 	INIT_LIST_HEAD(&owner->heirs);
 	owner->spans = RB_ROOT_CACHED;
-	mt_init_flags(&owner->promised,
-		      MT_FLAGS_USE_RCU | MT_FLAGS_LOCK_EXTERN);
+	mt_init_flags(&owner->promised, SOM_MT_FLAGS | MT_FLAGS_LOCK_EXTERN);
 	mt_set_external_lock(&owner->promised, &owner->lock);
 	som_tracker_init(&owner->tracker);
 	som_collapse_init(owner);

@@ -18,6 +18,7 @@
  */
 #include <linux/bitmap.h>
 #include <linux/slab.h>
+#include "compat.h"
 #include "tracker.h"
 
 /* Scans without a dirty bit after which a group loses write access. */
@@ -31,7 +32,7 @@
  */
 void som_tracker_init(struct som_tracker *t)
 {
-	mt_init_flags(&t->ranges, MT_FLAGS_USE_RCU);
+	mt_init_flags(&t->ranges, SOM_MT_FLAGS);
 	xa_init(&t->records);
 	mutex_init(&t->lock);
 	t->removed = 0;
