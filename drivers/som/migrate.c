@@ -42,20 +42,39 @@
 #define SOM_COMPACT_WAITS	1000
 
 /**
+ * som_migrate_free - free memory that no index has
+ * @memory: from som_migrate_unit(), or allocated for it; or NULL
+ *
+ * Its own bits say what kind of memory it is.
+ *
+ * Context: Process context; no page table and no TLB has a translation of it.
+ */
+void som_migrate_free(void *memory)
+{
+	if (!memory)
+		return;
+	if (som_entry_test(memory, SOM_ENTRY_PINNABLE))
+		som_pinnable_free(som_entry_unit(memory));
+	else
+		som_pool_free(som_entry_unit(memory));
+}
+
+/**
  * som_migrate_unit - move a unit to other memory
  * @owner: whose
  * @idx: index of a unit that is there
- * @unit: unit number of memory that the caller has; and, if the unit was moved, of
- *	its old memory, which is the caller's then
- * @to_pinnable: whether the memory at @unit is pinnable
+ * @memory: in: an entry with the number and the kind (SOM_ENTRY_PINNABLE) of memory
+ *	that the caller has; out, if the unit was moved: the same of its old
+ *	memory, as its entry had them, for som_migrate_free()
  *
  * Context: Process context; mmap_lock is held for write, and owner->lock.
  * Return: 0; -ENOENT if there is no unit; -EBUSY if somebody has a pin on it; -EAGAIN if
  * heirs need copies first and the pool has nothing right now.
  */
-int som_migrate_unit(struct som_owner *owner, unsigned long idx,
-		     unsigned long *unit, bool to_pinnable)
+int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory)
 {
+	bool to_pinnable = som_entry_test(*memory, SOM_ENTRY_PINNABLE);
+	unsigned long unit = som_entry_unit(*memory);
 	struct mutex *lock = som_owner_lock_unit(owner, idx);
 	void *entry = som_units_load(&owner->units, idx);
 	int ret = -ENOENT;
@@ -74,18 +93,19 @@ int som_migrate_unit(struct som_owner *owner, unsigned long idx,
 		goto out;
 	/* Nor does an heir copy from the old memory while it goes. */
 	mutex_lock(&owner->share.lock);
-	som_unit_copy(*unit, som_entry_unit(entry));
-	som_entry_replace(owner, idx, *unit,
-			  SOM_ENTRY_LEVEL | SOM_ENTRY_PINNABLE,
-			  SOM_LEVEL_NONE |
-			  (to_pinnable ? SOM_ENTRY_PINNABLE : 0));
+	som_unit_copy(unit, som_entry_unit(entry));
+	entry = som_entry_replace(owner, idx, unit,
+				  SOM_ENTRY_LEVEL | SOM_ENTRY_PINNABLE,
+				  SOM_LEVEL_NONE |
+				  (to_pinnable ? SOM_ENTRY_PINNABLE : 0));
 	mutex_unlock(&owner->share.lock);
 	if (som_entry_level(entry) == SOM_LEVEL_4K)
 		som_collapse_want(owner, idx);
 	if (to_pinnable)
 		som_tracker_pinned(&owner->tracker, idx);
-	trace_som_unit_move(som_entry_unit(entry), *unit);
-	*unit = som_entry_unit(entry);
+	trace_som_unit_move(som_entry_unit(entry), unit);
+	*memory = som_entry(som_entry_unit(entry),
+			    som_entry_bits(entry) & SOM_ENTRY_PINNABLE);
 	ret = 0;
 out:
 	mutex_unlock(lock);
@@ -127,8 +147,7 @@ static bool compact_unit(struct som_compaction *c, struct som_owner *owner,
 			 unsigned long idx)
 {
 	struct mm_struct *mm = owner->mm;
-	unsigned long unit;
-	void *entry;
+	void *entry, *memory;
 	long target;
 
 	if (!compact_lock(c, mm))
@@ -138,16 +157,16 @@ static bool compact_unit(struct som_compaction *c, struct som_owner *owner,
 		mmap_write_unlock(mm);
 		return false;
 	}
-	unit = target;
+	memory = som_entry(target, 0);
 	mutex_lock(&owner->lock);
 	/* Only who holds this lock removes or moves it. */
 	entry = som_units_load(&owner->units, idx);
 	if (entry && !som_entry_test(entry, SOM_ENTRY_PINNABLE) &&
 	    som_entry_unit(entry) / SOM_CHUNK_UNITS == c->chunk)
-		som_migrate_unit(owner, idx, &unit, false);
+		som_migrate_unit(owner, idx, &memory);
 	mutex_unlock(&owner->lock);
 	mmap_write_unlock(mm);
-	som_pool_free(unit);
+	som_migrate_free(memory);
 	return true;
 }
 

@@ -6,8 +6,8 @@
 
 struct som_owner;
 
-int som_migrate_unit(struct som_owner *owner, unsigned long idx,
-		     unsigned long *unit, bool to_pinnable);
+int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory);
+void som_migrate_free(void *memory);
 int som_compact(unsigned long nr_chunks);
 
 #endif /* _SOM_MIGRATE_H */

@@ -6,6 +6,7 @@
  * One unit at a time, each with memory that was allocated before mmap_lock is
  * taken: other threads wait for the copying of one unit at most.
  */
+#include <linux/err.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/sched.h>
@@ -13,6 +14,7 @@
 #include <linux/uaccess.h>
 #include <linux/som.h>
 #include <linux/topology.h>
+#include "entry.h"
 #include "inode.h"
 #include "migrate.h"
 #include "owner.h"
@@ -21,38 +23,35 @@
 #include "pool.h"
 #include "vma.h"
 
-/* No memory yet. */
-#define NO_UNIT		ULONG_MAX
-
-static int alloc_memory(bool pinnable, unsigned long *unit)
+/* Memory for a unit, as an entry that says its kind; or ERR_PTR(-errno). */
+static void *alloc_memory(bool pinnable)
 {
-	long ret = pinnable ? som_pinnable_alloc() : som_pool_alloc_unzeroed(numa_mem_id());
+	long unit = pinnable ? som_pinnable_alloc() :
+			       som_pool_alloc_unzeroed(numa_mem_id());
 
-	if (ret < 0)
-		return ret;
-	*unit = ret;
-	return 0;
+	if (unit < 0)
+		return ERR_PTR(unit);
+	return som_entry(unit, pinnable ? SOM_ENTRY_PINNABLE : 0);
 }
 
-static void free_memory(bool pinnable, unsigned long unit)
-{
-	if (unit == NO_UNIT)
-		return;
-	if (pinnable)
-		som_pinnable_free(unit);
-	else
-		som_pool_free(unit);
-}
-
-/* Is there a unit that is to be moved? To become pinnable, it is made. */
+/*
+ * Find out whether there is a unit that is to be moved. To become pinnable, it is
+ * made. The answer holds as long as owner->lock is held: under it alone a unit is
+ * removed or moved.
+ */
 static int find_unit(struct som_span *span, unsigned long idx, bool pinnable)
 {
-	struct mutex *lock = som_owner_lock_unit(span->owner, idx);
 	enum som_level level = SOM_LEVEL_NONE;
-	long unit = pinnable ? som_owner_unit(span, idx, &level) :
-			       som_owner_peek(span->owner, idx);
-	bool is = som_owner_pinnable(span->owner, idx);
+	struct mutex *lock;
+	long unit;
+	bool is;
 
+	lockdep_assert_held(&span->owner->lock);
+
+	lock = som_owner_lock_unit(span->owner, idx);
+	unit = pinnable ? som_owner_unit(span, idx, &level) :
+			  som_owner_peek(span->owner, idx);
+	is = som_owner_pinnable(span->owner, idx);
 	mutex_unlock(lock);
 	if (unit == -ENOENT || is == pinnable)
 		return 0;
@@ -61,12 +60,11 @@ static int find_unit(struct som_span *span, unsigned long idx, bool pinnable)
 
 /*
  * The unit at *addr, or at the next som mapping. On success *addr is behind it.
- * @unit: memory to move to; what is left over afterwards. -EXFULL: there is none,
- * and some is needed.
+ * *memory: memory to move to, or NULL; what is left over afterwards. -EXFULL: there is
+ * none, and some is needed.
  */
 static int pin_unit(struct som_owner *owner, unsigned long *addr,
-		    unsigned long end, bool pinnable, unsigned long *unit,
-		    bool *left_pinnable)
+		    unsigned long end, bool pinnable, void **memory)
 {
 	struct vm_area_struct *vma = find_vma(owner->mm, *addr);
 	unsigned long idx, start, stop;
@@ -87,16 +85,11 @@ static int pin_unit(struct som_owner *owner, unsigned long *addr,
 	som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx, &start,
 		      &stop);
 
+	mutex_lock(&owner->lock);
 	ret = find_unit(span, idx, pinnable);
-	if (ret > 0 && *unit == NO_UNIT)
-		return -EXFULL;
-	if (ret > 0) {
-		mutex_lock(&owner->lock);
-		ret = som_migrate_unit(owner, idx, unit, pinnable);
-		mutex_unlock(&owner->lock);
-		/* What is left over is the old memory, of the other kind. */
-		*left_pinnable = ret ? pinnable : !pinnable;
-	}
+	if (ret > 0)
+		ret = *memory ? som_migrate_unit(owner, idx, memory) : -EXFULL;
+	mutex_unlock(&owner->lock);
 	if (!ret && pinnable && !span->pinnable)
 		som_vma_pinnable(vma);
 	if (!ret)
@@ -107,22 +100,23 @@ static int pin_unit(struct som_owner *owner, unsigned long *addr,
 static int pin_walk(struct som_owner *owner, unsigned long *addr,
 		    unsigned long end, bool pinnable)
 {
-	unsigned long unit = NO_UNIT;
-	bool left = pinnable;
+	void *memory = NULL;
 	int ret = 0;
 
 	while (*addr < end && !ret) {
 		ret = mmap_write_lock_killable(owner->mm);
 		if (ret)
 			break;
-		ret = pin_unit(owner, addr, end, pinnable, &unit, &left);
+		ret = pin_unit(owner, addr, end, pinnable, &memory);
 		mmap_write_unlock(owner->mm);
-		free_memory(left, unit);
-		unit = NO_UNIT;
-		left = pinnable;
+		som_migrate_free(memory);
+		memory = NULL;
 		switch (ret) {
 		case -EXFULL:
-			ret = alloc_memory(pinnable, &unit);
+			memory = alloc_memory(pinnable);
+			ret = PTR_ERR_OR_ZERO(memory);
+			if (ret)
+				memory = NULL;
 			/* Promised: it is on its way back from somebody. */
 			if (ret != -ENOSPC)
 				break;
@@ -136,7 +130,7 @@ static int pin_walk(struct som_owner *owner, unsigned long *addr,
 			ret = -EINTR;
 		cond_resched();
 	}
-	free_memory(left, unit);
+	som_migrate_free(memory);
 	return ret;
 }
 

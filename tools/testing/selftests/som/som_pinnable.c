@@ -1464,6 +1464,60 @@ TEST_F(som, callers_together)
 	EXPECT_USED(RACE_UNITS);
 }
 
+/* Take units away and touch them again, beside the calls. */
+static void *remove_or_touch(void *arg)
+{
+	struct som_racer *r = arg;
+	struct som_race *race = r->race;
+	unsigned int i;
+
+	for (i = 0; !READ_ONCE(race->stop); i++) {
+		char *p = race->mem + i % RACE_UNITS * UNIT;
+
+		if (r->nr % 2)
+			WRITE_ONCE(*p, 1);
+		else
+			som_bad(race, madvise(p, UNIT, MADV_REMOVE));
+	}
+	return NULL;
+}
+
+static void there_and_back_beside(struct som_race *race)
+{
+	double end = som_race_end(race);
+
+	while (som_race_on(race, end)) {
+		som_bad(race, som_pinnable(race->fd, race->mem,
+					   RACE_UNITS * UNIT));
+		som_bad(race, som_unpinnable(race->fd, race->mem,
+					     RACE_UNITS * UNIT));
+		som_round(race);
+	}
+}
+
+/*
+ * A unit of the pool that comes to an index while the page-backed one there is on its
+ * way back stays the pool's: none is freed as pages. Else units are missing at the
+ * end, references of the chunk's folio are, and a pin is not noticed any more.
+ */
+TEST_F(som, removed_and_touched_meanwhile)
+{
+	struct som_race race = {
+		.fd = self->fd, .seconds = 2 * som_race_seconds(),
+	};
+
+	race.mem = som_map(self->fd, RACE_UNITS * UNIT);
+	ASSERT_NE(MAP_FAILED, race.mem);
+	ASSERT_EQ(0, som_run_racers(&race, THREADS, remove_or_touch,
+				    there_and_back_beside));
+	EXPECT_EQ(0, race.bad);
+	EXPECT_LT(0, race.rounds);
+	TH_LOG("%ld rounds", race.rounds);
+	ASSERT_EQ(0, munmap(race.mem, RACE_UNITS * UNIT));
+	EXPECT_PINNABLE(0);
+	EXPECT_USED_SOON(0);
+}
+
 TEST_F(som, sigkill_in_the_midst)
 {
 	double end = som_now() + 2 * som_race_seconds();
