@@ -33,6 +33,7 @@
 #include <linux/pagemap.h>
 #include <linux/slab.h>
 #include "compat.h"
+#include "entry.h"
 #include "owner.h"
 #include "private.h"
 #include "pte.h"
@@ -60,6 +61,31 @@ static struct vm_area_struct *private_vma(struct som_owner *owner,
 		vma = NULL;
 	rcu_read_unlock();
 	return vma;
+}
+
+/*
+ * Wait for those who are making entries, right now, of units that are discarded: each makes
+ * his before the kernel clears it, or none. By units, not by addresses: what a long
+ * mapping has none of costs nothing. A mark that is gone by now was taken back under the
+ * unit's lock, under which entries are made.
+ */
+static void sync_discarded(struct som_owner *owner, struct vm_area_struct *vma,
+			   pgoff_t first, pgoff_t last)
+{
+	unsigned long idx, start, end;
+	void *entry;
+
+	/* First the marks, and then a look at page tables: pairs with slot_discarded(). */
+	smp_mb();
+	som_units_for_each(&owner->units, idx, entry, som_pgoff_unit(first),
+			   som_pgoff_unit(last)) {
+		cond_resched();
+		if (!som_entry_test(entry, SOM_ENTRY_DISCARDED))
+			continue;
+		som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx,
+			      &start, &end);
+		som_ptes_sync(vma->vm_mm, start, end);
+	}
 }
 
 static int som_private_range_start(struct mmu_notifier *mn,
@@ -90,8 +116,8 @@ static int som_private_range_start(struct mmu_notifier *mn,
 			noted |= som_owner_discard(owner, first, next);
 	}
 	if (noted) {
-		/* Who is at such a unit makes his entry before it is cleared, or none. */
-		som_ptes_sync(range->mm, range->start, range->end);
+		sync_discarded(owner, vma,
+			       linear_page_index(vma, range->start), last);
 		som_work_queue(&owner->discard_work, SOM_DISCARD_MS);
 	}
 	return 0;

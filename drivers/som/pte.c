@@ -107,29 +107,26 @@ static bool slot_discarded(void **slot)
 }
 
 /**
- * som_ptes_sync - wait for those who are making entries right now
+ * som_ptes_sync - wait for those who are making entries of a unit right now
  * @mm: address space
  * @start: first address
- * @end: address behind the last
+ * @end: address behind the last, of one unit
  *
- * From then on nobody makes an entry of a unit that was said to be discarded before.
+ * From then on nobody makes an entry there if the unit was said to be discarded before.
  *
- * Context: Process context; mmap_lock is held. May sleep.
+ * Context: Process context; mmap_lock is held.
  */
 void som_ptes_sync(struct mm_struct *mm, unsigned long start,
 		   unsigned long end)
 {
 	unsigned long addr, next;
 
-	/* First the mark, and then a look at page tables: pairs with slot_discarded(). */
-	smp_mb();
 	for (addr = start; addr < end; addr = next) {
 		pmd_t *pmd = som_pmd(mm, addr);
 		spinlock_t *outer, *inner;
 		pmd_t val;
 
 		next = pmd_addr_end(addr, end);
-		cond_resched();
 		if (!pmd)
 			continue;
 		outer = pmd_lock(mm, pmd);
