@@ -13,6 +13,12 @@
 #include <linux/slab.h>
 #include "units.h"
 
+/*
+ * Leaves that are looked at in one RCU section: an owner may have millions, and whoever waits
+ * for RCU's grace period is somebody else.
+ */
+#define SOM_RCU_LEAVES	64
+
 static struct kmem_cache *som_leaf_cache;
 
 /**
@@ -179,6 +185,46 @@ void *som_units_erase(struct som_units *units, unsigned long idx)
 	return was;
 }
 
+/*
+ * The next leaf that has indices from *i on; *i becomes the first of those. What this one needs
+ * is done within RCU, and after so many of them RCU is left: see pause_rcu().
+ */
+static struct som_leaf *next_leaf(struct som_units *units, unsigned long *i,
+				  unsigned long last)
+{
+	unsigned long nr = *i / SOM_LEAF_UNITS;
+	struct som_leaf *leaf;
+
+	if (*i > last)
+		return NULL;
+	leaf = xa_find(&units->leaves, &nr, last / SOM_LEAF_UNITS, XA_PRESENT);
+	if (leaf)
+		*i = max(*i, nr * SOM_LEAF_UNITS);
+	return leaf;
+}
+
+/* The last index of the leaf that an index is in, or @last. */
+static unsigned long leaf_last(unsigned long i, unsigned long last)
+{
+	return min(last, i | (SOM_LEAF_UNITS - 1));
+}
+
+/* A leaf has been looked at. */
+static void pause_rcu(unsigned int *nr)
+{
+	if (++*nr % SOM_RCU_LEAVES)
+		return;
+	rcu_read_unlock();
+	cond_resched();
+	rcu_read_lock();
+}
+
+static bool take_hint(struct som_leaf *leaf, enum som_hint hint)
+{
+	return test_bit(hint, &leaf->hints) &&
+	       test_and_clear_bit(hint, &leaf->hints);
+}
+
 /**
  * som_units_take - take many entries out
  * @units: the entries
@@ -188,29 +234,26 @@ void *som_units_erase(struct som_units *units, unsigned long idx)
  * @entries: where they go
  * @nr: how many at most
  *
- * Context: Any.
+ * Context: Process context; may sleep.
  * Return: how many; fewer than @nr if there are no more.
  */
 unsigned int som_units_take(struct som_units *units, unsigned long *idx,
 			    unsigned long last, void **entries, unsigned int nr)
 {
-	unsigned long i = *idx, end, number;
+	unsigned int taken = 0, leaves = 0;
+	unsigned long i = *idx, end;
 	struct som_leaf *leaf;
-	unsigned int taken = 0;
 
 	rcu_read_lock();
-	xa_for_each_range(&units->leaves, number, leaf, i / SOM_LEAF_UNITS,
-			  last / SOM_LEAF_UNITS) {
-		i = max(i, number * SOM_LEAF_UNITS);
-		end = min(last, number * SOM_LEAF_UNITS + SOM_LEAF_UNITS - 1);
+	while (taken < nr && (leaf = next_leaf(units, &i, last))) {
+		end = leaf_last(i, last);
 		for (; i <= end && taken < nr; i++) {
 			void **slot = &leaf->entry[i % SOM_LEAF_UNITS];
 
 			if (READ_ONCE(*slot))
 				entries[taken++] = xchg(slot, NULL);
 		}
-		if (taken == nr)
-			break;
+		pause_rcu(&leaves);
 	}
 	rcu_read_unlock();
 	*idx = i;
@@ -221,24 +264,24 @@ unsigned int som_units_take(struct som_units *units, unsigned long *idx,
 static void *find(struct som_units *units, unsigned long *idx,
 		  unsigned long last, int hint)
 {
-	unsigned long i = *idx, end, number;
+	unsigned long i = *idx, end;
+	unsigned int leaves = 0;
 	struct som_leaf *leaf;
 	void *entry = NULL;
 
+	cond_resched();
 	rcu_read_lock();
-	xa_for_each_range(&units->leaves, number, leaf, i / SOM_LEAF_UNITS,
-			  last / SOM_LEAF_UNITS) {
-		i = max(i, number * SOM_LEAF_UNITS);
-		end = min(last, number * SOM_LEAF_UNITS + SOM_LEAF_UNITS - 1);
+	while ((leaf = next_leaf(units, &i, last))) {
+		end = leaf_last(i, last);
 		/* In the midst of a leaf its hint has been taken already. */
 		if (hint >= 0 && i % SOM_LEAF_UNITS == 0 &&
-		    !(test_bit(hint, &leaf->hints) &&
-		      test_and_clear_bit(hint, &leaf->hints)))
-			continue;
+		    !take_hint(leaf, hint))
+			i = end + 1;
 		for (; i <= end && !entry; i++)
 			entry = READ_ONCE(leaf->entry[i % SOM_LEAF_UNITS]);
 		if (entry)
 			break;
+		pause_rcu(&leaves);
 	}
 	rcu_read_unlock();
 	if (entry)
@@ -252,7 +295,7 @@ static void *find(struct som_units *units, unsigned long *idx,
  * @idx: where to begin, and where its index goes if there is one
  * @last: last unit index
  *
- * Context: Any.
+ * Context: Process context; may sleep.
  * Return: the entry, or NULL.
  */
 void *som_units_find(struct som_units *units, unsigned long *idx,
@@ -271,13 +314,41 @@ void *som_units_find(struct som_units *units, unsigned long *idx,
  * To be called from the first index of a leaf on to the end of it: the hint goes at
  * the beginning, and comes back if som_units_hint() is called meanwhile.
  *
- * Context: Any.
+ * Context: Process context; may sleep.
  * Return: the entry, or NULL.
  */
 void *som_units_find_hinted(struct som_units *units, unsigned long *idx,
 			    unsigned long last, enum som_hint hint)
 {
 	return find(units, idx, last, hint);
+}
+
+/**
+ * som_units_take_hint - the next leaf with a hint, which is taken away
+ * @units: the entries
+ * @idx: unit index to begin with, and where the first one of the leaf goes
+ * @hint: which hint
+ *
+ * Context: Process context; may sleep.
+ * Return: true if there is one.
+ */
+bool som_units_take_hint(struct som_units *units, unsigned long *idx,
+			 enum som_hint hint)
+{
+	unsigned int leaves = 0;
+	struct som_leaf *leaf;
+	bool found = false;
+
+	rcu_read_lock();
+	while ((leaf = next_leaf(units, idx, ULONG_MAX))) {
+		found = take_hint(leaf, hint);
+		if (found)
+			break;
+		*idx = leaf_last(*idx, ULONG_MAX) + 1;
+		pause_rcu(&leaves);
+	}
+	rcu_read_unlock();
+	return found;
 }
 
 /**
@@ -318,5 +389,6 @@ void som_units_prune(struct som_units *units, unsigned long first,
 			  last / SOM_LEAF_UNITS) {
 		xa_erase(&units->leaves, nr);
 		call_rcu(&leaf->rcu, free_leaf);
+		cond_resched();
 	}
 }

@@ -20,17 +20,20 @@
  * enum som_hint - why somebody should look at entries of a leaf
  * @SOM_HINT_DISCARDED: one may be discarded.
  * @SOM_HINT_ZEROED: one may be zeroed in part.
+ * @SOM_HINT_COLLAPSE: a unit at one of its indices, or that was there, may have a page
+ *	table that is not needed any more.
  */
 enum som_hint {
 	SOM_HINT_DISCARDED,
 	SOM_HINT_ZEROED,
+	SOM_HINT_COLLAPSE,
 };
 
 /**
  * struct som_leaf - the entries of some indices in a row
  * @entry: the entries, or NULL.
  * @nr: first index / SOM_LEAF_UNITS.
- * @hints: a bit for each enum som_hint: som_units_find_hinted() is to look.
+ * @hints: a bit for each enum som_hint: somebody is to look.
  * @rcu: for its end.
  */
 struct som_leaf {
@@ -66,6 +69,8 @@ void *som_units_find(struct som_units *units, unsigned long *idx,
 		     unsigned long last);
 void *som_units_find_hinted(struct som_units *units, unsigned long *idx,
 			    unsigned long last, enum som_hint hint);
+bool som_units_take_hint(struct som_units *units, unsigned long *idx,
+			 enum som_hint hint);
 void som_units_hint(struct som_units *units, unsigned long idx,
 		    enum som_hint hint);
 void som_units_prune(struct som_units *units, unsigned long first,
@@ -79,7 +84,7 @@ void som_units_prune(struct som_units *units, unsigned long first,
  * @first: first unit index
  * @last: last unit index
  *
- * Entries may come and go meanwhile.
+ * Entries may come and go meanwhile. Reschedules between them.
  */
 #define som_units_for_each(units, idx, entry, first, last)		\
 	for (idx = (first); (entry = som_units_find(units, &idx, last)); idx++)
