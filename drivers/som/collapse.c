@@ -6,8 +6,13 @@
  * frees a page table no earlier than it unmaps the addresses. So where a unit
  * was mapped by 4 KiB entries for a reason that is gone, its page table has to
  * go: after tracking found that nobody writes to it any more, after it was
- * released, or was made pinnable and moved back. Whoever notices that says so
- * (som_collapse_want()), and a worker does it a while later.
+ * released, or was made pinnable and moved back. Whoever notices that marks the leaf
+ * that the unit's index is in (som_collapse_want()), and a worker looks at marked
+ * leaves a while later.
+ *
+ * The worker is the system's and not the owner's. So it does not wait for mmap_lock: it
+ * tries for a while, and comes again otherwise. It holds mmap_lock for one leaf at a
+ * time, and stops when nobody else has the address space.
  *
  * For a page table to go,
  *
@@ -20,6 +25,7 @@
  *  - an RCU grace period passes: get_user_pages_fast() looks at page tables with
  *    interrupts off and no lock.
  */
+#include <linux/delay.h>
 #include <linux/interval_tree.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
@@ -36,15 +42,15 @@
 
 /* When page tables are looked at, in milliseconds: what is idle may stay so. */
 #define SOM_COLLAPSE_MS		1000
-/* Units that are looked at, and page tables that go, in one go. */
-#define SOM_COLLAPSE_UNITS	512
+/* Page tables that go in one go. */
 #define SOM_COLLAPSE_TABLES	64
+/* How often mmap_lock is tried, a millisecond apart. */
+#define SOM_COLLAPSE_TRIES	50
 
 struct collapser {
 	struct som_owner *owner;
 	unsigned long idx;	/* next to be looked at */
-	unsigned long last;
-	unsigned int budget;
+	unsigned long last;	/* of the leaf */
 	unsigned int nr;
 	pgoff_t pgoff;		/* of one that was collapsed */
 	struct page *tables[SOM_COLLAPSE_TABLES];
@@ -87,7 +93,7 @@ static void collapse_unit(struct collapser *c, struct vm_area_struct *vma,
 	mutex_unlock(&c->owner->lock);
 }
 
-/* The units of one VMA, as far as tables and budget go; false: they are used up. */
+/* The units of one VMA, as far as tables go; false: they are used up. */
 static bool collapse_vma(struct collapser *c, struct som_span *span)
 {
 	struct vm_area_struct *vma = span->vma;
@@ -97,9 +103,8 @@ static bool collapse_vma(struct collapser *c, struct som_span *span)
 	for (; c->idx <= last; c->idx++) {
 		unsigned long start, end;
 
-		if (c->nr == SOM_COLLAPSE_TABLES || !c->budget)
+		if (c->nr == SOM_COLLAPSE_TABLES)
 			return false;
-		c->budget--;
 		som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, c->idx,
 			      &start, &end);
 		if (end - start == SOM_UNIT_SIZE &&
@@ -109,16 +114,31 @@ static bool collapse_vma(struct collapser *c, struct som_span *span)
 	return true;
 }
 
-/* As much as may be done with mmap_lock held, under which no span comes or goes. */
-static void collapse_some(struct collapser *c)
+static bool collapse_lock(struct mm_struct *mm)
+{
+	unsigned int i;
+
+	for (i = 0; i < SOM_COLLAPSE_TRIES; i++) {
+		if (som_mm_write_trylock(mm))
+			return true;
+		usleep_range(500, 1000);
+	}
+	return false;
+}
+
+/*
+ * As much of a leaf as may be done with mmap_lock held, under which no span comes or goes.
+ * False if it was not to be had.
+ */
+static bool collapse_some(struct collapser *c)
 {
 	struct som_owner *owner = c->owner;
 	struct interval_tree_node *it;
 	unsigned int i;
 
+	if (!collapse_lock(owner->mm))
+		return false;
 	c->nr = 0;
-	c->budget = SOM_COLLAPSE_UNITS;
-	mmap_write_lock(owner->mm);
 	inc_tlb_flush_pending(owner->mm);
 	while (c->idx <= c->last) {
 		struct som_span *span;
@@ -150,27 +170,42 @@ static void collapse_some(struct collapser *c)
 	mmap_write_unlock(owner->mm);
 	for (i = 0; i < c->nr; i++)
 		som_pgtable_free_rcu(c->tables[i]);
+	return true;
+}
+
+/* All leaves that are marked. */
+static void collapse_leaves(struct collapser *c)
+{
+	struct som_owner *owner = c->owner;
+	unsigned long first = 0;
+
+	for (; som_units_take_hint(&owner->units, &first, SOM_HINT_COLLAPSE);
+	     first += SOM_LEAF_UNITS) {
+		/* Nobody but the worker has it any more. */
+		if (atomic_read(&owner->mm->mm_users) == 1)
+			return;
+		c->idx = first;
+		c->last = first + SOM_LEAF_UNITS - 1;
+		do {
+			if (!collapse_some(c)) {
+				som_collapse_want(owner, first);
+				return;
+			}
+			cond_resched();
+		} while (c->idx <= c->last);
+	}
 }
 
 static void som_collapse_work(struct work_struct *work)
 {
 	struct som_owner *owner = container_of(to_delayed_work(work),
-					       struct som_owner, collapse.work);
+					       struct som_owner, collapse_work);
 	struct collapser *c = kmalloc(sizeof(*c), GFP_KERNEL);
 	bool begun = som_work_begin(owner);
 
 	if (c && begun) {
 		c->owner = owner;
-		spin_lock(&owner->collapse.lock);
-		c->idx = owner->collapse.first;
-		c->last = owner->collapse.last;
-		owner->collapse.first = ULONG_MAX;
-		owner->collapse.last = 0;
-		spin_unlock(&owner->collapse.lock);
-		while (c->idx <= c->last) {
-			collapse_some(c);
-			cond_resched();
-		}
+		collapse_leaves(c);
 	}
 	kfree(c);
 	if (begun)
@@ -183,12 +218,7 @@ static void som_collapse_work(struct work_struct *work)
  */
 void som_collapse_init(struct som_owner *owner)
 {
-	struct som_collapse *col = &owner->collapse;
-
-	spin_lock_init(&col->lock);
-	col->first = ULONG_MAX;
-	col->last = 0;
-	INIT_DELAYED_WORK(&col->work, som_collapse_work);
+	INIT_DELAYED_WORK(&owner->collapse_work, som_collapse_work);
 }
 
 /**
@@ -200,13 +230,8 @@ void som_collapse_init(struct som_owner *owner)
  */
 void som_collapse_want(struct som_owner *owner, unsigned long idx)
 {
-	struct som_collapse *col = &owner->collapse;
-
-	spin_lock(&col->lock);
-	col->first = min(col->first, idx);
-	col->last = max(col->last, idx);
-	spin_unlock(&col->lock);
-	som_work_queue(&col->work, SOM_COLLAPSE_MS);
+	som_units_hint(&owner->units, idx, SOM_HINT_COLLAPSE);
+	som_work_queue(&owner->collapse_work, SOM_COLLAPSE_MS);
 }
 
 /**

@@ -132,7 +132,7 @@ static long som_inode_fallocate(struct file *file, int mode, loff_t offset,
 static void free_owner(struct som_owner *owner)
 {
 	som_work_cancel(&owner->discard_work);
-	som_work_cancel(&owner->collapse.work);
+	som_work_cancel(&owner->collapse_work);
 	som_owner_destroy(owner);
 	som_private_free_owner(owner);
 }

@@ -29,6 +29,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include "collapse.h"
 #include "compat.h"
 #include "entry.h"
 #include "inode.h"

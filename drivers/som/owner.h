@@ -11,7 +11,6 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include "account.h"
-#include "collapse.h"
 #include "range.h"
 #include "recycle.h"
 #include "share.h"
@@ -72,7 +71,7 @@ enum som_level {
  * @mn: tells of MADV_DONTNEED (private.c).
  * @zaps: whose zaps @mn is not to mind; one for all who have inherited from each other.
  * @discard_work: releases what was discarded.
- * @collapse: page tables that may not be needed any more.
+ * @collapse_work: takes page tables out that may not be needed any more.
  * @account: what it has been charged.
  * @recycle: units that it has released and keeps.
  * @share: what it has inherited, and what others have from it.
@@ -104,7 +103,7 @@ struct som_owner {
 	struct mmu_notifier mn;
 	struct som_zaps *zaps;
 	struct delayed_work discard_work;
-	struct som_collapse collapse;
+	struct delayed_work collapse_work;
 	struct som_account *account;
 	struct som_recycle recycle;
 	struct som_share share;
