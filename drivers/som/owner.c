@@ -589,6 +589,7 @@ static void alias_written(struct som_owner *owner, unsigned long first,
 		som_tracker_wrote(&owner->tracker, idx,
 				  lo - som_unit_pgoff(idx), hi - lo + 1);
 		mutex_unlock(lock);
+		cond_resched();
 	}
 }
 
@@ -829,22 +830,28 @@ struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx)
  *
  * Context: Process context; takes fault_locks. Cheap where there was no such
  * MADV_DONTNEED since the last call.
+ * Return: up to which index it is done: @last, if there is not too much.
  */
-void som_owner_settle(struct som_owner *owner, unsigned long first,
-		      unsigned long last)
+unsigned long som_owner_settle(struct som_owner *owner, unsigned long first,
+			       unsigned long last)
 {
 	unsigned long idx = round_down(first, SOM_LEAF_UNITS);
+	unsigned long end = last | (SOM_LEAF_UNITS - 1);
+	unsigned int nr = 0;
 	void *entry;
 
 	if (!READ_ONCE(owner->zeroed))
-		return;
-	last |= SOM_LEAF_UNITS - 1;
-	for (; (entry = som_units_find_hinted(&owner->units, &idx, last,
+		return last;
+	for (; (entry = som_units_find_hinted(&owner->units, &idx, end,
 					      SOM_HINT_ZEROED)); idx++) {
 		if (som_entry_test(entry, SOM_ENTRY_ZEROED))
 			mutex_unlock(som_owner_lock_unit(owner, idx));
+		/* To the end of the leaf: its hint has been taken. */
+		if (++nr == SOM_TRACK_UNITS)
+			end = min(end, idx | (SOM_LEAF_UNITS - 1));
 		cond_resched();
 	}
+	return min(last, end);
 }
 
 /**
@@ -1083,47 +1090,79 @@ static int track_unit(struct som_owner *owner, unsigned long idx)
 	return ret;
 }
 
-/**
- * som_owner_track - track writes
- * @owner: whose
- * @first: first unit index
- * @last: last unit index
- *
- * What is populated and was not tracked counts as written until it is cleaned.
- *
- * Context: Process context; takes owner->lock. The caller has mmap_lock, and
- * spans touch all of the indices.
- * Return: 0, or -ENOMEM.
+/*
+ * Undo what som_owner_track() has done so far. Faults go on meanwhile: one that has
+ * found its index tracked makes a record, and has its fault_lock until then.
  */
-int som_owner_track(struct som_owner *owner, unsigned long first,
+static void untrack(struct som_owner *owner, unsigned long first,
 		    unsigned long last)
 {
+	struct som_record *rec;
+	struct mutex *lock;
 	unsigned long idx;
+
+	som_tracker_end(&owner->tracker, first, last);
+	for (idx = 0; idx < SOM_FAULT_LOCKS; idx++)
+		mutex_unlock(som_owner_lock_index(owner, idx));
+	xa_for_each_range(&owner->tracker.records, idx, rec, first, last) {
+		lock = som_owner_lock_index(owner, idx);
+		som_tracker_remove(&owner->tracker, idx, idx);
+		mutex_unlock(lock);
+	}
+}
+
+/**
+ * som_owner_track - track writes, as far as that is done at a time
+ * @owner: whose
+ * @first: first unit index
+ * @last: last unit index, and where it goes up to which all are tracked
+ *
+ * What is populated and was not tracked counts as written until it is cleaned. No
+ * more records are made at a time than a scan looks at with its locks held.
+ *
+ * Context: Process context; takes owner->lock. The caller has mmap_lock and
+ * tracker.lock, and spans touch all of the indices.
+ * Return: 0, or -ENOMEM and nothing is changed.
+ */
+int som_owner_track(struct som_owner *owner, unsigned long first,
+		    unsigned long *last)
+{
+	struct som_tracker *t = &owner->tracker;
+	unsigned long idx, end;
+	unsigned int nr = 0;
+	bool tracked;
 	void *entry;
 	int ret;
 
-	if (som_tracker_covers(&owner->tracker, first, last))
+	if (som_tracker_covers(t, first, *last))
 		return 0;
+	/* One run of those that are not tracked, so that it alone is undone. */
+	end = som_tracker_run(t, first, *last, &tracked);
+	if (tracked) {
+		first = end + 1;
+		end = som_tracker_run(t, first, *last, &tracked);
+	}
 
 	mutex_lock(&owner->lock);
-	ret = som_tracker_add(&owner->tracker, first, last);
+	som_units_for_each(&owner->units, idx, entry, first, end) {
+		if (++nr == SOM_TRACK_UNITS) {
+			end = idx;
+			break;
+		}
+	}
+	ret = som_tracker_add(t, first, end);
 	if (ret)
 		goto out;
-	som_units_for_each(&owner->units, idx, entry, first, last) {
+	som_units_for_each(&owner->units, idx, entry, first, end) {
 		ret = track_unit(owner, idx);
 		if (ret)
 			break;
 		cond_resched();
 	}
-	/* Without all records, none: what there was counts as written again. */
-	if (ret) {
-		for (idx = first; idx <= last; idx++) {
-			struct mutex *lock = som_owner_lock_unit(owner, idx);
-
-			som_tracker_remove(&owner->tracker, idx, idx);
-			mutex_unlock(lock);
-		}
-	}
+	if (ret)
+		untrack(owner, first, end);
+	else
+		*last = end;
 out:
 	mutex_unlock(&owner->lock);
 	return ret;

@@ -220,8 +220,8 @@ long som_owner_unit(struct som_span *span, unsigned long idx,
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx);
 bool som_owner_pinnable(struct som_owner *owner, unsigned long idx);
 bool som_owner_lent(struct som_owner *owner, unsigned long idx);
-void som_owner_settle(struct som_owner *owner, unsigned long first,
-		      unsigned long last);
+unsigned long som_owner_settle(struct som_owner *owner, unsigned long first,
+			       unsigned long last);
 void **som_owner_slot(struct som_span *span, unsigned long idx);
 long som_owner_peek(struct som_owner *owner, unsigned long idx);
 enum som_level som_owner_level(struct som_owner *owner, unsigned long idx);
@@ -230,7 +230,7 @@ void som_owner_set_level(struct som_owner *owner, unsigned long idx,
 bool som_owner_populated(struct som_owner *owner, unsigned long *idx,
 			 unsigned long last);
 int som_owner_track(struct som_owner *owner, unsigned long first,
-		    unsigned long last);
+		    unsigned long *last);
 bool som_owner_maps_2m(const struct vm_area_struct *vma);
 unsigned long som_span_run(struct som_span *span, unsigned long first,
 			   unsigned long last, bool *superseded);

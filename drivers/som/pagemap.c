@@ -6,11 +6,13 @@
  * /proc/PID/pagemap; include/uapi/linux/som.h says what the categories mean.
  * The scan goes in sweeps: mmap_lock is taken, units are looked at and
  * cleaned, the TLB is flushed, mmap_lock is released, and then the regions are
- * copied out, which may fault, on som memory, too. The last region stays behind
- * as it may grow. Memory is bounded by the buffer.
+ * copied out, which may fault, on som memory, too. The last region stays in the
+ * buffer, and is copied out once more, as it may grow. Memory is bounded by the
+ * buffer, and the time that locks are held by the sweep's budget: of units, of runs
+ * of indices without memory, of VMAs.
  *
- * If regions cannot be copied out, the pages that were cleaned for them are
- * marked as written again.
+ * If regions cannot be copied out, the pages that this sweep has cleaned for them are
+ * marked as written again. There are records of those; nothing else is looked at.
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -69,7 +71,7 @@ static int scan_vma(struct som_sweep *sweep, struct som_scan *scan,
 	int ret = 0;
 
 	if (som_owner_unsettled(owner))
-		ret = som_track_settle(owner, vma, *addr, stop);
+		ret = som_track_settle(owner, vma, *addr, &stop);
 	return ret ?: som_track_scan(sweep, scan, vma, addr, stop, clean);
 }
 
@@ -97,9 +99,12 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 	for_each_vma_range(vmi, vma, end) {
 		unsigned long stop = min(end, vma->vm_end);
 
+		*addr = max(*addr, vma->vm_start);
+		if (!sweep.budget)
+			break;
+		sweep.budget--;
 		if (!som_vma_span(vma))
 			continue;
-		*addr = max(*addr, vma->vm_start);
 		if (flags & PM_SCAN_CHECK_WPASYNC &&
 		    !som_tracker_covers(tracker,
 					som_pgoff_unit(linear_page_index(vma, *addr)),
@@ -120,32 +125,32 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 	return ret;
 }
 
-/* Pages of a region are written, after all. */
-static void unclean_region(struct som_owner *owner,
-			   const struct page_region *region)
+/*
+ * Pages of regions are written, after all: those that the last sweep has cleaned. What
+ * is below scan->told is in the caller's vec.
+ */
+static void unclean_regions(struct som_owner *owner, struct som_scan *scan)
 {
 	struct mm_struct *mm = owner->mm;
-	unsigned long addr = region->start;
-	struct vm_area_struct *vma;
-	struct vma_iterator vmi;
+	unsigned int i;
 
 	mmap_read_lock(mm);
-	vma_iter_init(&vmi, mm, addr);
-	for_each_vma_range(vmi, vma, region->end) {
-		unsigned long stop = min_t(unsigned long, region->end,
-					   vma->vm_end);
+	for (i = 0; i < scan->buf_nr; i++) {
+		const struct page_region *region = &scan->buf[i];
+		unsigned long addr = max(region->start, scan->told);
+		struct vm_area_struct *vma;
+		struct vma_iterator vmi;
 
-		if (!som_vma_span(vma))
+		/* Of this one it is told that there was nothing to clean. */
+		if (scan->return_mask & ~region->categories & PAGE_IS_WRITTEN)
 			continue;
-		for (addr = max(addr, vma->vm_start); addr < stop;
-		     addr += PAGE_SIZE) {
-			pgoff_t pgoff = linear_page_index(vma, addr);
-			unsigned long idx = som_pgoff_unit(pgoff);
-			struct mutex *lock = som_owner_lock_unit(owner, idx);
-
-			som_tracker_wrote(&owner->tracker, idx,
-					  pgoff - som_unit_pgoff(idx), 1);
-			mutex_unlock(lock);
+		vma_iter_init(&vmi, mm, addr);
+		for_each_vma_range(vmi, vma, region->end) {
+			if (som_vma_span(vma))
+				som_track_unclean(owner, vma,
+						  max(addr, vma->vm_start),
+						  min_t(unsigned long, region->end,
+							vma->vm_end));
 		}
 	}
 	mmap_read_unlock(mm);
@@ -169,28 +174,22 @@ fault:
 	return -EFAULT;
 }
 
-/*
- * Copy regions out, all but the last @keep, and move those to the front of the
- * buffer.
- */
+/* Copy regions out. The last one stays in the buffer: it may grow. */
 static int scan_flush(struct som_owner *owner, struct som_scan *scan,
-		      struct page_region __user *vec, unsigned int keep,
-		      u64 flags)
+		      struct page_region __user *vec, u64 flags)
 {
-	unsigned int nr = scan->buf_nr - min(keep, scan->buf_nr), i;
-	struct page_region __user *out;
+	unsigned int nr = scan->buf_nr;
 
-	out = vec + (scan->regions - scan->buf_nr);
-	if (copy_regions(out, scan->buf, nr)) {
-		for (i = 0; i < scan->buf_nr; i++) {
-			if (flags & PM_SCAN_WP_MATCHING)
-				unclean_region(owner, &scan->buf[i]);
-		}
+	if (!nr)
+		return 0;
+	if (copy_regions(vec + (scan->regions - nr), scan->buf, nr)) {
+		if (flags & PM_SCAN_WP_MATCHING)
+			unclean_regions(owner, scan);
 		return -EFAULT;
 	}
-	memmove(scan->buf, scan->buf + nr,
-		(scan->buf_nr - nr) * sizeof(*scan->buf));
-	scan->buf_nr -= nr;
+	scan->buf[0] = scan->buf[nr - 1];
+	scan->buf_nr = 1;
+	scan->told = scan->buf[0].end;
 	return 0;
 }
 
@@ -214,12 +213,12 @@ static int scan_walk(struct som_owner *owner, struct som_scan *scan,
 			ret = 0;
 		}
 		if (!ret && addr < arg->end && !scan->full) {
-			ret = scan_flush(owner, scan, vec, 1, arg->flags);
+			ret = scan_flush(owner, scan, vec, arg->flags);
 			cond_resched();
 		}
 	}
 	/* What was found before an error was cleaned, so it is told. */
-	err = scan->buf_nr ? scan_flush(owner, scan, vec, 0, arg->flags) : 0;
+	err = scan_flush(owner, scan, vec, arg->flags);
 	arg->walk_end = scan->full ? scan->walk_end : addr;
 	return err ? err : ret;
 }

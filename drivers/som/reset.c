@@ -205,17 +205,22 @@ static void zero_units(struct som_resetter *r)
 	}
 }
 
-/* All is tracked. */
+/* All is tracked, up to where *stop goes. */
 static int track_vma(struct som_resetter *r, struct vm_area_struct *vma,
-		     unsigned long addr, unsigned long stop)
+		     unsigned long addr, unsigned long *stop)
 {
 	unsigned long first = som_pgoff_unit(linear_page_index(vma, addr));
-	unsigned long last = som_pgoff_unit(linear_page_index(vma, stop - 1));
+	unsigned long last;
 	int ret = 0;
 
 	if (som_owner_unsettled(r->owner))
 		ret = som_track_settle(r->owner, vma, addr, stop);
-	return ret ?: som_owner_track(r->owner, first, last);
+	if (ret)
+		return ret;
+	last = som_pgoff_unit(linear_page_index(vma, *stop - 1));
+	ret = som_owner_track(r->owner, first, &last);
+	*stop = som_track_behind(vma, last, *stop);
+	return ret;
 }
 
 /*
@@ -241,8 +246,12 @@ static int reset_step(struct som_resetter *r)
 	r->next = r->addr;
 	for_each_vma_range(vmi, vma, r->end) {
 		unsigned long addr = max(r->addr, vma->vm_start);
-		unsigned long stop = min(r->end, vma->vm_end);
+		unsigned long end = min(r->end, vma->vm_end);
+		unsigned long stop = end;
 
+		if (!sweep.budget)
+			break;
+		sweep.budget--;
 		if (!som_vma_span(vma))
 			continue;
 		if (som_span_superseded(som_vma_span(vma),
@@ -251,9 +260,10 @@ static int reset_step(struct som_resetter *r)
 			ret = -EFAULT;
 			break;
 		}
-		ret = som_vma_ready(vma) ? track_vma(r, vma, addr, stop) :
+		ret = som_vma_ready(vma) ? track_vma(r, vma, addr, &stop) :
 					   -EAGAIN;
-		if (ret || !harvest_vma(r, &sweep, vma, addr, stop))
+		if (ret || !harvest_vma(r, &sweep, vma, addr, stop) ||
+		    stop < end)
 			break;
 	}
 	if (!vma)
@@ -398,6 +408,14 @@ static int image_units(struct som_resetter *r)
 	return 0;
 }
 
+static int track_page(struct som_resetter *r, struct vm_area_struct *vma,
+		      unsigned long addr)
+{
+	unsigned long stop = addr + PAGE_SIZE;
+
+	return track_vma(r, vma, addr, &stop);
+}
+
 /*
  * A unit of which a part is released, and which is found all zero then, goes back to the
  * pool if it is not tracked. So it is tracked first: its other pages stay written.
@@ -413,9 +431,9 @@ static int track_ends(struct som_resetter *r, struct vm_area_struct *vma,
 		return -EAGAIN;
 	mutex_lock(&r->owner->tracker.lock);
 	if (first != som_unit_pgoff(som_pgoff_unit(first)))
-		ret = track_vma(r, vma, addr, addr + PAGE_SIZE);
+		ret = track_page(r, vma, addr);
 	if (!ret && behind != som_unit_pgoff(som_pgoff_unit(behind)))
-		ret = track_vma(r, vma, stop - PAGE_SIZE, stop);
+		ret = track_page(r, vma, stop - PAGE_SIZE);
 	mutex_unlock(&r->owner->tracker.lock);
 	return ret;
 }

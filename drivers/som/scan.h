@@ -35,6 +35,7 @@
  * @buf: the newest regions.
  * @buf_nr: how many are in @buf; the last one may still grow.
  * @buf_len: room in @buf.
+ * @told: address behind what was copied out.
  * @walk_end: the first matching page that did not fit, once @full.
  * @full: a limit was met.
  */
@@ -50,6 +51,7 @@ struct som_scan {
 	struct page_region *buf;
 	unsigned int buf_nr;
 	unsigned int buf_len;
+	u64 told;
 	u64 walk_end;
 	bool full;
 };

@@ -50,9 +50,6 @@
 #include "track.h"
 #include "vma.h"
 
-/* Units in a sweep. */
-#define SOM_SWEEP_UNITS	1024
-
 /**
  * som_sweep_begin - begin to clean
  * @sweep: the sweep
@@ -64,7 +61,7 @@ void som_sweep_begin(struct som_sweep *sweep, struct som_owner *owner)
 {
 	*sweep = (struct som_sweep) {
 		.owner = owner,
-		.budget = SOM_SWEEP_UNITS,
+		.budget = SOM_TRACK_UNITS,
 	};
 	inc_tlb_flush_pending(owner->mm);
 }
@@ -412,10 +409,12 @@ static bool view_scan(struct som_view *view, struct som_scan *scan, u64 base,
  * Report addresses *addr..end, of units that have no memory. False if the scan
  * has to stop, at *addr.
  */
-static bool scan_hole(struct som_owner *owner, struct som_scan *scan,
+static bool scan_hole(struct som_sweep *sweep, struct som_scan *scan,
 		      struct vm_area_struct *vma, unsigned long *addr,
 		      unsigned long end)
 {
+	struct som_owner *owner = sweep->owner;
+
 	while (*addr < end) {
 		unsigned long idx = som_pgoff_unit(linear_page_index(vma, *addr));
 		unsigned long last, next;
@@ -425,13 +424,12 @@ static bool scan_hole(struct som_owner *owner, struct som_scan *scan,
 		last = som_tracker_run(&owner->tracker, idx,
 				       som_pgoff_unit(linear_page_index(vma, end - 1)),
 				       &tracked);
-		next = vma->vm_start + ((som_unit_pgoff(last + 1) -
-					 vma->vm_pgoff) << PAGE_SHIFT);
-		next = min(next, end);
+		next = som_track_behind(vma, last, end);
 		if (tracked)
 			categories |= PAGE_IS_WPALLOWED;
-		if (!som_scan_room(scan, 1))
+		if (!sweep->budget || !som_scan_room(scan, 1))
 			return false;
+		sweep->budget--;
 		if (som_scan_matches(scan, categories))
 			som_scan_push(scan, *addr,
 				      (next - *addr) >> PAGE_SHIFT, categories);
@@ -465,7 +463,7 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 	unit = som_owner_peek(owner, idx);
 	if (unit < 0) {
 		mutex_unlock(lock);
-		return scan_hole(owner, scan, vma, &addr, end);
+		return scan_hole(sweep, scan, vma, &addr, end);
 	}
 	som_view_read(&view, owner, vma, idx, unit, aliased);
 	first = view.ptes.page + ((addr - view.ptes.start) >> PAGE_SHIFT);
@@ -495,7 +493,8 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 static int track_hole(struct som_owner *owner, struct vm_area_struct *vma,
 		      unsigned long addr, unsigned long end, bool passed)
 {
-	unsigned long first, behind;
+	unsigned long first, behind, last;
+	int ret = 0;
 
 	if (addr >= end)
 		return 0;
@@ -504,7 +503,12 @@ static int track_hole(struct som_owner *owner, struct vm_area_struct *vma,
 		behind = som_pgoff_unit(linear_page_index(vma, end - 1)) + 1;
 	else
 		behind = som_pgoff_unit(linear_page_index(vma, end));
-	return first < behind ? som_owner_track(owner, first, behind - 1) : 0;
+	/* As often as the scan has found indices that were not tracked. */
+	for (; first < behind && !ret; first = last + 1) {
+		last = behind - 1;
+		ret = som_owner_track(owner, first, &last);
+	}
+	return ret;
 }
 
 /* The next index that the scan has to look at one by one. */
@@ -518,11 +522,29 @@ static bool scan_next(struct som_owner *owner, bool active_only,
 }
 
 /**
+ * som_track_behind - the address behind a unit
+ * @vma: a VMA that touches the unit
+ * @idx: its index
+ * @end: an address in the VMA, or its end
+ *
+ * Context: mmap_lock is held.
+ * Return: the address, at most @end.
+ */
+unsigned long som_track_behind(const struct vm_area_struct *vma,
+			       unsigned long idx, unsigned long end)
+{
+	unsigned long addr = vma->vm_start +
+		((som_unit_pgoff(idx + 1) - vma->vm_pgoff) << PAGE_SHIFT);
+
+	return min(addr, end);
+}
+
+/**
  * som_track_settle - have records and units of a part of a VMA ready to be looked at
  * @owner: whose
  * @vma: the VMA
  * @addr: first address
- * @end: address behind the last
+ * @end: address behind the last, and where it goes up to where all are ready
  *
  * What was inherited and not copied yet is copied: a scan or a reset is a touch. What was
  * zeroed without its record is known to it.
@@ -531,12 +553,13 @@ static bool scan_next(struct som_owner *owner, bool active_only,
  * Return: as som_share_pull_range().
  */
 int som_track_settle(struct som_owner *owner, struct vm_area_struct *vma,
-		     unsigned long addr, unsigned long end)
+		     unsigned long addr, unsigned long *end)
 {
 	unsigned long first = som_pgoff_unit(linear_page_index(vma, addr));
-	unsigned long last = som_pgoff_unit(linear_page_index(vma, end - 1));
+	unsigned long last = som_pgoff_unit(linear_page_index(vma, *end - 1));
 
-	som_owner_settle(owner, first, last);
+	last = som_owner_settle(owner, first, last);
+	*end = som_track_behind(vma, last, *end);
 	return som_share_pending(&owner->share) ?
 		som_share_pull_range(owner, first, last) : 0;
 }
@@ -569,6 +592,7 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 	/* Reading the pages takes so much longer. */
 	unsigned int cost = som_scan_uses(scan, SOM_PAGE_IS_ZERO) ? 64 : 1;
 	bool active_only, tracked, more;
+	unsigned long got;
 	int ret;
 
 	tracked = som_tracker_covers(&owner->tracker,
@@ -590,7 +614,7 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 			found = last + 1;
 		}
 		more = active_only ||
-		       scan_hole(owner, scan, vma, addr, hole_end);
+		       scan_hole(sweep, scan, vma, addr, hole_end);
 		if (more)
 			*addr = hole_end;
 		if (clean && !tracked) {
@@ -605,7 +629,8 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 			return 0;
 
 		if (clean && !tracked) {
-			ret = som_owner_track(owner, found, found);
+			got = found;
+			ret = som_owner_track(owner, found, &got);
 			if (ret)
 				return ret;
 		}
@@ -616,4 +641,36 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 		*addr = stop;
 	}
 	return 0;
+}
+
+/**
+ * som_track_unclean - what a scan has cleaned in a part of a VMA is written, after all
+ * @owner: whose
+ * @vma: the VMA
+ * @addr: first address
+ * @end: address behind the last
+ *
+ * Goes by records: what has none was not cleaned.
+ *
+ * Context: mmap_lock is held; takes fault_locks.
+ */
+void som_track_unclean(struct som_owner *owner, struct vm_area_struct *vma,
+		       unsigned long addr, unsigned long end)
+{
+	pgoff_t first = linear_page_index(vma, addr);
+	pgoff_t last = linear_page_index(vma, end - 1);
+	struct som_record *rec;
+	unsigned long idx;
+
+	xa_for_each_range(&owner->tracker.records, idx, rec,
+			  som_pgoff_unit(first), som_pgoff_unit(last)) {
+		struct mutex *lock = som_owner_lock_unit(owner, idx);
+		unsigned long lo = max(first, som_unit_pgoff(idx));
+		unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
+
+		som_tracker_wrote(&owner->tracker, idx,
+				  lo - som_unit_pgoff(idx), hi - lo + 1);
+		mutex_unlock(lock);
+		cond_resched();
+	}
 }

@@ -18,7 +18,7 @@ struct vm_area_struct;
  * @owner: whose memory.
  * @one: the entry that the flush is done with; its vma is NULL if none is needed.
  * @idx: unit index of its page.
- * @budget: units that may still be looked at.
+ * @budget: units, and runs of indices without memory, that may still be looked at.
  */
 struct som_sweep {
 	struct som_owner *owner;
@@ -63,10 +63,14 @@ void som_view_clean(struct som_view *view, struct som_sweep *sweep,
 		    const unsigned long *pages);
 void som_view_idle(struct som_view *view, struct som_sweep *sweep);
 
+unsigned long som_track_behind(const struct vm_area_struct *vma,
+			       unsigned long idx, unsigned long end);
 int som_track_settle(struct som_owner *owner, struct vm_area_struct *vma,
-		     unsigned long addr, unsigned long end);
+		     unsigned long addr, unsigned long *end);
 int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 		   struct vm_area_struct *vma, unsigned long *addr,
 		   unsigned long end, bool clean);
+void som_track_unclean(struct som_owner *owner, struct vm_area_struct *vma,
+		       unsigned long addr, unsigned long end);
 
 #endif /* _SOM_TRACK_H */

@@ -85,6 +85,8 @@ unsigned long som_tracker_run(struct som_tracker *t, unsigned long idx,
  * @first: first unit index
  * @last: last unit index
  *
+ * Looks at one run: som_tracker_add() makes one of neighbours.
+ *
  * Context: t->lock is held. Most scans are like the last one: the answer is kept.
  * Return: true if so.
  */
@@ -93,22 +95,18 @@ bool som_tracker_covers(struct som_tracker *t, unsigned long first,
 {
 	/* Pairs with the release in som_tracker_remove(). */
 	unsigned long removed = smp_load_acquire(&t->removed);
-	unsigned long next = first;
 	bool tracked;
 
 	lockdep_assert_held(&t->lock);
 	if (first >= t->known.first && last <= t->known.last &&
 	    removed == t->known.removed)
 		return true;
-	do {
-		next = som_tracker_run(t, next, last, &tracked) + 1;
-	} while (tracked && next <= last);
-	if (tracked) {
-		t->known.first = first;
-		t->known.last = last;
-		t->known.removed = removed;
-	}
-	return tracked;
+	if (som_tracker_run(t, first, last, &tracked) < last || !tracked)
+		return false;
+	t->known.first = first;
+	t->known.last = last;
+	t->known.removed = removed;
+	return true;
 }
 
 /**
@@ -150,7 +148,28 @@ int som_tracker_add(struct som_tracker *t, unsigned long first,
 }
 
 /**
- * som_tracker_remove - indices are not tracked any more
+ * som_tracker_end - indices are not tracked any more, but may have records
+ * @t: the tracker
+ * @first: first unit index
+ * @last: last unit index
+ *
+ * Context: Process context; owner->lock is held.
+ */
+void som_tracker_end(struct som_tracker *t, unsigned long first,
+		     unsigned long last)
+{
+	bool tracked;
+
+	if (som_tracker_run(t, first, last, &tracked) == last && !tracked)
+		return;
+	mtree_store_range(&t->ranges, first, last, NULL,
+			  GFP_KERNEL | __GFP_NOFAIL);
+	/* After it: who sees the new number sees that they are gone. */
+	smp_store_release(&t->removed, t->removed + 1);
+}
+
+/**
+ * som_tracker_remove - the end of tracking, and of records
  * @t: the tracker
  * @first: first unit index
  * @last: last unit index
@@ -163,20 +182,15 @@ void som_tracker_remove(struct som_tracker *t, unsigned long first,
 {
 	struct som_record *rec;
 	unsigned long idx;
-	bool tracked;
 
 	if (!t->on)
 		return;
 	xa_for_each_range(&t->records, idx, rec, first, last) {
 		xa_erase(&t->records, idx);
 		kfree(rec);
+		cond_resched();
 	}
-	if (som_tracker_run(t, first, last, &tracked) < last || tracked) {
-		mtree_store_range(&t->ranges, first, last, NULL,
-				  GFP_KERNEL | __GFP_NOFAIL);
-		/* After it: who sees the new number sees that they are gone. */
-		smp_store_release(&t->removed, t->removed + 1);
-	}
+	som_tracker_end(t, first, last);
 }
 
 /**

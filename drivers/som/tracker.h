@@ -83,6 +83,9 @@ struct som_tracker {
 
 #define SOM_RECORD_ACTIVE	XA_MARK_0
 
+/** define SOM_TRACK_UNITS - units that are looked at with tracker.lock held, at most. */
+#define SOM_TRACK_UNITS		1024
+
 void som_tracker_init(struct som_tracker *t);
 void som_tracker_destroy(struct som_tracker *t);
 bool som_tracker_covers(struct som_tracker *t, unsigned long first,
@@ -91,6 +94,8 @@ unsigned long som_tracker_run(struct som_tracker *t, unsigned long idx,
 			      unsigned long last, bool *tracked);
 int som_tracker_add(struct som_tracker *t, unsigned long first,
 		    unsigned long last);
+void som_tracker_end(struct som_tracker *t, unsigned long first,
+		     unsigned long last);
 void som_tracker_remove(struct som_tracker *t, unsigned long first,
 			unsigned long last);
 struct som_record *som_tracker_find(struct som_tracker *t, unsigned long idx);

@@ -130,13 +130,15 @@ void som_vma_ask(struct vm_area_struct *vma)
  * @addr: first address
  * @end: address behind the last
  *
- * From then on the kernel makes no entry in them writable without asking.
+ * From then on the kernel makes no entry in them writable without asking. Only the first
+ * are done where there are many; the caller finds out when it comes to the next.
  *
  * Context: Process context; takes mmap_lock for write.
  * Return: 0, or -EINTR on a fatal signal.
  */
 int som_vma_track(struct mm_struct *mm, unsigned long addr, unsigned long end)
 {
+	unsigned int left = SOM_TRACK_UNITS;
 	struct vm_area_struct *vma;
 	struct vma_iterator vmi;
 	int ret;
@@ -148,6 +150,8 @@ int som_vma_track(struct mm_struct *mm, unsigned long addr, unsigned long end)
 	for_each_vma_range(vmi, vma, end) {
 		if (som_vma_span(vma))
 			som_vma_ask(vma);
+		if (!--left)
+			break;
 	}
 	mmap_write_unlock(mm);
 	return 0;

@@ -773,6 +773,50 @@ TEST_F(fail, later_scan)
 	scan_fails(_metadata, self, false, true);
 }
 
+/* What was tracked before stays so, and nothing else comes to it. */
+TEST_F(fail, tracking_what_is_between)
+{
+	struct inject in = {};
+	bool failed = false;
+	char *p;
+	int i;
+
+	while (inject_next(&in)) {
+		struct som_reset reset;
+		long ret;
+
+		p = som_map(self->fd, 5 * UNIT);
+		ASSERT_NE(MAP_FAILED, p);
+		som_touch_units(p, 4 * UNIT);
+		for (i = 0; i < 4; i += 3)
+			ASSERT_EQ(0, som_scan_clean(self->fd, p + i * UNIT, UNIT));
+		reset = som_reset_args(p, 5 * UNIT);
+		inject_arm(&in);
+		ret = som_reset_call(self->fd, &reset);
+		inject_disarm(&in, ret);
+		for (i = 0; i < 4; i += 3)
+			EXPECT_EQ(0, som_scan_written(self->fd, p + i * UNIT, UNIT,
+						      CHECK, NULL, 0));
+		if (ret < 0 && reset.walk_end <= som_addr(p + UNIT)) {
+			failed = true;
+			EXPECT_EQ(UNIT_PAGES, som_scan_count(self->fd, p, UNIT,
+							     TRACKED));
+			EXPECT_EQ(0, som_scan_count(self->fd, p + UNIT, 2 * UNIT,
+						    TRACKED));
+			EXPECT_EQ(2 * UNIT_PAGES,
+				  som_scan_count(self->fd, p + UNIT, 2 * UNIT,
+						 WRITTEN));
+		}
+		ASSERT_EQ(0, som_reset_call(self->fd, &reset));
+		EXPECT_EQ(0, som_scan_written(self->fd, p, 5 * UNIT, CHECK, NULL,
+					      0));
+		munmap(p, 5 * UNIT);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+	EXPECT_TRUE(failed);
+}
+
 /* What a reset that failed has not done is still told as written. */
 static void reset_fails(struct __test_metadata *_metadata, struct _test_data_fail *self,
 			const char *image, __u64 keep)

@@ -1229,6 +1229,72 @@ TEST_F(som, more_than_512_regions)
 	EXPECT_EQ(0, som_scan_count(self->fd, p, 4 * UNIT, WRITTEN));
 }
 
+/* More than one sweep looks at: of tracked and other units in turn, and of mappings. */
+
+#define SWEEP	1024
+
+TEST_F(som, every_second_unit_is_tracked)
+{
+	size_t units = 2 * SWEEP + 100, i;
+	static struct page_region vec[2 * SWEEP + 200];
+	char *p = som_map_at(self->fd, NULL, units * UNIT, RW, MAP_NORESERVE);
+	struct pm_scan_arg arg;
+
+	ASSERT_NE(MAP_FAILED, p);
+	for (i = 0; i < units; i += 2)
+		ASSERT_EQ(0, som_scan_clean(self->fd, p + i * UNIT, UNIT));
+	arg = som_scan_args(p, units * UNIT, vec, ARRAY_SIZE(vec));
+	arg.return_mask = ALL;
+	ASSERT_EQ(units, som_scan_call(self->fd, &arg));
+	EXPECT_EQ(arg.end, arg.walk_end);
+	for (i = 0; i < units; i++) {
+		ASSERT_EQ(som_addr(p + i * UNIT), vec[i].start);
+		ASSERT_EQ(som_addr(p + (i + 1) * UNIT), vec[i].end);
+		ASSERT_EQ(i % 2 ? 0 : TRACKED, vec[i].categories);
+	}
+	write_page(p + (units - 1) * UNIT, 5);
+	ASSERT_EQ(1, som_scan_written(self->fd, p, units * UNIT, WP, vec, 4));
+	EXPECT_EQ(som_addr(p + (units - 1) * UNIT), vec[0].start);
+	EXPECT_EQ(som_addr(p + units * UNIT), vec[0].end);
+	ASSERT_EQ(0, som_scan_written(self->fd, p, units * UNIT, CHECK | WP, vec,
+				      4));
+	ASSERT_EQ(2, som_scan_call(self->fd, &arg));
+	EXPECT_EQ(som_addr(p + (units - 1) * UNIT), vec[0].end);
+}
+
+TEST_F(som, many_mappings)
+{
+	size_t nr = SWEEP + 100, i;
+	char *room = som_room(2 * nr * UNIT, UNIT), *p;
+	struct page_region vec[8];
+	struct som_reset reset;
+
+	ASSERT_NE(MAP_FAILED, room);
+	/* Others between them, and not. */
+	for (i = 0; i < nr; i++) {
+		p = room + (i % 2 ? 2 * i - 1 : 2 * i) * UNIT;
+		ASSERT_EQ(p, som_map_at(self->fd, p, UNIT, RW,
+					MAP_FIXED | MAP_NORESERVE));
+	}
+	write_page(p, 9);
+	ASSERT_EQ(1, som_scan_written(self->fd, room, 2 * nr * UNIT, WP, vec, 8));
+	EXPECT_EQ(som_addr(p), vec[0].start);
+	EXPECT_EQ(som_addr(p + UNIT), vec[0].end);
+	write_page(room, 8);
+	write_page(p, 9);
+	ASSERT_EQ(2, som_scan_written(self->fd, room, 2 * nr * UNIT, CHECK, vec,
+				      8));
+	EXPECT_EQ(som_addr(room + 8 * PAGE), vec[0].start);
+	EXPECT_EQ(som_addr(p + 9 * PAGE), vec[1].start);
+	reset = som_reset_args(room, 2 * nr * UNIT);
+	ASSERT_EQ(0, som_reset_call(self->fd, &reset));
+	EXPECT_EQ(2 * PAGE, reset.rewritten);
+	EXPECT_EQ(reset.end, reset.walk_end);
+	EXPECT_EQ(0, p[9 * PAGE + 100]);
+	EXPECT_EQ(0, som_scan_written(self->fd, room, 2 * nr * UNIT, CHECK, vec,
+				      8));
+}
+
 TEST_F(som, nothing_behind_vec_len)
 {
 	char *p = map_tracked(self->fd, 1);
@@ -1472,6 +1538,39 @@ TEST_F(som, vec_that_cannot_be_written_and_many_regions)
 			break;
 	EXPECT_EQ(pages, i)
 		TH_LOG("page %zu is lost", i);
+}
+
+/* By addresses, it would be minutes that no signal ends. */
+TEST_F(som, vec_that_cannot_be_written_and_a_terabyte)
+{
+	size_t len = 1UL << 40;
+	char *p = som_map_at(self->fd, NULL, len, RW, MAP_NORESERVE);
+	char *bad = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			 0);
+	struct page_region vec[4];
+	struct pm_scan_arg arg;
+	double start;
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_NE(MAP_FAILED, bad);
+	write_page(p + len / 2, 3);
+	ASSERT_EQ(0, som_scan_clean(self->fd, p, len));
+	write_page(p + len / 2, 7);
+	arg = som_scan_args(p, len, (struct page_region *)bad, 4);
+	arg.flags = WP;
+	start = som_now();
+	EXPECT_EQ(-EFAULT, som_scan_call(self->fd, &arg));
+	EXPECT_GT(5, som_now() - start)
+		TH_LOG("%.3f s", som_now() - start);
+	/* A region that says what was not written has nothing to undo. */
+	EXPECT_EQ(UNIT_PAGES, som_scan_count(self->fd, p + len / 2, UNIT, WRITTEN));
+	ASSERT_EQ(0, som_scan_clean(self->fd, p, len));
+	write_page(p + len / 2, 7);
+	arg.return_mask = WRITTEN;
+	EXPECT_EQ(-EFAULT, som_scan_call(self->fd, &arg));
+	ASSERT_EQ(1, som_scan_written(self->fd, p, len, 0, vec, 4));
+	EXPECT_EQ(som_addr(p + len / 2 + 7 * PAGE), vec[0].start);
+	EXPECT_EQ(som_addr(p + len / 2 + 8 * PAGE), vec[0].end);
 }
 
 TEST_F(som, walk_end_that_cannot_be_written)
