@@ -3,34 +3,40 @@
  * Limits of owners and of users, and the charge that every unit has.
  *
  * An owner is its user's who made it: the real user ID at its first mmap. It stays
- * so if the process becomes somebody else.
+ * so if the process becomes somebody else. A user lives as long as it has accounts.
  *
- * som_users_lock guards the table of users; it is the innermost lock but those of
- * the pool. The counts are atomic: whoever comes over a limit takes back what it has
- * added, so a charge can be refused, for a moment, that would have fitted.
+ * Locking: som_charge_lock makes a charge all or nothing: no count shows what is
+ * refused afterwards, so a charge is refused only if it does not fit. Below it is
+ * the pool's commit_lock. Charges are taken back without it: the counts are atomic.
+ * som_users_lock guards the table of users. Both are spinlocks and may be taken under
+ * any of the driver's mutexes and under chunk->lock.
  */
 #include <linux/cred.h>
+#include <linux/hashtable.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
+#include <linux/overflow.h>
+#include <linux/refcount.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
-#include <linux/xarray.h>
 #include "account.h"
 #include "pool.h"
 
 /* One user: all the owners with the same user ID. */
 struct som_user {
-	atomic_long_t units;
-	unsigned long nr_owners;	/* under som_users_lock */
+	struct hlist_node hash;
+	refcount_t refs;
 	kuid_t uid;
+	atomic_long_t units;
 };
 
-static DEFINE_XARRAY(som_users);
-static DEFINE_MUTEX(som_users_lock);
+static DEFINE_HASHTABLE(som_users, 6);
+static DEFINE_SPINLOCK(som_users_lock);
+static DEFINE_SPINLOCK(som_charge_lock);
 
 unsigned long som_limit_owner = SOM_NO_LIMIT;
 unsigned long som_limit_user = SOM_NO_LIMIT;
@@ -90,6 +96,78 @@ MODULE_PARM_DESC(limit_owner, "units that one process may have promised or in us
 module_param_cb(limit_user, &limit_ops, &som_limit_user, 0644);
 MODULE_PARM_DESC(limit_user, "units that all processes of one user may have promised or in use (default max)");
 
+static struct som_user *lookup_user(kuid_t uid)
+{
+	struct som_user *user;
+
+	lockdep_assert_held(&som_users_lock);
+
+	hash_for_each_possible(som_users, user, hash, __kuid_val(uid)) {
+		if (uid_eq(user->uid, uid)) {
+			refcount_inc(&user->refs);
+			return user;
+		}
+	}
+	return NULL;
+}
+
+/* A user, with a reference; made if need be. NULL without memory. */
+static struct som_user *make_user(kuid_t uid)
+{
+	struct som_user *new, *user;
+
+	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return NULL;
+	refcount_set(&new->refs, 1);
+	new->uid = uid;
+	spin_lock(&som_users_lock);
+	user = lookup_user(uid);
+	if (!user) {
+		hash_add(som_users, &new->hash, __kuid_val(uid));
+		swap(user, new);
+	}
+	spin_unlock(&som_users_lock);
+	kfree(new);
+	return user;
+}
+
+/* With the last reference, a user has no charge any more. */
+static void put_user_ref(struct som_user *user)
+{
+	if (!refcount_dec_and_lock(&user->refs, &som_users_lock))
+		return;
+	hash_del(&user->hash);
+	spin_unlock(&som_users_lock);
+	WARN_ON_ONCE(atomic_long_read(&user->units));
+	kfree(user);
+}
+
+/* By how many units would a count exceed a limit? */
+static unsigned long excess(const atomic_long_t *count, unsigned long nr_units,
+			    unsigned long limit)
+{
+	unsigned long sum = size_add(atomic_long_read(count), nr_units);
+
+	return sum > limit ? sum - limit : 0;
+}
+
+/* Does a user's limit not allow some more units? */
+static bool over_limit(const struct som_user *user, unsigned long nr_units,
+		       struct som_shortage *lack)
+{
+	lack->units = excess(&user->units, nr_units, READ_ONCE(som_limit_user));
+	lack->user = user;
+	return lack->units;
+}
+
+static void user_add(struct som_user *user, unsigned long nr_units)
+{
+	lockdep_assert_held(&som_charge_lock);
+
+	atomic_long_add(nr_units, &user->units);
+}
+
 /**
  * som_account_alloc - make an account with nothing charged, of the current user
  *
@@ -99,33 +177,14 @@ MODULE_PARM_DESC(limit_user, "units that all processes of one user may have prom
 struct som_account *som_account_alloc(void)
 {
 	struct som_account *account;
-	kuid_t uid = current_uid();
-	struct som_user *user;
-	int ret = 0;
 
 	account = kzalloc(sizeof(*account), GFP_KERNEL_ACCOUNT);
 	if (!account)
 		return NULL;
 	refcount_set(&account->refs, 1);
 	account->max = SOM_NO_LIMIT;
-
-	mutex_lock(&som_users_lock);
-	user = xa_load(&som_users, __kuid_val(uid));
-	if (!user) {
-		user = kzalloc(sizeof(*user), GFP_KERNEL);
-		ret = user ? xa_insert(&som_users, __kuid_val(uid), user,
-				       GFP_KERNEL) : -ENOMEM;
-		if (ret) {
-			kfree(user);
-			goto out;
-		}
-		user->uid = uid;
-	}
-	user->nr_owners++;
-	account->user = user;
-out:
-	mutex_unlock(&som_users_lock);
-	if (!ret)
+	account->user = make_user(current_uid());
+	if (account->user)
 		return account;
 	kfree(account);
 	return NULL;
@@ -148,21 +207,14 @@ struct som_account *som_account_get(struct som_account *account)
  * som_account_put - give a reference to an account back
  * @account: the account; with the last reference, nothing is charged to it
  *
- * Context: Process context.
+ * Context: Process context; may be called with spinlocks held.
  */
 void som_account_put(struct som_account *account)
 {
-	struct som_user *user = account->user;
-
 	if (!refcount_dec_and_test(&account->refs))
 		return;
 	WARN_ON_ONCE(atomic_long_read(&account->units));
-	mutex_lock(&som_users_lock);
-	if (!--user->nr_owners) {
-		xa_erase(&som_users, __kuid_val(user->uid));
-		kfree(user);
-	}
-	mutex_unlock(&som_users_lock);
+	put_user_ref(account->user);
 	kfree(account);
 }
 
@@ -175,6 +227,20 @@ void som_account_put(struct som_account *account)
 unsigned int som_account_uid(const struct som_account *account)
 {
 	return from_kuid_munged(&init_user_ns, account->user->uid);
+}
+
+/**
+ * som_account_counts - do an account's units count against a user's limit?
+ * @account: the account
+ * @user: the user
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool som_account_counts(const struct som_account *account,
+			const struct som_user *user)
+{
+	return account->user == user;
 }
 
 /**
@@ -192,15 +258,45 @@ void som_account_lower(struct som_account *account, unsigned long max)
 		WRITE_ONCE(account->max, max);
 }
 
-static bool charge_count(atomic_long_t *count, unsigned long nr_units,
-			 unsigned long limit)
+static bool try_charge(struct som_account *account, unsigned long nr_units,
+		       struct som_shortage *lack)
 {
-	unsigned long sum = atomic_long_add_return(nr_units, count);
+	unsigned long limit = min(READ_ONCE(account->max),
+				  READ_ONCE(som_limit_owner));
 
-	if (sum <= limit)
-		return true;
-	atomic_long_sub(nr_units, count);
-	return false;
+	spin_lock(&som_charge_lock);
+	lack->kind = SOM_LACK_NONE;
+	lack->units = excess(&account->units, nr_units, limit);
+	if (lack->units) {
+		lack->kind = SOM_LACK_OWNER;
+	} else if (over_limit(account->user, nr_units, lack)) {
+		lack->kind = SOM_LACK_USER;
+	} else if (!som_pool_charge(nr_units)) {
+		lack->kind = SOM_LACK_POOL;
+		lack->units = nr_units;
+	} else {
+		atomic_long_add(nr_units, &account->units);
+		user_add(account->user, nr_units);
+	}
+	spin_unlock(&som_charge_lock);
+	return lack->kind == SOM_LACK_NONE;
+}
+
+/**
+ * som_account_try - charge units, and tell why if that cannot be
+ * @account: whose
+ * @nr_units: how many
+ * @lack: where it goes what there is too little of
+ *
+ * Context: Process context.
+ * Return: as som_account_charge().
+ */
+bool som_account_try(struct som_account *account, unsigned long nr_units,
+		     struct som_shortage *lack)
+{
+	return try_charge(account, nr_units, lack) ||
+	       (lack->kind == SOM_LACK_POOL && som_pool_make_room() &&
+		try_charge(account, nr_units, lack));
 }
 
 /**
@@ -214,20 +310,9 @@ static bool charge_count(atomic_long_t *count, unsigned long nr_units,
  */
 bool som_account_charge(struct som_account *account, unsigned long nr_units)
 {
-	unsigned long limit = min(READ_ONCE(account->max),
-				  READ_ONCE(som_limit_owner));
+	struct som_shortage lack;
 
-	if (!charge_count(&account->units, nr_units, limit))
-		return false;
-	if (!charge_count(&account->user->units, nr_units,
-			  READ_ONCE(som_limit_user)))
-		goto out_owner;
-	if (som_pool_charge(nr_units))
-		return true;
-	atomic_long_sub(nr_units, &account->user->units);
-out_owner:
-	atomic_long_sub(nr_units, &account->units);
-	return false;
+	return som_account_try(account, nr_units, &lack);
 }
 
 /**

@@ -30,6 +30,32 @@ struct som_account {
 	struct som_user *user;
 };
 
+/**
+ * enum som_lack - why units cannot be charged
+ * @SOM_LACK_NONE: they can.
+ * @SOM_LACK_OWNER: the limit of a process, or its own.
+ * @SOM_LACK_USER: the limit of a user.
+ * @SOM_LACK_POOL: the pool cannot promise as many.
+ */
+enum som_lack {
+	SOM_LACK_NONE,
+	SOM_LACK_OWNER,
+	SOM_LACK_USER,
+	SOM_LACK_POOL,
+};
+
+/**
+ * struct som_shortage - what there is too little of
+ * @kind: the first limit that is in the way.
+ * @units: how many units too few; all that were asked for, if it is the pool.
+ * @user: with SOM_LACK_USER, whose limit; it lives as long as the account.
+ */
+struct som_shortage {
+	enum som_lack kind;
+	unsigned long units;
+	const struct som_user *user;
+};
+
 extern unsigned long som_limit_owner;
 extern unsigned long som_limit_user;
 
@@ -37,8 +63,12 @@ struct som_account *som_account_alloc(void);
 struct som_account *som_account_get(struct som_account *account);
 void som_account_put(struct som_account *account);
 void som_account_lower(struct som_account *account, unsigned long max);
+bool som_account_try(struct som_account *account, unsigned long nr_units,
+		     struct som_shortage *lack);
 bool som_account_charge(struct som_account *account, unsigned long nr_units);
 void som_account_uncharge(struct som_account *account, unsigned long nr_units);
+bool som_account_counts(const struct som_account *account,
+			const struct som_user *user);
 unsigned int som_account_uid(const struct som_account *account);
 
 int som_limit_parse(const char *text, unsigned long *limit);

@@ -263,7 +263,8 @@ void som_unit_copy(unsigned long to, unsigned long from)
  * som_pool_charge - promise units to an owner
  * @nr_units: how many
  *
- * Context: Process context; takes pool.commit_lock.
+ * Context: Process context; takes pool.commit_lock; may be called with other
+ * spinlocks held.
  * Return: true, or false (and nothing is changed) if the pool cannot hold
  * that promise.
  */
@@ -274,14 +275,37 @@ bool som_pool_charge(unsigned long nr_units)
 	spin_lock(&pool.commit_lock);
 	ok = som_commit_charge(&pool.commit, nr_units);
 	spin_unlock(&pool.commit_lock);
-	if (ok || !READ_ONCE(pool.commit.withheld))
-		return ok;
-
-	som_pool_unhold();
-	spin_lock(&pool.commit_lock);
-	ok = som_commit_charge(&pool.commit, nr_units);
-	spin_unlock(&pool.commit_lock);
 	return ok;
+}
+
+/**
+ * som_pool_make_room - see whether held units can be promised by now
+ *
+ * Context: Process context; takes chunks' locks.
+ * Return: true if it is worth while to try som_pool_charge() again.
+ */
+bool som_pool_make_room(void)
+{
+	if (!READ_ONCE(pool.commit.withheld))
+		return false;
+	som_pool_unhold();
+	return true;
+}
+
+/**
+ * som_pool_room - count the units that can be promised
+ *
+ * Context: Process context; takes pool.commit_lock.
+ * Return: number of units.
+ */
+unsigned long som_pool_room(void)
+{
+	unsigned long nr;
+
+	spin_lock(&pool.commit_lock);
+	nr = som_commit_room(&pool.commit);
+	spin_unlock(&pool.commit_lock);
+	return nr;
 }
 
 /**

@@ -147,6 +147,70 @@ TEST_F(limit, of_a_user)
 	EXPECT_EQ(0, munmap(p, 6 * UNIT));
 }
 
+/* What others ask for in vain is charged at no instant: what fits is never refused. */
+static void ask_in_vain(int fd, size_t nr)
+{
+	char *p;
+
+	child_assert(!setuid(USER));
+	p = som_map_at(fd, NULL, nr * UNIT, PROT_NONE, 0);
+	child_assert(p != MAP_FAILED);
+	for (;;)
+		child_assert(mprotect(p, nr * UNIT, RW));
+}
+
+static void ask_for_what_fits(int fd, size_t nr, double seconds)
+{
+	double end = som_now() + seconds;
+	char *p;
+
+	child_assert(!setuid(USER));
+	p = som_map_at(fd, NULL, UNIT, RW, MAP_NORESERVE);
+	child_assert(p != MAP_FAILED);
+	do {
+		char *q = som_map(fd, nr * UNIT);
+
+		child_assert(q != MAP_FAILED);
+		child_assert(!munmap(q, nr * UNIT));
+		child_assert(!som_try_write(p, 1));
+		child_assert(!madvise(p, UNIT, MADV_REMOVE));
+	} while (som_now() < end);
+	_exit(0);
+}
+
+#define VAIN	4
+
+TEST_F(limit, a_charge_that_fits)
+{
+	/* Over the limit of the user; within it, but more than the pool has. */
+	size_t vain[] = { 201, 150 }, other[] = { 1, 0 }, i, j;
+	pid_t pids[VAIN + 1];
+	char *p;
+
+	other[1] = som_pool("units_total") - som_committed() - 100;
+	som_all_cpus();
+	for (i = 0; i < ARRAY_SIZE(vain); i++) {
+		ASSERT_EQ(0, set_limit("limit_user", "max"));
+		p = som_map(self->fd, other[i] * UNIT);
+		ASSERT_NE(MAP_FAILED, p);
+		ASSERT_EQ(0, set_limit("limit_user", "200"));
+		for (j = 0; j <= VAIN; j++) {
+			pids[j] = fork();
+			if (!pids[j] && j < VAIN)
+				ask_in_vain(self->fd, vain[i]);
+			if (!pids[j])
+				ask_for_what_fits(self->fd, 60,
+						  som_seconds(1, 1));
+		}
+		EXPECT_EQ(0, som_wait_child(pids[VAIN]));
+		for (j = 0; j < VAIN; j++) {
+			EXPECT_EQ(0, kill(pids[j], SIGKILL));
+			EXPECT_EQ(pids[j], waitpid(pids[j], NULL, 0));
+		}
+		ASSERT_EQ(0, munmap(p, other[i] * UNIT));
+	}
+}
+
 TEST_F(limit, of_a_file_only_lower)
 {
 	struct som_policy policy = { .size = sizeof(policy) };
