@@ -9,11 +9,11 @@
  * anybody else it goes through the pool alone. Memory that is pinned is not
  * kept: som_pool_free() knows how to wait for the pin.
  *
- * Whoever cannot be charged, and whoever shrinks or compacts the pool, makes all
- * owners give up what they keep. Apart from that, what an owner keeps above a watermark
- * goes at a rate. The end of a process does not tell: an owner lives as long as a file
- * that it has mapped through. So as long as anything is kept, somebody looks now and then
- * whose process is gone.
+ * Whoever shrinks or compacts the pool makes all owners give up what they keep; whoever
+ * cannot be charged, as much of it as is lacking (som_recycle_charge()). Apart from
+ * that, what an owner keeps above a watermark goes at a rate. The end of a process does
+ * not tell: an owner lives as long as a file that it has mapped through. So as long as
+ * anything is kept, somebody looks now and then whose process is gone.
  *
  * som_recycle_lock guards the list of owners that have kept something. It is taken under
  * owner->lock; below it are the xarrays and the locks of the pool and the account.
@@ -29,6 +29,8 @@
 
 /* How often owners give up what is above the watermark, in milliseconds. */
 #define SOM_RELEASE_MS	100
+/* How often a charge is tried: each limit may be in the way, and others take, too. */
+#define SOM_DRAIN_TRIES	8
 /* How soon after its process an owner gives up everything, in milliseconds. */
 #define SOM_REAP_MS	500
 
@@ -197,18 +199,75 @@ bool som_recycle_drain(void)
 	return nr;
 }
 
+/* Does it help an account that lacks something if an owner gives up what it keeps? */
+static bool helps(const struct som_recycle *recycle,
+		  const struct som_account *account,
+		  const struct som_shortage *lack)
+{
+	switch (lack->kind) {
+	case SOM_LACK_OWNER:
+		return recycle->account == account;
+	case SOM_LACK_USER:
+		return som_account_counts(recycle->account, lack->user);
+	case SOM_LACK_POOL:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Give up what an account lacks, where that helps; false if there is nothing. */
+static bool drain_for(const struct som_account *account,
+		      const struct som_shortage *lack)
+{
+	unsigned long room = 0, nr = 0, want;
+	struct som_recycle *recycle;
+
+	if (lack->kind == SOM_LACK_POOL)
+		room = som_pool_room();
+	/* For a moment there was too little of it. */
+	if (room >= lack->units)
+		return true;
+	want = lack->units - room;
+	/* Nobody gives anything up for what cannot be had. */
+	if (want > som_recycle_total())
+		return false;
+	mutex_lock(&som_recycle_lock);
+	list_for_each_entry(recycle, &som_recycle_list, list) {
+		if (nr == want)
+			break;
+		if (helps(recycle, account, lack))
+			nr += give_up(recycle, want - nr);
+	}
+	mutex_unlock(&som_recycle_lock);
+	return nr;
+}
+
 /**
  * som_recycle_charge - charge units, at the cost of what owners keep
  * @account: whose
  * @nr_units: how many
+ *
+ * Where a limit is in the way, only those give up something whose units count against
+ * it: the owner itself, or the owners of its user. Others do if the pool is.
  *
  * Context: Process context.
  * Return: as som_account_charge().
  */
 bool som_recycle_charge(struct som_account *account, unsigned long nr_units)
 {
-	return !nr_units || som_account_charge(account, nr_units) ||
-	       (som_recycle_drain() && som_account_charge(account, nr_units));
+	struct som_shortage lack;
+	unsigned int i;
+
+	if (!nr_units)
+		return true;
+	for (i = 0; i < SOM_DRAIN_TRIES; i++) {
+		if (som_account_try(account, nr_units, &lack))
+			return true;
+		if (!drain_for(account, &lack))
+			break;
+	}
+	return false;
 }
 
 /**

@@ -7,6 +7,7 @@
 #include "som_test.h"
 
 #define NR	8
+#define USER	1234
 
 FIXTURE(recycle)
 {
@@ -32,6 +33,8 @@ FIXTURE_TEARDOWN_PARENT(recycle)
 	som_setting("recycle_low", 0);
 	som_setting("release_rate", 0);
 	som_setting("zero_rate", self->zero_rate);
+	som_write_string(SOM_SYSFS "limit_owner", "max");
+	som_write_string(SOM_SYSFS "limit_user", "max");
 	EXPECT_TRUE(som_state_wait(&self->before));
 }
 
@@ -109,6 +112,70 @@ TEST_F(recycle, unzeroed_by_request)
 	policy.options = 1ULL << 63;
 	EXPECT_EQ(-1, ioctl(fd, SOM_IOC_SET_POLICY, &policy));
 	EXPECT_EQ(EINVAL, errno);
+}
+
+static int set_limit(const char *name, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), SOM_SYSFS "%s", name);
+	return som_write_string(path, value);
+}
+
+/* Somebody else: asks for more than it gets, with limits and without. */
+static void ask(int fd, size_t nr, const char *name, const char *limit)
+{
+	long before = kept();
+
+	child_assert(!set_limit(name, limit));
+	child_assert(!setresuid(USER, USER, 0));
+	child_assert(som_map(fd, nr * UNIT) == MAP_FAILED && errno == ENOMEM);
+	child_assert(!setresuid(0, 0, 0));
+	child_assert(!set_limit(name, "max"));
+	child_assert(kept() == before);
+}
+
+TEST_F(recycle, others_keep_what_would_not_help)
+{
+	size_t all = som_pool("units_total");
+	char *p, *q;
+	pid_t pid;
+
+	use(_metadata, self->fd, NR, 5);
+	ASSERT_EQ(NR, kept());
+	pid = fork();
+	if (!pid) {
+		ask(self->fd, 3, "limit_owner", "2");
+		ask(self->fd, 3, "limit_user", "2");
+		ask(self->fd, all + 1, "limit_user", "max");
+		/* As much as helps, and no more. */
+		p = som_map(self->fd, (all - som_committed() + 2) * UNIT);
+		child_assert(p != MAP_FAILED);
+		child_assert(kept() == NR - 2);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	ASSERT_EQ(NR - 2, kept());
+
+	/* What counts against a limit goes for it: a user's for the user, */
+	ASSERT_EQ(0, set_limit("limit_user", "10"));
+	pid = fork();
+	if (!pid) {
+		p = som_map(self->fd, 7 * UNIT);
+		child_assert(p != MAP_FAILED);
+		child_assert(kept() < NR - 2);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	ASSERT_EQ(0, set_limit("limit_user", "max"));
+	/* and a process's own for itself. */
+	use(_metadata, self->fd, NR, 5);
+	ASSERT_EQ(NR, kept());
+	ASSERT_EQ(0, set_limit("limit_owner", "10"));
+	q = som_map(self->fd, 10 * UNIT);
+	EXPECT_NE(MAP_FAILED, q);
+	EXPECT_EQ(0, kept());
+	ASSERT_EQ(0, munmap(q, 10 * UNIT));
 }
 
 /* Another process, with the same file and the same option, sees nothing of it. */
