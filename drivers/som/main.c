@@ -49,7 +49,6 @@ static struct miscdevice som_device = {
 	.minor = MISC_DYNAMIC_MINOR,
 	.name = "som",
 	.fops = &som_fops,
-	.groups = som_groups,
 	.mode = 0600,
 };
 
@@ -72,17 +71,20 @@ static int __init som_init(void)
 	ret = som_zero_init();
 	if (ret)
 		goto out_pool;
+	ret = -ENOMEM;
+	som_device.groups = som_sysfs_init();
+	if (!som_device.groups)
+		goto out_zero;
+	/* Last: from now on it can be opened, and nothing can fail any more. */
 	ret = misc_register(&som_device);
 	if (ret)
-		goto out_zero;
-	ret = som_sysfs_add_nodes(som_device.this_device);
-	if (ret)
-		goto out_misc;
+		goto out_sysfs;
 	som_debugfs_init();
 	return 0;
 
-out_misc:
-	misc_deregister(&som_device);
+out_sysfs:
+	som_sysfs_exit();
+	/* Settings could be changed while the device was made. */
 	som_recycle_exit();
 	som_trim_exit();
 out_zero:
@@ -100,8 +102,8 @@ module_init(som_init);
 static void __exit som_exit(void)
 {
 	som_debugfs_exit();
-	som_sysfs_remove_nodes();
 	misc_deregister(&som_device);
+	som_sysfs_exit();
 	som_recycle_exit();
 	som_trim_exit();
 	som_work_exit();

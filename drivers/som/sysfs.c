@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The pool in sysfs: numbers of the whole pool as attributes of the device,
- * and the same for each NUMA node in a directory of its own.
+ * and the same for each NUMA node in a directory of its own. The directories are
+ * named groups of attributes, so that they are made before anybody can open the device.
  */
+#include <linux/array_size.h>
 #include <linux/device.h>
-#include <linux/kobject.h>
 #include <linux/nodemask.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
@@ -67,9 +68,11 @@ static ssize_t show_stat(int nid, enum som_stat which, char *buf)
 	return sysfs_emit(buf, "%lu\n", value);
 }
 
+/* A number of the pool, or of a node of it. */
 struct som_dev_attr {
 	struct device_attribute attr;
 	enum som_stat which;
+	int nid;
 };
 
 static ssize_t dev_show(struct device *dev, struct device_attribute *attr,
@@ -77,7 +80,7 @@ static ssize_t dev_show(struct device *dev, struct device_attribute *attr,
 {
 	struct som_dev_attr *a = container_of(attr, struct som_dev_attr, attr);
 
-	return show_stat(NUMA_NO_NODE, a->which, buf);
+	return show_stat(a->nid, a->which, buf);
 }
 
 static ssize_t nr_chunks_store(struct device *dev,
@@ -192,11 +195,13 @@ SOM_SETTING_ATTR(limit_user, som_limit_user, true, NULL);
 	static struct som_dev_attr dev_attr_##_name = {			\
 		.attr = __ATTR(_name, 0444, dev_show, NULL),		\
 		.which = _which,					\
+		.nid = NUMA_NO_NODE,					\
 	}
 
 static struct som_dev_attr dev_attr_nr_chunks = {
 	.attr = __ATTR(nr_chunks, 0644, dev_show, nr_chunks_store),
 	.which = SOM_STAT_CHUNKS,
+	.nid = NUMA_NO_NODE,
 };
 SOM_DEV_ATTR(chunks_empty, SOM_STAT_EMPTY);
 SOM_DEV_ATTR(units_total, SOM_STAT_TOTAL);
@@ -237,114 +242,88 @@ static const struct attribute_group som_group = {
 	.attrs = som_attrs,
 };
 
-/* Attributes of the device, for struct miscdevice. */
-const struct attribute_group *som_groups[] = {
-	&som_group,
-	NULL
-};
-
-struct som_node {
-	struct kobject kobj;
-	int nid;
-};
-
-struct som_node_attr {
-	struct kobj_attribute attr;
+static const struct {
+	const char *name;
 	enum som_stat which;
+} som_node_stats[] = {
+	{ "nr_chunks", SOM_STAT_CHUNKS },
+	{ "units_total", SOM_STAT_TOTAL },
+	{ "units_free", SOM_STAT_FREE },
+	{ "units_zeroed", SOM_STAT_ZEROED },
+	{ "units_dirty", SOM_STAT_DIRTY },
+	{ "units_used", SOM_STAT_USED },
+	{ "units_quarantined", SOM_STAT_HELD },
 };
 
-static ssize_t node_show(struct kobject *kobj, struct kobj_attribute *attr,
-			 char *buf)
+/* The directory of a node. */
+struct som_node {
+	char name[16];
+	struct attribute_group group;
+	struct som_dev_attr stats[ARRAY_SIZE(som_node_stats)];
+	struct attribute *attrs[ARRAY_SIZE(som_node_stats) + 1];
+};
+
+static struct som_node *som_nodes;
+
+/* The pool's attributes, and a group for each node. */
+static const struct attribute_group **som_groups;
+
+static void som_node_init(struct som_node *node, int nid)
 {
-	struct som_node *node = container_of(kobj, struct som_node, kobj);
-	struct som_node_attr *a = container_of(attr, struct som_node_attr, attr);
+	unsigned int i;
 
-	return show_stat(node->nid, a->which, buf);
-}
+	snprintf(node->name, sizeof(node->name), "node%d", nid);
+	for (i = 0; i < ARRAY_SIZE(som_node_stats); i++) {
+		struct som_dev_attr *a = &node->stats[i];
 
-#define SOM_NODE_ATTR(_name, _which)					\
-	static struct som_node_attr node_attr_##_name = {		\
-		.attr = __ATTR(_name, 0444, node_show, NULL),		\
-		.which = _which,					\
+		a->which = som_node_stats[i].which;
+		a->nid = nid;
+		a->attr.attr.name = som_node_stats[i].name;
+		a->attr.attr.mode = 0444;
+		a->attr.show = dev_show;
+		sysfs_attr_init(&a->attr.attr);
+		node->attrs[i] = &a->attr.attr;
 	}
-
-SOM_NODE_ATTR(nr_chunks, SOM_STAT_CHUNKS);
-SOM_NODE_ATTR(units_total, SOM_STAT_TOTAL);
-SOM_NODE_ATTR(units_free, SOM_STAT_FREE);
-SOM_NODE_ATTR(units_zeroed, SOM_STAT_ZEROED);
-SOM_NODE_ATTR(units_dirty, SOM_STAT_DIRTY);
-SOM_NODE_ATTR(units_used, SOM_STAT_USED);
-SOM_NODE_ATTR(units_quarantined, SOM_STAT_HELD);
-
-static struct attribute *som_node_attrs[] = {
-	&node_attr_nr_chunks.attr.attr,
-	&node_attr_units_total.attr.attr,
-	&node_attr_units_free.attr.attr,
-	&node_attr_units_zeroed.attr.attr,
-	&node_attr_units_dirty.attr.attr,
-	&node_attr_units_used.attr.attr,
-	&node_attr_units_quarantined.attr.attr,
-	NULL
-};
-ATTRIBUTE_GROUPS(som_node);
-
-static void som_node_release(struct kobject *kobj)
-{
-	kfree(container_of(kobj, struct som_node, kobj));
+	node->group.name = node->name;
+	node->group.attrs = node->attrs;
 }
-
-static const struct kobj_type som_node_ktype = {
-	.release = som_node_release,
-	.sysfs_ops = &kobj_sysfs_ops,
-	.default_groups = som_node_groups,
-};
-
-static struct som_node *som_nodes[MAX_NUMNODES];
 
 /**
- * som_sysfs_remove_nodes - remove the nodes' directories
+ * som_sysfs_init - make the attributes of the device
  *
- * Context: Process context.
+ * The device has all of them from its first moment to its last.
+ *
+ * Context: Module load.
+ * Return: groups of attributes, for struct miscdevice; NULL without memory for them.
  */
-void som_sysfs_remove_nodes(void)
+const struct attribute_group **som_sysfs_init(void)
 {
+	unsigned int nr = 0;
 	int nid;
 
-	for (nid = 0; nid < MAX_NUMNODES; nid++) {
-		if (som_nodes[nid])
-			kobject_put(&som_nodes[nid]->kobj);
-		som_nodes[nid] = NULL;
+	som_nodes = kcalloc(nr_node_ids, sizeof(*som_nodes), GFP_KERNEL);
+	som_groups = kcalloc(nr_node_ids + 2, sizeof(*som_groups), GFP_KERNEL);
+	if (!som_nodes || !som_groups) {
+		som_sysfs_exit();
+		return NULL;
 	}
+	som_groups[nr++] = &som_group;
+	for_each_node_state(nid, N_MEMORY) {
+		som_node_init(&som_nodes[nid], nid);
+		som_groups[nr++] = &som_nodes[nid].group;
+	}
+	return som_groups;
 }
 
 /**
- * som_sysfs_add_nodes - a directory for each node that has memory
- * @dev: where
+ * som_sysfs_exit - free the attributes of the device
  *
- * Context: Process context.
- * Return: 0 or -errno, and none is left.
+ * Context: Module unload; the device is gone.
  */
-int som_sysfs_add_nodes(struct device *dev)
+void som_sysfs_exit(void)
 {
-	struct som_node *node;
-	int nid, ret;
-
-	for_each_node_state(nid, N_MEMORY) {
-		node = kzalloc(sizeof(*node), GFP_KERNEL);
-		if (!node) {
-			ret = -ENOMEM;
-			goto out_remove;
-		}
-		node->nid = nid;
-		som_nodes[nid] = node;
-		ret = kobject_init_and_add(&node->kobj, &som_node_ktype,
-					   &dev->kobj, "node%d", nid);
-		if (ret)
-			goto out_remove;
-	}
-	return 0;
-
-out_remove:
-	som_sysfs_remove_nodes();
-	return ret;
+	kfree(som_groups);
+	kfree(som_nodes);
+	som_groups = NULL;
+	som_nodes = NULL;
 }

@@ -3,11 +3,8 @@
 #define _SOM_SYSFS_H
 
 struct attribute_group;
-struct device;
 
-extern const struct attribute_group *som_groups[];
-
-int som_sysfs_add_nodes(struct device *dev);
-void som_sysfs_remove_nodes(void);
+const struct attribute_group **som_sysfs_init(void);
+void som_sysfs_exit(void);
 
 #endif /* _SOM_SYSFS_H */

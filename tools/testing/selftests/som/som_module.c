@@ -109,6 +109,42 @@ TEST_F(module, load_use_and_unload_in_a_loop)
 	}
 }
 
+/* Whoever opens the device in its first moment finds all of it. */
+TEST_F(module, device_is_complete_when_it_can_be_opened)
+{
+	int *step = som_shared(2 * sizeof(*step)), *done = step + 1;
+	int i, rounds = som_rounds(30);
+	pid_t pid;
+
+	pid = fork();
+	if (!pid) {
+		som_all_cpus();
+		for (i = 1; i <= rounds; i++) {
+			int fd, ok;
+
+			while ((fd = open(SOM_DEV, O_RDWR | O_CLOEXEC)) < 0)
+				child_assert(errno == ENOENT || errno == ENODEV ||
+					     errno == ENXIO);
+			ok = !access(SOM_SYSFS "node0/units_quarantined", R_OK) &&
+			     !access(SOM_SYSFS "units_total", R_OK);
+			child_assert(ok);
+			close(fd);
+			WRITE_ONCE(*done, i);
+			child_assert(som_wait_flag(step, i));
+		}
+		_exit(0);
+	}
+	som_all_cpus();
+	for (i = 1; i <= rounds; i++) {
+		ASSERT_EQ(0, load(self->ko, ""));
+		ASSERT_TRUE(som_wait_flag(done, i))
+			kill(pid, SIGKILL);
+		ASSERT_EQ(0, unload_wait());
+		WRITE_ONCE(*step, i);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+}
+
 TEST_F(module, default_is_no_chunks)
 {
 	int fd;
