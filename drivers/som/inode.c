@@ -19,7 +19,7 @@
  *
  * som_owners_lock guards the table and the step from "last reference gone" to
  * "not in the table". It is the innermost lock here; owner->lock is not taken
- * under it.
+ * under it, and nothing is allocated.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -269,9 +269,30 @@ struct som_owner *som_inode_next_owner(unsigned long id)
 	return next;
 }
 
+/* An owner that nobody can find yet; a reference to its file is the caller's. */
+static struct som_owner *make_owner(struct mm_struct *mm)
+{
+	struct som_owner *owner = som_owner_alloc(mm);
+	struct file *file;
+
+	if (!owner)
+		return ERR_PTR(-ENOMEM);
+	som_private_new(owner);
+	file = som_inode_file(owner, NULL, &som_inode_fops);
+	if (IS_ERR(file)) {
+		free_owner(owner);
+		return ERR_CAST(file);
+	}
+	owner->file = file;
+	return owner;
+}
+
 /**
  * som_inode_get_owner - the owner of an address space, made if need be
  * @mm: the address space
+ *
+ * It is made without som_owners_lock, as others must not wait for reclaim; who comes
+ * second takes what the first has put into the table.
  *
  * Context: Process context; takes som_owners_lock.
  * Return: the owner, to be given back with som_inode_put_owner(), or
@@ -279,30 +300,22 @@ struct som_owner *som_inode_next_owner(unsigned long id)
  */
 struct som_owner *som_inode_get_owner(struct mm_struct *mm)
 {
-	struct som_owner *owner;
-	struct file *file;
+	struct som_owner *owner = som_inode_find_owner(mm), *other;
 
-	mutex_lock(&som_owners_lock);
-	owner = find_owner(mm);
 	if (owner)
-		goto out;
-	owner = som_owner_alloc(mm);
-	if (!owner) {
-		owner = ERR_PTR(-ENOMEM);
-		goto out;
-	}
-	som_private_new(owner);
-	file = som_inode_file(owner, NULL, &som_inode_fops);
-	if (IS_ERR(file)) {
-		free_owner(owner);
-		owner = ERR_CAST(file);
-		goto out;
-	}
-	owner->file = file;
-	hash_add(som_owners, &owner->hash, (unsigned long)mm);
-out:
+		return owner;
+	owner = make_owner(mm);
+	if (IS_ERR(owner))
+		return owner;
+	mutex_lock(&som_owners_lock);
+	other = find_owner(mm);
+	if (!other)
+		hash_add(som_owners, &owner->hash, (unsigned long)mm);
 	mutex_unlock(&som_owners_lock);
-	return owner;
+	if (!other)
+		return owner;
+	som_inode_put_owner(owner);
+	return other;
 }
 
 /**
