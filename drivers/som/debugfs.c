@@ -5,6 +5,8 @@
  */
 #include <linux/debugfs.h>
 #include <linux/mm_types.h>
+#include <linux/pid_namespace.h>
+#include <linux/sched.h>
 #include <linux/seq_file.h>
 #include "debugfs.h"
 #include "inode.h"
@@ -24,7 +26,8 @@ static int owners_show(struct seq_file *m, void *v)
 		id = owner->id;
 		som_owner_stats(owner, &stats);
 		seq_printf(m, "%d %u %lu %lu %lu %lu %lu %lu %ld %ld\n",
-			   owner->tgid, som_account_uid(owner->account),
+			   som_owner_pid(owner, task_active_pid_ns(current)),
+			   som_account_uid(owner->account),
 			   stats.mapped_pages << (PAGE_SHIFT - 10),
 			   stats.nr_promised, stats.nr_level[SOM_LEVEL_2M],
 			   stats.nr_level[SOM_LEVEL_4K],

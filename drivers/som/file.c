@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/pid_namespace.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
@@ -144,7 +145,8 @@ static void som_show_fdinfo(struct seq_file *m, struct file *file)
 	mutex_lock(&sf->lock);
 	xa_for_each(&sf->owners, id, owner) {
 		som_owner_stats(owner, &stats);
-		seq_printf(m, "som-owner:\t%d\n", owner->tgid);
+		seq_printf(m, "som-owner:\t%d\n",
+			   som_owner_pid(owner, task_active_pid_ns(current)));
 		seq_printf(m, "som-mapped-kB:\t%lu\n",
 			   stats.mapped_pages << (PAGE_SHIFT - 10));
 		seq_printf(m, "som-reserved:\t%lu\n", stats.nr_promised);

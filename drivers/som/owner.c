@@ -26,6 +26,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/pid.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -63,7 +64,7 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 		goto out_zaps;
 	som_recycle_init(&owner->recycle, owner->account, mm);
 	owner->id = atomic_long_inc_return(&som_owner_ids);
-	owner->tgid = current->tgid;
+	owner->pid = get_pid(task_tgid(current));
 	mutex_init(&owner->lock);
 	mutex_init(&owner->gig_lock);
 	spin_lock_init(&owner->span_lock);
@@ -124,6 +125,7 @@ void som_owner_destroy(struct som_owner *owner)
 void som_owner_free(struct som_owner *owner)
 {
 	som_zaps_put(owner->zaps);
+	put_pid(owner->pid);
 	kfree(owner);
 }
 
@@ -145,6 +147,45 @@ void som_owner_stats(struct som_owner *owner, struct som_owner_stats *stats)
 	for (i = 0; i < SOM_LEVELS; i++)
 		stats->nr_level[i] = atomic_long_read(&owner->nr_level[i]);
 	stats->nr_pinnable = atomic_long_read(&owner->nr_pinnable);
+}
+
+/**
+ * som_owner_set_pid - note that an owner is the current process's
+ * @owner: the owner of its address space
+ *
+ * An heir is made before its process is.
+ *
+ * Context: Any; takes owner->span_lock.
+ */
+void som_owner_set_pid(struct som_owner *owner)
+{
+	struct pid *pid = task_tgid(current);
+
+	if (READ_ONCE(owner->pid) == pid)
+		return;
+	spin_lock(&owner->span_lock);
+	swap(owner->pid, pid);
+	get_pid(owner->pid);
+	spin_unlock(&owner->span_lock);
+	put_pid(pid);
+}
+
+/**
+ * som_owner_pid - the process ID of an owner
+ * @owner: whose
+ * @ns: namespace of whoever is told
+ *
+ * Context: Any; takes owner->span_lock.
+ * Return: the ID, or 0 if that namespace does not know the process.
+ */
+pid_t som_owner_pid(struct som_owner *owner, struct pid_namespace *ns)
+{
+	pid_t nr;
+
+	spin_lock(&owner->span_lock);
+	nr = pid_nr_ns(owner->pid, ns);
+	spin_unlock(&owner->span_lock);
+	return nr;
 }
 
 /* How many indices of first..last are promised. */

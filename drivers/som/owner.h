@@ -21,6 +21,8 @@
 struct file;
 struct inode;
 struct mm_struct;
+struct pid;
+struct pid_namespace;
 
 /** define SOM_FAULT_LOCKS - locks that serialise faults on one unit index. */
 #define SOM_FAULT_LOCKS	16
@@ -47,7 +49,7 @@ enum som_level {
  * @file: the pseudo file in vm_file of every mapping; its life is the owner's.
  * @hash: link in the table of owners (inode.c).
  * @id: unique number.
- * @tgid: process ID of who mapped first, for people.
+ * @pid: the process, for people; changed under @span_lock.
  * @lock: guards @spans, @reserved and its tree, @cursor, @mapped_pages, and
  *	every removal from @units.
  * @gig_lock: one 1 GiB fault at a time; taken before @lock.
@@ -82,7 +84,7 @@ struct som_owner {
 	struct file *file;
 	struct hlist_node hash;
 	unsigned long id;
-	pid_t tgid;
+	struct pid *pid;
 	struct mutex lock;	/* spans, promises, removal of units */
 	struct mutex gig_lock;	/* one chunk is taken at a time */
 	spinlock_t span_lock;	/* spans, to read */
@@ -202,6 +204,8 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm);
 void som_owner_destroy(struct som_owner *owner);
 void som_owner_free(struct som_owner *owner);
 void som_owner_stats(struct som_owner *owner, struct som_owner_stats *stats);
+void som_owner_set_pid(struct som_owner *owner);
+pid_t som_owner_pid(struct som_owner *owner, struct pid_namespace *ns);
 
 struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
 			      unsigned long len, bool promise, bool private);

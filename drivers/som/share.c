@@ -465,7 +465,7 @@ int som_share_pull(struct som_owner *owner, unsigned long idx)
 		if (ret)
 			return ret;
 		if (owner->mm == current->mm)
-			owner->tgid = current->tgid;
+			som_owner_set_pid(owner);
 	}
 	/* Whoever found no note finds the unit: pairs with insert_unit(). */
 	smp_rmb();

@@ -517,6 +517,49 @@ TEST_F(som, fdinfo_of_two_processes)
 	EXPECT_EQ(2, som_fdinfo(me, self->fd, me, "units-2M"));
 }
 
+/* IDs are those of whoever reads, not of the first namespace. */
+TEST_F(som, fdinfo_in_a_pid_namespace)
+{
+	pid_t me = getpid(), pid, got;
+	char line[256], path[64];
+	int step[2], owner, n = 0;
+	FILE *f;
+
+	ASSERT_NE(MAP_FAILED, som_map(self->fd, UNIT));
+	ASSERT_EQ(0, pipe(step));
+	pid = fork();
+	if (!pid) {
+		child_assert(!unshare(CLONE_NEWPID));
+		pid = fork();
+		if (pid)
+			_exit(som_wait_child(pid));
+		child_assert(getpid() == 1);
+		child_assert(som_map(self->fd, UNIT) != MAP_FAILED);
+		/* It is 1 to itself, and the other is nobody. */
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", self->fd);
+		f = fopen(path, "re");
+		child_assert(f);
+		while (fgets(line, sizeof(line), f)) {
+			if (sscanf(line, "som-owner: %d", &owner) != 1)
+				continue;
+			child_assert(owner == 1 || owner == 0);
+			n += owner == 1;
+		}
+		child_assert(n == 1);
+		n = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+		child_assert(n >= 0 && read(n, line, sizeof(line)) > 0);
+		/* The procfs is of the first namespace. */
+		got = atoi(line);
+		child_assert(write(step[1], &got, sizeof(got)) == sizeof(got));
+		pause();
+	}
+	ASSERT_EQ(sizeof(got), read(step[0], &got, sizeof(got)));
+	EXPECT_EQ(me, som_fdinfo(me, self->fd, me, "owner"));
+	EXPECT_EQ(got, som_fdinfo(me, self->fd, got, "owner"));
+	kill(got, SIGKILL);
+	EXPECT_EQ(SIGKILL, -(char)som_wait_child(pid));
+}
+
 /* Another fd, through which nothing was mapped, shows nothing. */
 TEST_F(som, fdinfo_of_another_fd)
 {
