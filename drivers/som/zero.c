@@ -3,16 +3,18 @@
  * The zeroed reserve: dirty units are zeroed in the background, so that a fault finds
  * one that is ready.
  *
- * One thread for each NUMA node with memory, on the node's processors, with the lowest
- * priority. It zeroes zero_rate units a second at most. A unit that is being zeroed
- * can be given to nobody, and somebody with a promise may wait for it; so the
- * thread is not preempted while it has one. It looks after each 64 KiB whether anybody
- * else wants the processor. If so, it puts the unit back as it was, dirty, and
- * pauses.
+ * One thread for each NUMA node with memory, with the lowest priority, on the node's
+ * processors, but on none that is isolated (isolcpus=, nohz_full=). If no other
+ * processor of the node is online, it runs on those of other nodes. It zeroes zero_rate
+ * units a second at most. A unit that is being zeroed can be given to nobody,
+ * and somebody with a promise may wait for it; so the thread is not preempted while it
+ * has one. It looks after each 64 KiB whether anybody else wants the processor. If
+ * so, it puts the unit back as it was, dirty, and pauses.
  *
  * The alternative was a work item for each unit that is freed. It would have been
  * done at once, that is, by the processor that has just got something better to do.
  */
+#include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
 #include <linux/err.h>
 #include <linux/jiffies.h>
@@ -20,7 +22,9 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/nodemask.h>
+#include <linux/mutex.h>
 #include <linux/sched.h>
+#include <linux/sched/isolation.h>
 #include <linux/slab.h>
 #include <linux/topology.h>
 #include "pool.h"
@@ -43,6 +47,7 @@ MODULE_PARM_DESC(zero_rate, "units that are zeroed in the background, per node a
 static struct task_struct **som_zero_threads;
 static atomic_long_t som_zero_nr;
 static atomic_long_t som_zero_paused;
+static int som_zero_hotplug;
 
 /* Zero a unit unless the processor is wanted; true if it was zeroed. */
 static bool zero_unit(unsigned long unit)
@@ -142,6 +147,49 @@ unsigned long som_zero_pauses(void)
 	return atomic_long_read(&som_zero_paused);
 }
 
+/*
+ * Put the threads on processors. @but: one that is going offline, or -1.
+ *
+ * A processor that comes may be the first of its node. When the last one that a thread
+ * can run on goes, the scheduler would put the thread anywhere.
+ */
+static void place_threads(int but)
+{
+	static DEFINE_MUTEX(one_at_a_time);
+	static struct cpumask all, near;
+	unsigned int nid;
+
+	mutex_lock(&one_at_a_time);
+	cpumask_and(&all, housekeeping_cpumask(HK_TYPE_DOMAIN),
+		    housekeeping_cpumask(HK_TYPE_KTHREAD));
+	cpumask_and(&all, &all, cpu_online_mask);
+	if (but >= 0)
+		cpumask_clear_cpu(but, &all);
+	for (nid = 0; nid < nr_node_ids; nid++) {
+		struct task_struct *thread = som_zero_threads[nid];
+
+		if (!thread)
+			continue;
+		if (cpumask_and(&near, &all, cpumask_of_node(nid)))
+			set_cpus_allowed_ptr(thread, &near);
+		else if (!cpumask_empty(&all))
+			set_cpus_allowed_ptr(thread, &all);
+	}
+	mutex_unlock(&one_at_a_time);
+}
+
+static int som_zero_cpu_online(unsigned int cpu)
+{
+	place_threads(-1);
+	return 0;
+}
+
+static int som_zero_cpu_offline(unsigned int cpu)
+{
+	place_threads(cpu);
+	return 0;
+}
+
 /**
  * som_zero_exit - stop the threads
  *
@@ -151,6 +199,8 @@ void som_zero_exit(void)
 {
 	unsigned int nid;
 
+	if (som_zero_hotplug > 0)
+		cpuhp_remove_state_nocalls(som_zero_hotplug);
 	for (nid = 0; nid < nr_node_ids; nid++) {
 		if (som_zero_threads[nid])
 			kthread_stop(som_zero_threads[nid]);
@@ -167,26 +217,33 @@ void som_zero_exit(void)
 int som_zero_init(void)
 {
 	struct task_struct *thread;
-	int nid;
+	int nid, ret;
 
 	som_zero_threads = kcalloc(nr_node_ids, sizeof(*som_zero_threads),
 				   GFP_KERNEL);
 	if (!som_zero_threads)
 		return -ENOMEM;
 	for_each_node_state(nid, N_MEMORY) {
-		const struct cpumask *cpus = cpumask_of_node(nid);
-
 		thread = kthread_create_on_node(zero_thread, (void *)(long)nid,
 						nid, "som_zero/%d", nid);
 		if (IS_ERR(thread)) {
 			som_zero_exit();
 			return PTR_ERR(thread);
 		}
-		/* It does its work elsewhere, too. */
-		if (!cpumask_empty(cpus))
-			set_cpus_allowed_ptr(thread, cpus);
 		som_zero_threads[nid] = thread;
-		wake_up_process(thread);
+	}
+	ret = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "som:online",
+					som_zero_cpu_online,
+					som_zero_cpu_offline);
+	if (ret < 0) {
+		som_zero_exit();
+		return ret;
+	}
+	som_zero_hotplug = ret;
+	place_threads(-1);
+	for (nid = 0; nid < nr_node_ids; nid++) {
+		if (som_zero_threads[nid])
+			wake_up_process(som_zero_threads[nid]);
 	}
 	return 0;
 }
