@@ -1062,7 +1062,7 @@ out_uncharge:
  * Context: Process context; som_owner_lock_unit() is held.
  * Return: unit number; -ENOSPC if the pool has none for who has no promise;
  * -EAGAIN if one is on its way back from a former owner; -ENOMEM if the kernel
- * has no memory for the entry.
+ * has no memory for the entry; -ENOENT if a core dump finds none.
  */
 long som_owner_unit(struct som_span *span, unsigned long idx,
 		    enum som_level *level)
@@ -1080,7 +1080,8 @@ long som_owner_unit(struct som_span *span, unsigned long idx,
 		entry = READ_ONCE(*slot);
 	}
 	if (likely(!entry))
-		return populate(span, idx, slot, *level);
+		return som_dumping() ? -ENOENT :
+				       populate(span, idx, slot, *level);
 	if (unlikely(som_entry_test(entry, SOM_ENTRY_DISCARDED)))
 		return -EAGAIN;
 	*level = som_entry_level(entry);

@@ -7,6 +7,7 @@
 #include <linux/maple_tree.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/sched.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
@@ -243,6 +244,18 @@ bool som_owner_superseded(struct som_owner *owner, unsigned long first,
 bool som_owner_maps_once(struct som_owner *owner, unsigned long idx);
 bool som_owner_find_alias(struct som_owner *owner, unsigned long first,
 			  unsigned long last);
+
+/**
+ * som_dumping - is the current task writing its core dump?
+ *
+ * It reads all memory there is, and must not make any.
+ *
+ * Return: true if so.
+ */
+static inline bool som_dumping(void)
+{
+	return unlikely(current->flags & PF_DUMPCORE);
+}
 
 /**
  * som_owner_aliased - are some page offsets mapped more than once?

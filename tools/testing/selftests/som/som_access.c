@@ -4,7 +4,9 @@
  * process_vm_readv(2). Whatever an access may answer, it never answers with
  * wrong data, and it never leaves a unit behind.
  */
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 
 #include "som_test.h"
@@ -345,6 +347,77 @@ TEST_F(som, vmsplice_then_unmap)
 	EXPECT_EQ(self->before.free,
 		  som_wait_number(som_free, self->before.free));
 	EXPECT_EQ(0, som_pool("units_quarantined"));
+}
+
+/*
+ * Core dumps
+ */
+
+#define CORE		"/tmp/som_access.core"
+#define CORE_UNITS	64
+
+/* One unit of many has been touched, and one that is not to be dumped. */
+static void crash(int fd)
+{
+	struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+	char *p;
+
+	prctl(PR_SET_DUMPABLE, 1);
+	setrlimit(RLIMIT_CORE, &all);
+	p = som_map_at(fd, NULL, CORE_UNITS * UNIT, RW, MAP_NORESERVE);
+	child_assert(p != MAP_FAILED);
+	som_fill(p + UNIT, UNIT, 0x600d);
+	som_fill(p + 4 * UNIT, UNIT, 0xbad);
+	child_assert(!madvise(p + 4 * UNIT, UNIT, MADV_DONTDUMP));
+	abort();
+}
+
+/* How many units with a mark a file has. */
+static int find_units(int fd, __u64 mark)
+{
+	static char buf[PAGE];
+	off_t at = 0;
+	int nr = 0;
+
+	while ((at = lseek(fd, at, SEEK_DATA)) >= 0) {
+		if (pread(fd, buf, PAGE, at) != PAGE)
+			break;
+		nr += *(__u64 *)buf == som_word(mark, 0);
+		at += PAGE;
+	}
+	return nr;
+}
+
+TEST_F(som, core_dump_makes_no_memory)
+{
+	long most = 0, used;
+	struct stat st;
+	int fd, status;
+	pid_t pid;
+
+	ASSERT_EQ(0, som_write_string("/proc/sys/kernel/core_pattern", CORE));
+	ASSERT_EQ(0, som_write_string("/proc/sys/kernel/core_uses_pid", "0"));
+	unlink(CORE);
+	pid = fork();
+	if (!pid)
+		crash(self->fd);
+	while (!waitpid(pid, &status, WNOHANG)) {
+		used = som_used();
+		if (used > most)
+			most = used;
+	}
+	EXPECT_TRUE(WCOREDUMP(status));
+	EXPECT_GE(self->before.used + 2, most);
+	fd = open(CORE, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(1, find_units(fd, 0x600d));
+	EXPECT_EQ(0, find_units(fd, 0xbad));
+	/* What has no memory is a hole. */
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_LT((CORE_UNITS - 1) * UNIT, st.st_size);
+	EXPECT_GT(CORE_UNITS / 2 * UNIT, st.st_blocks * 512);
+	close(fd);
+	unlink(CORE);
 }
 
 TEST_HARNESS_MAIN
