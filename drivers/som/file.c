@@ -52,6 +52,14 @@ static int som_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
+/* A file does not know an owner any more. */
+static void som_file_forget(struct som_owner *owner)
+{
+	/* In this order: rewind_cursor() may miss a reference, but counts none too many. */
+	atomic_long_dec(&owner->nr_files);
+	som_inode_put_owner(owner);
+}
+
 static int som_release(struct inode *inode, struct file *file)
 {
 	struct som_file *sf = file->private_data;
@@ -59,7 +67,7 @@ static int som_release(struct inode *inode, struct file *file)
 	unsigned long id;
 
 	xa_for_each(&sf->owners, id, owner)
-		som_inode_put_owner(owner);
+		som_file_forget(owner);
 	xa_destroy(&sf->owners);
 	som_inode_unpin();
 	kfree(sf);
@@ -81,12 +89,14 @@ static int som_file_remember(struct som_file *sf, struct som_owner *owner)
 	xa_for_each(&sf->owners, id, other) {
 		if (!atomic_read(&other->mm->mm_users)) {
 			xa_erase(&sf->owners, id);
-			som_inode_put_owner(other);
+			som_file_forget(other);
 		}
 	}
 	ret = xa_err(xa_store(&sf->owners, owner->id, owner, GFP_KERNEL));
 	if (ret)
 		som_inode_put_owner(owner);
+	else
+		atomic_long_inc(&owner->nr_files);
 out:
 	mutex_unlock(&sf->lock);
 	return ret;

@@ -468,15 +468,45 @@ static void span_insert(struct som_span *span, unsigned long first,
 	interval_tree_insert(&span->it, &span->owner->spans);
 	spin_unlock(&span->owner->span_lock);
 	span->owner->mapped_pages += last - first + 1;
+	span->owner->nr_spans++;
 }
 
 static void span_remove(struct som_span *span)
 {
 	span->leaf = NULL;
 	span->owner->mapped_pages -= span->it.last - span->it.start + 1;
+	span->owner->nr_spans--;
 	spin_lock(&span->owner->span_lock);
 	interval_tree_remove(&span->it, &span->owner->spans);
 	spin_unlock(&span->owner->span_lock);
+}
+
+/*
+ * Half of the page offsets have been given out: those behind the last mapping are given
+ * out again. Nobody may be about to punch them out: a madvise(MADV_REMOVE) that began
+ * before the last munmap, or a call of the driver's, has a reference to the owner's file
+ * beside those that are known: of each mapping, of open files, and the caller's. None
+ * can begin now, as mmap_lock is held for write.
+ *
+ * What was inherited has files of its own, which are not counted: the page offsets of an
+ * heir are given out once.
+ */
+static void rewind_cursor(struct som_owner *owner)
+{
+	struct rb_node *last = rb_last(&owner->spans.rb_root);
+	unsigned long cursor = owner->floor;
+
+	lockdep_assert_held(&owner->lock);
+	mmap_assert_write_locked(owner->mm);
+
+	if (!list_empty(&owner->heirs) ||
+	    file_count(owner->file) != owner->nr_spans + 1 +
+				       atomic_long_read(&owner->nr_files))
+		return;
+	if (last)
+		cursor = max(cursor, rb_entry(last, struct som_span,
+					      it.rb)->limit);
+	owner->cursor = min(owner->cursor, cursor);
 }
 
 /**
@@ -488,7 +518,7 @@ static void span_remove(struct som_span *span)
  * @private: whether MADV_DONTNEED discards
  *
  * Context: Process context; takes owner->lock. The caller has mmap_lock for
- * write.
+ * write, and one reference to the owner.
  * Return: the mapping's span; ERR_PTR(-ENOMEM) if the pool cannot promise the
  * units, the offset space is used up, or there is no memory for the span.
  */
@@ -505,6 +535,8 @@ struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
 		return ERR_PTR(-ENOMEM);
 
 	mutex_lock(&owner->lock);
+	if (unlikely(owner->cursor > SOM_OFFSET_PAGES / 2))
+		rewind_cursor(owner);
 	ret = som_allot(owner->cursor, addr, len, &allot);
 	if (ret)
 		goto out_unlock;
@@ -700,6 +732,8 @@ struct som_span *som_span_inherit(struct som_span *from,
 	if (!ret) {
 		span_insert(span, first, last);
 		owner->cursor = from->owner->cursor;
+		owner->floor = owner->cursor;
+		from->owner->floor = owner->cursor;
 		owner->may_alias = from->owner->may_alias;
 	}
 	mutex_unlock(&owner->lock);

@@ -63,8 +63,11 @@ enum som_level {
  * @spans: every VMA's interval of page offsets.
  * @promised: unit indices that are reserved.
  * @nr_promised: how many.
- * @cursor: first page offset that was never given out.
+ * @cursor: first page offset behind all that are given out.
+ * @floor: first page offset that no child has inherited.
  * @mapped_pages: pages in all VMAs.
+ * @nr_spans: how many are in @spans.
+ * @nr_files: references to @file that open files of /dev/som have.
  * @may_alias: mremap was used: page offsets may be mapped twice.
  * @nr_level: units held, by how they are mapped.
  * @nr_pinnable: units held that are pinnable.
@@ -96,7 +99,10 @@ struct som_owner {
 	struct maple_tree promised;
 	unsigned long nr_promised;
 	unsigned long cursor;
+	unsigned long floor;
 	unsigned long mapped_pages;
+	unsigned long nr_spans;
+	atomic_long_t nr_files;
 	bool may_alias;
 	atomic_long_t nr_level[SOM_LEVELS];
 	atomic_long_t nr_pinnable;

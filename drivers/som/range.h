@@ -4,9 +4,8 @@
  * its owner's offset space. Pure: numbers in, numbers out.
  *
  * An owner's offset space counts 4 KiB pages. Each mmap gets an *allotment*
- * there that was never used before by a live mapping: room for the mapping
- * itself, congruent to its address so that huge entries line up, and slack
- * for mremap to grow into.
+ * there that no other mapping uses: room for the mapping itself, congruent to its
+ * address so that huge entries line up, and slack for mremap to grow into.
  */
 #ifndef _SOM_RANGE_H
 #define _SOM_RANGE_H
@@ -177,7 +176,7 @@ static inline void som_unit_clip(unsigned long vm_start, unsigned long vm_end,
 
 /**
  * som_allot - find room in an offset space
- * @cursor: first page offset that was never given out
+ * @cursor: first page offset that can be given out
  * @addr: page aligned address of the new mapping
  * @len: its length in bytes, page aligned, not 0
  * @allot: where the result goes; its limit is the next cursor

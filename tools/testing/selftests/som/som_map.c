@@ -1307,4 +1307,52 @@ TEST_F(som, entries_are_2m_in_a_process_without_thp)
 	EXPECT_EQ(4, som_units_2m(self->fd));
 }
 
+/*
+ * Page offsets are given out again when half of them are used up. With five levels of
+ * page tables that takes some mappings, with four some 50,000; a mapping that stays is
+ * not met by any of them.
+ */
+TEST_F_TIMEOUT(som, page_offsets_do_not_run_out, 200)
+{
+	size_t len = 1UL << 55, pages = 0;
+	char *hint = (char *)(1UL << 55), *kept, *p;
+	int fds[4], i;
+
+	p = som_map_at(self->fd, hint, len, PROT_NONE, 0);
+	if (p == MAP_FAILED || p != hint) {
+		if (som_debug_kernel())
+			SKIP(return, "four levels of page tables: slow");
+		len = 96UL << 40;
+		hint = NULL;
+	} else {
+		ASSERT_EQ(0, munmap(p, len));
+	}
+	kept = som_map(self->fd, 2 * UNIT);
+	ASSERT_NE(MAP_FAILED, kept);
+	som_fill(kept, 2 * UNIT, 1);
+	/* Other open files, and what was open, make no difference. */
+	for (i = 0; i < 4; i++) {
+		fds[i] = som_open();
+		ASSERT_NE(MAP_FAILED, som_map(fds[i], PAGE));
+		if (i % 2)
+			close(fds[i]);
+	}
+	while (pages <= 1UL << 51) {
+		p = som_map_at(self->fd, hint, len, PROT_NONE, 0);
+		ASSERT_NE(MAP_FAILED, p)
+			TH_LOG("after %zu page offsets", pages);
+		pages += len / PAGE;
+		ASSERT_EQ(0, munmap(p, len));
+	}
+	p = som_map(self->fd, 2 * UNIT);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(-1, som_not_zero(p, 2 * UNIT));
+	som_fill(p, 2 * UNIT, 2);
+	ASSERT_EQ(0, madvise(p, UNIT, MADV_REMOVE));
+	EXPECT_EQ(-1, som_not_zero(p, UNIT));
+	EXPECT_EQ(-1, som_check(kept, 2 * UNIT, 1));
+	ASSERT_EQ(0, munmap(kept, 2 * UNIT));
+	EXPECT_EQ(som_word(2, UNIT), *(__u64 *)(p + UNIT));
+}
+
 TEST_HARNESS_MAIN
