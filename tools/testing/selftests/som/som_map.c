@@ -1355,4 +1355,87 @@ TEST_F_TIMEOUT(som, page_offsets_do_not_run_out, 200)
 	EXPECT_EQ(som_word(2, UNIT), *(__u64 *)(p + UNIT));
 }
 
+/*
+ * Committed memory: the kernel counts a mapping before it asks the driver, and what it
+ * has counted it takes back with the mapping. So a private mapping that can be written
+ * from the start counts, as anonymous memory does; no other does.
+ */
+
+static long committed_kb(void)
+{
+	char line[128];
+	long kb = -1;
+	FILE *f = fopen("/proc/meminfo", "re");
+
+	while (f && kb < 0 && fgets(line, sizeof(line), f))
+		sscanf(line, "Committed_AS: %ld", &kb);
+	if (f)
+		fclose(f);
+	return kb;
+}
+
+#define COMMIT_UNITS	256L
+#define COMMIT_KB	(COMMIT_UNITS * (long)(UNIT / 1024))
+
+/* Others in the guest may come and go: to a quarter. */
+#define EXPECT_COMMITTED_KB(base, kb)					\
+	EXPECT_GT(COMMIT_KB / 4, labs(committed_kb() - (base) - (kb)))
+
+TEST_F(som, committed_memory)
+{
+	size_t len = COMMIT_UNITS * UNIT;
+	long base = committed_kb();
+	char *p;
+
+	ASSERT_LT(0, base);
+	p = som_map(self->fd, len);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_COMMITTED_KB(base, 0);
+	ASSERT_EQ(0, munmap(p, len));
+	if (som_no_private(self->fd))
+		return;
+
+	p = som_map_private(self->fd, len);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_COMMITTED_KB(base, COMMIT_KB);
+	/* A part goes, whatever has split the mapping. */
+	ASSERT_EQ(0, mprotect(p + len / 4, len / 4, PROT_READ));
+	ASSERT_EQ(0, munmap(p, len / 2));
+	EXPECT_COMMITTED_KB(base, COMMIT_KB / 2);
+	ASSERT_EQ(0, munmap(p + len / 2, len / 2));
+	EXPECT_COMMITTED_KB(base, 0);
+
+	p = som_map_private_at(self->fd, NULL, len, PROT_NONE, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, mprotect(p, len, RW));
+	EXPECT_COMMITTED_KB(base, 0);
+	ASSERT_EQ(0, munmap(p, len));
+	EXPECT_COMMITTED_KB(base, 0);
+}
+
+/* With overcommit_memory=2 that limit is one, and access that comes later is not. */
+TEST_F(som, committed_memory_is_limited)
+{
+	static const char mode[] = "/proc/sys/vm/overcommit_memory";
+	static const char limit[] = "/proc/sys/vm/overcommit_kbytes";
+	size_t len = COMMIT_UNITS * UNIT;
+	char text[32], was[8], *p, *q, *r;
+
+	if (som_no_private(self->fd))
+		return;
+	snprintf(was, sizeof(was), "%ld", som_read_number(mode));
+	snprintf(text, sizeof(text), "%ld", committed_kb() + COMMIT_KB / 2);
+	ASSERT_EQ(0, som_write_string(limit, text));
+	ASSERT_EQ(0, som_write_string(mode, "2"));
+	p = som_map_private(self->fd, len);
+	q = som_map(self->fd, len);
+	r = som_map_private_at(self->fd, NULL, UNIT, PROT_NONE, 0);
+	som_write_string(mode, was);
+	som_write_string(limit, "0");
+	EXPECT_EQ(MAP_FAILED, p);
+	EXPECT_NE(MAP_FAILED, q);
+	ASSERT_NE(MAP_FAILED, r);
+	EXPECT_EQ(0, mprotect(r, UNIT, RW));
+}
+
 TEST_HARNESS_MAIN
