@@ -83,11 +83,8 @@ static struct som_owner *child_owner(struct mm_struct *mm,
 {
 	struct som_owner *owner = som_inode_get_owner(mm);
 
-	if (IS_ERR(owner) || owner->zaps == parent->zaps)
-		return owner;
-	som_zaps_put(owner->zaps);
-	owner->zaps = som_zaps_get(parent->zaps);
-	som_account_lower(owner->account, parent->account->max);
+	if (!IS_ERR(owner))
+		som_account_lower(owner->account, parent->account->max);
 	return owner;
 }
 

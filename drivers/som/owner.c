@@ -56,12 +56,12 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 
 	if (!owner)
 		return NULL;
-	owner->zaps = som_zaps_alloc();
-	if (!owner->zaps)
-		goto out_free;
 	owner->account = som_account_alloc();
-	if (!owner->account)
-		goto out_zaps;
+	if (!owner->account) {
+		kfree(owner);
+		return NULL;
+	}
+	som_zaps_init(&owner->zaps);
 	som_recycle_init(&owner->recycle, owner->account, mm);
 	owner->id = atomic_long_inc_return(&som_owner_ids);
 	owner->pid = get_pid(task_tgid(current));
@@ -82,12 +82,6 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 	mmgrab(mm);
 	owner->mm = mm;
 	return owner;
-
-out_zaps:
-	som_zaps_put(owner->zaps);
-out_free:
-	kfree(owner);
-	return NULL;
 }
 
 /**
@@ -124,7 +118,6 @@ void som_owner_destroy(struct som_owner *owner)
  */
 void som_owner_free(struct som_owner *owner)
 {
-	som_zaps_put(owner->zaps);
 	put_pid(owner->pid);
 	kfree(owner);
 }

@@ -75,7 +75,7 @@ enum som_level {
  * @notified: @mn is registered: there are private mappings. Stays.
  * @zeroed: MADV_DONTNEED has zeroed a part of a unit. Stays.
  * @mn: tells of MADV_DONTNEED (private.c).
- * @zaps: whose zaps @mn is not to mind; one for all who have inherited from each other.
+ * @zaps: zaps that @mn is not to mind.
  * @discard_work: releases what was discarded.
  * @collapse_work: takes page tables out that may not be needed any more.
  * @account: what it has been charged.
@@ -110,7 +110,7 @@ struct som_owner {
 	bool notified;
 	bool zeroed;
 	struct mmu_notifier mn;
-	struct som_zaps *zaps;
+	struct som_zaps zaps;
 	struct delayed_work discard_work;
 	struct delayed_work collapse_work;
 	struct som_account *account;
@@ -122,8 +122,8 @@ struct som_owner {
 /**
  * struct som_heir - a file of mappings that an owner has inherited
  * @list: in the owner's heirs.
- * @inode: what is in the file of the mappings it was inherited from, too, so that a
- *	zap of the one finds the other's entries; a reference is held.
+ * @inode: what is in the file of the mappings it was inherited from, too; a reference is
+ *	held.
  * @limit: first page offset of it that the owner has not inherited.
  * @file: vm_file of the mappings; valid during the fork alone.
  */

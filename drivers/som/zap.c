@@ -11,53 +11,22 @@
  * A note that is waited for is held by somebody who is in the page tables and
  * waits for nothing of som's.
  */
+#include <linux/fs.h>
+#include <linux/interval_tree_generic.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
-#include <linux/slab.h>
 #include "entry.h"
 #include "owner.h"
 #include "zap.h"
 
 /**
- * som_zaps_alloc - no zap is under way
- *
- * Context: Process context.
- * Return: the zaps of an owner, or NULL without memory.
+ * som_zaps_init - no zap is under way
+ * @zaps: the zaps of an owner
  */
-struct som_zaps *som_zaps_alloc(void)
+void som_zaps_init(struct som_zaps *zaps)
 {
-	struct som_zaps *zaps = kzalloc(sizeof(*zaps), GFP_KERNEL);
-
-	if (!zaps)
-		return NULL;
-	refcount_set(&zaps->users, 1);
 	spin_lock_init(&zaps->lock);
 	init_waitqueue_head(&zaps->wait);
-	return zaps;
-}
-
-/**
- * som_zaps_get - the same zaps for another owner
- * @zaps: the zaps of an owner
- *
- * A zap of one owner's finds the entries of all who have inherited from each other.
- *
- * Return: @zaps.
- */
-struct som_zaps *som_zaps_get(struct som_zaps *zaps)
-{
-	refcount_inc(&zaps->users);
-	return zaps;
-}
-
-/**
- * som_zaps_put - the end of an owner
- * @zaps: its zaps
- */
-void som_zaps_put(struct som_zaps *zaps)
-{
-	if (refcount_dec_and_test(&zaps->users))
-		kfree(zaps);
 }
 
 static struct som_zap_note *find_note(struct som_zaps *zaps,
@@ -203,6 +172,46 @@ static void gigs_gone(struct som_owner *owner, unsigned long first,
 	}
 }
 
+static inline unsigned long vma_first_pgoff(struct vm_area_struct *vma)
+{
+	return vma->vm_pgoff;
+}
+
+static inline unsigned long vma_last_pgoff(struct vm_area_struct *vma)
+{
+	return vma->vm_pgoff + vma_pages(vma) - 1;
+}
+
+/* The VMAs of an address_space; the kernel does not export its own iterators. */
+INTERVAL_TREE_DEFINE(struct vm_area_struct, shared.rb, unsigned long,
+		     shared.rb_subtree_last, vma_first_pgoff, vma_last_pgoff,
+		     static __maybe_unused, som_vma_tree)
+
+/*
+ * Clear the owner's entries, and nobody else's: VMAs of parent and child are in the
+ * same address_space, and each maps units of its own. The lock keeps the VMAs and
+ * their page tables, as in unmap_mapping_pages().
+ */
+static void zap_mapping(struct som_owner *owner, struct address_space *mapping,
+			unsigned long first, unsigned long last)
+{
+	struct vm_area_struct *vma;
+
+	i_mmap_lock_read(mapping);
+	for (vma = som_vma_tree_iter_first(&mapping->i_mmap, first, last); vma;
+	     vma = som_vma_tree_iter_next(vma, first, last)) {
+		unsigned long lo = max(first, vma_first_pgoff(vma));
+		unsigned long hi = min(last, vma_last_pgoff(vma));
+
+		if (vma->vm_mm != owner->mm)
+			continue;
+		zap_page_range_single(vma, vma->vm_start +
+				      ((lo - vma->vm_pgoff) << PAGE_SHIFT),
+				      (hi - lo + 1) << PAGE_SHIFT, NULL);
+	}
+	i_mmap_unlock_read(mapping);
+}
+
 /* What was inherited is in other inodes than the owner's. */
 static noinline void zap_inherited(struct som_owner *owner,
 				   unsigned long first, unsigned long last)
@@ -211,9 +220,8 @@ static noinline void zap_inherited(struct som_owner *owner,
 
 	list_for_each_entry(heir, &owner->heirs, list) {
 		if (first < heir->limit)
-			unmap_mapping_pages(heir->inode->i_mapping, first,
-					    min(last, heir->limit - 1) - first + 1,
-					    true);
+			zap_mapping(owner, heir->inode->i_mapping, first,
+				    min(last, heir->limit - 1));
 	}
 }
 
@@ -224,7 +232,7 @@ static noinline void zap_inherited(struct som_owner *owner,
  * @nr: how many
  *
  * Memory is not lost: the next touch finds it in the owner's tree. Those who have
- * inherited the page offsets, or from whom they were inherited, lose their entries, too.
+ * inherited the page offsets, or from whom they were inherited, keep their entries.
  *
  * Context: Process context. So that no 1 GiB entry comes back meanwhile,
  * owner->lock or a fault_lock is held, or the VMAs are locked for write.
@@ -238,13 +246,12 @@ void som_zap(struct som_owner *owner, unsigned long pgoff, unsigned long nr)
 	if (gigs)
 		widen(owner, &pgoff, &last);
 	if (note)
-		som_zaps_begin(owner->zaps, 0, 0);
-	unmap_mapping_pages(owner->file->f_mapping, pgoff, last - pgoff + 1,
-			    true);
+		som_zaps_begin(&owner->zaps, 0, 0);
+	zap_mapping(owner, owner->file->f_mapping, pgoff, last);
 	if (unlikely(!list_empty(&owner->heirs)))
 		zap_inherited(owner, pgoff, last);
 	if (note)
-		som_zaps_end(owner->zaps, 0, 0);
+		som_zaps_end(&owner->zaps, 0, 0);
 	if (gigs)
 		gigs_gone(owner, pgoff, last);
 }

@@ -2,7 +2,6 @@
 #ifndef _SOM_ZAP_H
 #define _SOM_ZAP_H
 
-#include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -27,21 +26,17 @@ struct som_zap_note {
 
 /**
  * struct som_zaps - zaps within which the MMU notifier is not to mind more
- * @users: owners that share it.
  * @lock: guards @notes.
  * @wait: for a note that is not used.
  * @notes: the zaps.
  */
 struct som_zaps {
-	refcount_t users;
 	spinlock_t lock;	/* guards notes */
 	wait_queue_head_t wait;
 	struct som_zap_note notes[SOM_ZAPS];
 };
 
-struct som_zaps *som_zaps_alloc(void);
-struct som_zaps *som_zaps_get(struct som_zaps *zaps);
-void som_zaps_put(struct som_zaps *zaps);
+void som_zaps_init(struct som_zaps *zaps);
 void som_zaps_begin(struct som_zaps *zaps, unsigned long start,
 		    unsigned long end);
 void som_zaps_end(struct som_zaps *zaps, unsigned long start,

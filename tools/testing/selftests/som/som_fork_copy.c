@@ -577,6 +577,41 @@ TEST_F(copy, tracking_goes_on)
 	}
 }
 
+/* What a child does to its own page tables is not told as its parent's writes. */
+TEST_F(copy, a_child_that_moves_memory)
+{
+	pid_t pid;
+
+	ASSERT_EQ(0, som_scan_clean(self->fd, self->p, LEN));
+	pid = fork();
+	if (!pid) {
+		wait_turn(1);
+		for (int i = 0; i < 20; i++) {
+			char *q = mremap(self->p, 0, UNIT / 2, MREMAP_MAYMOVE);
+
+			child_assert(q != MAP_FAILED);
+			child_assert(!munmap(q, UNIT / 2));
+			child_assert(!madvise(self->p + i % NR * UNIT + PAGE,
+					      PAGE, MADV_REMOVE));
+		}
+		next_turn(2);
+		wait_turn(3);
+		_exit(0);
+	}
+	ASSERT_LT(0, pid);
+	/* All copies are made, and what fork itself has cleared is told. */
+	som_touch_units(self->p, LEN);
+	ASSERT_EQ(0, som_scan_clean(self->fd, self->p, LEN));
+	som_touch_units(self->p, LEN);
+	ASSERT_EQ(NR, som_scan_count(self->fd, self->p, LEN, WRITTEN));
+	next_turn(1);
+	EXPECT_TRUE(som_wait_flag(turn, 2));
+	EXPECT_EQ(NR, som_scan_count(self->fd, self->p, LEN, WRITTEN));
+	next_turn(3);
+	EXPECT_EQ(0, som_wait_child(pid));
+	EXPECT_EQ(NR, som_scan_count(self->fd, self->p, LEN, WRITTEN));
+}
+
 /* A scan of what heirs depend on is not a way to write it unseen. */
 TEST_F(copy, scans_and_resets_keep_what_heirs_need)
 {
