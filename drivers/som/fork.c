@@ -131,7 +131,7 @@ static int inherit(struct vm_area_struct *vma, struct som_span *from,
 
 	first = som_pgoff_unit(from->it.start);
 	last = som_pgoff_unit(from->it.last);
-	ret = som_share_inherit(parent, owner, first, last);
+	ret = som_share_inherit(from, owner);
 	if (!ret) {
 		som_vma_ask(from->vma);
 		som_zap(parent, from->it.start,

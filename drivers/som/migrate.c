@@ -69,7 +69,8 @@ void som_migrate_free(void *memory)
  *
  * Context: Process context; mmap_lock is held for write, and owner->lock.
  * Return: 0; -ENOENT if there is no unit; -EBUSY if somebody has a pin on it; -EAGAIN if
- * heirs need copies first and the pool has nothing right now.
+ * heirs need copies first and the pool has nothing right now; -EHWPOISON if its memory
+ * cannot be read, and it stays where it is.
  */
 int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory)
 {
@@ -93,12 +94,15 @@ int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory)
 		goto out;
 	/* Nor does an heir copy from the old memory while it goes. */
 	mutex_lock(&owner->share.lock);
-	som_unit_copy(unit, som_entry_unit(entry));
-	entry = som_entry_replace(owner, idx, unit,
-				  SOM_ENTRY_LEVEL | SOM_ENTRY_PINNABLE,
-				  SOM_LEVEL_NONE |
-				  (to_pinnable ? SOM_ENTRY_PINNABLE : 0));
+	ret = som_unit_copy(unit, som_entry_unit(entry));
+	if (!ret)
+		entry = som_entry_replace(owner, idx, unit,
+					  SOM_ENTRY_LEVEL | SOM_ENTRY_PINNABLE,
+					  SOM_LEVEL_NONE |
+					  (to_pinnable ? SOM_ENTRY_PINNABLE : 0));
 	mutex_unlock(&owner->share.lock);
+	if (ret)
+		goto out;
 	if (som_entry_level(entry) == SOM_LEVEL_4K)
 		som_collapse_want(owner, idx);
 	if (to_pinnable)

@@ -688,9 +688,6 @@ static void span_unalias(struct som_span *span)
  * @from: span of the parent's VMA
  * @owner: the child's
  *
- * If it ends in the midst of a unit, it cannot grow: the child has the bytes of the
- * whole unit.
- *
  * Context: Process context; takes the child's owner->lock. Both address spaces'
  * mmap_lock is held for write.
  * Return: the span, or ERR_PTR(-ENOMEM).
@@ -706,8 +703,6 @@ struct som_span *som_span_inherit(struct som_span *from,
 		return ERR_PTR(-ENOMEM);
 	span->owner = owner;
 	span->limit = from->limit;
-	if (last != som_unit_pgoff(som_pgoff_unit(last) + 1) - 1)
-		span->limit = last + 1;
 	span->promised = from->promised && from->fork == SOM_FORK_COPY;
 	span->private = from->private;
 	span->generation = from->generation;

@@ -32,6 +32,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/bitmap.h>
 #include <linux/delay.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -42,6 +43,7 @@
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/topology.h>
+#include <linux/uaccess.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
@@ -241,20 +243,61 @@ void som_unit_zero(unsigned long unit)
 }
 
 /**
+ * som_unit_copy_pages - copy pages of a unit to the same place in another
+ * @to: unit number of the copy
+ * @from: unit number
+ * @pages: which pages; the others of the copy stay as they are
+ *
+ * Context: Process context; may sleep.
+ * Return: 0; -EHWPOISON if memory cannot be read: pages from there on are not copied.
+ */
+int som_unit_copy_pages(unsigned long to, unsigned long from,
+			const unsigned long *pages)
+{
+	void *dst = som_unit_address(to), *src = som_unit_address(from);
+	unsigned int i, nr = 0;
+
+	for_each_set_bit(i, pages, SOM_UNIT_PAGES) {
+		if (copy_mc_to_kernel(dst + i * PAGE_SIZE, src + i * PAGE_SIZE,
+				      PAGE_SIZE))
+			return -EHWPOISON;
+		if (!(++nr % 64))
+			cond_resched();
+	}
+	return 0;
+}
+
+/**
  * som_unit_copy - copy a unit's memory
  * @to: unit number of the copy
  * @from: unit number
  *
  * Context: Process context; may sleep.
+ * Return: as som_unit_copy_pages().
  */
-void som_unit_copy(unsigned long to, unsigned long from)
+int som_unit_copy(unsigned long to, unsigned long from)
 {
-	void *dst = som_unit_address(to), *src = som_unit_address(from);
-	unsigned long i;
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
 
-	for (i = 0; i < SOM_UNIT_PAGES; i++) {
-		copy_page(dst + i * PAGE_SIZE, src + i * PAGE_SIZE);
-		if (!(i % 64))
+	bitmap_fill(pages, SOM_UNIT_PAGES);
+	return som_unit_copy_pages(to, from, pages);
+}
+
+/**
+ * som_unit_zero_others - zero all of a unit but some pages
+ * @unit: unit number
+ * @pages: the pages that stay as they are
+ *
+ * Context: Process context; may sleep.
+ */
+void som_unit_zero_others(unsigned long unit, const unsigned long *pages)
+{
+	void *addr = som_unit_address(unit);
+	unsigned int i, nr = 0;
+
+	for_each_clear_bit(i, pages, SOM_UNIT_PAGES) {
+		clear_page(addr + i * PAGE_SIZE);
+		if (!(++nr % 64))
 			cond_resched();
 	}
 }

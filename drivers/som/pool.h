@@ -62,6 +62,9 @@ void som_pool_drain_end(void);
 int som_unit_nid(unsigned long unit);
 void *som_unit_address(unsigned long unit);
 void som_unit_zero(unsigned long unit);
-void som_unit_copy(unsigned long to, unsigned long from);
+int som_unit_copy(unsigned long to, unsigned long from);
+int som_unit_copy_pages(unsigned long to, unsigned long from,
+			const unsigned long *pages);
+void som_unit_zero_others(unsigned long unit, const unsigned long *pages);
 
 #endif /* _SOM_POOL_H */

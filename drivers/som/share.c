@@ -14,6 +14,12 @@
  * has inherited. The notes of an heir always name the owner that has the
  * memory: a grandchild's name the grandparent where the parent has only a note.
  *
+ * An heir gets the pages that it has inherited, and no others: what its parent has
+ * unmapped, kept from it by MADV_DONTFORK or moved away is zero in the heir's unit. Which
+ * pages those are is noted at fork, in share.parts, where it is not the whole unit. Each
+ * VMA adds its own, and so does one that comes when another VMA's pages were copied
+ * already (enter()).
+ *
  * Locking: share.lock of the source, below everybody's fault_lock; of two, the older
  * owner's first. In it notes and entries of both sides stay as they are, but for
  * those that an heir drops, under xa_lock of its notes alone. Several sources of an
@@ -25,11 +31,13 @@
  * back from somebody who needs one. So som_share_pull() and som_share_break() give
  * -EAGAIN, and whoever waits comes again.
  */
+#include <linux/bitmap.h>
 #include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/topology.h>
@@ -39,6 +47,16 @@
 #include "owner.h"
 #include "pool.h"
 #include "share.h"
+
+/**
+ * struct som_part - what an heir has inherited of a unit
+ * @pages: the pages, a bit for each; they change under the same lock as the note.
+ * @rcu: for its end.
+ */
+struct som_part {
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
+	struct rcu_head rcu;
+};
 
 /* A note of bytes that could not be kept: access is refused. */
 #define SOM_LOST	xa_mk_value(0)
@@ -58,6 +76,7 @@ void som_share_init(struct som_share *share)
 	INIT_LIST_HEAD(&share->sources);
 	spin_lock_init(&share->sources_lock);
 	xa_init(&share->pending);
+	xa_init(&share->parts);
 	share->lent = false;
 	share->inherited = false;
 }
@@ -93,6 +112,37 @@ void som_share_unlink(struct som_owner *owner)
 	}
 }
 
+/* The notes of some indices are gone, and so nobody asks any more what they are about. */
+static void forget_parts(struct som_owner *heir, unsigned long first,
+			 unsigned long last)
+{
+	struct som_part *part;
+	unsigned long idx;
+
+	xa_for_each_range(&heir->share.parts, idx, part, first, last) {
+		xa_erase(&heir->share.parts, idx);
+		kfree_rcu(part, rcu);
+	}
+}
+
+/*
+ * Which pages of a unit an heir has inherited. If that is forgotten meanwhile, so is the
+ * note: whoever goes by the answer finds no note any more.
+ */
+static void inherited_pages(struct som_owner *heir, unsigned long idx,
+			    unsigned long *pages)
+{
+	const struct som_part *part;
+
+	rcu_read_lock();
+	part = xa_load(&heir->share.parts, idx);
+	if (part)
+		bitmap_copy(pages, part->pages, SOM_UNIT_PAGES);
+	else
+		bitmap_fill(pages, SOM_UNIT_PAGES);
+	rcu_read_unlock();
+}
+
 /**
  * som_share_destroy - the end of an owner
  * @owner: has no mapping, and so no note; nor has any heir one that names it
@@ -105,6 +155,8 @@ void som_share_destroy(struct som_owner *owner)
 	WARN_ON_ONCE(!list_empty(&owner->share.heirs) ||
 		     som_share_pending(&owner->share));
 	xa_destroy(&owner->share.pending);
+	forget_parts(owner, 0, ULONG_MAX);
+	xa_destroy(&owner->share.parts);
 }
 
 static struct som_link *find_link(struct som_owner *source,
@@ -214,15 +266,17 @@ static void uncharge_heir(struct som_owner *heir, unsigned long bits)
 }
 
 /*
- * Give an heir a copy of a unit that its note names. The source's share.lock is held.
- * Return: 0; -ENOSPC if the heir cannot be charged, -EAGAIN if the pool has
- * nothing right now.
+ * Give an heir a copy of what it has inherited of a unit that its note names. The source's
+ * share.lock is held. Return: 0; -ENOSPC if the heir cannot be charged, -EAGAIN if the
+ * pool has nothing right now, -EHWPOISON if the memory cannot be read.
  */
 static int copy_to_heir(struct som_link *link, unsigned long idx,
 			unsigned long from)
 {
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
 	unsigned long bits;
 	long unit;
+	int ret;
 
 	if (!charge_heir(link->heir, idx, &bits))
 		return -ENOSPC;
@@ -231,13 +285,22 @@ static int copy_to_heir(struct som_link *link, unsigned long idx,
 		uncharge_heir(link->heir, bits);
 		return -EAGAIN;
 	}
-	som_unit_copy(unit, from);
-	if (!insert_unit(link->heir, idx, link, unit, bits)) {
-		/* The heir has dropped it meanwhile. */
-		som_pool_free(unit);
-		uncharge_heir(link->heir, bits);
+	inherited_pages(link->heir, idx, pages);
+	ret = som_unit_copy_pages(unit, from, pages);
+	if (ret) {
+		change_note(link->heir, idx, link, SOM_LOST);
+		goto out_free;
 	}
-	return 0;
+	som_unit_zero_others(unit, pages);
+	if (insert_unit(link->heir, idx, link, unit, bits)) {
+		forget_parts(link->heir, idx, idx);
+		return 0;
+	}
+	/* The heir has dropped it meanwhile. */
+out_free:
+	som_pool_free(unit);
+	uncharge_heir(link->heir, bits);
+	return ret;
 }
 
 /* The next heir with a note that names the source at an index; the oldest first. */
@@ -326,11 +389,43 @@ static int link_others(struct som_owner *owner, unsigned long idx,
 }
 
 /*
- * An heir gets the unit itself, and the others' notes name it from now on. False if it
- * does not want it any more, or cannot have it. Both share.locks are held.
+ * An heir is about to get a unit itself, with the pages that it has inherited. Others that
+ * have inherited more get copies before. @lose: those that cannot have one lose the bytes.
+ * share.lock is held. Return: 0 or -EAGAIN.
+ */
+static int break_wider(struct som_owner *owner, unsigned long idx,
+		       unsigned long unit, struct som_link *to,
+		       const unsigned long *pages, bool lose)
+{
+	DECLARE_BITMAP(theirs, SOM_UNIT_PAGES);
+	struct som_link *link;
+	int ret;
+
+	if (bitmap_full(pages, SOM_UNIT_PAGES))
+		return 0;
+	list_for_each_entry(link, &owner->share.heirs, of_source) {
+		if (link == to || xa_load(&link->heir->share.pending, idx) != link)
+			continue;
+		inherited_pages(link->heir, idx, theirs);
+		if (bitmap_subset(theirs, pages, SOM_UNIT_PAGES))
+			continue;
+		ret = copy_to_heir(link, idx, unit);
+		if (ret == -EAGAIN && !lose)
+			return ret;
+		if (ret)
+			change_note(link->heir, idx, link, SOM_LOST);
+	}
+	return 0;
+}
+
+/*
+ * An heir gets the unit itself, zeroed but for the pages that it has inherited, and the
+ * others' notes name it from now on. False if it does not want it any more, or cannot have
+ * it. Both share.locks are held.
  */
 static bool hand_over(struct som_owner *owner, unsigned long idx, void *entry,
-		      struct som_link *to, bool others)
+		      struct som_link *to, const unsigned long *pages,
+		      bool others)
 {
 	struct som_owner *heir = to->heir;
 	struct som_link *link;
@@ -342,12 +437,14 @@ static bool hand_over(struct som_owner *owner, unsigned long idx, void *entry,
 	}
 	/* It leaves this tree first: one owner at every instant. */
 	som_units_erase(&owner->units, idx);
+	som_unit_zero_others(som_entry_unit(entry), pages);
 	if (!insert_unit(heir, idx, to, som_entry_unit(entry),
 			 bits | (others ? SOM_ENTRY_SHARED : 0))) {
 		WRITE_ONCE(*som_units_slot(&owner->units, idx), entry);
 		uncharge_heir(heir, bits);
 		return false;
 	}
+	forget_parts(heir, idx, idx);
 	som_entry_forget(owner, entry);
 	if (som_entry_test(entry, SOM_ENTRY_CHARGED))
 		som_account_uncharge(owner->account, 1);
@@ -367,6 +464,7 @@ static bool bequeath_unit(struct som_owner *owner, unsigned long idx,
 			  struct som_link **spare, bool lose)
 {
 	void *entry = som_units_load(&owner->units, idx);
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
 	struct som_link *link;
 	struct som_owner *heir;
 	bool done;
@@ -380,12 +478,16 @@ static bool bequeath_unit(struct som_owner *owner, unsigned long idx,
 	    som_entry_pinned(entry))
 		return !break_locked(owner, idx, lose);
 	heir = link->heir;
+	inherited_pages(heir, idx, pages);
+	if (break_wider(owner, idx, som_entry_unit(entry), link, pages, lose))
+		return false;
 	/* If it is on its way out, its note is gone by now. */
 	if (!som_file_tryget(heir->file))
 		return false;
 	mutex_lock_nested(&heir->share.lock, SINGLE_DEPTH_NESTING);
 	others = link_others(owner, idx, heir, spare);
-	done = others >= 0 && hand_over(owner, idx, entry, link, others);
+	done = others >= 0 &&
+	       hand_over(owner, idx, entry, link, pages, others);
 	mutex_unlock(&heir->share.lock);
 	fput(heir->file);
 	return done;
@@ -441,7 +543,7 @@ void som_share_bequeath(struct som_owner *owner, unsigned long first,
  * or its process does not run yet.
  * Return: 0 if nothing is pending any more; -EAGAIN if the pool has no unit right now;
  * -ENOSPC if the owner has opted out of a promise and cannot be charged, or the
- * bytes are lost.
+ * bytes are lost; -EHWPOISON if they are lost now, as the memory cannot be read.
  */
 int som_share_pull(struct som_owner *owner, unsigned long idx)
 {
@@ -533,8 +635,11 @@ void som_share_drop(struct som_owner *owner, unsigned long first,
 	unsigned long idx;
 	void *note;
 
+	if (!READ_ONCE(owner->share.inherited))
+		return;
 	xa_for_each_range(&owner->share.pending, idx, note, first, last)
 		xa_erase(&owner->share.pending, idx);
+	forget_parts(owner, first, last);
 }
 
 /**
@@ -587,57 +692,125 @@ void som_share_settle_now(struct som_owner *owner, unsigned long idx)
 }
 
 /*
- * What a parent itself has only a note of, as long as it has: the note may change while its
- * source's lock is waited for. Return: 0 or -ENOMEM.
+ * Which pages of a unit does a VMA show? Not those that mremap has taken elsewhere: what is
+ * left of a private mapping shows nothing of them. Return: false if there are none.
  */
-static int inherit_note(struct som_owner *parent, struct som_owner *owner,
-			unsigned long idx)
+static bool shown_pages(struct som_span *span, unsigned long idx,
+			unsigned long *pages)
 {
-	struct xarray *pending = &owner->share.pending;
-	struct som_link *note, *link;
-	struct som_owner *source;
-	bool done = false;
+	unsigned long lo = som_unit_pgoff(idx);
+	unsigned long first = max(lo, span->it.start), next;
+	unsigned long last = min(som_unit_pgoff(idx + 1) - 1, span->it.last);
+	bool superseded;
 
-	while (!done && (note = xa_load(&parent->share.pending, idx))) {
-		if (xa_is_value(note))
-			return xa_err(xa_store(pending, idx, note,
-					       GFP_KERNEL_ACCOUNT));
-		source = note->source;
-		link = som_share_link(source, owner);
-		if (!link || xa_reserve(pending, idx, GFP_KERNEL_ACCOUNT))
-			return -ENOMEM;
-		mutex_lock(&source->share.lock);
-		done = xa_load(&parent->share.pending, idx) == note;
-		if (done && !som_units_load(&owner->units, idx))
-			xa_store(pending, idx, link, GFP_NOWAIT);
-		mutex_unlock(&source->share.lock);
-		xa_release(pending, idx);
+	bitmap_zero(pages, SOM_UNIT_PAGES);
+	for (; first <= last; first = next + 1) {
+		next = som_span_run(span, first, last, &superseded);
+		if (!superseded)
+			bitmap_set(pages, first - lo, next - first + 1);
 	}
-	return 0;
+	return !bitmap_empty(pages, SOM_UNIT_PAGES);
 }
 
-/*
- * A note for an heir that has none, and no unit: another source may be giving it one.
- * Return: 0, or -ENOMEM without memory for it; @entered: whether it was made.
- */
-static int enter_note(struct som_link *link, unsigned long idx, bool *entered)
+/* What a note that is not there yet is to be about, if that is not the whole unit. */
+static int prepare_part(struct som_owner *heir, unsigned long idx,
+			const unsigned long *pages)
 {
-	struct xarray *pending = &link->heir->share.pending;
-	int ret = 0;
+	struct som_share *share = &heir->share;
+	struct som_part *part;
+	int ret;
 
-	xa_lock(pending);
-	if (!som_units_load(&link->heir->units, idx)) {
-		ret = xa_err(__xa_store(pending, idx, link,
-					GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT));
-		*entered = !ret;
-	}
-	xa_unlock(pending);
+	if (bitmap_full(pages, SOM_UNIT_PAGES) || xa_load(&share->parts, idx) ||
+	    xa_load(&share->pending, idx) || som_units_load(&heir->units, idx))
+		return 0;
+	part = kzalloc(sizeof(*part), GFP_KERNEL_ACCOUNT);
+	if (!part)
+		return -ENOMEM;
+	ret = xa_err(xa_store(&share->parts, idx, part, GFP_KERNEL_ACCOUNT));
+	if (ret)
+		kfree(part);
 	return ret;
 }
 
-/* What a parent has. Return: 0; -ENOMEM if there is no memory without waiting. */
+/*
+ * An heir inherits pages of a source's unit: a note, or more pages for the note that it
+ * has. If it has a unit already, as another VMA's pages of it were copied, these are copied,
+ * too: its process does not run yet. What is lost stays so. The source's share.lock is
+ * held. Return: 0; -ENOMEM without memory for the note; -EHWPOISON. @entered: whether
+ * there is a note that names the source.
+ */
+static int enter(struct som_link *link, unsigned long idx, unsigned long unit,
+		 const unsigned long *pages, bool *entered)
+{
+	struct som_share *share = &link->heir->share;
+	struct som_part *part;
+	void *own;
+	int ret = 0;
+
+	xa_lock(&share->pending);
+	own = som_units_load(&link->heir->units, idx);
+	if (!own && !xa_is_value(xa_load(&share->pending, idx))) {
+		ret = xa_err(__xa_store(&share->pending, idx, link,
+					GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT));
+		part = ret ? NULL : xa_load(&share->parts, idx);
+		if (part)
+			bitmap_or(part->pages, part->pages, pages,
+				  SOM_UNIT_PAGES);
+		*entered = !ret;
+	}
+	xa_unlock(&share->pending);
+	return own ? som_unit_copy_pages(som_entry_unit(own), unit, pages) : ret;
+}
+
+/*
+ * What a parent itself has only a note of, as long as it has: the note may change while its
+ * source's lock is waited for. Return: 0, -ENOMEM or -EHWPOISON.
+ */
+static int inherit_note(struct som_span *from, struct som_owner *owner,
+			unsigned long idx)
+{
+	DECLARE_BITMAP(theirs, SOM_UNIT_PAGES);
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
+	struct xarray *pending = &owner->share.pending;
+	struct som_owner *parent = from->owner, *source;
+	struct som_link *note, *link;
+	bool done = false, entered;
+	void *entry;
+	int ret = 0;
+
+	while (!done && (note = xa_load(&parent->share.pending, idx))) {
+		if (!shown_pages(from, idx, pages))
+			return 0;
+		if (xa_is_value(note)) {
+			ret = xa_err(xa_store(pending, idx, note,
+					      GFP_KERNEL_ACCOUNT));
+			/* Of another VMA's pages: it cannot be lost in part. */
+			return som_units_load(&owner->units, idx) ? -ENOMEM :
+								    ret;
+		}
+		inherited_pages(parent, idx, theirs);
+		if (!bitmap_and(pages, pages, theirs, SOM_UNIT_PAGES))
+			return 0;
+		source = note->source;
+		link = som_share_link(source, owner);
+		if (!link || prepare_part(owner, idx, pages) ||
+		    xa_reserve(pending, idx, GFP_KERNEL_ACCOUNT))
+			return -ENOMEM;
+		mutex_lock(&source->share.lock);
+		done = xa_load(&parent->share.pending, idx) == note;
+		entry = som_units_load(&source->units, idx);
+		if (done && !WARN_ON_ONCE(!entry))
+			ret = enter(link, idx, som_entry_unit(entry), pages,
+				    &entered);
+		mutex_unlock(&source->share.lock);
+		xa_release(pending, idx);
+	}
+	return ret;
+}
+
+/* What a parent has. Return: 0; -ENOMEM if there is no memory without waiting; -EHWPOISON. */
 static int try_inherit_unit(struct som_owner *parent, struct som_link *link,
-			    unsigned long idx)
+			    unsigned long idx, const unsigned long *pages)
 {
 	struct mutex *lock = som_owner_lock_index(parent, idx);
 	bool entered = false;
@@ -647,7 +820,7 @@ static int try_inherit_unit(struct som_owner *parent, struct som_link *link,
 	mutex_lock(&parent->share.lock);
 	entry = som_units_load(&parent->units, idx);
 	if (entry && !som_entry_test(entry, SOM_ENTRY_DISCARDED))
-		ret = enter_note(link, idx, &entered);
+		ret = enter(link, idx, som_entry_unit(entry), pages, &entered);
 	if (entered)
 		som_entry_change(parent, idx, 0, SOM_ENTRY_SHARED);
 	mutex_unlock(&parent->share.lock);
@@ -655,37 +828,45 @@ static int try_inherit_unit(struct som_owner *parent, struct som_link *link,
 	return ret;
 }
 
-/* Return: 0 or -ENOMEM. */
-static int inherit_unit(struct som_owner *parent, struct som_link *link,
+/* Return: 0, -ENOMEM or -EHWPOISON. */
+static int inherit_unit(struct som_span *from, struct som_link *link,
 			unsigned long idx)
 {
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
 	struct xarray *pending = &link->heir->share.pending;
+	int ret;
 
-	if (!try_inherit_unit(parent, link, idx))
+	if (!shown_pages(from, idx, pages))
 		return 0;
+	ret = prepare_part(link->heir, idx, pages);
+	if (ret)
+		return ret;
+	ret = try_inherit_unit(from->owner, link, idx, pages);
+	if (ret != -ENOMEM)
+		return ret;
 	if (xa_reserve(pending, idx, GFP_KERNEL_ACCOUNT))
 		return -ENOMEM;
 	/* The place for it is there now. */
-	try_inherit_unit(parent, link, idx);
+	ret = try_inherit_unit(from->owner, link, idx, pages);
 	xa_release(pending, idx);
-	return 0;
+	return ret;
 }
 
 /**
- * som_share_inherit - notes of all that a parent has
- * @parent: the parent
+ * som_share_inherit - notes of all that a parent has in a mapping
+ * @from: the span of the mapping
  * @owner: the child's; its process does not run yet
- * @first: first unit index
- * @last: last unit index
  *
  * The caller takes the parent's page table entries away afterwards.
  *
  * Context: Process context; both address spaces' mmap_lock is held for write.
- * Return: 0, or -ENOMEM.
+ * Return: 0, -ENOMEM, or -EHWPOISON if memory that is to be copied now cannot be read.
  */
-int som_share_inherit(struct som_owner *parent, struct som_owner *owner,
-		      unsigned long first, unsigned long last)
+int som_share_inherit(struct som_span *from, struct som_owner *owner)
 {
+	unsigned long first = som_pgoff_unit(from->it.start);
+	unsigned long last = som_pgoff_unit(from->it.last);
+	struct som_owner *parent = from->owner;
 	struct som_link *link = NULL;
 	unsigned long idx;
 	void *entry;
@@ -696,7 +877,7 @@ int som_share_inherit(struct som_owner *parent, struct som_owner *owner,
 	/* A note that has become a unit meanwhile is met as a unit then. */
 	for (idx = first; som_share_find(parent, &idx, last); idx++) {
 		ret = som_units_leaf(&owner->units, idx) ?
-			inherit_note(parent, owner, idx) : -ENOMEM;
+			inherit_note(from, owner, idx) : -ENOMEM;
 		if (ret)
 			return ret;
 	}
@@ -705,7 +886,7 @@ int som_share_inherit(struct som_owner *parent, struct som_owner *owner,
 			link = som_share_link(parent, owner);
 		if (!link || !som_units_leaf(&owner->units, idx))
 			return -ENOMEM;
-		ret = inherit_unit(parent, link, idx);
+		ret = inherit_unit(from, link, idx);
 		if (ret)
 			return ret;
 		cond_resched();

@@ -9,6 +9,7 @@
 #include <linux/xarray.h>
 
 struct som_owner;
+struct som_span;
 
 /**
  * struct som_share - what an owner has inherited, and what others have from it
@@ -21,6 +22,8 @@ struct som_owner;
  * @inherited: this owner has inherited something. Stays.
  * @pending: unit index -> link, of units that this owner has inherited and that
  *	were not copied yet; SOM_LOST where the bytes could not be kept.
+ * @parts: unit index -> pages that were inherited, of units in @pending of which that is
+ *	not all.
  */
 struct som_share {
 	struct mutex lock;	/* copying, and heirs */
@@ -30,6 +33,7 @@ struct som_share {
 	bool lent;
 	bool inherited;
 	struct xarray pending;
+	struct xarray parts;
 };
 
 /**
@@ -51,8 +55,7 @@ void som_share_unlink(struct som_owner *owner);
 void som_share_destroy(struct som_owner *owner);
 struct som_link *som_share_link(struct som_owner *source,
 				struct som_owner *heir);
-int som_share_inherit(struct som_owner *parent, struct som_owner *owner,
-		      unsigned long first, unsigned long last);
+int som_share_inherit(struct som_span *from, struct som_owner *owner);
 int som_share_pull(struct som_owner *owner, unsigned long idx);
 int som_share_pull_range(struct som_owner *owner, unsigned long first,
 			 unsigned long last);

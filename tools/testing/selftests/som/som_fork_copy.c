@@ -645,6 +645,7 @@ TEST_F(copy, scans_and_resets_keep_what_heirs_need)
 TEST_F(copy, dontfork)
 {
 	pid_t pid;
+	char *q;
 
 	ASSERT_EQ(0, madvise(self->p + UNIT / 2, UNIT, MADV_DONTFORK));
 	pid = fork();
@@ -654,14 +655,83 @@ TEST_F(copy, dontfork)
 		for (size_t o = UNIT + UNIT / 2; o < LEN; o += 8)
 			child_assert(*(__u64 *)(self->p + o) == som_word(1, o));
 		/* Nor can it be had by growing into it. */
-		if (!variant->small)
-			child_assert(mremap(self->p, UNIT / 2, UNIT,
-					    MREMAP_MAYMOVE) == MAP_FAILED &&
-				     errno == ENOMEM);
+		if (!variant->small) {
+			q = mremap(self->p, UNIT / 2, UNIT, MREMAP_MAYMOVE);
+			child_assert(q != MAP_FAILED || variant->private);
+			child_assert(q == MAP_FAILED ||
+				     som_not_zero(q + UNIT / 2, UNIT / 2) == -1);
+		}
 		_exit(0);
 	}
 	EXPECT_EQ(0, som_wait_child(pid));
 	EXPECT_EQ(-1, som_check(self->p, LEN, 1));
+}
+
+/* What is copied at fork itself, in as many parts as there are mappings of it. */
+TEST_F(copy, pinnable_at_fork)
+{
+	pid_t pid;
+
+	ASSERT_EQ(0, som_pinnable(self->fd, self->p, 2 * UNIT));
+	ASSERT_EQ(0, madvise(self->p + UNIT, PAGE, MADV_DONTFORK));
+	pid = fork();
+	if (!pid) {
+		child_assert(som_check(self->p, UNIT, 1) == -1);
+		child_assert(som_read_signal(self->p + UNIT) == SIGSEGV);
+		for (size_t o = UNIT + PAGE; o < LEN; o += 8)
+			child_assert(*(__u64 *)(self->p + o) == som_word(1, o));
+		_exit(0);
+	}
+	ASSERT_LT(0, pid);
+	EXPECT_EQ(0, som_wait_child(pid));
+	ASSERT_EQ(0, som_unpinnable(self->fd, self->p, 2 * UNIT));
+}
+
+/* What MREMAP_DONTUNMAP has left behind is zero where its memory is not inherited. */
+static void left_behind(struct __test_metadata *_metadata, int fd, size_t offset,
+			size_t len)
+{
+	char *p = map_copied(fd, 2 * UNIT, true), *q;
+	pid_t pid;
+
+	ASSERT_NE(MAP_FAILED, p);
+	som_fill(p, 2 * UNIT, 1);
+	q = mremap(p + offset, len, len, MREMAP_MAYMOVE | MREMAP_DONTUNMAP);
+	ASSERT_NE(MAP_FAILED, q);
+	for (int inherits = 0; inherits < 2; inherits++) {
+		ASSERT_EQ(0, madvise(q, len, inherits ? MADV_DOFORK :
+							MADV_DONTFORK));
+		pid = fork();
+		if (!pid) {
+			for (size_t o = 0; o < 2 * UNIT; o += PAGE) {
+				bool left = o >= offset && o < offset + len;
+				__u64 word;
+				int sig = som_try_read(p + o, &word);
+
+				child_assert(sig == (left && inherits ? SIGBUS : 0));
+				child_assert(sig || word == (left ? 0 :
+							     som_word(1, o)));
+			}
+			if (!inherits)
+				child_assert(som_read_signal(q) == SIGSEGV);
+			for (size_t o = 0; inherits && o < len; o += PAGE)
+				child_assert(*(__u64 *)(q + o) ==
+					     som_word(1, offset + o));
+			_exit(0);
+		}
+		EXPECT_EQ(0, som_wait_child(pid))
+			TH_LOG("%zu at %zu, inherited %d", len, offset, inherits);
+	}
+	ASSERT_EQ(0, munmap(q, len));
+	ASSERT_EQ(0, munmap(p, 2 * UNIT));
+}
+
+TEST_F(som, left_behind)
+{
+	left_behind(_metadata, self->fd, 0, UNIT);
+	left_behind(_metadata, self->fd, 0, 2 * UNIT);
+	left_behind(_metadata, self->fd, PAGE, PAGE);
+	left_behind(_metadata, self->fd, UNIT / 2, UNIT);
 }
 
 TEST_F(som, only_what_was_mapped_so)

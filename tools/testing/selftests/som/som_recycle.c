@@ -209,6 +209,94 @@ TEST_F(recycle, never_for_another_process)
 	ASSERT_EQ(0, munmap(p, free * UNIT));
 }
 
+/* Ways for a child to come by a unit of which it has inherited a part. */
+enum {
+	CHILD_TOUCHES,
+	PARENT_WRITES,
+	PARENT_UNMAPS,
+	PARENT_UNMAPS_BESIDE_A_SIBLING,
+	GRANDCHILD_TOUCHES,
+	NR_WAYS,
+};
+
+/* Inherited: the first quarter. Use it, let go of it, and look at what comes back. */
+static void look_at_unit(int fd, char *p)
+{
+	char *q;
+
+	child_assert(som_check(p, UNIT / 4, 6) == -1);
+	/* With nothing mapped, nothing would be kept. */
+	q = som_map(fd, UNIT);
+	child_assert(!munmap(p, UNIT / 4));
+	child_assert(q != MAP_FAILED);
+	WRITE_ONCE(*q, 1);
+	/* It is the same unit, as was asked for, and has nothing of others. */
+	child_assert(*(__u64 *)(q + PAGE) == som_word(6, PAGE));
+	child_assert(som_not_zero(q + UNIT / 4, UNIT - UNIT / 4) == -1);
+	_exit(0);
+}
+
+static void inherit_a_part(int fd, int *turn, int way)
+{
+	char *p = som_map(fd, UNIT);
+	pid_t pid, other = 0;
+
+	child_assert(p != MAP_FAILED);
+	som_fill(p, UNIT, 6);
+	child_assert(!madvise(p + UNIT / 4, UNIT / 4, MADV_DONTFORK));
+	child_assert(!munmap(p + UNIT / 2, UNIT / 2));
+	*turn = 0;
+	pid = fork();
+	if (!pid) {
+		child_assert(som_wait_flag(turn, 1));
+		if (way == GRANDCHILD_TOUCHES) {
+			pid = fork();
+			if (pid)
+				_exit(som_wait_child(pid));
+		}
+		look_at_unit(fd, p);
+	}
+	child_assert(pid > 0);
+	/* It is to have more, in spite of who gets the unit itself. */
+	if (way == PARENT_UNMAPS_BESIDE_A_SIBLING) {
+		child_assert(!madvise(p + UNIT / 4, UNIT / 4, MADV_DOFORK));
+		other = fork();
+		if (!other) {
+			child_assert(som_wait_flag(turn, 1));
+			child_assert(som_check(p, UNIT / 2, 6) == -1);
+			_exit(0);
+		}
+	}
+	if (way == PARENT_WRITES)
+		som_fill(p, UNIT / 2, 7);
+	if (way == PARENT_UNMAPS || other)
+		child_assert(!munmap(p, UNIT / 2));
+	WRITE_ONCE(*turn, 1);
+	child_assert(!som_wait_child(pid));
+	child_assert(!other || !som_wait_child(other));
+	_exit(0);
+}
+
+/* A child's unit has no byte that the child has not inherited. */
+TEST_F(recycle, nothing_that_was_not_inherited)
+{
+	struct som_policy policy = { .size = sizeof(policy) };
+	int *turn = som_shared(PAGE), way;
+	pid_t pid;
+
+	ASSERT_NE(MAP_FAILED, turn);
+	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_GET_POLICY, &policy));
+	policy.options = SOM_POLICY_REUSE | SOM_POLICY_FORK_COPY;
+	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_SET_POLICY, &policy));
+	for (way = 0; way < NR_WAYS; way++) {
+		pid = fork();
+		if (!pid)
+			inherit_a_part(self->fd, turn, way);
+		EXPECT_EQ(0, som_wait_child(pid))
+			TH_LOG("way %d", way);
+	}
+}
+
 TEST_F(recycle, goes_with_the_process)
 {
 	pid_t pid = fork();
