@@ -24,8 +24,6 @@
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/sched/signal.h>
-#include <linux/signal.h>
 #include "account.h"
 #include "entry.h"
 #include "fork.h"
@@ -58,23 +56,6 @@ void som_fork_fail(struct vm_area_struct *vma)
 static bool fork_failed(const struct vm_area_struct *vma)
 {
 	return vma->vm_mm->binfmt == &som_no_binfmt;
-}
-
-/*
- * The child's MMU notifier, from the beginning, as the first that it does may be
- * MADV_DONTNEED. Registering gives up if there is a signal; nobody can be
- * told to come again, so there is none.
- */
-static int start_private(struct som_owner *owner)
-{
-	sigset_t all, old;
-	int ret;
-
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &old);
-	ret = som_private_start(owner);
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	return ret;
 }
 
 /* A child's owner, for the first VMA it inherits, or as it is. */
@@ -119,7 +100,8 @@ static int inherit(struct vm_area_struct *vma, struct som_span *from,
 	file = som_inode_inherit(owner, parent, vma->vm_file);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
-	ret = from->private ? start_private(owner) : 0;
+	/* From the beginning, as the first that the child does may be MADV_DONTNEED. */
+	ret = from->private ? som_private_start(owner) : 0;
 	if (ret)
 		goto out_file;
 	span = som_span_inherit(from, owner);

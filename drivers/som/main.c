@@ -65,9 +65,12 @@ static int __init som_init(void)
 	ret = som_work_init();
 	if (ret)
 		goto out_units;
-	ret = som_pool_init(chunks);
+	ret = som_private_init();
 	if (ret)
 		goto out_work;
+	ret = som_pool_init(chunks);
+	if (ret)
+		goto out_private;
 	ret = som_zero_init();
 	if (ret)
 		goto out_pool;
@@ -91,6 +94,8 @@ out_zero:
 	som_zero_exit();
 out_pool:
 	som_pool_exit();
+out_private:
+	som_private_exit();
 out_work:
 	som_work_exit();
 out_units:

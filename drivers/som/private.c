@@ -28,10 +28,13 @@
  * Locking: within the notifier no lock may be taken under which som zaps: not
  * owner->lock, no fault_lock. Nor may memory be allocated.
  */
+#include <linux/completion.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pagemap.h>
+#include <linux/rwsem.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 #include "compat.h"
 #include "entry.h"
 #include "owner.h"
@@ -40,6 +43,9 @@
 #include "punch.h"
 #include "vma.h"
 #include "work.h"
+
+/* Nothing of it waits for mmap_lock, which those who wait for it have. */
+static struct workqueue_struct *som_private_wq;
 
 /*
  * The private mapping at an address, or NULL. If it is one of @owner's, then
@@ -163,12 +169,68 @@ void som_private_new(struct som_owner *owner)
 }
 
 /**
+ * struct som_registration - an MMU notifier that a worker registers for a task
+ * @work: for the worker.
+ * @done: completed when that is done.
+ * @owner: whose notifier; the task has mmap_lock for write.
+ * @mm: the task's address space: its VMAs are in a child's tree as long as fork has
+ *	not come to them. The task has its mmap_lock for write, too.
+ * @ret: the result.
+ */
+struct som_registration {
+	struct work_struct work;
+	struct completion done;
+	struct som_owner *owner;
+	struct mm_struct *mm;
+	int ret;
+};
+
+static void register_work(struct work_struct *work)
+{
+	struct som_registration *reg = container_of(work, struct som_registration,
+						    work);
+	struct mm_struct *mm = reg->owner->mm;
+
+	/* The task that waits has the locks; lockdep is told that this one may use them. */
+	rwsem_acquire(&reg->mm->mmap_lock.dep_map, 0, 1, _RET_IP_);
+	if (mm != reg->mm)
+		rwsem_acquire(&mm->mmap_lock.dep_map, SINGLE_DEPTH_NESTING, 1,
+			      _RET_IP_);
+	reg->ret = __mmu_notifier_register(&reg->owner->mn, mm);
+	if (mm != reg->mm)
+		rwsem_release(&mm->mmap_lock.dep_map, _RET_IP_);
+	rwsem_release(&reg->mm->mmap_lock.dep_map, _RET_IP_);
+	complete(&reg->done);
+}
+
+/*
+ * Registering takes all locks of an address space, and gives up if the task has a signal
+ * pending, or anything else that is told by interrupting it: task work of io_uring, a
+ * stop. Neither fork nor mmap is to fail for that, or to begin again as often as
+ * something comes. A worker has no signals.
+ */
+static int register_by_worker(struct som_owner *owner)
+{
+	struct som_registration reg = {
+		.owner = owner,
+		.mm = current->mm,
+	};
+
+	INIT_WORK_ONSTACK(&reg.work, register_work);
+	init_completion(&reg.done);
+	queue_work(som_private_wq, &reg.work);
+	wait_for_completion(&reg.done);
+	destroy_work_on_stack(&reg.work);
+	return reg.ret;
+}
+
+/**
  * som_private_start - an owner is about to get its first private mapping
  * @owner: the owner
  *
- * Context: Process context; mmap_lock is held for write.
- * Return: 0; -EINVAL on a kernel that does not tell enough; -ERESTARTNOINTR
- * if a signal is pending, which mmap() then survives unseen; -ENOMEM.
+ * Context: Process context; mmap_lock is held for write, in fork that of both address
+ * spaces.
+ * Return: 0 or -ENOMEM.
  */
 int som_private_start(struct som_owner *owner)
 {
@@ -178,8 +240,10 @@ int som_private_start(struct som_owner *owner)
 		return 0;
 	owner->mn.ops = &som_private_ops;
 	ret = __mmu_notifier_register(&owner->mn, owner->mm);
+	if (ret == -EINTR)
+		ret = register_by_worker(owner);
 	if (ret)
-		return ret == -EINTR ? -ERESTARTNOINTR : ret;
+		return ret;
 	WRITE_ONCE(owner->notified, true);
 	return 0;
 }
@@ -199,6 +263,19 @@ void som_private_free_owner(struct som_owner *owner)
 }
 
 /**
+ * som_private_init - make what all owners share
+ *
+ * Context: Module load.
+ * Return: 0 or -ENOMEM.
+ */
+int som_private_init(void)
+{
+	som_private_wq = alloc_workqueue("som_register",
+					 WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	return som_private_wq ? 0 : -ENOMEM;
+}
+
+/**
  * som_private_exit - wait for what is left of owners that are gone
  *
  * Context: Module unload; no owner is left.
@@ -206,4 +283,5 @@ void som_private_free_owner(struct som_owner *owner)
 void som_private_exit(void)
 {
 	mmu_notifier_synchronize();
+	destroy_workqueue(som_private_wq);
 }

@@ -4,6 +4,7 @@
 
 struct som_owner;
 
+int som_private_init(void);
 void som_private_exit(void);
 void som_private_new(struct som_owner *owner);
 int som_private_start(struct som_owner *owner);

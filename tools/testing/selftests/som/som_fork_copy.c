@@ -8,6 +8,8 @@
  */
 #include <sys/prctl.h>
 
+#include <linux/io_uring.h>
+
 #include "som_scan.h"
 
 #define NR	6
@@ -656,6 +658,10 @@ TEST_F(copy, dontfork)
 			child_assert(*(__u64 *)(self->p + o) == som_word(1, o));
 		/* Nor can it be had by growing into it. */
 		if (!variant->small) {
+			/* Where there is room behind it, the kernel does not move it. */
+			q = mmap(self->p + UNIT / 2, PAGE, PROT_NONE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+			child_assert(q != MAP_FAILED);
 			q = mremap(self->p, UNIT / 2, UNIT, MREMAP_MAYMOVE);
 			child_assert(q != MAP_FAILED || variant->private);
 			child_assert(q == MAP_FAILED ||
@@ -696,7 +702,7 @@ static void left_behind(struct __test_metadata *_metadata, int fd, size_t offset
 
 	ASSERT_NE(MAP_FAILED, p);
 	som_fill(p, 2 * UNIT, 1);
-	q = mremap(p + offset, len, len, MREMAP_MAYMOVE | MREMAP_DONTUNMAP);
+	q = mremap(p + offset, len, len, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
 	ASSERT_NE(MAP_FAILED, q);
 	for (int inherits = 0; inherits < 2; inherits++) {
 		ASSERT_EQ(0, madvise(q, len, inherits ? MADV_DOFORK :
@@ -920,6 +926,112 @@ TEST_F(som, without_a_promise)
 	EXPECT_USED_SOON(nr - 2);
 	q = som_map(self->fd, 2 * UNIT);
 	EXPECT_NE(MAP_FAILED, q);
+}
+
+/* Requests of io_uring that complete all the time, each of which interrupts the task. */
+static bool tick_by_io_uring(void)
+{
+	static struct __kernel_timespec every = { .tv_nsec = 500000 };
+	struct io_uring_params params = {
+		.flags = IORING_SETUP_CQSIZE, .cq_entries = 4096,
+	};
+	int ring = syscall(SYS_io_uring_setup, 8, &params);
+	struct io_uring_sqe *sqes;
+	unsigned int *array;
+	char *sq;
+
+	if (ring < 0)
+		return false;
+	sq = mmap(NULL, params.sq_off.array + 8 * sizeof(*array), RW, MAP_SHARED,
+		  ring, IORING_OFF_SQ_RING);
+	sqes = mmap(NULL, 8 * sizeof(*sqes), RW, MAP_SHARED, ring, IORING_OFF_SQES);
+	if (sq == MAP_FAILED || sqes == MAP_FAILED)
+		return false;
+	array = (unsigned int *)(sq + params.sq_off.array);
+	for (int i = 0; i < 8; i++) {
+		sqes[i] = (struct io_uring_sqe) {
+			.opcode = IORING_OP_TIMEOUT,
+			.addr = som_addr(&every),
+			.len = 1,
+			.timeout_flags = IORING_TIMEOUT_MULTISHOT,
+		};
+		array[i] = i;
+	}
+	WRITE_ONCE(*(unsigned int *)(sq + params.sq_off.tail), 8);
+	return syscall(SYS_io_uring_enter, ring, 8, 0, 0, NULL, 0) == 8;
+}
+
+static void fork_for_a_while(void)
+{
+	double end = som_now() + som_seconds(1.5, 3);
+	int nr = 0;
+	pid_t pid;
+
+	/* A process of some size: the longer it takes, the more comes in between. */
+	for (int i = 0; i < 200; i++)
+		child_assert(mmap(NULL, PAGE, i & 1 ? PROT_READ : RW,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+	for (; som_now() < end || nr < 4; nr++) {
+		pid = fork();
+		if (!pid)
+			_exit(0);
+		child_assert(pid > 0);
+		child_assert(!som_wait_child(pid));
+	}
+	_exit(0);
+}
+
+/* fork does not fail for what interrupts its caller, nor does mmap go on for ever. */
+TEST_F(som, interrupted_by_io_uring)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (!tick_by_io_uring())
+			_exit(KSFT_SKIP);
+		child_assert(map_copied(self->fd, UNIT, true) != MAP_FAILED);
+		fork_for_a_while();
+	}
+	switch (som_wait_child(pid)) {
+	case 0:
+		break;
+	case KSFT_SKIP:
+		SKIP(return, "no io_uring");
+	default:
+		ASSERT_TRUE(false);
+	}
+}
+
+static void *spin(void *arg)
+{
+	while (!READ_ONCE(*turn))
+		;
+	return NULL;
+}
+
+TEST_F(som, interrupted_by_stops)
+{
+	siginfo_t info = { 0 };
+	pthread_t thread;
+	pid_t pid;
+
+	turn = som_shared(PAGE);
+	ASSERT_NE(MAP_FAILED, turn);
+	pid = fork();
+	if (!pid) {
+		som_all_cpus();
+		child_assert(map_copied(self->fd, UNIT, true) != MAP_FAILED);
+		child_assert(!pthread_create(&thread, NULL, spin, NULL));
+		fork_for_a_while();
+	}
+	while (!waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) &&
+	       !info.si_pid) {
+		kill(pid, SIGSTOP);
+		usleep(300);
+		kill(pid, SIGCONT);
+		usleep(700);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
 }
 
 /*
