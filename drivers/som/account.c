@@ -168,6 +168,11 @@ static void user_add(struct som_user *user, unsigned long nr_units)
 	atomic_long_add(nr_units, &user->units);
 }
 
+static void user_sub(struct som_user *user, unsigned long nr_units)
+{
+	atomic_long_sub(nr_units, &user->units);
+}
+
 /**
  * som_account_alloc - make an account with nothing charged, of the current user
  *
@@ -327,6 +332,36 @@ void som_account_uncharge(struct som_account *account, unsigned long nr_units)
 	if (!nr_units)
 		return;
 	som_pool_uncharge(nr_units);
-	atomic_long_sub(nr_units, &account->user->units);
+	user_sub(account->user, nr_units);
 	atomic_long_sub(nr_units, &account->units);
+}
+
+/**
+ * som_account_transfer - make the charge of a unit another account's
+ * @from: who has the charge
+ * @to: who is to have it
+ *
+ * To the pool nothing changes: nobody else can be promised the unit in between.
+ *
+ * Context: Process context.
+ * Return: true, or false (and nothing is changed) if a limit of @to would be exceeded.
+ */
+bool som_account_transfer(struct som_account *from, struct som_account *to)
+{
+	unsigned long limit = min(READ_ONCE(to->max),
+				  READ_ONCE(som_limit_owner));
+	struct som_shortage lack;
+	bool fits;
+
+	spin_lock(&som_charge_lock);
+	fits = !excess(&to->units, 1, limit) &&
+	       (from->user == to->user || !over_limit(to->user, 1, &lack));
+	if (fits) {
+		user_sub(from->user, 1);
+		user_add(to->user, 1);
+		atomic_long_dec(&from->units);
+		atomic_long_inc(&to->units);
+	}
+	spin_unlock(&som_charge_lock);
+	return fits;
 }

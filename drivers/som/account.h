@@ -67,6 +67,7 @@ bool som_account_try(struct som_account *account, unsigned long nr_units,
 		     struct som_shortage *lack);
 bool som_account_charge(struct som_account *account, unsigned long nr_units);
 void som_account_uncharge(struct som_account *account, unsigned long nr_units);
+bool som_account_transfer(struct som_account *from, struct som_account *to);
 bool som_account_counts(const struct som_account *account,
 			const struct som_user *user);
 unsigned int som_account_uid(const struct som_account *account);

@@ -245,9 +245,9 @@ static int promise_units(struct som_owner *owner, unsigned long first,
 	return 0;
 }
 
-/* The end of all promises in first..last. */
+/* The end of all promises in first..last, @lost of which have no charge any more. */
 static void unpromise(struct som_owner *owner, unsigned long first,
-		      unsigned long last)
+		      unsigned long last, unsigned long lost)
 {
 	MA_STATE(mas, &owner->promised, first, last);
 	unsigned long nr = promised_in(owner, first, last);
@@ -256,7 +256,7 @@ static void unpromise(struct som_owner *owner, unsigned long first,
 		return;
 	mas_store_gfp(&mas, NULL, GFP_KERNEL | __GFP_NOFAIL);
 	owner->nr_promised -= nr;
-	som_account_uncharge(owner->account, nr);
+	som_account_uncharge(owner->account, nr - lost);
 }
 
 /**
@@ -407,18 +407,15 @@ static void prune_leaves(struct som_owner *owner, unsigned long first,
 static void release_units(struct som_owner *owner, unsigned long first,
 			  unsigned long last)
 {
-	unsigned long idx = first;
+	unsigned long idx = first, lost = 0;
 	void *batch[SOM_BATCH];
 	unsigned int nr;
 
 	lockdep_assert_held(&owner->lock);
 
 	som_share_drop(owner, first, last);
-	if (owner->share.lent) {
-		/* So that an heir can have the charge. */
-		unpromise(owner, first, last);
-		som_share_bequeath(owner, first, last);
-	}
+	if (owner->share.lent)
+		lost = som_share_bequeath(owner, first, last);
 	do {
 		nr = som_units_take(&owner->units, &idx, last, batch, SOM_BATCH);
 		forget_entries(owner, batch, nr);
@@ -428,7 +425,7 @@ static void release_units(struct som_owner *owner, unsigned long first,
 	prune_leaves(owner, first, last);
 	if (owner->tracker.on)
 		som_tracker_remove(&owner->tracker, first, last);
-	unpromise(owner, first, last);
+	unpromise(owner, first, last, lost);
 }
 
 /* Give back the units in first..last that no span touches any more. */

@@ -419,35 +419,62 @@ static int break_wider(struct som_owner *owner, unsigned long idx,
 }
 
 /*
+ * The charge of a unit that goes to an heir: its promise, or else that of the owner goes
+ * over to it, so that nobody else gets it in between. @promise: the owner has one for the
+ * index, the charge of which it has not lost yet. False if the heir's limits are in the
+ * way.
+ */
+static bool take_over_charge(struct som_owner *owner, const void *entry,
+			     struct som_owner *heir, unsigned long idx,
+			     bool promise, unsigned long *bits)
+{
+	*bits = 0;
+	if (mtree_load(&heir->promised, idx))
+		return true;
+	*bits = SOM_ENTRY_CHARGED;
+	if (!promise && !som_entry_test(entry, SOM_ENTRY_CHARGED))
+		return som_account_charge(heir->account, 1);
+	return som_account_transfer(owner->account, heir->account);
+}
+
+/*
  * An heir gets the unit itself, zeroed but for the pages that it has inherited, and the
  * others' notes name it from now on. False if it does not want it any more, or cannot have
- * it. Both share.locks are held.
+ * it. *promise: as in take_over_charge(). Both share.locks are held.
  */
 static bool hand_over(struct som_owner *owner, unsigned long idx, void *entry,
 		      struct som_link *to, const unsigned long *pages,
-		      bool others)
+		      bool others, bool *promise)
 {
+	unsigned long unit = som_entry_unit(entry), bits;
 	struct som_owner *heir = to->heir;
 	struct som_link *link;
-	unsigned long bits;
+	bool done;
 
-	if (!charge_heir(heir, idx, &bits)) {
+	if (!take_over_charge(owner, entry, heir, idx, *promise, &bits)) {
 		change_note(heir, idx, to, SOM_LOST);
 		return false;
 	}
 	/* It leaves this tree first: one owner at every instant. */
 	som_units_erase(&owner->units, idx);
-	som_unit_zero_others(som_entry_unit(entry), pages);
-	if (!insert_unit(heir, idx, to, som_entry_unit(entry),
-			 bits | (others ? SOM_ENTRY_SHARED : 0))) {
-		WRITE_ONCE(*som_units_slot(&owner->units, idx), entry);
+	som_unit_zero_others(unit, pages);
+	done = insert_unit(heir, idx, to, unit,
+			   bits | (others ? SOM_ENTRY_SHARED : 0));
+	if (!done)
 		uncharge_heir(heir, bits);
+	/* What did not go over is given back; a promise, with all others. */
+	if (som_entry_test(entry, SOM_ENTRY_CHARGED) && !bits)
+		som_account_uncharge(owner->account, 1);
+	else if (bits && !som_entry_test(entry, SOM_ENTRY_CHARGED))
+		*promise = false;
+	if (!done) {
+		WRITE_ONCE(*som_units_slot(&owner->units, idx),
+			   som_entry(unit, som_entry_bits(entry) &
+					   ~SOM_ENTRY_CHARGED));
 		return false;
 	}
 	forget_parts(heir, idx, idx);
 	som_entry_forget(owner, entry);
-	if (som_entry_test(entry, SOM_ENTRY_CHARGED))
-		som_account_uncharge(owner->account, 1);
 	list_for_each_entry(link, &owner->share.heirs, of_source) {
 		if (xa_load(&link->heir->share.pending, idx) == link)
 			change_note(link->heir, idx, link,
@@ -457,11 +484,24 @@ static bool hand_over(struct som_owner *owner, unsigned long idx, void *entry,
 }
 
 /*
+ * Give heirs copies of a unit that goes. So that they can be charged for them, the owner
+ * gives back its promise first. Return: true if that is done.
+ */
+static bool bequeath_copies(struct som_owner *owner, unsigned long idx,
+			    bool lose, bool *promise)
+{
+	if (*promise)
+		som_account_uncharge(owner->account, 1);
+	*promise = false;
+	return !break_locked(owner, idx, lose);
+}
+
+/*
  * Return: true if that is done, false to come again, with a spare link, and a little
- * later; @lose: not if it is for want of a unit.
+ * later; @lose: not if it is for want of a unit. *promise: as in take_over_charge().
  */
 static bool bequeath_unit(struct som_owner *owner, unsigned long idx,
-			  struct som_link **spare, bool lose)
+			  struct som_link **spare, bool lose, bool *promise)
 {
 	void *entry = som_units_load(&owner->units, idx);
 	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
@@ -476,7 +516,7 @@ static bool bequeath_unit(struct som_owner *owner, unsigned long idx,
 	/* Who has a pin shall not see the heir's bytes. */
 	if (!link || som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
 	    som_entry_pinned(entry))
-		return !break_locked(owner, idx, lose);
+		return bequeath_copies(owner, idx, lose, promise);
 	heir = link->heir;
 	inherited_pages(heir, idx, pages);
 	if (break_wider(owner, idx, som_entry_unit(entry), link, pages, lose))
@@ -487,7 +527,7 @@ static bool bequeath_unit(struct som_owner *owner, unsigned long idx,
 	mutex_lock_nested(&heir->share.lock, SINGLE_DEPTH_NESTING);
 	others = link_others(owner, idx, heir, spare);
 	done = others >= 0 &&
-	       hand_over(owner, idx, entry, link, pages, others);
+	       hand_over(owner, idx, entry, link, pages, others, promise);
 	mutex_unlock(&heir->share.lock);
 	fput(heir->file);
 	return done;
@@ -499,39 +539,45 @@ static bool bequeath_unit(struct som_owner *owner, unsigned long idx,
  * @first: first unit index
  * @last: last unit index
  *
- * What heirs depend on goes to one of them.
+ * What heirs depend on goes to one of them, and its charge with it, unless the heir has a
+ * promise.
  *
  * Context: Process context; owner->lock is held. No page table and no TLB knows the
  * units.
+ * Return: how many of the owner's promises of the indices have lost their charge.
  */
-void som_share_bequeath(struct som_owner *owner, unsigned long first,
-			unsigned long last)
+unsigned long som_share_bequeath(struct som_owner *owner, unsigned long first,
+				 unsigned long last)
 {
 	struct som_link *spare = NULL;
-	unsigned long idx;
+	unsigned long idx, lost = 0;
+	bool done, promised, promise;
 	unsigned int ms;
 	void *entry;
-	bool done;
 
 	som_units_for_each(&owner->units, idx, entry, first, last) {
 		if (!som_entry_test(entry, SOM_ENTRY_SHARED))
 			continue;
 		ms = 0;
+		promised = mtree_load(&owner->promised, idx);
+		promise = promised;
 		do {
 			if (!spare)
 				spare = kmalloc(sizeof(*spare),
 						GFP_KERNEL | __GFP_NOFAIL);
 			mutex_lock(&owner->share.lock);
 			done = bequeath_unit(owner, idx, &spare,
-					     ms++ >= SOM_SETTLE_MS);
+					     ms++ >= SOM_SETTLE_MS, &promise);
 			mutex_unlock(&owner->share.lock);
 			/* Otherwise it was a spare link that was missing. */
 			if (!done && spare)
 				usleep_range(1000, 2000);
 		} while (!done);
+		lost += promised && !promise;
 		cond_resched();
 	}
 	kfree(spare);
+	return lost;
 }
 
 /**

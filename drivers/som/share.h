@@ -64,8 +64,8 @@ void som_share_drop(struct som_owner *owner, unsigned long first,
 int som_share_break(struct som_owner *owner, unsigned long idx);
 void som_share_lose(struct som_owner *owner, unsigned long idx);
 void som_share_settle_now(struct som_owner *owner, unsigned long idx);
-void som_share_bequeath(struct som_owner *owner, unsigned long first,
-			unsigned long last);
+unsigned long som_share_bequeath(struct som_owner *owner, unsigned long first,
+				 unsigned long last);
 bool som_share_find(struct som_owner *owner, unsigned long *idx,
 		    unsigned long last);
 

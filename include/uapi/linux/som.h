@@ -252,7 +252,9 @@ struct som_policy {
  *
  * Only together with SOM_POLICY_FORK_COPY. A copy is charged when it is made. If it
  * cannot be, the child's access gets SIGBUS; if it was the parent that made the copy
- * necessary, or the child removes a part of such a unit, for good. For parents with
+ * necessary, or the child removes a part of such a unit, for good. What the parent unmaps,
+ * or ends with, is the child's without a further charge, as far as the limits of the child's
+ * process allow it. For parents with
  * more memory than the pool has twice, whose children read some of it (a database that
  * writes its snapshot in a child).
  */

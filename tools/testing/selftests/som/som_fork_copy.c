@@ -928,6 +928,77 @@ TEST_F(som, without_a_promise)
 	EXPECT_NE(MAP_FAILED, q);
 }
 
+/*
+ * A daemon's parent has @nr units without a promise, and ends: its memory is the child's,
+ * who has @own units beside, as far as limits let it.
+ */
+static void daemonize(struct __test_metadata *_metadata, int fd, long nr, long own,
+		      long expected)
+{
+	pid_t parent, pid;
+	char *p, *q;
+
+	turn = som_shared(PAGE);
+	ASSERT_NE(MAP_FAILED, turn);
+	parent = fork();
+	if (!parent) {
+		long good = 0;
+
+		parent = getpid();
+		p = som_map_at(fd, NULL, nr * UNIT, RW, MAP_NORESERVE);
+		q = som_map_at(fd, NULL, (own + 1) * UNIT, RW, MAP_NORESERVE);
+		child_assert(p != MAP_FAILED && q != MAP_FAILED);
+		for (long i = 0; i < nr; i++)
+			*(__u64 *)(p + i * UNIT) = som_word(i, 1);
+		pid = fork();
+		child_assert(pid >= 0);
+		if (pid) {
+			wait_turn(1);
+			_exit(0);
+		}
+		som_touch_units(q, own * UNIT);
+		next_turn(1);
+		while (getppid() == parent)
+			usleep(1000);
+		for (long i = 0; i < nr; i++) {
+			__u64 word;
+
+			if (som_try_read(p + i * UNIT, &word))
+				continue;
+			child_assert(word == som_word(i, 1));
+			good++;
+		}
+		next_turn(2 + good);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(parent));
+	EXPECT_TRUE(som_wait_flag(turn, 2 + expected))
+		TH_LOG("%d of %ld units", READ_ONCE(*turn) - 2, nr);
+}
+
+TEST_F(som, handed_over_by_a_full_pool)
+{
+	ASSERT_EQ(0, set_options(self->fd, NORESERVE));
+	daemonize(_metadata, self->fd, self->before.free, 0, self->before.free);
+}
+
+TEST_F(som, handed_over_by_a_user_at_the_limit)
+{
+	ASSERT_EQ(0, set_options(self->fd, NORESERVE));
+	ASSERT_EQ(0, som_write_string(SOM_SYSFS "limit_user", "8"));
+	daemonize(_metadata, self->fd, 8, 0, 8);
+	EXPECT_EQ(0, som_write_string(SOM_SYSFS "limit_user", "max"));
+}
+
+/* Nor is it a way to have more than the limit of a process. */
+TEST_F(som, handed_over_to_a_process_at_the_limit)
+{
+	ASSERT_EQ(0, set_options(self->fd, NORESERVE));
+	ASSERT_EQ(0, som_write_string(SOM_SYSFS "limit_owner", "8"));
+	daemonize(_metadata, self->fd, 6, 4, 4);
+	EXPECT_EQ(0, som_write_string(SOM_SYSFS "limit_owner", "max"));
+}
+
 /* Requests of io_uring that complete all the time, each of which interrupts the task. */
 static bool tick_by_io_uring(void)
 {
