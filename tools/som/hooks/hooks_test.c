@@ -4,6 +4,7 @@
  * is written to it, goes back to the pool, is copied by fork, and is ordinary memory
  * when the pool is dry. som_hooks.sh runs it and looks at the pool afterwards.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,6 +18,7 @@
 #include <libsom.h>
 
 #include "hooks_test.h"
+#include "som_space.h"
 
 #define UNIT		SOM_UNIT_SIZE
 #define RW		(PROT_READ | PROT_WRITE)
@@ -359,6 +361,23 @@ static void *allocate_many(void *arg)
 	return NULL;
 }
 
+/* One unit is left, and a step is longer: the second attempt of two succeeds. */
+static void test_last_unit(void)
+{
+	struct som_info info;
+	size_t len;
+	void *rest;
+
+	CHECK(!som_read_info(som, &info, sizeof(info)));
+	len = (info.pool_units - info.pool_committed - 1) * UNIT;
+	rest = som_map(som, NULL, len, RW, 0);
+	CHECK(rest);
+	errno = EDOM;
+	CHECK(som_space_alloc(UNIT, 64 * UNIT) && errno == EDOM);
+	CHECK(!som_space_alloc(UNIT, UNIT) && errno == ENOMEM);
+	CHECK(!som_unmap(rest, len));
+}
+
 /* More than what is promised already. */
 static void test_dry(void)
 {
@@ -366,6 +385,9 @@ static void test_dry(void)
 	size_t i, there = 0;
 	void *rest;
 
+	/* mimalloc's is one mapping. */
+	if (som_space_alloc(UNIT, 64 * UNIT))
+		test_last_unit();
 	CHECK(!som_read_info(som, &info, sizeof(info)));
 	rest = som_map(som, NULL, (info.pool_units - info.pool_committed) * UNIT,
 		       RW, 0);
@@ -393,10 +415,12 @@ static void test_own(void)
 
 static void test_install(void)
 {
+	errno = EDOM;
 	if (allocator_install()) {
 		perror("# install");
 		failures++;
 	}
+	CHECK(errno == EDOM);
 	som = som_open(NULL);
 	CHECK(som >= 0);
 }

@@ -12,6 +12,7 @@
  * A program calls som_google_tcmalloc_install() first thing in main(). What tcmalloc
  * has had before stays where it is.
  */
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -75,6 +76,7 @@ class SomRegion : public AddressRegion {
 		uintptr_t from = ready_ > start ? ready_ : start;
 		uintptr_t to = RoundUp(end, kStep);
 		void *p = reinterpret_cast<void *>(from);
+		int saved = errno;
 
 		if (to > end_)
 			to = end_;
@@ -88,6 +90,7 @@ class SomRegion : public AddressRegion {
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
 			 0) == MAP_FAILED)
 			return false;
+		errno = saved;
 		ready_ = end;
 		return true;
 	}
@@ -105,10 +108,13 @@ class SomRegionFactory : public AddressRegionFactory {
 	AddressRegion *Create(void *start, size_t size, UsageHint hint) override
 	{
 		void *place = MallocInternal(sizeof(SomRegion));
+		int saved = errno;
 
 		if (!place || !som_map(fd_, start, size, PROT_NONE,
-				       SOM_MAP_PRIVATE | SOM_MAP_FIXED))
+				       SOM_MAP_PRIVATE | SOM_MAP_FIXED)) {
+			errno = saved;
 			return ordinary_->Create(start, size, hint);
+		}
 		return new (place) SomRegion(start, size);
 	}
 
@@ -129,12 +135,14 @@ alignas(SomRegionFactory) unsigned char place[sizeof(SomRegionFactory)];
 extern "C" int som_google_tcmalloc_install(uint64_t options)
 {
 	AddressRegionFactory *ordinary = MallocExtension::GetRegionFactory();
-	int fd = som_open(nullptr);
+	int fd = som_open(nullptr), error;
 
 	if (fd < 0)
 		return -1;
 	if (som_set_options(fd, options)) {
+		error = errno;
 		close(fd);
+		errno = error;
 		return -1;
 	}
 	MallocExtension::SetRegionFactory(new (place) SomRegionFactory(fd, ordinary));

@@ -29,15 +29,18 @@ static void *hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size,
 			size_t alignment, bool *zero, bool *commit,
 			unsigned int arena)
 {
+	int saved = errno;
 	void *p;
 
 	/* At the end of another extent: who asks can do without. */
 	if (new_addr)
 		return NULL;
 	p = som_space_alloc(size, alignment);
-	if (!p)
+	if (!p) {
+		errno = saved;
 		return ordinary->alloc(ordinary, new_addr, size, alignment,
 				       zero, commit, arena);
+	}
 	*zero = true;
 	*commit = true;
 	return p;
@@ -52,7 +55,11 @@ static void hook_destroy(extent_hooks_t *hooks, void *addr, size_t size,
 static bool hook_purge(extent_hooks_t *hooks, void *addr, size_t size,
 		       size_t offset, size_t len, unsigned int arena)
 {
-	return madvise((char *)addr + offset, len, MADV_DONTNEED);
+	int saved = errno;
+	bool failed = madvise((char *)addr + offset, len, MADV_DONTNEED);
+
+	errno = saved;
+	return failed;
 }
 
 static bool hook_split(extent_hooks_t *hooks, void *addr, size_t size,
@@ -117,7 +124,7 @@ int som_jemalloc_install(uint64_t options)
 {
 	unsigned int nr = 0, i;
 	size_t len = sizeof(nr);
-	int ret;
+	int ret, saved = errno;
 
 	if (prepare(options))
 		return -1;
@@ -126,7 +133,7 @@ int som_jemalloc_install(uint64_t options)
 	/* An arena that was not in use yet is made, and is on som altogether. */
 	for (i = 0; i < nr && !ret; i++)
 		ret = set_hooks(i);
-	errno = ret;
+	errno = ret ? ret : saved;
 	return ret ? -1 : 0;
 }
 
@@ -134,9 +141,11 @@ int som_jemalloc_arena(uint64_t options, unsigned int *arena)
 {
 	extent_hooks_t *hooks = &som_extent_hooks;
 	size_t len = sizeof(*arena);
+	int ret, saved = errno;
 
 	if (prepare(options))
 		return -1;
-	errno = mallctl("arenas.create", arena, &len, &hooks, sizeof(hooks));
-	return errno ? -1 : 0;
+	ret = mallctl("arenas.create", arena, &len, &hooks, sizeof(hooks));
+	errno = ret ? ret : saved;
+	return ret ? -1 : 0;
 }

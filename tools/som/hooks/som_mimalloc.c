@@ -20,6 +20,7 @@
 
 int som_mimalloc_manage(size_t size, uint64_t options)
 {
+	int saved = errno;
 	void *p;
 
 	if (__builtin_add_overflow(size, SEGMENT - 1, &size)) {
@@ -30,8 +31,10 @@ int som_mimalloc_manage(size_t size, uint64_t options)
 	p = som_space_map(size, SEGMENT, PROT_READ | PROT_WRITE, options);
 	if (!p)
 		return -1;
-	if (mi_manage_os_memory(p, size, false, false, true, -1))
+	if (mi_manage_os_memory(p, size, false, false, true, -1)) {
+		errno = saved;
 		return 0;
+	}
 	/* It has no room for more arenas, or the size is 0. */
 	munmap(p, size);
 	errno = EINVAL;

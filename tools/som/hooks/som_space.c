@@ -53,10 +53,12 @@ static uintptr_t end_of_space(uintptr_t at)
 
 static int open_device(uint64_t options)
 {
-	int fd = som_open(NULL);
+	int fd = som_open(NULL), error;
 
 	if (fd >= 0 && options && som_set_options(fd, options)) {
+		error = errno;
 		close(fd);
+		errno = error;
 		return -1;
 	}
 	return fd;
@@ -64,7 +66,7 @@ static int open_device(uint64_t options)
 
 void *som_space_map(size_t size, size_t alignment, int prot, uint64_t options)
 {
-	int fd, flags = SOM_MAP_PRIVATE | SOM_MAP_FIXED;
+	int fd, flags = SOM_MAP_PRIVATE | SOM_MAP_FIXED, error;
 	char *start, *p, *mem = NULL;
 	size_t len;
 
@@ -78,9 +80,11 @@ void *som_space_map(size_t size, size_t alignment, int prot, uint64_t options)
 	/* Addresses first: what is mapped of som is promised, and is not trimmed. */
 	start = mmap(NULL, len, PROT_NONE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	error = errno;
 	if (start != MAP_FAILED) {
 		p = (char *)round_up((uintptr_t)start, alignment);
 		mem = som_map(fd, p, size, prot, flags);
+		error = errno;
 		if (!mem) {
 			munmap(start, len);
 		} else {
@@ -90,6 +94,7 @@ void *som_space_map(size_t size, size_t alignment, int prot, uint64_t options)
 		}
 	}
 	close(fd);
+	errno = error;
 	return mem;
 }
 
@@ -114,12 +119,16 @@ static int give_access(uintptr_t start, uintptr_t end)
 {
 	uintptr_t from = round_down(start, UNIT);
 	uintptr_t to = round_up(end, STEP);
+	int saved = errno;
 
 	if (!mprotect((void *)from, to - from, RW))
 		return 0;
 	/* The last units of the pool: not more of them than it takes. */
 	to = round_up(end, UNIT);
-	return mprotect((void *)from, to - from, RW);
+	if (mprotect((void *)from, to - from, RW))
+		return -1;
+	errno = saved;
+	return 0;
 }
 
 void *som_space_alloc(size_t size, size_t alignment)
@@ -148,14 +157,16 @@ void som_space_unmap(void *start, size_t size)
 {
 	uintptr_t at = (uintptr_t)start, end = at + size;
 	uintptr_t first = round_up(at, UNIT), last = round_down(end, UNIT);
+	int saved = errno;
 
 	if (first >= last) {
 		madvise(start, size, MADV_DONTNEED);
-		return;
+	} else {
+		if (at < first)
+			madvise(start, first - at, MADV_DONTNEED);
+		if (last < end)
+			madvise((void *)last, end - last, MADV_DONTNEED);
+		munmap((void *)first, last - first);
 	}
-	if (at < first)
-		madvise(start, first - at, MADV_DONTNEED);
-	if (last < end)
-		madvise((void *)last, end - last, MADV_DONTNEED);
-	munmap((void *)first, last - first);
+	errno = saved;
 }

@@ -13,6 +13,8 @@
 extern "C" {
 #endif
 
+/* Functions that succeed leave errno as it is. */
+
 /**
  * som_space_map - private som memory at an aligned address
  * @size: bytes.

@@ -8,6 +8,7 @@
  *
  * tcmalloc keeps the addresses for ever, and gives memory back by MADV_DONTNEED.
  */
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ class SomSysAllocator : public SysAllocator {
 
 	void *Alloc(size_t size, size_t *actual, size_t alignment) override
 	{
+		int saved = errno;
 		size_t all;
 		void *p;
 
@@ -39,8 +41,10 @@ class SomSysAllocator : public SysAllocator {
 			return nullptr;
 		all &= ~(SOM_UNIT_SIZE - 1);
 		p = som_space_alloc(all, alignment);
-		if (!p)
+		if (!p) {
+			errno = saved;
 			return ordinary_->Alloc(size, actual, alignment);
+		}
 		if (actual)
 			*actual = all;
 		return p;
@@ -58,8 +62,12 @@ bool active;
 
 SysAllocator *tc_get_sysalloc_override(SysAllocator *ordinary)
 {
-	if (som_space_open(SOM_POLICY_FORK_COPY))
+	int saved = errno;
+
+	if (som_space_open(SOM_POLICY_FORK_COPY)) {
+		errno = saved;
 		return ordinary;
+	}
 	active = true;
 	return new (place) SomSysAllocator(ordinary);
 }

@@ -4,8 +4,8 @@
  *
  * Functions that return int return 0, or -1 with errno, unless they say something
  * else; the errors are those of the call below them, as <linux/som.h> and som(4)
- * tell them. All may be called from any thread. Nothing is kept between calls but
- * in a struct som_scan.
+ * tell them. A function that succeeds leaves errno as it is. All may be called from
+ * any thread. Nothing is kept between calls but in a struct som_scan.
  */
 #ifndef LIBSOM_H
 #define LIBSOM_H

@@ -45,6 +45,7 @@ struct som_scan {
 struct som_scan *som_scan_new(size_t regions)
 {
 	struct som_scan *scan;
+	int saved = errno;
 
 	if (!regions)
 		regions = DEFAULT_REGIONS;
@@ -53,14 +54,22 @@ struct som_scan *som_scan_new(size_t regions)
 		return NULL;
 	}
 	scan = calloc(1, sizeof(*scan) + regions * sizeof(*scan->regions));
-	if (scan)
-		scan->max = regions;
+	if (!scan) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	/* An allocator may set it and succeed. */
+	errno = saved;
+	scan->max = regions;
 	return scan;
 }
 
 void som_scan_free(struct som_scan *scan)
 {
+	int saved = errno;
+
 	free(scan);
+	errno = saved;
 }
 
 static int prepare(struct pagemap_scan *args, const void *start, size_t len,
@@ -124,12 +133,15 @@ static void recover(struct som_scan *scan)
 /*
  * fill - have the kernel tell more
  *
- * Return: whether there is a region to look at; an error is in the scan.
+ * An error is kept in the scan and not in errno: regions that are known come first.
+ *
+ * Return: whether there is a region to look at.
  */
 static bool fill(struct som_scan *scan)
 {
 	struct pagemap_scan *args = &scan->args;
 	uint64_t pages = 0;
+	int saved = errno;
 	size_t i;
 	int n;
 
@@ -140,6 +152,7 @@ static bool fill(struct som_scan *scan)
 		n = ioctl(scan->fd, PAGEMAP_SCAN_CALL, args);
 		if (n < 0) {
 			scan->error = errno;
+			errno = saved;
 			recover(scan);
 			break;
 		}
@@ -165,8 +178,10 @@ int som_scan_next(struct som_scan *scan, struct som_region *region)
 	const struct som_region *next;
 
 	if (!fill(scan)) {
+		if (!scan->error)
+			return 0;
 		errno = scan->error;
-		return scan->error ? -1 : 0;
+		return -1;
 	}
 	*region = scan->regions[scan->at++];
 	while (fill(scan)) {

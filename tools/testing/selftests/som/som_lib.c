@@ -444,6 +444,70 @@ TEST_F(lib, scan_that_cleans_and_fails)
 	}
 }
 
+/*
+ * What does not fail leaves errno as it is. The next call of the kernel fails while a
+ * region is told: the error is told after that.
+ */
+TEST_F(lib, errno_stays)
+{
+	struct som_query query = { .flags = SOM_SCAN_TRACKED,
+				   .all = SOM_PAGE_WRITTEN };
+	struct som_scan *scan;
+	struct som_region region;
+	struct som_info info;
+	uint64_t value, end;
+	int ret, nr = 0;
+	char *p;
+
+	errno = EDOM;
+	p = som_map(self->fd, NULL, 2 * UNIT, RW, SOM_MAP_PRIVATE);
+	ASSERT_NE(NULL, p);
+	scan = som_scan_new(1);
+	ASSERT_NE(NULL, scan);
+	ASSERT_EQ(0, som_read_info(self->fd, &info, sizeof(info)));
+	ASSERT_EQ(0, som_get_map_size(self->fd, &value));
+	ASSERT_EQ(0, som_set_map_size(self->fd, value));
+	ASSERT_EQ(0, som_get_max_units(self->fd, &value));
+	ASSERT_EQ(0, som_set_max_units(self->fd, 100));
+	ASSERT_EQ(0, som_get_options(self->fd, &value));
+	ASSERT_EQ(0, som_set_options(self->fd, value));
+	ASSERT_EQ(0, som_clean(self->fd, p, UNIT));
+	/* This is not tracked. */
+	ASSERT_EQ(p + UNIT, som_map(self->fd, p + UNIT, UNIT, RW,
+				    SOM_MAP_FIXED | SOM_MAP_PRIVATE));
+	p[0] = 1;
+	p[2 * PAGE] = 1;
+	p[UNIT] = 1;
+	ASSERT_EQ(0, som_scan_start(scan, self->fd, p, UNIT, &query));
+	ASSERT_EQ(1, som_scan_next(scan, &region));
+	ASSERT_EQ(1, som_scan_next(scan, &region));
+	ASSERT_EQ(0, som_scan_next(scan, &region));
+	ASSERT_EQ(0, som_scan_next(scan, &region));
+	EXPECT_EQ((uintptr_t)p + UNIT, som_scan_position(scan));
+	EXPECT_EQ(EDOM, errno);
+
+	ASSERT_EQ(0, som_scan_start(scan, self->fd, p, 2 * UNIT, &query));
+	while ((ret = som_scan_next(scan, &region)) == 1) {
+		EXPECT_EQ(EDOM, errno);
+		nr++;
+	}
+	EXPECT_LE(1, nr);
+	EXPECT_EQ(-1, ret);
+	EXPECT_EQ(EPERM, errno);
+	errno = EDOM;
+	EXPECT_EQ(-1, som_scan_next(scan, &region));
+	EXPECT_EQ(EPERM, errno);
+
+	errno = EDOM;
+	som_scan_free(scan);
+	EXPECT_EQ(0, som_reset(self->fd, p, UNIT, SOM_KEEP_ALL, NULL));
+	EXPECT_EQ(0, som_release(p, UNIT));
+	EXPECT_EQ(0, som_make_pinnable(self->fd, p + UNIT, UNIT, &end));
+	EXPECT_EQ(0, som_make_unpinnable(self->fd, p + UNIT, UNIT, &end));
+	EXPECT_EQ(0, som_unmap(p, 2 * UNIT));
+	EXPECT_EQ(EDOM, errno);
+}
+
 TEST_F(lib, scan_errors)
 {
 	struct som_query query = { .flags = SOM_SCAN_TRACKED,
