@@ -108,7 +108,7 @@ static int som_mmap(struct file *file, struct vm_area_struct *vma)
 	struct som_owner *owner;
 	int ret;
 
-	if (vma->vm_pgoff)
+	if (vma->vm_pgoff != READ_ONCE(sf->settings.map_pgoff))
 		return -EINVAL;
 	if (!(file->f_mode & FMODE_WRITE))
 		return -EACCES;
@@ -130,6 +130,14 @@ static int som_mmap(struct file *file, struct vm_area_struct *vma)
 	/* The mapping works without: only fdinfo would not show it. */
 	som_file_remember(sf, owner);
 	return 0;
+}
+
+/* The offset is not where something is in the file: it says nothing of the place. */
+static unsigned long som_file_area(struct file *file, unsigned long addr,
+				   unsigned long len, unsigned long pgoff,
+				   unsigned long flags)
+{
+	return som_get_unmapped_area(file, addr, len, 0, flags);
 }
 
 static long som_file_ioctl(struct file *file, unsigned int cmd,
@@ -180,7 +188,7 @@ const struct file_operations som_fops = {
 	.open = som_open,
 	.release = som_release,
 	.mmap = som_mmap,
-	.get_unmapped_area = som_get_unmapped_area,
+	.get_unmapped_area = som_file_area,
 	.unlocked_ioctl = som_file_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.show_fdinfo = som_show_fdinfo,

@@ -6,6 +6,7 @@
 
 #include <linux/array_size.h>
 #include <linux/errno.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/printk.h>
@@ -52,6 +53,7 @@ void som_policy_default(struct som_settings *settings)
 	settings->max_units = SOM_NO_LIMIT;
 	settings->reuse = false;
 	settings->fork = SOM_FORK_NONE;
+	settings->map_pgoff = 0;
 }
 
 static const u64 fork_options[] = {
@@ -97,6 +99,7 @@ int som_policy_get(const struct som_settings *settings,
 	args->max_units = max_units == SOM_NO_LIMIT ? 0 : max_units;
 	args->options = READ_ONCE(settings->reuse) ? SOM_POLICY_REUSE : 0;
 	args->options |= fork_options[READ_ONCE(settings->fork)];
+	args->map_offset = (__u64)READ_ONCE(settings->map_pgoff) << PAGE_SHIFT;
 	mutex_unlock(&som_policy_lock);
 	return 0;
 }
@@ -117,10 +120,12 @@ static int policy_set(struct som_settings *settings,
 {
 	bool limit = args->size >= offsetofend(struct som_policy, max_units);
 	bool options = args->size >= offsetofend(struct som_policy, options);
+	bool offset = args->size >= offsetofend(struct som_policy, map_offset);
 	int fork = fork_policy(args->options);
 
 	if (args->flags || !map_size_valid(args->map_size) || fork < 0 ||
-	    args->options & ~(u64)SOM_POLICY_OPTIONS)
+	    args->options & ~(u64)SOM_POLICY_OPTIONS ||
+	    !PAGE_ALIGNED(args->map_offset))
 		return -EINVAL;
 	/* With an older structure, the fork policy stays. */
 	if (!options)
@@ -131,6 +136,8 @@ static int policy_set(struct som_settings *settings,
 	if (limit && !lower_max_units(settings, args->max_units))
 		return -EINVAL;
 	WRITE_ONCE(settings->map_size, args->map_size);
+	if (offset)
+		WRITE_ONCE(settings->map_pgoff, args->map_offset >> PAGE_SHIFT);
 	if (!options)
 		return 0;
 	WRITE_ONCE(settings->reuse, args->options & SOM_POLICY_REUSE);

@@ -13,12 +13,14 @@ struct som_policy;
  * @max_units: what a process that maps through it may have at most.
  * @reuse: units that a process has kept need not be zeroed.
  * @fork: what a child gets.
+ * @map_pgoff: page offset that mmap has to name.
  */
 struct som_settings {
 	unsigned long map_size;
 	unsigned long max_units;
 	bool reuse;
 	enum som_fork fork;
+	unsigned long map_pgoff;
 };
 
 int som_policy_init(void);

@@ -11,9 +11,10 @@
 /**
  * DOC: general rules
  *
- * Memory is obtained with mmap() of an open ``/dev/som`` at offset 0. Every
- * mapping is fresh, zeroed memory that belongs to the calling process (its
- * address space) alone. MAP_SHARED and MAP_PRIVATE differ in one thing:
+ * Memory is obtained with mmap() of an open ``/dev/som`` at offset 0, or at the
+ * offset that the file was told (&struct som_policy). Every mapping is fresh,
+ * zeroed memory that belongs to the calling process (its address space) alone.
+ * MAP_SHARED and MAP_PRIVATE differ in one thing:
  * madvise(MADV_DONTNEED) keeps the content of the one, and makes the other
  * read as zero.
  *
@@ -205,8 +206,16 @@ struct som_reset {
  *	through the file; 0: no such limit. It can only be lowered, and is then the
  *	process's for as long as it has som memory.
  * @options: SOM_POLICY_* bits.
+ * @map_offset: the offset that mmap() of the file has to name, page aligned: at any
+ *	other, it fails with EINVAL. 0, unless it was set.
  *
- * 32 bytes.
+ * A library that holds a descriptor in a program that may close it, and open something
+ * else at its number, sets a random @map_offset of 1 << 63 or more: no regular file, block
+ * device or socket can be mapped there (EOVERFLOW), nor another file of som's, so that
+ * a mapping is one of its own file, without any other call that could say so
+ * too late.
+ *
+ * 40 bytes; 32 without the last.
  */
 struct som_policy {
 	__u32 size;
@@ -214,6 +223,7 @@ struct som_policy {
 	__u64 map_size;
 	__u64 max_units;
 	__u64 options;
+	__u64 map_offset;
 };
 
 /** define SOM_POLICY_SIZE_VER0 - size of the first version of som_policy. */
@@ -278,11 +288,12 @@ struct som_policy {
  * whole chunk, if one is empty, and maps it by one entry. MAP_PRIVATE mappings and
  * tracked memory use 2 MiB at most.
  *
- * A caller that sets @max_units or @options reads the policy first: what it leaves 0
- * is set to 0. A structure that ends before a field leaves it as it is.
+ * A caller that sets @max_units or what follows it reads the policy first: what it
+ * leaves 0 is set to 0. A structure that ends before a field leaves it as it is.
  *
  * Return: 0; EINVAL if @map_size is none of the three or does not go with @options,
- * @options has bits that are not known, or @max_units is more than it was; or the shared errors.
+ * @options has bits that are not known, @map_offset is not page aligned, or @max_units is
+ * more than it was; or the shared errors.
  */
 #define SOM_IOC_SET_POLICY	_IO(SOM_IOC_MAGIC, 0x03)
 

@@ -47,6 +47,82 @@ TEST_F(som, mmap_offset_that_is_huge)
 				    1L << 62));
 }
 
+/* Set the offset at which a file is mapped, and nothing else. */
+static int set_offset(int fd, __u64 offset)
+{
+	struct som_policy policy = { .size = sizeof(policy) };
+
+	if (ioctl(fd, SOM_IOC_GET_POLICY, &policy))
+		return -errno;
+	policy.map_offset = offset;
+	return ioctl(fd, SOM_IOC_SET_POLICY, &policy) ? -errno : 0;
+}
+
+static __u64 get_offset(int fd)
+{
+	struct som_policy policy = { .size = sizeof(policy) };
+
+	return ioctl(fd, SOM_IOC_GET_POLICY, &policy) ? -1 : policy.map_offset;
+}
+
+TEST_F(som, mmap_offset_that_was_set)
+{
+	static const __u64 offsets[] = { PAGE, 7 * UNIT + PAGE, 1ULL << 62,
+					 0x8123456789abc000ULL };
+	char *p;
+	int i;
+
+	EXPECT_EQ(0, get_offset(self->fd));
+	for (i = 0; i < ARRAY_SIZE(offsets); i++) {
+		ASSERT_EQ(0, set_offset(self->fd, offsets[i]));
+		EXPECT_EQ(offsets[i], get_offset(self->fd));
+		EXPECT_REFUSED(EINVAL, som_map(self->fd, UNIT));
+		EXPECT_REFUSED(EINVAL, mmap(NULL, UNIT, RW, MAP_PRIVATE,
+					    self->fd, offsets[i] - PAGE));
+		p = mmap(NULL, 3 * UNIT + PAGE, RW, MAP_PRIVATE, self->fd,
+			 offsets[i]);
+		ASSERT_NE(MAP_FAILED, p);
+		EXPECT_EQ(0, (uintptr_t)p % UNIT);
+		EXPECT_EQ(-1, som_not_zero(p, 3 * UNIT + PAGE));
+		som_fill(p, 3 * UNIT, 1);
+		EXPECT_USED(4);
+		ASSERT_EQ(0, munmap(p, 3 * UNIT + PAGE));
+		/* A structure that does not have it leaves it. */
+		ASSERT_EQ(0, som_set_policy(self->fd, UNIT));
+		EXPECT_EQ(offsets[i], get_offset(self->fd));
+		/* Each of these fails, and changes nothing. */
+		EXPECT_EQ(-EINVAL, set_offset(self->fd, offsets[i] + 1));
+		EXPECT_EQ(-EINVAL, set_offset(self->fd, -1ULL));
+		EXPECT_EQ(offsets[i], get_offset(self->fd));
+	}
+	ASSERT_EQ(0, set_offset(self->fd, 0));
+	p = som_map(self->fd, UNIT);
+	EXPECT_NE(MAP_FAILED, p);
+}
+
+/* What another file has at the number of one with an offset of its own. */
+TEST_F(som, mmap_offset_of_other_files)
+{
+	const __u64 offset = 0x8123456789abc000ULL;
+	int file = memfd_create("file", 0), zero = open("/dev/zero", O_RDWR);
+	int other = open(SOM_DEV, O_RDWR);
+	char *p;
+
+	ASSERT_LE(0, file);
+	ASSERT_LE(0, zero);
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, ftruncate(file, UNIT));
+	EXPECT_REFUSED(EOVERFLOW, mmap(NULL, UNIT, RW, MAP_PRIVATE, file,
+				       offset));
+	EXPECT_REFUSED(EINVAL, mmap(NULL, UNIT, RW, MAP_PRIVATE, other, offset));
+	ASSERT_EQ(0, set_offset(other, offset ^ PAGE));
+	EXPECT_REFUSED(EINVAL, mmap(NULL, UNIT, RW, MAP_PRIVATE, other, offset));
+	/* This has any offset, and is anonymous memory. */
+	p = mmap(NULL, UNIT, RW, MAP_PRIVATE, zero, offset);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(-1, som_not_zero(p, UNIT));
+}
+
 TEST_F(som, mmap_write_of_read_only_fd)
 {
 	int fd = open(SOM_DEV, O_RDONLY);
