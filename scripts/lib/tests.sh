@@ -183,7 +183,7 @@ build_tests()
 	done
 	# What som_matrix.sh compiles: a real file, with all that it includes.
 	gcc -E -P -I "$out/include" -D_GNU_SOURCE -o "$out/matrix.i" \
-		"$tools/som/preload/ranges.c" || return 1
+		"$tools/som/preload/preload.c" || return 1
 	cp "$SOM_ROOT/scripts/guest-tests.sh" "$out/libsom_preload.so" \
 		"$out/preload_test" "$out/som-run" "$out/matrix.i" \
 		"$out/somctl" "$out/libsom.so.0" \
