@@ -2,30 +2,52 @@
 /*
  * The environment, and the descriptor of the device.
  *
- * A program may close any descriptor, or put another file in its place. So each use
- * looks first whether ours is what it was: the device, with the policy that was set.
- * If not, whatever has the number is left alone and the device is opened again.
+ * All of it happens once, before main(): a program may install a seccomp filter, change
+ * its root or its environment, or lower its limits later. From then on a mapping is one
+ * mmap(), and nothing is asked before it.
+ *
+ * The program may close any descriptor, and open another file that gets its number. close()
+ * and its relatives leave ours alone (fds.c), but system calls can be made directly. So
+ * the file is told to be mapped at a random offset that no other file has: mmap() itself
+ * fails if the number is somebody else's. Nothing is done with such a file, and
+ * ordinary memory is used.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/som.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "device.h"
 #include "raw.h"
+#include "table.h"
 
 #define UNIT		SOM_UNIT_SIZE
 
 /* Programs close descriptors from 3 up; stay below what select(2) can hold. */
 #define FD_HIGH		1000
 
+/* A signal makes the kernel give up registering a process with som: come again. */
+#define MAP_TRIES	100
+
 struct config config;
 
-static atomic_int the_fd = -1;
-static _Atomic dev_t the_rdev;
+/*
+ * The descriptor, and the number that it had before somebody wanted that one, which
+ * in the parent of a vfork it still has; or -1.
+ */
+static atomic_int the_fd = -1, old_fd = -1;
+
+/* Where the file is mapped. */
+static unsigned long map_offset;
+
+/* stderr, as it was at the start. */
+static struct stat told;
+
 static atomic_bool said_off, said_fork;
 
 /* What the user is told, once each, and only if asked for. */
@@ -51,6 +73,29 @@ static size_t put_number(char *buf, size_t at, size_t size, unsigned long value)
 	return at;
 }
 
+static __attribute__((noinline)) void say(const char *before,
+					  unsigned long value,
+					  const char *after)
+{
+	char buf[sizeof(config.device) + 256];
+	struct stat now;
+	size_t at = 0;
+
+	/* A daemon may have something else at that number. */
+	if (failed(sys(SYS_fstat, STDERR_FILENO, (unsigned long)&now, 0, 0, 0,
+		       0)) ||
+	    now.st_dev != told.st_dev || now.st_ino != told.st_ino)
+		return;
+	at = put_text(buf, at, sizeof(buf) - 1, "som-preload: ");
+	at = put_text(buf, at, sizeof(buf) - 1, config.device);
+	at = put_text(buf, at, sizeof(buf) - 1, ": ");
+	at = put_text(buf, at, sizeof(buf) - 1, before);
+	at = put_number(buf, at, sizeof(buf) - 1, value);
+	at = put_text(buf, at, sizeof(buf) - 1, after);
+	buf[at++] = '\n';
+	sys(SYS_write, STDERR_FILENO, (unsigned long)buf, at, 0, 0, 0);
+}
+
 /**
  * say_once - "som-preload: DEVICE: BEFORE VALUE AFTER" on stderr, if asked for
  * @said: whether that was said.
@@ -61,19 +106,8 @@ static size_t put_number(char *buf, size_t at, size_t size, unsigned long value)
 void say_once(atomic_bool *said, const char *before, unsigned long value,
 	      const char *after)
 {
-	char buf[256];
-	size_t at = 0;
-
-	if (!config.verbose || atomic_exchange(said, true))
-		return;
-	at = put_text(buf, at, sizeof(buf) - 1, "som-preload: ");
-	at = put_text(buf, at, sizeof(buf) - 1, config.device);
-	at = put_text(buf, at, sizeof(buf) - 1, ": ");
-	at = put_text(buf, at, sizeof(buf) - 1, before);
-	at = put_number(buf, at, sizeof(buf) - 1, value);
-	at = put_text(buf, at, sizeof(buf) - 1, after);
-	buf[at++] = '\n';
-	sys(SYS_write, STDERR_FILENO, (unsigned long)buf, at, 0, 0, 0);
+	if (config.verbose && !atomic_exchange(said, true))
+		say(before, value, after);
 }
 
 static const char *find_env(const char *name)
@@ -144,62 +178,69 @@ static unsigned long long env_fork(void)
 	return SOM_POLICY_FORK_COPY;
 }
 
-/**
- * is_on - should mappings go to som at all?
- *
- * Before libc has the environment nothing does. Threads that come here at the
- * same time read and write the same values.
- *
- * Return: true when they should.
- */
-bool is_on(void)
+/* Return: false if it does not fit. */
+static bool copy_name(char *to, size_t size, const char *from)
 {
-	int read = atomic_load_explicit(&config.read, memory_order_acquire);
-	const char *device;
+	size_t len = strlen(from);
 
-	if (read != CONFIG_UNREAD)
-		return read == CONFIG_ON;
-	if (!environ)
+	if (len >= size)
 		return false;
+	memcpy(to, from, len + 1);
+	return true;
+}
+
+static bool read_environment(void)
+{
+	const char *device = find_env("SOM_PRELOAD_DEVICE");
+
 	config.min = env_size("SOM_PRELOAD_MIN", UNIT);
 	config.max = env_size("SOM_PRELOAD_MAX", ~0UL);
 	config.options = env_fork();
 	config.noreserve = env_flag("SOM_PRELOAD_NORESERVE");
-	config.verbose = env_flag("SOM_PRELOAD_VERBOSE");
-	device = find_env("SOM_PRELOAD_DEVICE");
-	config.device = device && *device ? device : "/dev/som";
-	atomic_store_explicit(&config.read, CONFIG_ON, memory_order_release);
-	return true;
+	config.verbose = env_flag("SOM_PRELOAD_VERBOSE") &&
+			 !failed(sys(SYS_fstat, STDERR_FILENO,
+				     (unsigned long)&told, 0, 0, 0, 0));
+	return copy_name(config.device, sizeof(config.device),
+			 device && *device ? device : "/dev/som");
 }
 
 /* The device's file descriptor. */
 
-static bool is_device(int fd, dev_t *rdev)
+/* Half of the random bytes that a program is started with, not to be read from it. */
+static unsigned long random_number(void)
+{
+	const void *bytes = (const void *)getauxval(AT_RANDOM);
+	unsigned long x = (unsigned long)&bytes;
+
+	if (bytes)
+		memcpy(&x, bytes, sizeof(x));
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9UL;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebUL;
+	return x ^ x >> 31;
+}
+
+/*
+ * From 1 << 63 on there are no regular files, block devices and sockets. The other bit
+ * leaves room for the longest mapping. io_uring has nothing where all of the bits
+ * 27 to 31 are set.
+ */
+static unsigned long random_offset(void)
+{
+	return 1UL << 63 | (random_number() & ~(3UL << 62) & ~(PAGE - 1)) |
+	       0xf8000000UL;
+}
+
+static bool is_device(int fd)
 {
 	struct stat st;
 
-	if (fd < 0 || failed(sys(SYS_fstat, fd, (unsigned long)&st, 0, 0, 0, 0)))
-		return false;
-	*rdev = st.st_rdev;
-	return S_ISCHR(st.st_mode);
+	return !failed(sys(SYS_fstat, fd, (unsigned long)&st, 0, 0, 0, 0)) &&
+	       S_ISCHR(st.st_mode);
 }
 
 static long policy_call(int fd, unsigned int call, struct som_policy *policy)
 {
 	return sys(SYS_ioctl, fd, call, (unsigned long)policy, 0, 0, 0);
-}
-
-/* The program may have opened the device, too, and have its file at our number. */
-static bool fd_is_ours(int fd)
-{
-	struct som_policy policy = { .size = sizeof(policy) };
-	dev_t rdev;
-
-	if (!is_device(fd, &rdev) || rdev != atomic_load(&the_rdev))
-		return false;
-	return !config.options ||
-	       (!policy_call(fd, SOM_IOC_GET_POLICY, &policy) &&
-		policy.options == config.options);
 }
 
 /* Return: 0, or a negative errno if the module does not know such a policy. */
@@ -208,28 +249,33 @@ static long set_policy(int fd)
 	struct som_policy policy = { .size = sizeof(policy) };
 	long ret;
 
-	if (!config.options)
-		return 0;
 	ret = policy_call(fd, SOM_IOC_GET_POLICY, &policy);
 	if (failed(ret))
 		return ret;
 	policy.options = config.options;
+	policy.map_offset = map_offset;
 	/* Parts of larger entries cannot be shared. */
-	if (policy.map_size > UNIT)
+	if (config.options && policy.map_size > UNIT)
 		policy.map_size = UNIT;
 	return policy_call(fd, SOM_IOC_SET_POLICY, &policy);
 }
 
-static int move_up(int fd)
+/* Return: the number of a copy, out of the way; or a negative errno. */
+static long copy_high(int fd)
 {
 	struct rlimit limit = { .rlim_cur = FD_HIGH + 1 };
 	int from = FD_HIGH;
-	long ret;
 
 	sys(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (unsigned long)&limit, 0, 0);
 	if (limit.rlim_cur <= FD_HIGH + 16)
 		from = limit.rlim_cur > 32 ? limit.rlim_cur - 16 : 16;
-	ret = sys(SYS_fcntl, fd, F_DUPFD_CLOEXEC, from, 0, 0, 0);
+	return sys(SYS_fcntl, fd, F_DUPFD_CLOEXEC, from, 0, 0, 0);
+}
+
+static int move_up(int fd)
+{
+	long ret = copy_high(fd);
+
 	if (failed(ret))
 		return fd;
 	sys(SYS_close, fd, 0, 0, 0, 0, 0);
@@ -237,56 +283,178 @@ static int move_up(int fd)
 }
 
 /* Return: a new descriptor, ready for use, or a negative errno. */
-static long open_device(dev_t *rdev)
+static long open_device(void)
 {
 	long fd, ret;
 
 	fd = sys(SYS_openat, AT_FDCWD, (unsigned long)config.device,
-		 O_RDWR | O_CLOEXEC, 0, 0, 0);
+		 O_RDWR | O_CLOEXEC | O_NOCTTY, 0, 0, 0);
 	if (failed(fd))
 		return fd;
-	if (!is_device(fd, rdev)) {
-		sys(SYS_close, fd, 0, 0, 0, 0, 0);
-		return -ENODEV;
-	}
-	ret = set_policy(fd);
+	ret = is_device(fd) ? set_policy(fd) : -ENODEV;
 	if (failed(ret)) {
-		say_once(&said_fork, "cannot copy memory for children (errno ",
-			 -ret, "; SOM_PRELOAD_FORK=none does without)");
+		if (ret != -ENODEV && config.options)
+			say_once(&said_fork, "cannot copy memory for children (errno ",
+				 -ret, "; SOM_PRELOAD_FORK=none does without)");
 		sys(SYS_close, fd, 0, 0, 0, 0, 0);
 		return ret;
 	}
 	return move_up(fd);
 }
 
-/**
- * get_fd - the descriptor of the device
- *
- * Return: the descriptor, or a negative errno.
- */
-int get_fd(void)
+static int start(void)
 {
-	int old = atomic_load(&the_fd);
-	dev_t rdev;
 	long fd;
 
-	if (fd_is_ours(old))
-		return old;
-	fd = open_device(&rdev);
+	if (!read_environment())
+		return STAGE_OFF;
+	map_offset = random_offset();
+	fd = open_device();
+	/* If a child is to find it empty, that takes more than mmap: not later. */
+	if (!failed(fd) && !config.options && !table_open(false)) {
+		sys(SYS_close, fd, 0, 0, 0, 0, 0);
+		fd = -ENOMEM;
+	}
 	if (failed(fd)) {
-		/* Too many open files can pass; a missing device stays missing. */
-		if (fd != -EMFILE && fd != -ENFILE && fd != -EINTR &&
-		    fd != -ENOMEM)
-			atomic_store(&config.read, CONFIG_OFF);
 		say_once(&said_off, "cannot be used (errno ", -fd,
 			 "); ordinary memory is used");
-		return fd;
+		return STAGE_OFF;
 	}
-	atomic_store(&the_rdev, rdev);
-	if (!atomic_compare_exchange_strong(&the_fd, &old, (int)fd)) {
-		/* Another thread was faster; its descriptor is as good. */
-		sys(SYS_close, fd, 0, 0, 0, 0, 0);
-		return old;
+	atomic_store(&the_fd, fd);
+	return STAGE_ON;
+}
+
+/**
+ * is_on - should mappings go to som at all?
+ *
+ * Before libc has the environment nothing does, nor while somebody else is just
+ * starting.
+ *
+ * Return: true when they should.
+ */
+bool is_on(void)
+{
+	int stage = atomic_load(&config.stage);
+
+	if (stage == STAGE_NEW && environ &&
+	    atomic_compare_exchange_strong(&config.stage, &stage,
+					   STAGE_STARTING)) {
+		stage = start();
+		atomic_store(&config.stage, stage);
 	}
-	return fd;
+	return stage == STAGE_ON;
+}
+
+__attribute__((constructor)) static void start_before_main(void)
+{
+	is_on();
+}
+
+static long map_fd(int fd, unsigned long hint, size_t len, int prot, int flags)
+{
+	int tries = MAP_TRIES;
+	long ret;
+
+	do {
+		ret = sys_mmap(hint, len, prot, MAP_PRIVATE | flags, fd,
+			       map_offset);
+	} while (ret == -EINTR && --tries);
+	return ret;
+}
+
+/* May it be because this is not our file? */
+static bool may_be_lost(long ret)
+{
+	return failed(ret) && ret != -ENOMEM && ret != -EEXIST && ret != -EAGAIN;
+}
+
+/**
+ * map_device - a private mapping of the device
+ * @hint: where, as for mmap.
+ * @len: bytes.
+ * @prot: access.
+ * @flags: MAP_* without MAP_PRIVATE.
+ *
+ * Return: the address, or a negative errno.
+ */
+long map_device(unsigned long hint, size_t len, int prot, int flags)
+{
+	int fd = atomic_load(&the_fd), old = atomic_load(&old_fd);
+	long ret = map_fd(fd, hint, len, prot, flags);
+
+	if (!may_be_lost(ret) || old < 0)
+		return ret;
+	ret = map_fd(old, hint, len, prot, flags);
+	if (!may_be_lost(ret)) {
+		atomic_store(&the_fd, old);
+		atomic_store(&old_fd, fd);
+	}
+	return ret;
+}
+
+static bool may_be_ours(int fd)
+{
+	return fd >= 0 && (fd == atomic_load(&the_fd) ||
+			   fd == atomic_load(&old_fd));
+}
+
+/**
+ * is_our_fd - is this number our descriptor?
+ * @fd: the number.
+ *
+ * Only for ours a mapping is made, to see that it still is.
+ *
+ * Return: true if so.
+ */
+bool is_our_fd(int fd)
+{
+	long ret;
+
+	if (!may_be_ours(fd))
+		return false;
+	ret = map_fd(fd, 0, PAGE, PROT_NONE, MAP_NORESERVE);
+	if (failed(ret))
+		return false;
+	sys_munmap(ret, PAGE);
+	return true;
+}
+
+/**
+ * next_our_fd - find our descriptor among some numbers
+ * @first: the first.
+ * @last: the last.
+ *
+ * Return: the lowest number that is_our_fd(), or -1.
+ */
+int next_our_fd(unsigned int first, unsigned int last)
+{
+	const int fds[] = { atomic_load(&the_fd), atomic_load(&old_fd) };
+	int found = -1;
+	size_t i;
+
+	for (i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
+		if (fds[i] < 0 || (unsigned int)fds[i] < first ||
+		    (unsigned int)fds[i] > last || !is_our_fd(fds[i]))
+			continue;
+		if (found < 0 || fds[i] < found)
+			found = fds[i];
+	}
+	return found;
+}
+
+/**
+ * move_our_fd - leave a number to the program
+ * @fd: is_our_fd().
+ *
+ * The file stays open under another number, if there is one.
+ */
+void move_our_fd(int fd)
+{
+	long ret = copy_high(fd);
+
+	if (failed(ret))
+		return;
+	/* With vfork this is the parent's variable, but not its descriptor. */
+	atomic_store(&old_fd, fd);
+	atomic_store(&the_fd, ret);
 }

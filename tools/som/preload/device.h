@@ -8,12 +8,13 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 
-enum { CONFIG_UNREAD, CONFIG_OFF, CONFIG_ON };
+enum { STAGE_NEW, STAGE_STARTING, STAGE_OFF, STAGE_ON };
 
 /**
- * struct config - what the environment says
- * @read: CONFIG_*; OFF also once the device turned out not to be usable.
+ * struct config - what the environment says, copied
+ * @stage: STAGE_*; OFF if the device cannot be used. The rest is written before it.
  * @min: smallest mapping that goes to som, in bytes.
  * @max: largest such mapping, in bytes.
  * @options: SOM_POLICY_* of the file: what a child of fork gets.
@@ -22,19 +23,22 @@ enum { CONFIG_UNREAD, CONFIG_OFF, CONFIG_ON };
  * @device: path.
  */
 struct config {
-	atomic_int read;
+	atomic_int stage;
 	unsigned long min;
 	unsigned long max;
 	unsigned long long options;
 	bool noreserve;
 	bool verbose;
-	const char *device;
+	char device[4096];
 };
 
 extern struct config config;
 
 bool is_on(void);
-int get_fd(void);
+long map_device(unsigned long hint, size_t len, int prot, int flags);
+bool is_our_fd(int fd);
+int next_our_fd(unsigned int first, unsigned int last);
+void move_our_fd(int fd);
 void say_once(atomic_bool *said, const char *before, unsigned long value,
 	      const char *after);
 

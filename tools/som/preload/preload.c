@@ -10,22 +10,21 @@
  * goes to the kernel unchanged. When som cannot serve a mapping, the program
  * gets the ordinary memory that it asked for.
  *
- * An allocator calls these functions before libc is ready, and from any
- * thread. Nothing here allocates, uses stdio or looks symbols up; system calls
- * are made directly (raw.h). Which addresses are som's is kept in a table (state.c,
- * ranges.c). The device is opened when it is first needed (device.c).
+ * An allocator calls these functions before libc is ready, from any thread, in signal
+ * handlers, and behind a seccomp filter. Nothing here allocates, uses stdio, looks
+ * symbols up or takes a lock; system calls are made directly (raw.h), and are those that
+ * the program asked for or others that handle mappings. Which addresses are som's is
+ * kept in a table (table.c). The device is opened before main() (device.c) and
+ * stays open (fds.c).
  */
-#include <errno.h>
 #include <linux/som.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "device.h"
-#include "raw.h"
-#include "state.h"
-
-#define PUBLIC	__attribute__((visibility("default")))
+#include "preload.h"
+#include "table.h"
 
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED	24
@@ -36,42 +35,114 @@
 
 #define UNIT		SOM_UNIT_SIZE
 
-/* A signal makes the kernel give up registering a process with som: come again. */
-#define MAP_TRIES	100
-
 /* What small mappings are cut from. */
 #define SMALL_SIZE	(4 * UNIT)
 
 static atomic_bool said_on, said_dry;
 
-static long answer(long ret)
+/* Where a range of bytes ends, rounded up to a page; 0 if there is no such address. */
+static unsigned long end_of(unsigned long addr, size_t len)
 {
-	if (!failed(ret))
-		return ret;
-	errno = -ret;
-	return -1;
+	unsigned long end;
+
+	if (__builtin_add_overflow(addr, len, &end) ||
+	    __builtin_add_overflow(end, PAGE - 1, &end))
+		return 0;
+	return end & ~(PAGE - 1);
+}
+
+/* A range that the kernel would not refuse, and of which any is som's. */
+static bool is_known(unsigned long addr, size_t len)
+{
+	return !(addr % PAGE) && table_any(addr, end_of(addr, len), IS_OURS);
+}
+
+/* The same, and all of it is som's. */
+static bool is_all_ours(unsigned long addr, size_t len)
+{
+	return !(addr % PAGE) && table_all(addr, end_of(addr, len), IS_OURS);
+}
+
+/* The kernel has put something that is not som's there. */
+static void forget(unsigned long addr, size_t len)
+{
+	table_change(addr, end_of(addr, len), IS_ANY, PAGE_OTHER);
+}
+
+/* The kernel has put som memory there. */
+static void enter(unsigned long addr, size_t len, enum page_state state)
+{
+	table_change(addr, end_of(addr, len), IS_ANY, state);
+}
+
+/*
+ * Addresses are nobody's as soon as the kernel has unmapped them, and another thread
+ * may have them before this one comes to say so: it says it before, in such a
+ * way that what the other one says stays.
+ */
+static void leave(unsigned long addr, size_t len)
+{
+	table_change(addr, end_of(addr, len), IS_OURS, PAGE_LEAVING);
+}
+
+static void left(unsigned long addr, size_t len, enum page_state state)
+{
+	table_change(addr, end_of(addr, len), IS(PAGE_LEAVING), state);
 }
 
 /* mprotect */
 
-/* The pool cannot promise what has no data yet: let ordinary memory be there. */
-static long protect_pieces(struct state *state, unsigned long addr,
-			   unsigned long end, int prot, int pkey)
+static void say_dry(size_t len)
 {
-	struct range p;
-	long ret;
+	say_once(&said_dry, "no units for ", len,
+		 " bytes; ordinary memory is used");
+}
 
-	for (; addr < end; addr = p.end) {
-		if (next_piece(state, addr, end, &p) && !p.promised) {
-			ret = sys_mmap(p.start, p.end - p.start, prot,
+/*
+ * Ordinary memory in place of what never had data. Another thread may be giving access
+ * to it at the same time: what it has got is not replaced.
+ */
+static long replace_reserved(unsigned long addr, unsigned long end, int prot,
+			     int pkey)
+{
+	unsigned long next;
+	long ret = 0;
+
+	table_change(addr, end, IS(PAGE_RESERVED), PAGE_LEAVING);
+	for (; addr < end && !failed(ret); addr = next) {
+		if (table_run(addr, end, &next) == PAGE_LEAVING) {
+			ret = sys_mmap(addr, next - addr, prot,
 				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
 				       -1, 0);
 			if (failed(ret))
-				return ret;
-			settle(p.start, p.end - p.start);
+				break;
+			left(addr, next - addr, PAGE_OTHER);
 		}
 		/* For ordinary memory, this is about the key. */
-		ret = sys_mprotect(p.start, p.end - p.start, prot, pkey);
+		ret = sys_mprotect(addr, next - addr, prot, pkey);
+	}
+	left(addr, end - addr, PAGE_RESERVED);
+	return failed(ret) ? ret : 0;
+}
+
+/* The pool cannot promise all of what has no data yet. */
+static long protect_runs(unsigned long addr, unsigned long end, int prot,
+			 int pkey)
+{
+	enum page_state state;
+	unsigned long next;
+	long ret;
+
+	for (; addr < end; addr = next) {
+		state = table_run(addr, end, &next);
+		ret = sys_mprotect(addr, next - addr, prot, pkey);
+		if (ret == -ENOMEM && state == PAGE_RESERVED) {
+			say_dry(next - addr);
+			ret = replace_reserved(addr, next, prot, pkey);
+		} else if (!ret) {
+			table_change(addr, next, IS(PAGE_RESERVED),
+				     PAGE_PROMISED);
+		}
 		if (failed(ret))
 			return ret;
 	}
@@ -80,26 +151,17 @@ static long protect_pieces(struct state *state, unsigned long addr,
 
 static long do_mprotect(unsigned long addr, size_t len, int prot, int pkey)
 {
-	struct state *state = near(addr, len);
-	unsigned long mask[MASK_WORDS], end = end_of(addr, len);
-	bool replace;
-	long ret;
+	unsigned long end = end_of(addr, len);
+	long ret = sys_mprotect(addr, len, prot, pkey);
 
-	if (!state || !(prot & (PROT_READ | PROT_WRITE | PROT_EXEC)))
-		return sys_mprotect(addr, len, prot, pkey);
-
-	lock(state, mask);
-	ret = sys_mprotect(addr, len, prot, pkey);
-	if (!ret)
-		ranges_promise(&state->table, addr, end);
-	replace = ret == -ENOMEM && ranges_room(&state->table) &&
-		  ranges_any_unpromised(&state->table, addr, end);
-	unlock(state, mask);
-	if (!replace)
+	if (!(prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) ||
+	    !is_known(addr, len))
 		return ret;
-	say_once(&said_dry, "no units for ", len,
-		 " bytes; ordinary memory is used");
-	return protect_pieces(state, addr, end, prot, pkey);
+	if (ret == -ENOMEM && table_any(addr, end, IS(PAGE_RESERVED)))
+		return protect_runs(addr, end, prot, pkey);
+	/* An error may come after some of it was changed. */
+	table_change(addr, end, IS(PAGE_RESERVED), PAGE_PROMISED);
+	return ret;
 }
 
 /* mmap */
@@ -116,15 +178,41 @@ static bool is_plain(int prot, int flags)
 	return prot == PROT_NONE || prot == (PROT_READ | PROT_WRITE);
 }
 
-static long map_device(int fd, unsigned long hint, size_t len, int prot,
-		       int flags)
+/*
+ * What is left of the mapping that small ones are cut from is in one word: its address,
+ * and in the bits below a page how many pages there are.
+ */
+static unsigned long pack_small(unsigned long addr, unsigned long len)
 {
-	int tries = MAP_TRIES;
+	return addr | len / PAGE;
+}
+
+static unsigned long small_addr(unsigned long word)
+{
+	return word & ~(PAGE - 1);
+}
+
+static unsigned long small_len(unsigned long word)
+{
+	return word % PAGE * PAGE;
+}
+
+static long refill_small(size_t len, int flags)
+{
+	size_t size = SMALL_SIZE;
+	unsigned long word;
 	long ret;
 
-	do {
-		ret = sys_mmap(hint, len, prot, MAP_PRIVATE | flags, fd, 0);
-	} while (ret == -EINTR && --tries);
+	ret = map_device(0, size, PROT_READ | PROT_WRITE, flags);
+	if (ret == -ENOMEM) {
+		size = UNIT;
+		ret = map_device(0, size, PROT_READ | PROT_WRITE, flags);
+	}
+	if (failed(ret))
+		return ret;
+	word = atomic_exchange(table_small(), pack_small(ret + len, size - len));
+	if (small_len(word))
+		sys_munmap(small_addr(word), small_len(word));
 	return ret;
 }
 
@@ -134,74 +222,42 @@ static long map_device(int fd, unsigned long hint, size_t len, int prot,
  * By itself it would take a whole one. Instead, a larger mapping is made and given out
  * piece by piece, and is the program's when it is.
  */
-static long map_small(struct state *state, int fd, size_t len, int flags)
+static long map_small(size_t len, int flags)
 {
-	unsigned long mask[MASK_WORDS], left = 0, left_end = 0;
-	size_t size = SMALL_SIZE;
-	long ret, more;
+	unsigned long word = atomic_load(table_small());
 
-	len = end_of(0, len);
-	lock(state, mask);
-	if (state->small_end - state->small < len) {
-		unlock(state, mask);
-		more = map_device(fd, 0, size, PROT_READ | PROT_WRITE, flags);
-		if (more == -ENOMEM) {
-			size = UNIT;
-			more = map_device(fd, 0, size, PROT_READ | PROT_WRITE,
-					  flags);
-		}
-		if (failed(more))
-			return more;
-		lock(state, mask);
-		left = state->small;
-		left_end = state->small_end;
-		state->small = more;
-		state->small_end = more + size;
-	}
-	ret = state->small;
-	state->small += len;
-	ranges_insert(&state->table, ret, ret + len, true);
-	ranges_part(&state->table, ret);
-	widen(state, ret, ret + len);
-	unlock(state, mask);
-	if (left < left_end)
-		sys_munmap(left, left_end - left);
-	return ret;
+	do {
+		if (small_len(word) < len)
+			return refill_small(len, flags);
+	} while (!atomic_compare_exchange_weak(table_small(), &word,
+					       pack_small(small_addr(word) + len,
+							  small_len(word) - len)));
+	return small_addr(word);
 }
 
 static long map_som(unsigned long hint, size_t len, int prot, int flags)
 {
 	int keep = MAP_POPULATE | MAP_NONBLOCK | MAP_FIXED_NOREPLACE;
-	struct state *state;
-	bool small;
-	int fd;
 	long ret;
 
-	state = get_state();
-	if (!state || !has_room(state))
-		return -ENOMEM;
-	fd = get_fd();
-	if (fd < 0)
-		return fd;
 	if (config.noreserve)
 		keep |= MAP_NORESERVE;
 	/* A hint that is not aligned would cost the 2 MiB entries. */
 	if (!(flags & MAP_FIXED_NOREPLACE) && hint % UNIT)
 		hint = 0;
-	small = len < UNIT && prot != PROT_NONE &&
-		!(flags & (MAP_FIXED_NOREPLACE | MAP_POPULATE));
-	if (small)
-		ret = map_small(state, fd, len, flags & keep);
+	if (!table_open(true) || !table_has_room(hint, end_of(hint, len)))
+		return -ENOMEM;
+	if (len < UNIT && prot != PROT_NONE &&
+	    !(flags & (MAP_FIXED_NOREPLACE | MAP_POPULATE)))
+		ret = map_small(end_of(0, len), flags & keep);
 	else
-		ret = map_device(fd, hint, len, prot, flags & keep);
+		ret = map_device(hint, len, prot, flags & keep);
 	if (failed(ret)) {
 		if (ret == -ENOMEM)
-			say_once(&said_dry, "no units for ", len,
-				 " bytes; ordinary memory is used");
+			say_dry(len);
 		return ret;
 	}
-	if (!small)
-		enter(state, ret, end_of(ret, len), prot != PROT_NONE);
+	enter(ret, len, prot == PROT_NONE ? PAGE_RESERVED : PAGE_PROMISED);
 	say_once(&said_on, "in use for mappings of at least ", config.min,
 		 " bytes");
 	return ret;
@@ -216,19 +272,15 @@ static long map_som(unsigned long hint, size_t len, int prot, int flags)
  * Return: the address, or a negative errno when an ordinary mapping should be
  * made instead.
  */
-static long map_over(struct state *state, unsigned long addr, size_t len,
-		     int prot)
+static long map_over(unsigned long addr, size_t len, int prot)
 {
-	unsigned long at, end = end_of(addr, len);
-	struct range p;
+	unsigned long at, next, end = end_of(addr, len);
 	long ret;
 
-	for (at = addr; at < end; at = p.end) {
-		if (!next_piece(state, at, end, &p))
-			return -EINVAL;
-		if (!p.promised)
+	for (at = addr; at < end; at = next) {
+		if (table_run(at, end, &next) == PAGE_RESERVED)
 			continue;
-		ret = sys_madvise(p.start, p.end - p.start, MADV_REMOVE);
+		ret = sys_madvise(at, next - at, MADV_REMOVE);
 		if (failed(ret))
 			return ret;
 	}
@@ -236,50 +288,29 @@ static long map_over(struct state *state, unsigned long addr, size_t len,
 	return failed(ret) ? ret : (long)addr;
 }
 
-/* The kernel replaces what is at a fixed address: the table follows. */
-static long map_fixed(unsigned long addr, size_t len, int prot, int flags,
-		      int fd, off_t offset)
-{
-	struct state *state = near(addr, len);
-	unsigned long mask[MASK_WORDS];
-	long ret = -ENOMEM;
-
-	if (!state)
-		return sys_mmap(addr, len, prot, flags, fd, offset);
-	lock(state, mask);
-	if (ranges_room(&state->table)) {
-		ret = sys_mmap(addr, len, prot, flags, fd, offset);
-		if (!failed(ret))
-			ranges_remove(&state->table, addr, end_of(addr, len));
-	}
-	unlock(state, mask);
-	return ret;
-}
-
 static long do_mmap(unsigned long addr, size_t len, int prot, int flags, int fd,
 		    off_t offset)
 {
 	/* The kernel refuses such an offset of anonymous memory, too. */
 	bool plain = is_plain(prot, flags) && len && !(offset % PAGE);
+	/* With both flags the kernel does not replace. */
+	bool fixed = flags & MAP_FIXED && !(flags & MAP_FIXED_NOREPLACE);
 	long ret;
 
-	/* With both flags the kernel does not replace. */
-	if (flags & MAP_FIXED && !(flags & MAP_FIXED_NOREPLACE)) {
-		if (plain && all_ours(addr, len)) {
-			ret = map_over(current_state(), addr, len, prot);
-			if (!failed(ret))
-				return ret;
-		}
-		return map_fixed(addr, len, prot, flags, fd, offset);
+	if (fixed && plain && is_all_ours(addr, len)) {
+		ret = map_over(addr, len, prot);
+		if (!failed(ret))
+			return ret;
 	}
-	if (plain && is_on() && len >= config.min && len <= config.max) {
+	if (!fixed && plain && is_on() && len >= config.min &&
+	    len <= config.max) {
 		ret = map_som(addr, len, prot, flags);
 		if (!failed(ret) || ret == -EEXIST)
 			return ret;
 	}
 	ret = sys_mmap(addr, len, prot, flags, fd, offset);
 	if (!failed(ret))
-		settle(ret, len);
+		forget(ret, len);
 	return ret;
 }
 
@@ -287,108 +318,63 @@ static long do_mmap(unsigned long addr, size_t len, int prot, int flags, int fd,
 
 static long do_munmap(unsigned long addr, size_t len)
 {
-	struct state *state = near(addr, len);
-	unsigned long mask[MASK_WORDS];
-	long ret = -ENOMEM;
+	long ret;
 
-	if (!state)
+	if (!is_known(addr, len))
 		return sys_munmap(addr, len);
-	lock(state, mask);
-	if (ranges_room(&state->table)) {
-		ret = sys_munmap(addr, len);
-		if (!ret)
-			ranges_remove(&state->table, addr, end_of(addr, len));
-	}
-	unlock(state, mask);
+	leave(addr, len);
+	ret = sys_munmap(addr, len);
+	left(addr, len, failed(ret) ? PAGE_PROMISED : PAGE_OTHER);
 	return ret;
 }
 
 /* mremap */
 
-/* Addresses for @len bytes, as far off a 2 MiB border as @like is. */
-static long reserve(size_t len, unsigned long like)
+/* Does a range hold no data? */
+static bool is_reserved(unsigned long addr, size_t len)
 {
-	unsigned long start, addr;
-	long ret;
-
-	if (len > ~0UL - UNIT)
-		return -ENOMEM;
-	ret = sys_mmap(0, len + UNIT, PROT_NONE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (failed(ret))
-		return ret;
-	start = ret;
-	addr = start + (like - start) % UNIT;
-	if (addr > start)
-		sys_munmap(start, addr - start);
-	sys_munmap(addr + len, start + UNIT - addr);
-	return addr;
+	return table_all(addr, end_of(addr, len), IS(PAGE_RESERVED));
 }
 
-/*
- * Let the kernel move a som mapping, and grow it if it likes. A part of one cannot
- * grow: the kernel would show again what lies, or lay, behind it. Once it is @asked,
- * it first unmaps what is at @dest, and can still fail: then @dest is nobody's, or of
- * another thread that has mapped something there.
- */
-static long move_mapping(struct state *state, unsigned long addr, size_t old_len,
-			 size_t new_len, unsigned long dest, bool *asked)
+/* Let the kernel move a som mapping, or a part of one, that does not grow. */
+static long move_mapping(unsigned long addr, size_t old_len, size_t new_len,
+			 unsigned long dest)
 {
-	unsigned long mask[MASK_WORDS], end = end_of(addr, old_len);
-	bool promised, whole;
-	long ret = -ENOMEM;
+	enum page_state state = is_reserved(addr, old_len) ? PAGE_RESERVED :
+							     PAGE_PROMISED;
+	long ret;
 
-	lock(state, mask);
-	whole = new_len >= old_len && ranges_whole(&state->table, addr, end);
-	*asked = ranges_room(&state->table) && (whole || new_len <= old_len);
-	if (*asked) {
-		promised = !ranges_any_unpromised(&state->table, addr, end);
-		ret = sys_mremap(addr, old_len, new_len,
-				 MREMAP_MAYMOVE | MREMAP_FIXED, dest);
-		if (!failed(ret)) {
-			ranges_remove(&state->table, addr, end);
-			ranges_insert(&state->table, dest,
-				      end_of(dest, new_len), promised);
-			if (!whole)
-				ranges_part(&state->table, dest);
-			widen(state, dest, end_of(dest, new_len));
-		}
-	}
-	unlock(state, mask);
+	leave(addr, old_len);
+	ret = sys_mremap(addr, old_len, new_len, MREMAP_MAYMOVE | MREMAP_FIXED,
+			 dest);
+	left(addr, old_len, failed(ret) ? state : PAGE_OTHER);
+	if (!failed(ret))
+		enter(dest, new_len, state);
 	return ret;
 }
 
 /*
- * copy_mapping - what is left when the kernel cannot grow a mapping
+ * copy_mapping - grow a mapping
  *
- * The new memory may be som's or ordinary. Memory that cannot be read cannot be
- * copied: EFAULT, as for a range of several mappings.
+ * The kernel does not grow a private mapping of som's. The new memory may be som's or
+ * ordinary. Memory that cannot be read cannot be copied: EFAULT, as for a range of
+ * several mappings.
  */
-static long copy_mapping(struct state *state, unsigned long addr, size_t old_len,
-			 size_t new_len, int flags, unsigned long dest)
+static long copy_mapping(unsigned long addr, size_t old_len, size_t new_len,
+			 int flags, unsigned long dest)
 {
-	const int map = MAP_PRIVATE | MAP_ANONYMOUS;
-	unsigned long mask[MASK_WORDS];
-	bool data;
+	bool data = !is_reserved(addr, old_len);
+	int prot = data ? PROT_READ | PROT_WRITE : PROT_NONE;
 	long ret;
 
-	lock(state, mask);
-	data = !ranges_any_unpromised(&state->table, addr,
-				      end_of(addr, old_len));
-	unlock(state, mask);
 	if (data && failed(sys_madvise(addr, old_len, MADV_POPULATE_READ)))
 		return -EFAULT;
-	if (flags & MREMAP_FIXED)
-		ret = do_mmap(dest, new_len, data ? PROT_READ | PROT_WRITE :
-			      PROT_NONE, map | MAP_FIXED, -1, 0);
-	else
-		ret = do_mmap(0, new_len, data ? PROT_READ | PROT_WRITE :
-			      PROT_NONE, map, -1, 0);
+	ret = do_mmap(dest, new_len, prot, MAP_PRIVATE | MAP_ANONYMOUS |
+		      (flags & MREMAP_FIXED ? MAP_FIXED : 0), -1, 0);
 	if (failed(ret))
 		return ret;
 	if (data)
-		memcpy((void *)ret, (const void *)addr,
-		       old_len < new_len ? old_len : new_len);
+		memcpy((void *)ret, (const void *)addr, old_len);
 	do_munmap(addr, old_len);
 	return ret;
 }
@@ -396,23 +382,20 @@ static long copy_mapping(struct state *state, unsigned long addr, size_t old_len
 static long do_mremap(unsigned long addr, size_t old_len, size_t new_len,
 		      int flags, unsigned long new_addr)
 {
-	struct state *state = near(addr, old_len);
-	unsigned long dest;
-	bool asked;
 	long ret;
 
 	/* The kernel would make a second mapping of shared memory. */
-	if (!old_len && all_ours(addr, PAGE))
+	if (!old_len && is_all_ours(addr, PAGE))
 		return -EINVAL;
-	if (!all_ours(addr, old_len)) {
+	if (!is_all_ours(addr, old_len)) {
 		/* A range that is som's in part is several mappings: EFAULT. */
 		ret = sys_mremap(addr, old_len, new_len, flags, new_addr);
 		if (!failed(ret))
-			settle(ret, new_len);
+			forget(ret, new_len);
 		return ret;
 	}
 	if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED) || !end_of(0, new_len) ||
-	    !new_len || (flags & MREMAP_FIXED && !(flags & MREMAP_MAYMOVE)))
+	    (flags & MREMAP_FIXED && !(flags & MREMAP_MAYMOVE)))
 		return -EINVAL;
 	old_len = end_of(0, old_len);
 	new_len = end_of(0, new_len);
@@ -421,12 +404,9 @@ static long do_mremap(unsigned long addr, size_t old_len, size_t new_len,
 		if (new_addr % PAGE || !end_of(new_addr, new_len) ||
 		    (new_addr < addr + old_len && addr < new_addr + new_len))
 			return -EINVAL;
-		ret = move_mapping(state, addr, old_len, new_len, new_addr,
-				   &asked);
-		if (ret == -ENOMEM && new_len > old_len)
-			ret = copy_mapping(state, addr, old_len, new_len, flags,
-					   new_addr);
-		return ret;
+		if (new_len <= old_len)
+			return move_mapping(addr, old_len, new_len, new_addr);
+		return copy_mapping(addr, old_len, new_len, flags, new_addr);
 	}
 	if (new_len <= old_len) {
 		ret = 0;
@@ -436,27 +416,15 @@ static long do_mremap(unsigned long addr, size_t old_len, size_t new_len,
 	}
 	if (!(flags & MREMAP_MAYMOVE))
 		return -ENOMEM;
-	ret = reserve(new_len, addr);
-	if (failed(ret))
-		return ret;
-	dest = ret;
-	ret = move_mapping(state, addr, old_len, new_len, dest, &asked);
-	if (!failed(ret))
-		return ret;
-	if (!asked)
-		sys_munmap(dest, new_len);
-	return copy_mapping(state, addr, old_len, new_len, flags, 0);
+	return copy_mapping(addr, old_len, new_len, flags, 0);
 }
 
 /* madvise */
 
-static long remove_piece(const struct range *p, int advice)
+static long remove_run(unsigned long start, unsigned long end, int advice)
 {
-	unsigned long start = p->start, end = p->end;
 	long ret;
 
-	if (!p->promised)
-		return 0;
 	if (advice == MADV_FREE) {
 		/* Need not read as zeroes: not worth clearing part of a unit. */
 		start = (start + UNIT - 1) & ~(UNIT - 1);
@@ -471,13 +439,13 @@ static long remove_piece(const struct range *p, int advice)
 	return ret;
 }
 
-static long advise_piece(const struct range *p, int advice)
+static long advise_run(unsigned long start, unsigned long end, int advice)
 {
 	switch (advice) {
 	case MADV_DONTNEED:
 	case MADV_DONTNEED_LOCKED:
 	case MADV_FREE:
-		return remove_piece(p, advice);
+		return remove_run(start, end, advice);
 	case MADV_NORMAL:
 	case MADV_RANDOM:
 	case MADV_SEQUENTIAL:
@@ -498,30 +466,28 @@ static long advise_piece(const struct range *p, int advice)
 	case MADV_DOFORK:
 		if (!config.options)
 			return 0;
-		return sys_madvise(p->start, p->end - p->start, advice);
+		return sys_madvise(start, end - start, advice);
 	case MADV_REMOVE:
 		/* There is no file to anonymous memory. */
 		return -EINVAL;
 	default:
-		return sys_madvise(p->start, p->end - p->start, advice);
+		return sys_madvise(start, end - start, advice);
 	}
 }
 
 static long do_madvise(unsigned long addr, size_t len, int advice)
 {
-	struct state *state = near(addr, len);
-	unsigned long end = end_of(addr, len);
+	unsigned long end = end_of(addr, len), next;
 	bool holes = false;
-	struct range p;
 	long ret;
 
-	if (!state)
+	if (!is_known(addr, len))
 		return sys_madvise(addr, len, advice);
-	for (; addr < end; addr = p.end) {
-		if (next_piece(state, addr, end, &p))
-			ret = advise_piece(&p, advice);
+	for (; addr < end; addr = next) {
+		if (IS_OURS & IS(table_run(addr, end, &next)))
+			ret = advise_run(addr, next, advice);
 		else
-			ret = sys_madvise(p.start, p.end - p.start, advice);
+			ret = sys_madvise(addr, next - addr, advice);
 		/* The kernel goes on past a hole, and says so in the end. */
 		if (ret == -ENOMEM)
 			holes = true;

@@ -4,8 +4,11 @@
  * ordinary memory (as the oracle for the test itself), under the preload library
  * without a device, and under the library with memory from /dev/som. Prints TAP.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <linux/som.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,15 +19,16 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ranges.h"
+#include "raw.h"
+#include "table.h"
 
-#define PAGE	4096UL
 #define UNIT	SOM_UNIT_SIZE
 #define RW	(PROT_READ | PROT_WRITE)
 #define ANON	(MAP_PRIVATE | MAP_ANONYMOUS)
@@ -41,6 +45,10 @@ static int failures;
 		return;							\
 	}								\
 } while (0)
+
+/* Return: errno of a call that is to fail; 0 if it does not. */
+#define ERRNO(call)	(errno = 0, (call) == -1 ? errno : 0)
+#define MAP_ERRNO(...)	ERRNO((long)mmap(__VA_ARGS__))
 
 static struct som_info info(void)
 {
@@ -60,6 +68,19 @@ static unsigned long som_bytes(void)
 static unsigned long if_som(unsigned long bytes)
 {
 	return on_som ? bytes : 0;
+}
+
+static unsigned long if_units(unsigned long nr)
+{
+	return on_som ? nr : 0;
+}
+
+/* Units that this process holds. */
+static unsigned long units(void)
+{
+	struct som_info i = info();
+
+	return i.units_2m + i.units_4k;
 }
 
 static bool all_are(const unsigned char *p, size_t len, unsigned char value)
@@ -94,45 +115,117 @@ static bool small_on_som(void)
 	return on_som && min && !strcmp(min, "64K");
 }
 
-static void test_ranges(void)
+static enum page_state state_at(unsigned long addr)
 {
-	struct range room[8];
-	struct ranges t = { .max = 8, .r = room };
+	unsigned long next;
 
-	ranges_insert(&t, 100, 200, true);
-	ranges_insert(&t, 200, 300, true);
-	CHECK(t.nr == 2);
-	CHECK(ranges_cover(&t, 100, 300) && !ranges_cover(&t, 99, 300));
-	CHECK(!ranges_cover(&t, 100, 301));
-	CHECK(ranges_overlap(&t, 299, 400) && !ranges_overlap(&t, 300, 400));
-	ranges_remove(&t, 150, 160);
-	CHECK(t.nr == 3 && !ranges_cover(&t, 140, 170));
-	CHECK(ranges_cover(&t, 100, 150) && ranges_cover(&t, 160, 300));
-	ranges_remove(&t, 0, 1000);
-	CHECK(t.nr == 0);
+	return table_run(addr, addr + PAGE, &next);
+}
 
-	ranges_insert(&t, 100, 200, false);
-	ranges_promise(&t, 120, 130);
-	CHECK(t.nr == 3 && ranges_any_unpromised(&t, 110, 125));
-	CHECK(!ranges_any_unpromised(&t, 120, 130));
-	ranges_promise(&t, 130, 140);
-	CHECK(t.nr == 3);
-	ranges_promise(&t, 100, 120);
-	CHECK(t.nr == 2);
-	ranges_promise(&t, 140, 200);
-	CHECK(t.nr == 1 && t.r[0].start == 100 && t.r[0].end == 200);
-	ranges_insert(&t, 50, 150, false);
-	CHECK(t.nr == 2 && t.r[0].end == 150 && t.r[1].start == 150);
-	CHECK(t.r[0].id != t.r[1].id);
-	ranges_insert(&t, 300, 301, true);
-	ranges_insert(&t, 400, 401, true);
-	ranges_insert(&t, 500, 501, true);
-	CHECK(ranges_room(&t));
-	ranges_insert(&t, 600, 610, false);
-	ranges_insert(&t, 700, 701, true);
-	CHECK(!ranges_room(&t));
-	ranges_promise(&t, 602, 604);
-	CHECK(t.nr == 7 && !ranges_any_unpromised(&t, 600, 610));
+/* The part of a range that has the state of its first page ends there. */
+static unsigned long run_end(unsigned long start, unsigned long end)
+{
+	unsigned long next;
+
+	table_run(start, end, &next);
+	return next;
+}
+
+#define GIB	(1UL << 30)
+
+static void test_table(void)
+{
+	const unsigned long at = 100 * GIB, end = at + 3 * GIB;
+	const unsigned long cut = at + GIB + 5 * UNIT + 7 * PAGE;
+
+	/* Before there is a table, and where there is none. */
+	CHECK(!table_any(0, ~(PAGE - 1), IS_OURS));
+	CHECK(table_all(at, end, IS(PAGE_OTHER)) && !table_has_room(at, end));
+	table_change(at, end, IS_ANY, PAGE_PROMISED);
+	CHECK(table_open(true) && !table_any(at, end, IS_OURS));
+	CHECK(table_has_room(at, end) && !table_has_room(at, 1UL << 48));
+	CHECK(!table_has_room(at, at) && !table_has_room(at, 0));
+	table_change(1UL << 50, (1UL << 50) + UNIT, IS_ANY, PAGE_PROMISED);
+	CHECK(state_at(1UL << 50) == PAGE_OTHER);
+
+	table_change(at, end, IS_ANY, PAGE_RESERVED);
+	CHECK(table_all(at, end, IS(PAGE_RESERVED)) && !table_all(at, at, IS_ANY));
+	CHECK(!table_all(at, end + PAGE, IS_OURS) && table_any(0, at + PAGE, IS_OURS));
+	CHECK(!table_any(0, at, IS_OURS) && !table_any(end, 1UL << 47, IS_OURS));
+	CHECK(run_end(at - PAGE, end) == at && run_end(at, end + GIB) == end);
+	/* One page, then what is around it. */
+	table_change(cut, cut + PAGE, IS(PAGE_RESERVED), PAGE_PROMISED);
+	CHECK(state_at(cut) == PAGE_PROMISED && state_at(cut - PAGE) == PAGE_RESERVED);
+	CHECK(run_end(at, end) == cut && run_end(cut, end) == cut + PAGE);
+	CHECK(run_end(cut + PAGE, end) == end && table_all(at, end, IS_OURS));
+	CHECK(table_any(at, end, IS(PAGE_PROMISED)));
+	CHECK(!table_any(at, cut, IS(PAGE_PROMISED)));
+	/* Only some states change. */
+	table_change(at, end, IS(PAGE_PROMISED), PAGE_LEAVING);
+	CHECK(state_at(cut) == PAGE_LEAVING && !table_all(at, end, IS_OURS));
+	table_change(at, end, IS(PAGE_LEAVING), PAGE_OTHER);
+	CHECK(state_at(cut) == PAGE_OTHER && run_end(cut + PAGE, end) == end);
+	table_change(cut - 40 * PAGE, cut + 70 * PAGE, IS_OURS, PAGE_OTHER);
+	CHECK(run_end(cut - 40 * PAGE, end) == cut + 70 * PAGE);
+	CHECK(run_end(at, end) == cut - 40 * PAGE);
+	table_change(at + UNIT, end, IS_ANY, PAGE_PROMISED);
+	CHECK(run_end(at, end) == at + UNIT && run_end(at + UNIT, end) == end);
+	table_change(0, 1UL << 47, IS_ANY, PAGE_OTHER);
+	CHECK(!table_any(0, 1UL << 47, ~IS(PAGE_OTHER)));
+}
+
+/* Where memory runs out, less is known, and nothing that is wrong. */
+static void test_table_full(void)
+{
+	unsigned long at = 200 * GIB, n;
+
+	for (n = 0; table_has_room(at, at + PAGE); n++, at += GIB + UNIT)
+		table_change(at, at + PAGE, IS_ANY, PAGE_PROMISED);
+	CHECK(n > 1000 && state_at(at - GIB - UNIT) == PAGE_PROMISED);
+	at = (at + GIB) & ~(GIB - 1);
+	for (n = 0; n < 20; n++) {
+		table_change(at, at + GIB, IS_ANY, PAGE_RESERVED);
+		table_change(at + PAGE, at + UNIT, IS_OURS, PAGE_OTHER);
+		CHECK(state_at(at + PAGE) == PAGE_OTHER);
+		table_change(at + GIB, at + 2 * GIB, IS_ANY, PAGE_RESERVED);
+		table_change(at + GIB + PAGE, at + GIB + UNIT, IS_OURS,
+			     PAGE_PROMISED);
+		CHECK(state_at(at + GIB + PAGE) == PAGE_PROMISED);
+		at += 2 * GIB;
+	}
+	/* There was not even room for the level below any more. */
+	CHECK(state_at(at - GIB) == PAGE_PROMISED);
+	CHECK(state_at(at - 2 * GIB) == PAGE_OTHER);
+	table_change(at, at + PAGE, IS_ANY, PAGE_RESERVED);
+	CHECK(state_at(at) == PAGE_OTHER);
+	table_change(0, 1UL << 47, IS_ANY, PAGE_OTHER);
+	CHECK(!table_any(0, 1UL << 47, ~IS(PAGE_OTHER)));
+}
+
+static void *change_pages(void *arg)
+{
+	unsigned long at = 50 * GIB + (unsigned long)arg * PAGE, i, j;
+
+	/* Every fourth page of the same words, each as often. */
+	for (i = 0; i < 2000; i++)
+		for (j = 0; j < 64; j += 4)
+			table_change(at + j * PAGE, at + j * PAGE + PAGE, IS_ANY,
+				     i % PAGE_STATES);
+	return NULL;
+}
+
+static void test_table_threads(void)
+{
+	pthread_t threads[4];
+	unsigned long i;
+
+	for (i = 0; i < 4; i++)
+		CHECK(!pthread_create(&threads[i], NULL, change_pages, (void *)i));
+	for (i = 0; i < 4; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	i = 50 * GIB;
+	CHECK(table_all(i, i + 64 * PAGE, IS(1999 % PAGE_STATES)));
+	table_change(i, i + GIB, IS_ANY, PAGE_OTHER);
 }
 
 static void test_where(void)
@@ -244,15 +337,17 @@ static void test_dontneed(void)
 static void test_dontneed_releases(void)
 {
 	unsigned char *p = map(8 * UNIT, RW);
-	struct som_info a, b;
+	unsigned long before;
 
 	CHECK(p != MAP_FAILED);
 	memset(p, 7, 8 * UNIT);
-	a = info();
+	before = units();
 	CHECK(!madvise(p, 8 * UNIT, MADV_DONTNEED));
-	b = info();
-	CHECK(!on_som ||
-	      a.units_2m + a.units_4k == b.units_2m + b.units_4k + 8);
+	CHECK(units() + if_units(8) == before);
+	memset(p, 7, 8 * UNIT);
+	CHECK(units() == before && !madvise(p + PAGE, 6 * UNIT, MADV_FREE));
+	CHECK(units() + if_units(5) == before);
+	CHECK(all_are(p, PAGE, 7) && all_are(p + 7 * UNIT, UNIT, 7));
 	CHECK(!munmap(p, 8 * UNIT));
 }
 
@@ -357,10 +452,6 @@ static void test_noreplace(void)
 	CHECK(q == p + 4 * UNIT && all_are(q, 2 * UNIT, 0));
 	CHECK(exists(q, UNIT) && !munmap(p, 8 * UNIT));
 }
-
-/* Return: errno of a call that is to fail; 0 if it does not. */
-#define ERRNO(call)	(errno = 0, (call) == -1 ? errno : 0)
-#define MAP_ERRNO(...)	ERRNO((long)mmap(__VA_ARGS__))
 
 static const size_t too_long[] = { -1UL, -PAGE, -UNIT, -UNIT + 1, 1UL << 62 };
 
@@ -600,36 +691,168 @@ static void test_dry(void)
 	CHECK(som_bytes() == before);
 }
 
-static void test_closed_fds(void)
+/* The library's descriptor of the device, or -1. */
+static int find_shim_fd(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	char name[64], link[64];
+	int fd, found = -1;
+	ssize_t len;
+
+	while (dir && (entry = readdir(dir))) {
+		fd = atoi(entry->d_name);
+		snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+		len = readlink(name, link, sizeof(link) - 1);
+		if (len < 0)
+			continue;
+		link[len] = '\0';
+		if (fd != som_fd && !strcmp(link, "/dev/som"))
+			found = fd;
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static bool is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) != -1;
+}
+
+/* A mapping that has just been made is som's. */
+static bool maps_som(bool som)
 {
 	unsigned long before = som_bytes();
-	unsigned char *p, *q;
-	int fd, keep = som_fd;
+	unsigned char *p = map(UNIT, RW);
+	bool ok = p != MAP_FAILED && all_are(p, UNIT, 0) &&
+		  som_bytes() == before + (som ? if_som(UNIT) : 0);
 
-	/* As a daemon does; our own descriptor for the ioctl stays. */
-	for (fd = 3; fd < 4096; fd++)
-		if (fd != keep)
-			close(fd);
-	p = map(UNIT, RW);
-	CHECK(p != MAP_FAILED && som_bytes() == before + if_som(UNIT));
-	/* Somebody else's file has taken the number. */
-	fd = open("/dev/null", O_RDWR);
-	CHECK(fd >= 0);
-	CHECK(dup2(fd, 1000) == 1000);
-	q = map(UNIT, RW);
-	CHECK(q != MAP_FAILED && som_bytes() == before + if_som(2 * UNIT));
-	memset(q, 1, UNIT);
-	CHECK(write(1000, "x", 1) == 1);
-	/* The same device, but not our file. */
-	if (on_som) {
-		CHECK(dup2(som_fd, 1000) == 1000);
-		CHECK(!munmap(q, UNIT));
-		q = map(UNIT, RW);
-		CHECK(q != MAP_FAILED && som_bytes() == before + 2 * UNIT);
+	if (p != MAP_FAILED)
+		memset(p, 1, UNIT);
+	return ok && !munmap(p, UNIT);
+}
+
+static void test_closed_fds(void)
+{
+	int fd, null = open("/dev/null", O_RDWR), spare;
+	unsigned int shim;
+
+	CHECK(null >= 0 && maps_som(true));
+	fd = find_shim_fd();
+	CHECK(!on_som == (fd < 0));
+	if (fd < 0)
+		return;
+	shim = fd;
+	/* It is not the program's: as if it were not open. */
+	CHECK(ERRNO(close(fd)) == EBADF && is_open(fd));
+	CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC && maps_som(true));
+	/* Ranges are closed but for it. */
+	for (int i = -1; i <= 1; i++) {
+		CHECK(dup2(null, fd - 1) == fd - 1 && dup2(null, fd + 1) == fd + 1);
+		CHECK(!close_range(shim - (i < 1), shim + (i > -1), 0));
+		CHECK(is_open(fd) && is_open(fd - 1) == (i > 0));
+		CHECK(is_open(fd + 1) == (i < 0) && maps_som(true));
 	}
-	close(1000);
-	close(fd);
-	CHECK(!munmap(p, UNIT) && !munmap(q, UNIT));
+	CHECK(!close_range(shim, shim, 0) && is_open(fd));
+	CHECK(ERRNO(close_range(shim + 1, shim, 0)) == EINVAL);
+	CHECK(ERRNO(close_range(shim, shim, 1 << 20)) == EINVAL && is_open(fd));
+	CHECK(dup2(null, fd + 1) == fd + 1);
+	closefrom(fd - 1);
+	CHECK(is_open(fd) && !is_open(fd + 1) && maps_som(true));
+	/* As a daemon does; our own descriptor for the ioctl stays. */
+	for (spare = 3; spare < 4096; spare++)
+		if (spare != som_fd)
+			close(spare);
+	CHECK(maps_som(true) && find_shim_fd() == fd);
+	/* Who wants the number gets it. */
+	null = open("/dev/null", O_RDWR);
+	CHECK(null >= 0 && dup2(null, fd) == fd && maps_som(true));
+	CHECK(write(fd, "x", 1) == 1 && find_shim_fd() != fd);
+	CHECK(!close(fd) && !is_open(fd) && maps_som(true));
+	fd = find_shim_fd();
+	CHECK(fd >= 0 && dup3(null, fd, O_CLOEXEC) == fd && maps_som(true));
+	CHECK(!close_range(fd, fd, 0) && !is_open(fd) && maps_som(true));
+	close(null);
+}
+
+/* In a child, as nothing goes to som afterwards. */
+static int lose_fd(void)
+{
+	int fd = find_shim_fd(), file = memfd_create("file", MFD_CLOEXEC);
+	unsigned char *p, *q;
+
+	if (fd < 0)
+		return !!on_som;
+	if (file < 0 || ftruncate(file, 4 * UNIT))
+		return 2;
+	p = mmap(NULL, 4 * UNIT, RW, MAP_SHARED, file, 0);
+	q = map(UNIT, RW);
+	if (p == MAP_FAILED || q == MAP_FAILED)
+		return 3;
+	memset(p, 0x5a, 4 * UNIT);
+	memset(q, 1, UNIT);
+	/* Closed, and then somebody else's, without the library seeing it. */
+	if (sys(SYS_close, fd, 0, 0, 0, 0, 0) || !maps_som(false))
+		return 4;
+	if (sys(SYS_dup2, file, fd, 0, 0, 0, 0) != fd || !maps_som(false))
+		return 5;
+	if (!all_are(p, 4 * UNIT, 0x5a))
+		return 6;
+	/* The same device, but not our file. */
+	if (sys(SYS_dup2, som_fd, fd, 0, 0, 0, 0) != fd || !maps_som(false))
+		return 7;
+	/* It is the program's to close. */
+	if (close(fd) || is_open(fd))
+		return 8;
+	if (sys(SYS_dup2, file, fd, 0, 0, 0, 0) != fd || dup2(0, fd) != fd ||
+	    close_range(fd, fd, 0) || is_open(fd))
+		return 9;
+	/* What was mapped before is as it was. */
+	if (!all_are(q, UNIT, 1) || madvise(q, UNIT, MADV_DONTNEED) ||
+	    !all_are(q, UNIT, 0) || munmap(q, UNIT))
+		return 10;
+	return 0;
+}
+
+static volatile bool races;
+
+/* Close and open by direct system calls, as fast as it can be. */
+static void *swap_fd(void *arg)
+{
+	int fd = find_shim_fd(), file = *(int *)arg;
+
+	while (fd >= 0 && races) {
+		sys(SYS_dup2, file, fd, 0, 0, 0, 0);
+		sys(SYS_close, fd, 0, 0, 0, 0, 0);
+	}
+	return NULL;
+}
+
+static int race_fd(void)
+{
+	int file = memfd_create("file", MFD_CLOEXEC), i, wrong = 0;
+	unsigned char *p, *q;
+	pthread_t thread;
+
+	if (file < 0 || ftruncate(file, UNIT))
+		return 1;
+	p = mmap(NULL, UNIT, RW, MAP_SHARED, file, 0);
+	if (p == MAP_FAILED)
+		return 2;
+	memset(p, 0x5a, UNIT);
+	races = true;
+	if (pthread_create(&thread, NULL, swap_fd, &file))
+		return 3;
+	for (i = 0; i < 300 && !wrong; i++) {
+		q = map(UNIT, RW);
+		wrong = q == MAP_FAILED || q[0] || q[UNIT - 1];
+		q[0] = 1;
+		wrong |= munmap(q, UNIT);
+	}
+	races = false;
+	pthread_join(thread, NULL);
+	return wrong || !all_are(p, UNIT, 0x5a) ? 4 : 0;
 }
 
 /* A process that is to end well. */
@@ -642,6 +865,172 @@ static bool ends_well(pid_t pid)
 	if (status)
 		printf("# child: status %#x\n", status);
 	return !status;
+}
+
+static void test_lost_fd(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(lose_fd());
+	CHECK(ends_well(pid));
+	pid = fork();
+	if (!pid)
+		_exit(race_fd());
+	CHECK(ends_well(pid));
+	CHECK(maps_som(true));
+	/* A child that shares our memory, and not our descriptors. */
+	pid = vfork();
+	if (!pid) {
+		int fd = find_shim_fd();
+
+		_exit(fd >= 0 && (dup2(0, fd) != fd || !maps_som(true)));
+	}
+	CHECK(ends_well(pid));
+	CHECK(maps_som(true));
+}
+
+/* A filter that allows some system calls; any other is the end. */
+static int enter_sandbox(const unsigned int *calls, size_t nr)
+{
+	struct sock_filter filter[32] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+	};
+	struct sock_fprog prog = { .filter = filter, .len = 1 };
+	size_t i;
+
+	for (i = 0; i < nr; i++) {
+		filter[prog.len++] = (struct sock_filter)
+			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[i], 0, 1);
+		filter[prog.len++] = (struct sock_filter)
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	}
+	filter[prog.len++] = (struct sock_filter)
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
+/* What the test itself calls, for all of it and for mmap and munmap alone. */
+static const unsigned int sandbox[] = {
+	SYS_exit_group, SYS_mmap, SYS_munmap, SYS_mprotect, SYS_madvise,
+	SYS_mremap,
+};
+
+static int live_in_sandbox(unsigned char *old)
+{
+	unsigned char *p, *q;
+
+	if (enter_sandbox(sandbox, 6))
+		return 1;
+	p = map(4 * UNIT, RW);
+	if (p == MAP_FAILED || !all_are(p, 4 * UNIT, 0))
+		return 2;
+	memset(p, 1, 4 * UNIT);
+	if (madvise(p, UNIT, MADV_DONTNEED) || !all_are(p, UNIT, 0) ||
+	    madvise(p, UNIT, MADV_FREE) || madvise(p, 4 * UNIT, MADV_NOHUGEPAGE))
+		return 3;
+	if (mprotect(p, UNIT, PROT_NONE) || mprotect(p, UNIT, RW))
+		return 4;
+	q = mremap(p, 4 * UNIT, 6 * UNIT, MREMAP_MAYMOVE);
+	if (q == MAP_FAILED || !all_are(q + UNIT, 3 * UNIT, 1))
+		return 5;
+	p = mmap(q + UNIT, PAGE, RW, ANON | MAP_FIXED, -1, 0);
+	if (p != q + UNIT || !all_are(p, PAGE, 0) || p[PAGE] != 1)
+		return 6;
+	if (munmap(q, 6 * UNIT) || munmap(old, 2 * UNIT))
+		return 7;
+	p = map(2 * UNIT, PROT_NONE);
+	if (p == MAP_FAILED || mprotect(p, UNIT, RW) || !all_are(p, UNIT, 0))
+		return 8;
+	return munmap(p, 2 * UNIT) ? 9 : 0;
+}
+
+static int live_in_small_sandbox(void)
+{
+	unsigned char *p;
+	size_t size;
+
+	if (enter_sandbox(sandbox, 3))
+		return 1;
+	for (size = PAGE; size < 8 * UNIT; size *= 2) {
+		p = map(size, RW);
+		if (p == MAP_FAILED || !all_are(p, size, 0))
+			return 2;
+		memset(p, 1, size);
+		if (munmap(p, size))
+			return 3;
+	}
+	return 0;
+}
+
+/* After the start no system call is made but those that the program makes. */
+static void test_seccomp(void)
+{
+	unsigned char *p = map(2 * UNIT, RW);
+	pid_t pid;
+
+	CHECK(p != MAP_FAILED);
+	memset(p, 1, 2 * UNIT);
+	pid = fork();
+	if (!pid)
+		_exit(live_in_sandbox(p));
+	CHECK(ends_well(pid));
+	pid = fork();
+	if (!pid)
+		_exit(live_in_small_sandbox());
+	CHECK(ends_well(pid));
+	CHECK(all_are(p, 2 * UNIT, 1) && !munmap(p, 2 * UNIT));
+}
+
+/* The environment is the program's. */
+static int change_environment(void)
+{
+	int fd[2], i;
+	char buf[256] = "";
+	unsigned long len = (info().pool_units - info().pool_committed) * UNIT;
+
+	for (i = 0; environ[i]; i++)
+		if (!strncmp(environ[i], "SOM_PRELOAD_", 12))
+			memset(environ[i], 'x', strlen(environ[i]));
+	if (clearenv() || setenv("SOM_PRELOAD_DEVICE", "/nowhere", 1) ||
+	    !maps_som(true))
+		return 1;
+	/* With SOM_PRELOAD_VERBOSE, stderr is told when the pool is dry. */
+	if (pipe(fd) || fcntl(fd[0], F_SETFL, O_NONBLOCK))
+		return 2;
+	if (map(len + UNIT, RW) == MAP_FAILED)
+		return 3;
+	/* But not what has got its number since. */
+	if (dup2(fd[1], 2) != 2 || map(len + UNIT, RW) == MAP_FAILED)
+		return 4;
+	return read(fd[0], buf, sizeof(buf)) > 0 ? 5 : 0;
+}
+
+static void test_environment(void)
+{
+	bool verbose = getenv("SOM_PRELOAD_VERBOSE");
+	char buf[512] = "";
+	char *args[3] = { "preload_test", "--environment", NULL };
+	int fd[2];
+	pid_t pid;
+
+	CHECK(!pipe(fd));
+	pid = fork();
+	if (!pid) {
+		dup2(fd[1], 2);
+		execv("/proc/self/exe", args);
+		_exit(9);
+	}
+	close(fd[1]);
+	CHECK(ends_well(pid));
+	CHECK(read(fd[0], buf, sizeof(buf) - 1) >= 0);
+	close(fd[0]);
+	if (on_som && verbose)
+		CHECK(strstr(buf, "som-preload: /dev/som: in use") &&
+		      strstr(buf, "som-preload: /dev/som: no units for"));
+	else if (!verbose)
+		CHECK(!buf[0]);
 }
 
 /* Without a copy, the child has none of the parent's som memory. */
@@ -905,7 +1294,9 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } tests[] = {
-	{ "ranges: insert, remove, promise, a full table", test_ranges },
+	{ "table: states of pages", test_table },
+	{ "table: threads", test_table_threads },
+	{ "table: no memory is left", test_table_full },
 	{ "mmap: only large, plain anonymous memory moves", test_where },
 	{ "mmap: small mappings, with SOM_PRELOAD_MIN=64K", test_small },
 	{ "munmap: whole, 4K parts, bad arguments", test_munmap },
@@ -920,7 +1311,10 @@ static const struct {
 	{ "mremap: shrink, grow, move", test_mremap },
 	{ "mprotect: commit in steps, guard pages", test_mprotect },
 	{ "a dry pool gives ordinary memory", test_dry },
-	{ "closed and reused descriptors", test_closed_fds },
+	{ "descriptors: the program closes them", test_closed_fds },
+	{ "descriptors: closed and reused by direct system calls", test_lost_fd },
+	{ "a seccomp filter", test_seccomp },
+	{ "the environment changes", test_environment },
 	{ "fork: what the child has, and what it can do", test_fork },
 	{ "vfork, posix_spawn and exec", test_spawn },
 	{ "threads and signal handlers", test_threads },
@@ -942,6 +1336,8 @@ int main(int argc, char **argv)
 	on_som = som_fd >= 0;
 	if (!strcmp(only, "--child"))
 		return spawned();
+	if (!strcmp(only, "--environment"))
+		return change_environment();
 	for (i = 0; i < n; i++)
 		nr += !!strstr(tests[i].name, only);
 	printf("TAP version 13\n1..%zu\n# memory: %s\n", nr,

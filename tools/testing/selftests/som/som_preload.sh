@@ -77,11 +77,14 @@ check_som_run()
 }
 
 echo 'TAP version 13'
-echo '1..6'
+echo '1..9'
 run '' SOM_PRELOAD_FORK=copy
 run fork SOM_PRELOAD_FORK=none
 run fork SOM_PRELOAD_FORK=noreserve
 run small SOM_PRELOAD_MIN=64K
 run arguments SOM_PRELOAD_MIN=0
+run environment SOM_PRELOAD_VERBOSE=1 SOM_PRELOAD_DEVICE=/dev/som
+run seccomp SOM_PRELOAD_FORK=none
+run seccomp SOM_PRELOAD_MIN=4K
 check_som_run
 exit "$bad"

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A tree of three levels: an entry for each GiB of addresses, below it one for each
+ * 2 MiB, below that the pages, 32 in a word. An entry is a state of all that it stands
+ * for, or the address of what is below it; once it is an address, it stays that.
+ *
+ * Ranges are page aligned. A range that is changed belongs to who changes it, as
+ * in the kernel: of two threads that map or unmap the same addresses at the same time,
+ * any may be the later one.
+ */
+#include <string.h>
+#include <sys/mman.h>
+
+#include "raw.h"
+#include "table.h"
+
+#define GIB_SHIFT	30
+#define UNIT_SHIFT	21
+#define PAGE_SHIFT	12
+
+/* Addresses of programs have 47 bits, unless they ask for more. */
+#define GIBS		(1UL << (47 - GIB_SHIFT))
+#define UNITS		(1UL << (GIB_SHIFT - UNIT_SHIFT))
+#define WORD_PAGES	32UL
+#define WORDS		((1UL << (UNIT_SHIFT - PAGE_SHIFT)) / WORD_PAGES)
+#define WORD_SIZE	(WORD_PAGES * PAGE)
+
+/* Memory below the first level, used as far as needed. */
+#define ARENA		(31UL << 20)
+
+/* A word all of whose pages have this state. */
+#define UNIFORM(state)	((state) * 0x5555555555555555UL)
+
+/**
+ * struct table - the table
+ * @used: bytes of @arena that were given out.
+ * @small: what preload.c keeps of small mappings.
+ * @gib: the first level.
+ * @arena: memory of the others.
+ */
+struct table {
+	atomic_ulong used;
+	atomic_ulong small;
+	atomic_ulong gib[GIBS];
+	unsigned char arena[ARENA] __attribute__((aligned(4096)));
+};
+
+static struct table *_Atomic the_table;
+
+/**
+ * struct place - where the state of an address is
+ * @entry: the word.
+ * @word: it has a state for each page; otherwise one for all.
+ * @start: first address it stands for.
+ * @end: address behind the last.
+ */
+struct place {
+	atomic_ulong *entry;
+	bool word;
+	unsigned long start;
+	unsigned long end;
+};
+
+/**
+ * table_open - get the table its memory, if it has none
+ * @inherited: a child of fork has the memory that the table tells of. Otherwise it
+ *	finds an empty table.
+ *
+ * Return: false if there is no memory.
+ */
+bool table_open(bool inherited)
+{
+	struct table *none = NULL;
+	long ret;
+
+	if (atomic_load(&the_table))
+		return true;
+	ret = sys_mmap(0, sizeof(struct table), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (failed(ret))
+		return false;
+	if (!inherited &&
+	    failed(sys_madvise(ret, sizeof(struct table), MADV_WIPEONFORK))) {
+		sys_munmap(ret, sizeof(struct table));
+		return false;
+	}
+	/* Another thread may have been faster. */
+	if (!atomic_compare_exchange_strong(&the_table, &none,
+					    (struct table *)ret))
+		sys_munmap(ret, sizeof(struct table));
+	return true;
+}
+
+/**
+ * table_small - a word that is the process's as the table is
+ *
+ * Context: table_open() has succeeded.
+ * Return: its address.
+ */
+atomic_ulong *table_small(void)
+{
+	return &atomic_load(&the_table)->small;
+}
+
+static void set_place(struct place *place, atomic_ulong *entry,
+		      unsigned long addr, unsigned long size)
+{
+	place->entry = entry;
+	place->word = size == WORD_SIZE;
+	place->start = addr & ~(size - 1);
+	place->end = place->start + size;
+}
+
+static bool is_state(unsigned long value)
+{
+	return value < PAGE_STATES;
+}
+
+/* Return: false if there is nothing for such an address. */
+static bool find_place(unsigned long addr, struct place *place)
+{
+	struct table *table = atomic_load(&the_table);
+	unsigned long gib = addr >> GIB_SHIFT, value;
+	atomic_ulong *entry;
+
+	if (!table || gib >= GIBS)
+		return false;
+	entry = &table->gib[gib];
+	value = atomic_load(entry);
+	if (is_state(value)) {
+		set_place(place, entry, addr, 1UL << GIB_SHIFT);
+		return true;
+	}
+	entry = (atomic_ulong *)value + (addr >> UNIT_SHIFT) % UNITS;
+	value = atomic_load(entry);
+	if (is_state(value)) {
+		set_place(place, entry, addr, 1UL << UNIT_SHIFT);
+		return true;
+	}
+	entry = (atomic_ulong *)value + (addr / WORD_SIZE) % WORDS;
+	set_place(place, entry, addr, WORD_SIZE);
+	return true;
+}
+
+static unsigned int page_shift(unsigned long addr)
+{
+	return (addr >> PAGE_SHIFT) % WORD_PAGES * 2;
+}
+
+static enum page_state word_state(unsigned long value, unsigned long addr)
+{
+	return value >> page_shift(addr) & 3;
+}
+
+/**
+ * table_run - look a range up
+ * @start: first address.
+ * @end: address behind the last, above @start.
+ * @run_end: where the first part of it ends that has one state.
+ *
+ * Return: that state.
+ */
+enum page_state table_run(unsigned long start, unsigned long end,
+			  unsigned long *run_end)
+{
+	enum page_state first = PAGE_STATES, state;
+	unsigned long addr = start, next, value;
+	struct place place;
+
+	for (; addr < end; addr = next) {
+		state = PAGE_OTHER;
+		next = end;
+		if (find_place(addr, &place)) {
+			value = atomic_load(place.entry);
+			next = place.word ? addr + PAGE : place.end;
+			if (place.word) {
+				state = word_state(value, addr);
+			} else if (is_state(value)) {
+				state = value;
+			} else {
+				/* There is something below it by now. */
+				next = addr;
+				continue;
+			}
+		}
+		if (first == PAGE_STATES)
+			first = state;
+		if (state != first)
+			break;
+	}
+	*run_end = addr < end ? addr : end;
+	return first;
+}
+
+/**
+ * table_any - has any page of a range one of some states?
+ * @start: first address.
+ * @end: address behind the last.
+ * @states: the set of them.
+ *
+ * Return: true if so.
+ */
+bool table_any(unsigned long start, unsigned long end, unsigned int states)
+{
+	while (start < end)
+		if (states & IS(table_run(start, end, &start)))
+			return true;
+	return false;
+}
+
+/**
+ * table_all - has each page of a range one of some states?
+ * @start: first address.
+ * @end: address behind the last.
+ * @states: the set of them.
+ *
+ * Return: true if so, and there is a page.
+ */
+bool table_all(unsigned long start, unsigned long end, unsigned int states)
+{
+	return start < end && !table_any(start, end, ~states);
+}
+
+static void *take(size_t size)
+{
+	struct table *table = atomic_load(&the_table);
+	unsigned long at;
+
+	if (atomic_load(&table->used) > ARENA - size)
+		return NULL;
+	at = atomic_fetch_add(&table->used, size);
+	return at > ARENA - size ? NULL : table->arena + at;
+}
+
+/**
+ * table_has_room - can a range be entered?
+ * @start: first address.
+ * @end: address behind the last.
+ *
+ * Return: true if so. As others may come in between, this is no promise.
+ */
+bool table_has_room(unsigned long start, unsigned long end)
+{
+	struct table *table = atomic_load(&the_table);
+	const unsigned long most = 2 * (UNITS + WORDS) * sizeof(unsigned long);
+
+	return table && end > start && end >> GIB_SHIFT < GIBS &&
+	       atomic_load(&table->used) < ARENA - most;
+}
+
+/* Put a level below an entry that has a @state. */
+static bool expand(struct place *place, unsigned long state)
+{
+	bool gib = place->end - place->start == 1UL << GIB_SHIFT;
+	size_t nr = gib ? UNITS : WORDS, i;
+	unsigned long *below = take(nr * sizeof(*below));
+
+	if (!below)
+		return false;
+	for (i = 0; i < nr; i++)
+		below[i] = gib ? state : UNIFORM(state);
+	/* Somebody else may have been faster. */
+	atomic_compare_exchange_strong(place->entry, &state,
+				       (unsigned long)below);
+	return true;
+}
+
+static unsigned long change_word(unsigned long value, unsigned long start,
+				 unsigned long end, unsigned int from,
+				 enum page_state to)
+{
+	for (; start < end; start += PAGE) {
+		if (!(from & IS(word_state(value, start))))
+			continue;
+		value &= ~(3UL << page_shift(start));
+		value |= (unsigned long)to << page_shift(start);
+	}
+	return value;
+}
+
+/*
+ * No memory is left to tell the pages of an entry apart: nothing is known of any,
+ * or all may hold data. Return: what it becomes.
+ */
+static unsigned long coarse(unsigned long state, enum page_state to)
+{
+	return state == PAGE_RESERVED && to == PAGE_PROMISED ? PAGE_PROMISED :
+							       PAGE_OTHER;
+}
+
+/* An entry of the upper levels. Return: whether it is done, and not to be looked at again. */
+static bool change_entry(struct place *place, unsigned long start,
+			 unsigned long end, unsigned int from,
+			 enum page_state to)
+{
+	unsigned long value = atomic_load(place->entry);
+
+	if (!is_state(value))
+		return false;
+	if (!(from & IS(value)) || value == to)
+		return true;
+	if (start == place->start && end == place->end)
+		return atomic_compare_exchange_strong(place->entry, &value, to);
+	if (expand(place, value))
+		return false;
+	return atomic_compare_exchange_strong(place->entry, &value,
+					      coarse(value, to));
+}
+
+/**
+ * table_change - change what is known of a range
+ * @start: first address.
+ * @end: address behind the last.
+ * @from: pages of these states, a set of them,
+ * @to: get this one.
+ *
+ * Context: Any, signal handlers among them.
+ */
+void table_change(unsigned long start, unsigned long end, unsigned int from,
+		  enum page_state to)
+{
+	unsigned long next, value;
+	struct place place;
+
+	for (; start < end && find_place(start, &place); start = next) {
+		next = place.end < end ? place.end : end;
+		if (!place.word) {
+			if (!change_entry(&place, start, next, from, to))
+				next = start;
+			continue;
+		}
+		value = atomic_load(place.entry);
+		while (!atomic_compare_exchange_weak(place.entry, &value,
+						     change_word(value, start,
+								 next, from,
+								 to)))
+			;
+	}
+}
