@@ -29,7 +29,7 @@ __attribute__((constructor)) static void find_next(void)
 	next_closefrom = (void (*)(int))dlsym(RTLD_NEXT, "closefrom");
 }
 
-static long do_close(int fd)
+long do_close(int fd)
 {
 	return is_our_fd(fd) ? -EBADF : sys(SYS_close, fd, 0, 0, 0, 0, 0);
 }
@@ -40,8 +40,7 @@ PUBLIC int close(int fd)
 					      answer(do_close(fd));
 }
 
-static long do_close_range(unsigned int first, unsigned int last,
-			   unsigned int flags)
+long do_close_range(unsigned int first, unsigned int last, unsigned int flags)
 {
 	int ours = -1;
 	long ret = 0;
@@ -77,7 +76,7 @@ PUBLIC void closefrom(int low)
 		next_closefrom(low);
 }
 
-static long do_dup2(int old, int new)
+long do_dup2(int old, int new)
 {
 	if (old != new && is_our_fd(new))
 		move_our_fd(new);
@@ -89,7 +88,7 @@ PUBLIC int dup2(int old, int new)
 	return answer(do_dup2(old, new));
 }
 
-static long do_dup3(int old, int new, int flags)
+long do_dup3(int old, int new, int flags)
 {
 	if (old != new && is_our_fd(new))
 		move_our_fd(new);

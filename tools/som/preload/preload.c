@@ -16,6 +16,8 @@
  * the program asked for or others that handle mappings. Which addresses are som's is
  * kept in a table (table.c). The device is opened before main() (device.c) and
  * stays open (fds.c).
+ *
+ * The table can be wrong after system calls that are not seen (direct.c).
  */
 #include <linux/som.h>
 #include <stdarg.h>
@@ -64,7 +66,7 @@ static bool is_all_ours(unsigned long addr, size_t len)
 }
 
 /* The kernel has put something that is not som's there. */
-static void forget(unsigned long addr, size_t len)
+void forget(unsigned long addr, size_t len)
 {
 	table_change(addr, end_of(addr, len), IS_ANY, PAGE_OTHER);
 }
@@ -149,7 +151,7 @@ static long protect_runs(unsigned long addr, unsigned long end, int prot,
 	return 0;
 }
 
-static long do_mprotect(unsigned long addr, size_t len, int prot, int pkey)
+long do_mprotect(unsigned long addr, size_t len, int prot, int pkey)
 {
 	unsigned long end = end_of(addr, len);
 	long ret = sys_mprotect(addr, len, prot, pkey);
@@ -316,7 +318,7 @@ static long do_mmap(unsigned long addr, size_t len, int prot, int flags, int fd,
 
 /* munmap */
 
-static long do_munmap(unsigned long addr, size_t len)
+long do_munmap(unsigned long addr, size_t len)
 {
 	long ret;
 
@@ -379,8 +381,8 @@ static long copy_mapping(unsigned long addr, size_t old_len, size_t new_len,
 	return ret;
 }
 
-static long do_mremap(unsigned long addr, size_t old_len, size_t new_len,
-		      int flags, unsigned long new_addr)
+long do_mremap(unsigned long addr, size_t old_len, size_t new_len, int flags,
+	       unsigned long new_addr)
 {
 	long ret;
 
@@ -475,7 +477,7 @@ static long advise_run(unsigned long start, unsigned long end, int advice)
 	}
 }
 
-static long do_madvise(unsigned long addr, size_t len, int advice)
+long do_madvise(unsigned long addr, size_t len, int advice)
 {
 	unsigned long end = end_of(addr, len), next;
 	bool holes = false;

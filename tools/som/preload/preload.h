@@ -6,6 +6,7 @@
 #define SOM_PRELOAD_PRELOAD_H
 
 #include <errno.h>
+#include <stddef.h>
 
 #include "raw.h"
 
@@ -19,5 +20,22 @@ static inline long answer(long ret)
 	errno = -ret;
 	return -1;
 }
+
+/* Each as the system call, with the kernel's return value. */
+long do_mprotect(unsigned long addr, size_t len, int prot, int pkey);
+long do_munmap(unsigned long addr, size_t len);
+long do_mremap(unsigned long addr, size_t old_len, size_t new_len, int flags,
+	       unsigned long new_addr);
+long do_madvise(unsigned long addr, size_t len, int advice);
+long do_close(int fd);
+long do_close_range(unsigned int first, unsigned int last, unsigned int flags);
+long do_dup2(int old, int new);
+long do_dup3(int old, int new, int flags);
+
+void forget(unsigned long addr, size_t len);
+
+/* Where syscall() goes on. */
+long seen_syscall(long number, long a, long b, long c, long d, long e, long f);
+long set_errno(long ret);
 
 #endif /* SOM_PRELOAD_PRELOAD_H */

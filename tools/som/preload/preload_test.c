@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -746,6 +747,7 @@ static void test_closed_fds(void)
 	shim = fd;
 	/* It is not the program's: as if it were not open. */
 	CHECK(ERRNO(close(fd)) == EBADF && is_open(fd));
+	CHECK(ERRNO(syscall(SYS_close, fd)) == EBADF && is_open(fd));
 	CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC && maps_som(true));
 	/* Ranges are closed but for it. */
 	for (int i = -1; i <= 1; i++) {
@@ -757,6 +759,9 @@ static void test_closed_fds(void)
 	CHECK(!close_range(shim, shim, 0) && is_open(fd));
 	CHECK(ERRNO(close_range(shim + 1, shim, 0)) == EINVAL);
 	CHECK(ERRNO(close_range(shim, shim, 1 << 20)) == EINVAL && is_open(fd));
+	CHECK(dup2(null, fd + 1) == fd + 1);
+	CHECK(!syscall(SYS_close_range, shim - 1, ~0U, 0));
+	CHECK(is_open(fd) && !is_open(fd + 1));
 	CHECK(dup2(null, fd + 1) == fd + 1);
 	closefrom(fd - 1);
 	CHECK(is_open(fd) && !is_open(fd + 1) && maps_som(true));
@@ -1274,20 +1279,55 @@ static void test_threads(void)
 	CHECK(som_bytes() == before);
 }
 
-/* Unmapped behind the library's back, then used for something else. */
-static void test_behind(void)
+/* Unmapped by libc's syscall(), which is seen, then used for something else. */
+static void test_syscall(void)
 {
 	unsigned char *p = map(2 * UNIT, RW), *q;
+	unsigned long before = som_bytes();
+	int file = memfd_create("file", MFD_CLOEXEC), id, i;
 
-	CHECK(p != MAP_FAILED);
+	CHECK(p != MAP_FAILED && file >= 0 && !ftruncate(file, UNIT));
 	memset(p, 1, 2 * UNIT);
 	CHECK(!syscall(SYS_munmap, p, 2 * UNIT));
+	CHECK(som_bytes() == before - if_som(2 * UNIT));
 	q = (void *)syscall(SYS_mmap, p, 2 * UNIT, RW, ANON | MAP_FIXED, -1, 0);
-	CHECK(q == p);
+	CHECK(q == p && som_bytes() == before - if_som(2 * UNIT));
 	memset(q, 2, 2 * UNIT);
 	CHECK(!madvise(q, UNIT, MADV_DONTNEED));
 	CHECK(all_are(q, UNIT, 0) && all_are(q + UNIT, UNIT, 2));
 	CHECK(!munmap(q, 2 * UNIT));
+	/* Errors, and a call with six arguments. */
+	CHECK(ERRNO(syscall(SYS_munmap, p, 0)) == EINVAL);
+	CHECK(ERRNO(syscall(SYS_mmap, 0, 0, RW, ANON, -1, 0)) == EINVAL);
+	CHECK(ERRNO(syscall(SYS_read, -1, p, 1)) == EBADF);
+	CHECK(ERRNO(syscall(SYS_close, -1)) == EBADF);
+	CHECK(syscall(SYS_getpid) == getpid());
+
+	/* A file in place of som memory: what is done to it is done to the file. */
+	for (i = 0; i < 2; i++) {
+		p = map(UNIT, RW);
+		CHECK(p != MAP_FAILED);
+		memset(p, 1, UNIT);
+		if (i) {
+			id = shmget(IPC_PRIVATE, UNIT, IPC_CREAT | 0600);
+			CHECK(id >= 0 && shmat(id, p, SHM_REMAP) == p);
+			shmctl(id, IPC_RMID, NULL);
+		} else {
+			q = (void *)syscall(SYS_mmap, p, UNIT, RW,
+					    MAP_SHARED | MAP_FIXED, file, 0);
+			CHECK(q == p);
+		}
+		memset(p, 3, UNIT);
+		CHECK(!madvise(p, UNIT, MADV_DONTNEED) && all_are(p, UNIT, 3));
+		CHECK(ERRNO(madvise(p, UNIT, MADV_FREE)) == EINVAL);
+		q = mmap(p, UNIT, RW, ANON | MAP_FIXED, -1, 0);
+		CHECK(q == p && all_are(p, UNIT, 0));
+		memset(p, 4, UNIT);
+		CHECK(!munmap(p, UNIT));
+	}
+	p = mmap(NULL, UNIT, RW, MAP_SHARED, file, 0);
+	CHECK(p != MAP_FAILED && all_are(p, UNIT, 3) && !munmap(p, UNIT));
+	close(file);
 }
 
 static const struct {
@@ -1319,7 +1359,7 @@ static const struct {
 	{ "vfork, posix_spawn and exec", test_spawn },
 	{ "threads and signal handlers", test_threads },
 	{ "fork while threads are at work", test_fork_threads },
-	{ "memory unmapped by a direct system call", test_behind },
+	{ "memory unmapped by syscall()", test_syscall },
 };
 
 /* preload_test [TEXT]: the tests whose name has TEXT in it. */

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Other ways by which mappings and descriptors come and go: libc's syscall(), and
+ * shared memory attached over something else.
+ *
+ * Memory that is mapped by syscall() stays ordinary. What happens to som memory is
+ * seen, and to our descriptor.
+ */
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "preload.h"
+#include "raw.h"
+#include "table.h"
+
+#define STRING(x)	#x
+#define NUMBER(x)	STRING(x)
+
+static long see(long number, long a, long b, long c, long d, long e, long f)
+{
+	long ret;
+
+	switch (number) {
+	case SYS_munmap:
+		return do_munmap(a, b);
+	case SYS_mremap:
+		return do_mremap(a, b, c, d, e);
+	case SYS_mprotect:
+		return do_mprotect(a, b, c, -1);
+	case SYS_pkey_mprotect:
+		return do_mprotect(a, b, c, d);
+	case SYS_madvise:
+		return do_madvise(a, b, c);
+	case SYS_close:
+		return do_close(a);
+	case SYS_close_range:
+		return do_close_range(a, b, c);
+	case SYS_dup2:
+		return do_dup2(a, b);
+	case SYS_dup3:
+		return do_dup3(a, b, c);
+	default:
+		ret = sys(number, a, b, c, d, e, f);
+		if (number == SYS_mmap && !failed(ret))
+			forget(ret, b);
+		return ret;
+	}
+}
+
+long seen_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	return answer(see(number, a, b, c, d, e, f));
+}
+
+long set_errno(long ret)
+{
+	return answer(ret);
+}
+
+#define SEE(number)							\
+	"	cmpq	$" NUMBER(number) ", %rdi\n"			\
+	"	je	seen_syscall\n"
+
+/*
+ * syscall - any system call
+ *
+ * Those that are not seen are made as libc makes them, without a frame: a child of
+ * SYS_clone may return on another stack.
+ */
+asm("	.text\n"
+	"	.globl	syscall\n"
+	"	.type	syscall, @function\n"
+	"syscall:\n"
+	"	.cfi_startproc\n"
+	SEE(__NR_mmap)
+	SEE(__NR_munmap)
+	SEE(__NR_mremap)
+	SEE(__NR_mprotect)
+	SEE(__NR_pkey_mprotect)
+	SEE(__NR_madvise)
+	SEE(__NR_close)
+	SEE(__NR_close_range)
+	SEE(__NR_dup2)
+	SEE(__NR_dup3)
+	"	movq	%rdi, %rax\n"
+	"	movq	%rsi, %rdi\n"
+	"	movq	%rdx, %rsi\n"
+	"	movq	%rcx, %rdx\n"
+	"	movq	%r8, %r10\n"
+	"	movq	%r9, %r8\n"
+	"	movq	8(%rsp), %r9\n"
+	"	syscall\n"
+	"	cmpq	$-4095, %rax\n"
+	"	jae	1f\n"
+	"	ret\n"
+	"1:	movq	%rax, %rdi\n"
+	"	jmp	set_errno\n"
+	"	.cfi_endproc\n"
+	"	.size	syscall, . - syscall\n");
+
+PUBLIC void *shmat(int id, const void *addr, int flags)
+{
+	long ret = sys(SYS_shmat, id, (unsigned long)addr, flags, 0, 0, 0);
+	struct shmid_ds shm;
+
+	/* How long it is, nobody has said. */
+	if (!failed(ret) && flags & SHM_REMAP && is_on() &&
+	    !failed(sys(SYS_shmctl, id, IPC_STAT, (unsigned long)&shm, 0, 0, 0)))
+		forget(ret, shm.shm_segsz);
+	return (void *)answer(ret);
+}
