@@ -17,7 +17,10 @@
  * kept in a table (table.c). The device is opened before main() (device.c) and
  * stays open (fds.c).
  *
- * The table can be wrong after system calls that are not seen (direct.c).
+ * The table can be wrong after system calls that are not seen (direct.c). So what is done to
+ * memory because the table calls it som's does no harm to other memory: it is
+ * emptied by MADV_DONTNEED, which the program asked for, and never by MADV_REMOVE,
+ * which would punch a hole into a file.
  */
 #include <linux/som.h>
 #include <stdarg.h>
@@ -282,7 +285,7 @@ static long map_over(unsigned long addr, size_t len, int prot)
 	for (at = addr; at < end; at = next) {
 		if (table_run(at, end, &next) == PAGE_RESERVED)
 			continue;
-		ret = sys_madvise(at, next - at, MADV_REMOVE);
+		ret = sys_madvise(at, next - at, MADV_DONTNEED);
 		if (failed(ret))
 			return ret;
 	}
@@ -423,31 +426,27 @@ long do_mremap(unsigned long addr, size_t old_len, size_t new_len, int flags,
 
 /* madvise */
 
-static long remove_run(unsigned long start, unsigned long end, int advice)
+/*
+ * The kernel answers MADV_FREE with EINVAL for memory that is not anonymous. What the
+ * program has no use for may be dropped at once, but need not read as zeroes: clearing
+ * a part of a unit is not worth it.
+ */
+static long free_run(unsigned long start, unsigned long end)
 {
-	long ret;
+	long ret = sys_madvise(start, end - start, MADV_FREE);
 
-	if (advice == MADV_FREE) {
-		/* Need not read as zeroes: not worth clearing part of a unit. */
-		start = (start + UNIT - 1) & ~(UNIT - 1);
-		end &= ~(UNIT - 1);
-		if (start >= end)
-			return 0;
-	}
-	ret = sys_madvise(start, end - start, MADV_REMOVE);
-	/* EINVAL: something else was mapped there behind our back. */
-	if (ret == -EINVAL)
-		ret = sys_madvise(start, end - start, advice);
-	return ret;
+	if (ret != -EINVAL)
+		return ret;
+	start = (start + UNIT - 1) & ~(UNIT - 1);
+	end &= ~(UNIT - 1);
+	return start < end ? sys_madvise(start, end - start, MADV_DONTNEED) : 0;
 }
 
 static long advise_run(unsigned long start, unsigned long end, int advice)
 {
 	switch (advice) {
-	case MADV_DONTNEED:
-	case MADV_DONTNEED_LOCKED:
 	case MADV_FREE:
-		return remove_run(start, end, advice);
+		return free_run(start, end);
 	case MADV_NORMAL:
 	case MADV_RANDOM:
 	case MADV_SEQUENTIAL:
@@ -473,6 +472,7 @@ static long advise_run(unsigned long start, unsigned long end, int advice)
 		/* There is no file to anonymous memory. */
 		return -EINVAL;
 	default:
+		/* A private mapping of som's is emptied by MADV_DONTNEED. */
 		return sys_madvise(start, end - start, advice);
 	}
 }
