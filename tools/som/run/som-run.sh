@@ -48,11 +48,46 @@ say()
 	[ -z "$verbose" ] || printf 'som-run: %s\n' "$*" >&2
 }
 
+# check_size WHENCE SIZE: what the library would not take for a size is refused here.
 check_size()
 {
-	case ${2%[KMGTkmgt]} in
+	digits=${2%[KMGTkmgt]}
+	case $digits in
 	'' | *[!0-9]*) wrong "$1: '$2' is not a size" ;;
 	esac
+	while [ "${digits#0?}" != "$digits" ]; do
+		digits=${digits#0}
+	done
+	case $2 in
+	*[Tt]) most=6 ;;
+	*[Gg]) most=9 ;;
+	*[Mm]) most=12 ;;
+	*[Kk]) most=15 ;;
+	*) most=18 ;;
+	esac
+	[ "${#digits}" -le "$most" ] || wrong "$1: '$2' is more than there is"
+}
+
+check_fork()
+{
+	case $2 in
+	copy | noreserve | none) ;;
+	*) wrong "$1: '$2' is none of copy, noreserve, none" ;;
+	esac
+}
+
+# check_device: say why the program will have ordinary memory.
+check_device()
+{
+	why=
+	if [ ! -e "$device" ]; then
+		why="there is no $device (modprobe som)"
+	elif [ ! -c "$device" ]; then
+		why="$device is not a device"
+	elif ! (: <>"$device") 2>/dev/null; then
+		why="$device cannot be opened by user $(id -u)"
+	fi
+	[ -z "$why" ] || printf 'som-run: %s: ordinary memory is used\n' "$why" >&2
 }
 
 # find_library NAME...: sets found to the first that exists where libraries are.
@@ -109,7 +144,7 @@ while [ $# -gt 0 ]; do
 	--allocator) allocator=$value ;;
 	--min) check_size --min "$value"; min=$value ;;
 	--max) check_size --max "$value"; max=$value ;;
-	--fork) fork=$value ;;
+	--fork) check_fork --fork "$value"; fork=$value ;;
 	--verbose | --help | --version)
 		case $1 in
 		*=*) wrong "$option has no value" ;;
@@ -125,9 +160,17 @@ while [ $# -gt 0 ]; do
 	shift "$more"
 done
 [ $# -gt 0 ] || wrong 'no program'
-case $fork in
-'' | copy | noreserve | none) ;;
-*) wrong "--fork: '$fork' is none of copy, noreserve, none" ;;
+# The library would go on with what it takes instead, and nobody would know.
+[ -z "$SOM_PRELOAD_MIN" ] || check_size SOM_PRELOAD_MIN "$SOM_PRELOAD_MIN"
+[ -z "$SOM_PRELOAD_MAX" ] || check_size SOM_PRELOAD_MAX "$SOM_PRELOAD_MAX"
+[ -z "$SOM_PRELOAD_FORK" ] || check_fork SOM_PRELOAD_FORK "$SOM_PRELOAD_FORK"
+# The program may run others elsewhere.
+case $device in
+/*) ;;
+*)
+	device=$PWD/$device
+	export SOM_PRELOAD_DEVICE="$device"
+	;;
 esac
 
 # Beside this script where both were just built.
@@ -173,11 +216,7 @@ tcmalloc)
 	min=${min:-${SOM_PRELOAD_MIN:-1M}}
 	;;
 esac
-if [ ! -e "$device" ]; then
-	say "there is no $device: ordinary memory is used"
-elif [ ! -r "$device" ] || [ ! -w "$device" ]; then
-	say "$device cannot be opened by this user: ordinary memory is used"
-fi
+check_device
 
 [ -z "$min" ] || export SOM_PRELOAD_MIN="$min"
 [ -z "$max" ] || export SOM_PRELOAD_MAX="$max"
@@ -188,5 +227,10 @@ command -v -- "$1" >/dev/null || {
 	printf 'som-run: %s: there is no such program\n' "$1" >&2
 	exit 127
 }
+file=$(command -v -- "$1")
+if [ -f "$file" ] && { [ -u "$file" ] || [ -g "$file" ]; }; then
+	printf 'som-run: %s is set-user-ID or set-group-ID: %s\n' "$file" \
+		"ordinary memory is used" >&2
+fi
 export LD_PRELOAD="$shim${found:+:$found}${LD_PRELOAD:+:$LD_PRELOAD}"
 exec "$@"

@@ -49,6 +49,51 @@ expect()
 	}
 }
 
+# What the environment says is checked as options are, and what cannot work is said.
+check_environment()
+{
+	for setting in MIN=3X MAX=-1 MIN=99999999T MAX=9999999999999999999 \
+			FORK=maybe 'MIN= 1M'; do
+		export "SOM_PRELOAD_$setting"
+		som_run 125 --allocator none true
+		unset "SOM_PRELOAD_${setting%%=*}"
+	done
+	som_run 125 --min 9999999999G true
+	som_run 0 --allocator none --min 0000000000000000000001M true
+	expect ''
+	# shellcheck disable=SC2016 # for the inner shell
+	som_run 0 --allocator none sh -c 'echo "$#$1$2"' 'a b' ' c' '*'
+	expect '2 c*'
+	mkdir -p '/tmp/a b'
+	cp /bin/busybox '/tmp/a b/true'
+	som_run 0 --allocator none '/tmp/a b/true'
+	expect ''
+	chmod u+s '/tmp/a b/true'
+	som_run 0 --allocator none '/tmp/a b/true'
+	expect 'som-run: /tmp/a b/true is set-user-ID or set-group-ID: ordinary memory is used'
+	rm -r '/tmp/a b'
+
+	export SOM_PRELOAD_DEVICE='/tmp/no som'
+	som_run 0 --allocator none true
+	expect 'som-run: there is no /tmp/no som (modprobe som): ordinary memory is used'
+	touch '/tmp/no som'
+	som_run 0 --allocator none true
+	expect 'som-run: /tmp/no som is not a device: ordinary memory is used'
+	rm '/tmp/no som'
+	mknod '/tmp/no som' c 10 254
+	som_run 0 --allocator none true
+	expect "som-run: /tmp/no som cannot be opened by user $(id -u): ordinary memory is used"
+	rm '/tmp/no som'
+	# A name that is not absolute, for programs that run elsewhere.
+	export SOM_PRELOAD_DEVICE=som
+	cd /dev || wrong=1
+	# shellcheck disable=SC2016 # for the inner shell
+	som_run 0 --allocator none sh -c 'echo $SOM_PRELOAD_DEVICE'
+	expect /dev/som
+	cd / || wrong=1
+	unset SOM_PRELOAD_DEVICE
+}
+
 check_som_run()
 {
 	wrong=0
@@ -70,6 +115,7 @@ check_som_run()
 	som_run 0 --allocator none sh -c 'echo $LD_PRELOAD'
 	expect "$here/libsom_preload.so:$here/libsom.so.0"
 	unset LD_PRELOAD
+	check_environment
 	nr=$((nr + 1))
 	[ "$wrong" = 0 ] && echo "ok $nr som-run" && return
 	echo "not ok $nr som-run"
