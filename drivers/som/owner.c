@@ -659,12 +659,13 @@ static void alias_written(struct som_owner *owner, unsigned long first,
 /*
  * A span goes while others map the same page offsets. At the end of a move by
  * mremap its entries were handed to the new one, made under the very same
- * mmap_lock; otherwise they were its own.
+ * mmap_lock; otherwise they were its own. The others come in order of their first page
+ * offset: what one has in common with those before it has been dealt with.
  */
 static void span_unalias(struct som_span *span)
 {
 	struct som_owner *owner = span->owner;
-	unsigned long lo = span->it.start, hi = span->it.last;
+	unsigned long lo = span->it.start, hi = span->it.last, next = lo;
 	struct interval_tree_node *it;
 
 	if (!owner->may_alias || !owner->tracker.on)
@@ -672,11 +673,16 @@ static void span_unalias(struct som_span *span)
 	for (it = interval_tree_iter_first(&owner->spans, lo, hi); it;
 	     it = interval_tree_iter_next(it, lo, hi)) {
 		struct som_span *other = container_of(it, struct som_span, it);
+		unsigned long first = max(next, it->start);
+		unsigned long last = min(hi, it->last);
 
-		if (!other->dup ||
-		    other->dup_seq != som_mm_write_seq(owner->mm))
-			alias_written(owner, max(lo, it->start),
-				      min(hi, it->last));
+		if (first > last || (other->dup &&
+				     other->dup_seq == som_mm_write_seq(owner->mm)))
+			continue;
+		alias_written(owner, first, last);
+		if (last == hi)
+			break;
+		next = last + 1;
 	}
 }
 
@@ -1277,18 +1283,53 @@ unsigned long som_span_run(struct som_span *span, unsigned long first,
 	spin_lock(&owner->span_lock);
 	for (it = interval_tree_iter_first(&owner->spans, first, last); it;
 	     it = interval_tree_iter_next(it, first, last)) {
-		if (container_of(it, struct som_span, it)->generation <=
-		    span->generation)
-			continue;
-		if (it->start > first) {
-			last = *superseded ? last : min(last, it->start - 1);
-		} else {
+		bool newer = container_of(it, struct som_span, it)->generation >
+			     span->generation;
+
+		/* They come in order: nothing behind this one is of this run. */
+		if (it->start > first && (newer || *superseded)) {
+			last = *superseded ? last : it->start - 1;
+			break;
+		}
+		if (newer) {
 			last = *superseded ? max(last, it->last) : it->last;
 			*superseded = true;
 		}
 	}
 	spin_unlock(&owner->span_lock);
 	return min(last, end);
+}
+
+/**
+ * som_span_crowded - has mremap made too many mappings of something?
+ * @span: span of the new mapping
+ *
+ * Context: Process context; mmap_lock is held for write. Takes owner->lock.
+ * Return: true if a page offset has more than SOM_MAX_ALIASES mappings, the one that is
+ * moved, if any, among them.
+ */
+bool som_span_crowded(struct som_span *span)
+{
+	unsigned long first = span->it.start, last = span->it.last;
+	unsigned long ends[SOM_MAX_ALIASES];	/* of those that lie over one */
+	struct som_owner *owner = span->owner;
+	struct interval_tree_node *it;
+	unsigned int nr = 0, i, left;
+
+	mutex_lock(&owner->lock);
+	for (it = interval_tree_iter_first(&owner->spans, first, last); it;
+	     it = interval_tree_iter_next(it, first, last)) {
+		for (i = left = 0; i < nr; i++) {
+			if (ends[i] >= it->start)
+				ends[left++] = ends[i];
+		}
+		nr = left;
+		if (nr == SOM_MAX_ALIASES)
+			break;
+		ends[nr++] = it->last;
+	}
+	mutex_unlock(&owner->lock);
+	return it;
 }
 
 /**

@@ -29,6 +29,14 @@ struct pid_namespace;
 #define SOM_FAULT_LOCKS	16
 
 /**
+ * define SOM_MAX_ALIASES - mappings that a page offset can have.
+ *
+ * mremap from length 0 makes another one. Without a bound, every walk through the mappings of
+ * a unit, and there is one for each of them that goes, would cost by their number.
+ */
+#define SOM_MAX_ALIASES	64
+
+/**
  * enum som_level - how a unit is mapped
  * @SOM_LEVEL_NONE: not yet.
  * @SOM_LEVEL_4K: by 4 KiB entries.
@@ -245,6 +253,7 @@ int som_owner_track(struct som_owner *owner, unsigned long first,
 bool som_owner_maps_2m(const struct vm_area_struct *vma);
 unsigned long som_span_run(struct som_span *span, unsigned long first,
 			   unsigned long last, bool *superseded);
+bool som_span_crowded(struct som_span *span);
 bool som_owner_superseded(struct som_owner *owner, unsigned long first,
 			  unsigned long last);
 bool som_owner_maps_once(struct som_owner *owner, unsigned long idx);

@@ -409,7 +409,10 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 	return noted;
 }
 
-/* Page offsets of a span that goes, in the mappings that it was moved from. */
+/*
+ * Page offsets of a span that goes, in the mappings that it was moved from: once for all of
+ * them. They come in order of their first page offset.
+ */
 static bool discard_older(struct som_span *span, unsigned long lo,
 			  unsigned long hi)
 {
@@ -422,11 +425,15 @@ static bool discard_older(struct som_span *span, unsigned long lo,
 		unsigned long first = max(lo, it->start);
 		unsigned long last = min(hi, it->last);
 
-		if (container_of(it, struct som_span, it)->generation >=
-		    span->generation)
+		if (first > last || container_of(it, struct som_span, it)->generation >=
+				    span->generation)
 			continue;
 		som_zap(owner, first, last - first + 1);
 		noted |= som_owner_discard(owner, first, last);
+		if (last == hi)
+			break;
+		lo = last + 1;
+		cond_resched();
 	}
 	return noted;
 }

@@ -287,6 +287,8 @@ static int som_vma_mremap(struct vm_area_struct *vma)
 	if (!span)
 		return 0;
 	last = vma_last_pgoff(vma);
+	if (som_span_crowded(span))
+		return -ENOMEM;
 	if (last >= span->limit || (span->private && span->overgrown))
 		return -ENOMEM;
 	if (!span->promised && vma->vm_flags & VM_ACCESS_FLAGS &&

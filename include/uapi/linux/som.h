@@ -16,7 +16,8 @@
  * zeroed memory that belongs to the calling process (its address space) alone.
  * MAP_SHARED and MAP_PRIVATE differ in one thing:
  * madvise(MADV_DONTNEED) keeps the content of the one, and makes the other
- * read as zero.
+ * read as zero. mremap() fails with ENOMEM where it would give a page more than
+ * 64 mappings, by duplicates that it makes from length 0.
  *
  * Every structure starts with its own size in bytes, set by the caller to
  * ``sizeof`` of the structure it was compiled with. A kernel that knows a

@@ -134,4 +134,172 @@ TEST_F(som, collapse)
 	EXPECT_GT(few + 100000000, many);
 }
 
+/*
+ * Duplicates, which mremap from length 0 makes
+ */
+
+/* Documentation/userspace-api/som.rst. */
+#define MAX_ALIASES	64
+
+/* Each is a duplicate of the last. Return: how many there are, with @p. */
+static int duplicate(char *p, size_t len, int max, char **last)
+{
+	int nr = 1;
+	char *q;
+
+	for (*last = p; nr < max; nr++) {
+		q = mremap(*last, 0, len, MREMAP_MAYMOVE);
+		if (q == MAP_FAILED)
+			break;
+		*last = q;
+	}
+	return nr;
+}
+
+FIXTURE(aliases)
+{
+	int fd;
+};
+
+FIXTURE_VARIANT(aliases)
+{
+	int flags;
+};
+
+FIXTURE_VARIANT_ADD(aliases, shared)
+{
+	.flags = MAP_SHARED,
+};
+
+FIXTURE_VARIANT_ADD(aliases, private)
+{
+	.flags = MAP_PRIVATE,
+};
+
+FIXTURE_SETUP(aliases)
+{
+	som_catch_faults();
+	self->fd = som_open();
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN(aliases)
+{
+	close(self->fd);
+}
+
+TEST_F(aliases, have_a_limit)
+{
+	char *p = map_long(self->fd, 3 * UNIT, variant->flags), *last, *q;
+
+	ASSERT_NE(MAP_FAILED, p);
+	som_fill_pages(p, 3 * UNIT, 1);
+	EXPECT_EQ(MAX_ALIASES, duplicate(p, 3 * UNIT, 1000, &last));
+	EXPECT_EQ(ENOMEM, errno);
+	EXPECT_EQ(-1, som_check_pages(last, 3 * UNIT, 1));
+	/* Of a part of it, too, and a move counts what it moves. */
+	EXPECT_EQ(MAP_FAILED, mremap(p + UNIT, 0, PAGE, MREMAP_MAYMOVE));
+	EXPECT_EQ(ENOMEM, errno);
+	q = som_room(3 * UNIT, UNIT);
+	ASSERT_NE(MAP_FAILED, q);
+	EXPECT_EQ(MAP_FAILED, mremap(last, 3 * UNIT, 3 * UNIT,
+				     MREMAP_MAYMOVE | MREMAP_FIXED, q));
+	EXPECT_EQ(ENOMEM, errno);
+	EXPECT_EQ(-1, som_check_pages(last, 3 * UNIT, 1));
+	/* What is nobody else's is not counted, nor what is beside it. */
+	ASSERT_EQ(0, munmap(p + UNIT, UNIT));
+	EXPECT_NE(MAP_FAILED, mremap(last + UNIT, 0, UNIT, MREMAP_MAYMOVE));
+	EXPECT_EQ(MAP_FAILED, mremap(last + UNIT, 0, UNIT, MREMAP_MAYMOVE));
+	EXPECT_EQ(MAP_FAILED, mremap(last, 0, PAGE, MREMAP_MAYMOVE));
+	ASSERT_EQ(0, munmap(p + 2 * UNIT, UNIT));
+	EXPECT_EQ(last + 2 * UNIT,
+		  mremap(last + 2 * UNIT, UNIT, UNIT, MREMAP_MAYMOVE));
+}
+
+/* What the end of a process costs that has so many duplicates, of one page. */
+static __u64 end_cost(struct __test_metadata *_metadata, int fd, int flags,
+		      int nr)
+{
+	char *p = map_long(fd, PAGE, flags), *last;
+	__u64 best = ~0ULL, cost;
+	int i, go[2];
+	pid_t pid;
+	char c;
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, munmap(p, PAGE));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, pipe(go));
+		pid = fork();
+		if (!pid) {
+			fd = som_open();
+			child_assert(fd >= 0);
+			p = map_long(fd, PAGE, flags);
+			child_assert(p != MAP_FAILED);
+			p[0] = 1;
+			child_assert(duplicate(p, PAGE, nr, &last) == nr);
+			child_assert(read(go[0], &c, 1) == 1);
+			_exit(0);
+		}
+		/* It waits by now. */
+		usleep(100000);
+		cost = __rdtsc();
+		ASSERT_EQ(1, write(go[1], "x", 1));
+		EXPECT_EQ(0, som_wait_child(pid));
+		cost = __rdtsc() - cost;
+		best = cost < best ? cost : best;
+		close(go[0]);
+		close(go[1]);
+	}
+	return best;
+}
+
+TEST_F(aliases, cost_of_the_end)
+{
+	__u64 none, few, many;
+
+	none = end_cost(_metadata, self->fd, variant->flags, 1);
+	few = end_cost(_metadata, self->fd, variant->flags, 11);
+	many = end_cost(_metadata, self->fd, variant->flags, 61);
+	TH_LOG("1: %llu, 11: %llu, 61: %llu", none, few, many);
+	/* At most with the square of how many there are, never with its third power. */
+	EXPECT_LE(many - none, 36 * (few - none));
+}
+
+/* A long private mapping every other page of which was moved away. */
+static __u64 holes_cost(struct __test_metadata *_metadata, int fd, size_t nr)
+{
+	size_t len = nr * 2 * PAGE, i;
+	char *room, *p, *q;
+	__u64 cost;
+
+	p = map_long(fd, len, MAP_PRIVATE);
+	ASSERT_NE(MAP_FAILED, p);
+	room = som_room(len, PAGE);
+	ASSERT_NE(MAP_FAILED, room);
+	som_touch_units(p, len);
+	for (i = 0; i < nr; i++) {
+		q = mremap(p + i * 2 * PAGE, 0, PAGE,
+			   MREMAP_MAYMOVE | MREMAP_FIXED, room + i * 2 * PAGE);
+		ASSERT_NE(MAP_FAILED, q);
+	}
+	cost = __rdtsc();
+	ASSERT_EQ(0, madvise(p, len, MADV_DONTNEED));
+	cost = __rdtsc() - cost;
+	ASSERT_EQ(0, munmap(p, len));
+	ASSERT_EQ(0, munmap(room, len));
+	return cost;
+}
+
+TEST_F(som, dontneed_of_what_has_holes)
+{
+	__u64 few, many;
+
+	few = holes_cost(_metadata, self->fd, 500);
+	many = holes_cost(_metadata, self->fd, 4000);
+	TH_LOG("500 holes: %llu, 4000: %llu", few, many);
+	/* Eight times as many: not 64 times as much. */
+	EXPECT_LT(many, 24 * few);
+}
+
 TEST_HARNESS_MAIN
