@@ -143,22 +143,30 @@ static bool punch_find(struct som_owner *owner, unsigned long *idx,
 }
 
 /*
- * Steps 1 and 2 for the next SOM_BATCH units at or behind *idx: take them out
- * of owner->units and out of the page tables. *again: it is to be done once more from
- * *idx on, later.
+ * Steps 1 and 2 for those of the next SOM_BATCH units at or behind *idx that are to go: take
+ * them out of owner->units and out of the page tables. So owner->lock is not held for
+ * longer, whether they go or not. *more: there may be some from *idx on. *again: it is to
+ * be done once more from there on, later.
  */
 static int punch_batch(struct som_owner *owner, unsigned long *idx,
 		       unsigned long first, unsigned long last,
-		       enum punch_which which, void **batch, bool *again)
+		       enum punch_which which, void **batch, bool *more,
+		       bool *again)
 {
 	unsigned long i = *idx, run = 0, run_len = 0;
+	unsigned int seen;
 	int nr = 0, takes;
 
 	lockdep_assert_held(&owner->lock);
 
-	for (; punch_find(owner, &i, som_pgoff_unit(last), which); i++) {
-		struct mutex *lock = som_owner_lock_index(owner, i);
+	for (seen = 0; seen < SOM_BATCH; seen++, i++) {
+		struct mutex *lock;
 
+		/* Not before there is room for it: that takes the leaf's hint. */
+		*more = punch_find(owner, &i, som_pgoff_unit(last), which);
+		if (!*more)
+			break;
+		lock = som_owner_lock_index(owner, i);
 		takes = punch_takes(owner, i, first, last, which);
 		if (takes <= 0) {
 			mutex_unlock(lock);
@@ -182,10 +190,6 @@ static int punch_batch(struct som_owner *owner, unsigned long *idx,
 			run_len = 0;
 		}
 		run_len++;
-		if (nr == SOM_BATCH) {
-			i++;
-			break;
-		}
 	}
 	punch_unmap(owner, run, run_len);
 	*idx = i;
@@ -198,13 +202,13 @@ static unsigned long punch_units(struct som_owner *owner, unsigned long first,
 {
 	unsigned long idx = som_pgoff_unit(first), given = 0;
 	void *batch[SOM_BATCH];
-	bool again;
+	bool more, again;
 	int nr;
 
 	do {
 		again = false;
 		mutex_lock(&owner->lock);
-		nr = punch_batch(owner, &idx, first, last, which, batch,
+		nr = punch_batch(owner, &idx, first, last, which, batch, &more,
 				 &again);
 		mutex_unlock(&owner->lock);
 		if (nr)
@@ -215,7 +219,7 @@ static unsigned long punch_units(struct som_owner *owner, unsigned long first,
 			schedule_timeout_uninterruptible(1);
 		else
 			cond_resched();
-	} while (nr == SOM_BATCH || again);
+	} while (more);
 	return given;
 }
 
