@@ -114,7 +114,7 @@ static int som_private_range_start(struct mmu_notifier *mn,
 	last = linear_page_index(vma, range->end - 1);
 	if (first != som_unit_pgoff(som_pgoff_unit(first)) ||
 	    last + 1 != som_unit_pgoff(som_pgoff_unit(last + 1)))
-		som_zaps_begin(&owner->zaps, range->start, range->end);
+		som_zaps_begin_part(&owner->zaps, range->start, range->end);
 	/* What mremap has left behind shows nothing, and has nothing to discard. */
 	for (; first <= last; first = next + 1) {
 		next = som_span_run(som_vma_span(vma), first, last, &superseded);
@@ -135,7 +135,8 @@ static void som_private_range_end(struct mmu_notifier *mn,
 	struct som_owner *owner = container_of(mn, struct som_owner, mn);
 
 	if (range->event == MMU_NOTIFY_CLEAR)
-		som_zaps_end(&owner->zaps, range->start, range->end);
+		som_zaps_end_part(&owner->zaps, range->start,
+				  range->end);
 }
 
 static void som_private_free(struct mmu_notifier *mn)

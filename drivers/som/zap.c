@@ -8,7 +8,9 @@
  * and so is a MADV_DONTNEED within which the kernel may split a huge entry,
  * which the notifier hears of, too.
  *
- * A note that is waited for is held by somebody who is in the page tables and
+ * The notes are a list for each owner, whose entries nobody else's zap clears. A zap has its
+ * note on its stack. A MADV_DONTNEED has it from one call of the notifier to another, and
+ * so in one of a few places that are waited for; who has one is in the page tables and
  * waits for nothing of som's.
  */
 #include <linux/fs.h>
@@ -26,78 +28,100 @@
 void som_zaps_init(struct som_zaps *zaps)
 {
 	spin_lock_init(&zaps->lock);
+	INIT_LIST_HEAD(&zaps->notes);
 	init_waitqueue_head(&zaps->wait);
 }
 
-static struct som_zap_note *find_note(struct som_zaps *zaps,
-				      const struct som_zap_note *want)
+/* A zap of the current task's begins. */
+static void begin(struct som_zaps *zaps, struct som_zap_note *note)
 {
-	unsigned int i;
+	note->task = current;
+	spin_lock(&zaps->lock);
+	list_add(&note->list, &zaps->notes);
+	spin_unlock(&zaps->lock);
+}
 
-	for (i = 0; i < SOM_ZAPS; i++) {
-		struct som_zap_note *note = &zaps->notes[i];
+static void end(struct som_zaps *zaps, struct som_zap_note *note)
+{
+	spin_lock(&zaps->lock);
+	list_del(&note->list);
+	spin_unlock(&zaps->lock);
+}
 
-		if (note->task == want->task && note->start == want->start &&
-		    note->end == want->end)
+/* The note of a task's MADV_DONTNEED, or one that is not used. */
+static struct som_zap_note *find_part(struct som_zaps *zaps,
+				      struct task_struct *task,
+				      unsigned long start, unsigned long end)
+{
+	struct som_zap_note *note;
+
+	lockdep_assert_held(&zaps->lock);
+
+	for (note = zaps->parts; note < zaps->parts + SOM_ZAP_PARTS; note++) {
+		if (note->task == task && note->start == start &&
+		    note->end == end)
 			return note;
 	}
 	return NULL;
 }
 
-/* Change a note; false if there is none. */
-static bool set_note(struct som_zaps *zaps, const struct som_zap_note *from,
-		     const struct som_zap_note *to)
+static bool try_begin_part(struct som_zaps *zaps, unsigned long start,
+			   unsigned long end)
 {
 	struct som_zap_note *note;
 
 	spin_lock(&zaps->lock);
-	note = find_note(zaps, from);
-	if (note)
-		*note = *to;
+	note = find_part(zaps, NULL, 0, 0);
+	if (note) {
+		note->task = current;
+		note->start = start;
+		note->end = end;
+		list_add(&note->list, &zaps->notes);
+	}
 	spin_unlock(&zaps->lock);
 	return note;
 }
 
 /**
- * som_zaps_begin - note a zap of the current task
+ * som_zaps_begin_part - note a MADV_DONTNEED that may split huge entries
  * @zaps: the zaps of an owner
- * @start: first address, or 0 for one of the driver's own
- * @end: address behind the last, or 0
+ * @start: first address
+ * @end: address behind the last
  *
- * Context: Process context; waits for a note.
+ * Context: Process context; waits for a place.
  */
-void som_zaps_begin(struct som_zaps *zaps, unsigned long start,
-		    unsigned long end)
+void som_zaps_begin_part(struct som_zaps *zaps, unsigned long start,
+			 unsigned long end)
 {
-	const struct som_zap_note none = {};
-	const struct som_zap_note note = {
-		.task = current,
-		.start = start,
-		.end = end,
-	};
-
-	wait_event(zaps->wait, set_note(zaps, &none, &note));
+	wait_event(zaps->wait, try_begin_part(zaps, start, end));
 }
 
 /**
- * som_zaps_end - the end of a zap, if it was noted
+ * som_zaps_end_part - end a MADV_DONTNEED, if it was noted
  * @zaps: the zaps of an owner
- * @start: as in som_zaps_begin()
- * @end: as in som_zaps_begin()
+ * @start: as in som_zaps_begin_part()
+ * @end: as in som_zaps_begin_part()
  *
- * Context: Process context.
+ * Context: Process context. Cheap if nothing is noted.
  */
-void som_zaps_end(struct som_zaps *zaps, unsigned long start,
-		  unsigned long end)
+void som_zaps_end_part(struct som_zaps *zaps, unsigned long start,
+		       unsigned long end)
 {
-	const struct som_zap_note none = {};
-	const struct som_zap_note note = {
-		.task = current,
-		.start = start,
-		.end = end,
-	};
+	struct som_zap_note *note;
 
-	if (set_note(zaps, &note, &none))
+	/* If it was, it was by this task. */
+	if (list_empty(&zaps->notes))
+		return;
+	spin_lock(&zaps->lock);
+	note = find_part(zaps, current, start, end);
+	if (note) {
+		list_del(&note->list);
+		note->task = NULL;
+		note->start = 0;
+		note->end = 0;
+	}
+	spin_unlock(&zaps->lock);
+	if (note)
 		wake_up(&zaps->wait);
 }
 
@@ -105,17 +129,23 @@ void som_zaps_end(struct som_zaps *zaps, unsigned long start,
  * som_zaps_mine - is the current task inside a zap that was noted?
  * @zaps: the zaps of an owner
  *
- * Context: Any.
+ * Context: Any. Cheap if nothing is noted.
  * Return: true if so.
  */
 bool som_zaps_mine(struct som_zaps *zaps)
 {
-	unsigned int i;
+	struct som_zap_note *note;
 	bool mine = false;
 
+	/* What this task has added, it finds; what others add or take does not matter. */
+	if (list_empty(&zaps->notes))
+		return false;
 	spin_lock(&zaps->lock);
-	for (i = 0; i < SOM_ZAPS; i++)
-		mine |= zaps->notes[i].task == current;
+	list_for_each_entry(note, &zaps->notes, list) {
+		mine = note->task == current;
+		if (mine)
+			break;
+	}
 	spin_unlock(&zaps->lock);
 	return mine;
 }
@@ -240,18 +270,19 @@ static noinline void zap_inherited(struct som_owner *owner,
 void som_zap(struct som_owner *owner, unsigned long pgoff, unsigned long nr)
 {
 	bool gigs = atomic_long_read(&owner->nr_level[SOM_LEVEL_1G]);
-	bool note = READ_ONCE(owner->notified);
+	bool noted = READ_ONCE(owner->notified);
 	unsigned long last = pgoff + nr - 1;
+	struct som_zap_note note;
 
 	if (gigs)
 		widen(owner, &pgoff, &last);
-	if (note)
-		som_zaps_begin(&owner->zaps, 0, 0);
+	if (noted)
+		begin(&owner->zaps, &note);
 	zap_mapping(owner, owner->file->f_mapping, pgoff, last);
 	if (unlikely(!list_empty(&owner->heirs)))
 		zap_inherited(owner, pgoff, last);
-	if (note)
-		som_zaps_end(&owner->zaps, 0, 0);
+	if (noted)
+		end(&owner->zaps, &note);
 	if (gigs)
 		gigs_gone(owner, pgoff, last);
 }

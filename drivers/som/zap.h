@@ -2,6 +2,7 @@
 #ifndef _SOM_ZAP_H
 #define _SOM_ZAP_H
 
+#include <linux/list.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -9,38 +10,42 @@
 struct som_owner;
 struct task_struct;
 
-/** define SOM_ZAPS - zaps of one owner that can be under way at a time. */
-#define SOM_ZAPS	16
+/** define SOM_ZAP_PARTS - partial MADV_DONTNEED of one owner under way at a time. */
+#define SOM_ZAP_PARTS	16
 
 /**
  * struct som_zap_note - a zap that is under way
- * @task: by whom; NULL if the note is not used.
- * @start: first address, or 0 for one of the driver's own.
- * @end: address behind the last, or 0.
+ * @list: in the owner's notes.
+ * @task: by whom; NULL if a part is not used.
+ * @start: of a part: first address.
+ * @end: of a part: address behind the last.
  */
 struct som_zap_note {
+	struct list_head list;
 	struct task_struct *task;
 	unsigned long start;
 	unsigned long end;
 };
 
 /**
- * struct som_zaps - zaps within which the MMU notifier is not to mind more
- * @lock: guards @notes.
- * @wait: for a note that is not used.
- * @notes: the zaps.
+ * struct som_zaps - zaps whose further invalidations the MMU notifier ignores
+ * @lock: guards all others.
+ * @notes: those under way.
+ * @parts: notes of MADV_DONTNEED, which begin and end in two calls of the notifier.
+ * @wait: for one of @parts that is not used.
  */
 struct som_zaps {
-	spinlock_t lock;	/* guards notes */
+	spinlock_t lock;	/* guards notes and parts */
+	struct list_head notes;
+	struct som_zap_note parts[SOM_ZAP_PARTS];
 	wait_queue_head_t wait;
-	struct som_zap_note notes[SOM_ZAPS];
 };
 
 void som_zaps_init(struct som_zaps *zaps);
-void som_zaps_begin(struct som_zaps *zaps, unsigned long start,
-		    unsigned long end);
-void som_zaps_end(struct som_zaps *zaps, unsigned long start,
-		  unsigned long end);
+void som_zaps_begin_part(struct som_zaps *zaps, unsigned long start,
+			 unsigned long end);
+void som_zaps_end_part(struct som_zaps *zaps, unsigned long start,
+		       unsigned long end);
 bool som_zaps_mine(struct som_zaps *zaps);
 void som_zap(struct som_owner *owner, unsigned long pgoff, unsigned long nr);
 
