@@ -40,6 +40,9 @@
 #include "pool.h"
 #include "zap.h"
 
+/* Spans that are looked at for each hold of span_lock. */
+#define SOM_RUN_SPANS	256
+
 static atomic_long_t som_owner_ids = ATOMIC_LONG_INIT(0);
 
 /**
@@ -440,6 +443,7 @@ static void release_untouched(struct som_owner *owner, unsigned long first,
 	     it = interval_tree_iter_next(it, lo, hi)) {
 		unsigned long from = som_pgoff_unit(it->start);
 
+		cond_resched();
 		if (from > first)
 			release_units(owner, first, from - 1);
 		first = max(first, som_pgoff_unit(it->last) + 1);
@@ -1267,8 +1271,9 @@ bool som_owner_find_alias(struct som_owner *owner, unsigned long first,
  * That is how MREMAP_DONTUNMAP, and mremap from length 0, leave a mapping. Anonymous
  * memory would read as zero there; som refuses access.
  *
- * Context: mmap_lock or the VMA lock is held; takes owner->span_lock.
- * Return: up to which page offset it is the same, at most @last.
+ * Context: mmap_lock or the VMA lock is held; takes owner->span_lock, for some spans at a
+ * time.
+ * Return: up to which page offset it is the same, as far as it has looked, at most @last.
  */
 unsigned long som_span_run(struct som_span *span, unsigned long first,
 			   unsigned long last, bool *superseded)
@@ -1276,6 +1281,7 @@ unsigned long som_span_run(struct som_span *span, unsigned long first,
 	struct som_owner *owner = span->owner;
 	struct interval_tree_node *it;
 	unsigned long end = last;
+	unsigned int seen = 0;
 
 	*superseded = false;
 	if (!som_span_may_be_superseded(span))
@@ -1287,7 +1293,8 @@ unsigned long som_span_run(struct som_span *span, unsigned long first,
 			     span->generation;
 
 		/* They come in order: nothing behind this one is of this run. */
-		if (it->start > first && (newer || *superseded)) {
+		if (it->start > first && (newer || *superseded ||
+					  ++seen == SOM_RUN_SPANS)) {
 			last = *superseded ? last : it->start - 1;
 			break;
 		}
@@ -1319,6 +1326,7 @@ bool som_span_crowded(struct som_span *span)
 	mutex_lock(&owner->lock);
 	for (it = interval_tree_iter_first(&owner->spans, first, last); it;
 	     it = interval_tree_iter_next(it, first, last)) {
+		cond_resched();
 		for (i = left = 0; i < nr; i++) {
 			if (ends[i] >= it->start)
 				ends[left++] = ends[i];
@@ -1338,7 +1346,7 @@ bool som_span_crowded(struct som_span *span)
  * @first: first page offset
  * @last: last page offset
  *
- * Context: Process context; takes owner->span_lock.
+ * Context: Process context; takes owner->lock. The caller has no lock that comes below.
  * Return: true if so.
  */
 bool som_owner_superseded(struct som_owner *owner, unsigned long first,
@@ -1349,18 +1357,19 @@ bool som_owner_superseded(struct som_owner *owner, unsigned long first,
 
 	if (!READ_ONCE(owner->may_alias))
 		return false;
-	spin_lock(&owner->span_lock);
+	mutex_lock(&owner->lock);
 	it = interval_tree_iter_first(&owner->spans, first, last);
 	for (; it && !found; it = interval_tree_iter_next(it, first, last)) {
 		unsigned long lo = max(first, it->start);
 		unsigned long hi = min(last, it->last);
 
+		cond_resched();
 		if (!container_of(it, struct som_span, it)->private)
 			continue;
 		found = interval_tree_iter_first(&owner->spans, lo, hi) != it ||
 			interval_tree_iter_next(it, lo, hi);
 	}
-	spin_unlock(&owner->span_lock);
+	mutex_unlock(&owner->lock);
 	return found;
 }
 

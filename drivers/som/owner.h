@@ -339,11 +339,14 @@ static inline bool som_span_may_be_superseded(const struct som_span *span)
 static inline bool som_span_superseded(struct som_span *span,
 				       unsigned long first, unsigned long last)
 {
-	bool superseded;
+	bool superseded = false;
+	unsigned long next;
 
-	return som_span_may_be_superseded(span) &&
-	       (som_span_run(span, first, last, &superseded) < last ||
-		superseded);
+	if (!som_span_may_be_superseded(span))
+		return false;
+	for (; first <= last && !superseded; first = next + 1)
+		next = som_span_run(span, first, last, &superseded);
+	return superseded;
 }
 
 #endif /* _SOM_OWNER_H */
