@@ -171,14 +171,14 @@ mapfile -t driver_c < <(find drivers/som -maxdepth 1 -name '*.c' \
 mapfile -t uapi < <(files include/uapi '*.h')
 mapfile -t all_c < <(files . '*.c' '*.h')
 mapfile -t scripts < <(files . '*.sh'; ls .ci/run 2>/dev/null)
-mapfile -t licensed < <(files . '*.c' '*.cc' '*.h' '*.sh' '*.py' '*.rst' '*.awk' \
+mapfile -t licensed < <(files . '*.c' '*.cc' '*.h' '*.sh' '*.py' '*.rst' '*.awk' '*.pml' \
 	'*.config' Makefile Kbuild Kconfig run)
 
 # The cache forgets what was not asked for in a month.
 knowledge=$SOM_CACHE/static
 mkdir -p "$knowledge"
 find "$knowledge" -type f -mtime +30 -delete
-programs=$(gcc --version; sparse --version; shellcheck --version; perl --version
+programs=$(gcc --version; sparse --version; spin -V; shellcheck --version; perl --version
 	sha256sum scripts/check-static.sh scripts/lib/module.sh \
 		"$source"/scripts/{checkpatch.pl,spelling.txt,const_structs.checkpatch} \
 		"$source/scripts/kernel-doc")
@@ -222,6 +222,15 @@ for file in "${all_c[@]}"; do
 	esac
 	inputs=("$file")
 	check "checkpatch --strict $file" checkpatch "$ignored" "$file"
+done
+# A model holds, and does not without any step that its mutants leave out.
+for file in drivers/som/models/*.pml; do
+	inputs=("$file" scripts/check-model.sh)
+	check "model $file" scripts/check-model.sh "$file"
+	read -ra mutants < <(sed -n 's/^ \* MUTANTS: //p' "$file")
+	for mutant in "${mutants[@]}"; do
+		check "model $file: $mutant" scripts/check-model.sh "$file" "$mutant"
+	done
 done
 inputs=("${scripts[@]}")
 check 'shellcheck' shell_check "${scripts[@]}"

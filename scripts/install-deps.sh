@@ -17,7 +17,7 @@ packages=(
 	# the test machine
 	qemu-system-x86 busybox-static cpio kmod
 	# static checks
-	sparse shellcheck mandoc groff-base
+	sparse shellcheck mandoc groff-base spin
 	"$@"
 )
 

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * share.c: a child inherits a unit by a note, and gets a copy, or the unit itself.
+ *
+ * Right after fork: the parent has the unit, marked as shared, without a writable
+ * entry; the child has a note. Beside each other: the parent writes, and unmaps the
+ * unit at some time; the child touches the index, or gives it up.
+ *
+ * Safe: the unit is in one tree at every instant; the child reads what was there at
+ * fork; nobody copies from memory that was freed.
+ *
+ * MUTANTS: NO_SHARE_LOCK NO_RECHECK NO_BREAK INSERT_FIRST
+ */
+bool parent_unit = true, shared = true, writable, mapped = true;
+bool freed;		/* the unit went to the pool */
+bool note = true;	/* the child's */
+bool child_unit;	/* the very unit is in the child's tree */
+bool child_copy;	/* a copy is */
+bool old = true;	/* the unit's bytes are those of fork */
+bool copy_old;		/* the copy's are */
+bool parent_fault, child_fault, share;
+
+#define lock(l)		atomic { !l -> l = true }
+#define unlock(l)	l = false
+#ifdef NO_SHARE_LOCK
+#define pull_lock(l)	skip
+#define pull_unlock(l)	skip
+#else
+#define pull_lock(l)	lock(l)
+#define pull_unlock(l)	unlock(l)
+#endif
+
+/* Copy, and insert the copy if the note is still there: under xa_lock, so atomic. */
+inline copy_to_child(bytes)
+{
+	bytes = old;
+	assert(!freed);
+	atomic {
+		if
+		:: note -> child_copy = true; copy_old = bytes; note = false
+		:: else			/* given up meanwhile: the copy goes */
+		fi
+	}
+}
+
+active proctype parent()
+{
+	bool bytes;
+
+end:	do
+	:: mapped ->
+		/* A write. */
+		lock(parent_fault);
+#ifndef NO_BREAK
+		if
+		:: shared ->
+			lock(share);
+			if
+			:: note -> copy_to_child(bytes)
+			:: else
+			fi;
+			shared = false;
+			unlock(share)
+		:: else
+		fi;
+#endif
+		writable = true;
+		unlock(parent_fault);
+		old = false
+	:: mapped ->
+		/* munmap: no page table and no TLB has the unit any more. */
+		mapped = false;
+		writable = false;
+		if
+		:: shared ->
+			lock(share);
+			if
+			:: note ->
+#ifdef INSERT_FIRST
+				atomic {
+					if
+					:: note -> child_unit = true; note = false
+					:: else
+					fi
+				};
+				if
+				:: child_unit -> parent_unit = false
+				:: else
+				fi
+#else
+				parent_unit = false;
+				atomic {
+					if
+					:: note -> child_unit = true; note = false
+					:: else -> parent_unit = true
+					fi
+				}
+#endif
+			:: else
+			fi;
+			unlock(share)
+		:: else
+		fi;
+		if
+		:: parent_unit -> atomic { parent_unit = false; freed = true }
+		:: else
+		fi
+	od
+}
+
+active proctype child()
+{
+	bool bytes;
+
+end:	do
+	:: !child_unit && !child_copy && note ->
+		lock(child_fault);
+		if
+		:: note ->
+			pull_lock(share);
+#ifndef NO_RECHECK
+			if
+			:: note -> copy_to_child(bytes)
+			:: else
+			fi;
+#else
+			copy_to_child(bytes);
+#endif
+			pull_unlock(share)
+		:: else
+		fi;
+		unlock(child_fault)
+	od
+}
+
+/* The child gives the index up: under xa_lock of its notes alone. */
+active proctype give_up()
+{
+	if
+	:: atomic { note -> note = false }
+	:: skip
+	fi
+}
+
+ltl safe { [] (!(parent_unit && child_unit) && (child_copy -> copy_old) &&
+	      (child_unit -> old) && !(freed && child_unit)) }

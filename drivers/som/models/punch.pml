@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * punch.c: a unit is taken away below a living VMA, and becomes another owner's.
+ *
+ * One unit index of one owner, its page table entry, one processor with a TLB that runs
+ * the owner's program all the time, two units of memory. Beside each other: a punch with
+ * its four steps; a fault; somebody who clears the entry with mmap_lock held and flushes
+ * later (munmap, MADV_DONTNEED of shared memory); another owner who takes what is free.
+ *
+ * Safe: no page table entry and no TLB has a unit that is not the owner's.
+ *
+ * MUTANTS: NO_ERASE NO_FLUSH NO_BARRIER NO_FAULT_LOCK
+ */
+#define NONE	0
+#define THIS	1
+#define OTHER	2
+
+byte tree;		/* the unit at the index; 0: none */
+byte pte;		/* the unit that the entry maps */
+byte tlb;		/* the unit that the processor would access */
+byte who[3];		/* unit -> its owner */
+bool owner_lock, fault_lock, ptl, writer;
+byte readers;		/* of mmap_lock */
+
+#define lock(l)		atomic { !l -> l = true }
+#define unlock(l)	l = false
+#define read_lock()	atomic { !writer -> readers++ }
+#define read_unlock()	readers--
+#define write_lock()	atomic { !writer && readers == 0 -> writer = true }
+#define write_unlock()	writer = false
+
+inline take(unit, owner)
+{
+	atomic {
+		if
+		:: who[1] == NONE -> unit = 1; who[1] = owner
+		:: who[2] == NONE -> unit = 2; who[2] = owner
+		:: else -> unit = 0
+		fi
+	}
+}
+
+/* The owner's program: the processor fills its TLB whenever it likes. */
+active proctype processor()
+{
+end:	do
+	:: atomic { pte != 0 -> tlb = pte }
+	:: atomic { tlb != 0 -> tlb = 0 }
+	od
+}
+
+active proctype fault()
+{
+	byte unit;
+
+end:	do
+	:: pte == 0 ->
+#ifndef NO_FAULT_LOCK
+		lock(fault_lock);
+#endif
+		unit = tree;
+		if
+		:: unit == 0 ->
+			take(unit, THIS);
+			tree = unit
+		:: else
+		fi;
+		lock(ptl);
+		if
+		:: pte == 0 -> pte = unit
+		:: else		/* an entry is there: come again */
+		fi;
+		unlock(ptl);
+#ifndef NO_FAULT_LOCK
+		unlock(fault_lock);
+#endif
+	od
+}
+
+/* Clears the entry, and flushes before it lets go of mmap_lock. */
+active proctype zap_by_others()
+{
+	bool found;
+
+end:	do
+	:: read_lock();
+		lock(ptl);
+		found = (pte != 0);
+		pte = 0;
+		unlock(ptl);
+		if
+		:: found -> tlb = 0
+		:: else
+		fi;
+		read_unlock()
+	od
+}
+
+active proctype punch()
+{
+	byte unit;
+
+end:	do
+	:: tree != 0 ->
+		lock(owner_lock);
+		lock(fault_lock);
+		unit = tree;
+#ifndef NO_ERASE
+		tree = 0;				/* step 1 */
+#endif
+		unlock(fault_lock);
+		lock(ptl);				/* step 2 */
+#ifdef NO_FLUSH
+		pte = 0;
+		unlock(ptl);
+#else
+		if
+		:: pte != 0 -> pte = 0; unlock(ptl); tlb = 0
+		:: else -> unlock(ptl)			/* nothing to flush */
+		fi;
+#endif
+#ifdef NO_ERASE
+		tree = 0;
+#endif
+		unlock(owner_lock);
+#ifndef NO_BARRIER
+		write_lock();				/* step 3 */
+		write_unlock();
+#endif
+		if
+		:: unit != 0 -> who[unit] = NONE	/* step 4 */
+		:: else
+		fi
+	od
+}
+
+active proctype other_owner()
+{
+	byte unit;
+
+end:	do
+	:: take(unit, OTHER);
+		if
+		:: unit != 0 -> who[unit] = NONE
+		:: else
+		fi
+	od
+}
+
+ltl safe { [] ((pte == 0 || who[pte] == THIS) && (tlb == 0 || who[tlb] == THIS)) }
