@@ -173,6 +173,8 @@ static void user_sub(struct som_user *user, unsigned long nr_units)
 	atomic_long_sub(nr_units, &user->units);
 }
 
+static void account_gone(struct som_holder *holder, unsigned int nr_units);
+
 /**
  * som_account_alloc - make an account with nothing charged, of the current user
  *
@@ -187,6 +189,7 @@ struct som_account *som_account_alloc(void)
 	if (!account)
 		return NULL;
 	refcount_set(&account->refs, 1);
+	account->holder.gone = account_gone;
 	account->max = SOM_NO_LIMIT;
 	account->user = make_user(current_uid());
 	if (account->user)
@@ -208,6 +211,15 @@ struct som_account *som_account_get(struct som_account *account)
 	return account;
 }
 
+static void account_put(struct som_account *account, unsigned int refs)
+{
+	if (!refcount_sub_and_test(refs, &account->refs))
+		return;
+	WARN_ON_ONCE(atomic_long_read(&account->units));
+	put_user_ref(account->user);
+	kfree(account);
+}
+
 /**
  * som_account_put - give a reference to an account back
  * @account: the account; with the last reference, nothing is charged to it
@@ -216,11 +228,43 @@ struct som_account *som_account_get(struct som_account *account)
  */
 void som_account_put(struct som_account *account)
 {
-	if (!refcount_dec_and_test(&account->refs))
-		return;
-	WARN_ON_ONCE(atomic_long_read(&account->units));
-	put_user_ref(account->user);
-	kfree(account);
+	account_put(account, 1);
+}
+
+/* Take charges back, but for the pool's. */
+static void uncharge_counts(struct som_account *account, unsigned long nr_units)
+{
+	user_sub(account->user, nr_units);
+	atomic_long_sub(nr_units, &account->units);
+}
+
+/* The pool does not hold some units any more: see som_account_hold(). */
+static void account_gone(struct som_holder *holder, unsigned int nr_units)
+{
+	struct som_account *account = container_of(holder, struct som_account,
+						   holder);
+
+	uncharge_counts(account, nr_units);
+	atomic_long_sub(nr_units, &account->held);
+	account_put(account, nr_units);
+}
+
+/**
+ * som_account_hold - have the pool hold units that may be pinned
+ * @account: whose they were; it has a charge for each, which is taken back when the
+ *	unit is free, be it after the end of the owner
+ * @units: unit numbers
+ * @nr: how many
+ *
+ * Context: Process context; as som_pool_hold_units().
+ */
+void som_account_hold(struct som_account *account, const unsigned long *units,
+		      unsigned int nr)
+{
+	/* A reference for each of them. */
+	refcount_add(nr, &account->refs);
+	atomic_long_add(nr, &account->held);
+	som_pool_hold_units(units, nr, &account->holder);
 }
 
 /**
@@ -293,6 +337,8 @@ static bool try_charge(struct som_account *account, unsigned long nr_units,
  * @nr_units: how many
  * @lack: where it goes what there is too little of
  *
+ * Looks whether units need not be held any more before it gives up.
+ *
  * Context: Process context.
  * Return: as som_account_charge().
  */
@@ -300,8 +346,7 @@ bool som_account_try(struct som_account *account, unsigned long nr_units,
 		     struct som_shortage *lack)
 {
 	return try_charge(account, nr_units, lack) ||
-	       (lack->kind == SOM_LACK_POOL && som_pool_make_room() &&
-		try_charge(account, nr_units, lack));
+	       (som_pool_look() && try_charge(account, nr_units, lack));
 }
 
 /**
@@ -332,8 +377,17 @@ void som_account_uncharge(struct som_account *account, unsigned long nr_units)
 	if (!nr_units)
 		return;
 	som_pool_uncharge(nr_units);
-	user_sub(account->user, nr_units);
-	atomic_long_sub(nr_units, &account->units);
+	uncharge_counts(account, nr_units);
+}
+
+static void transfer(struct som_account *from, struct som_account *to)
+{
+	lockdep_assert_held(&som_charge_lock);
+
+	user_sub(from->user, 1);
+	user_add(to->user, 1);
+	atomic_long_dec(&from->units);
+	atomic_long_inc(&to->units);
 }
 
 /**
@@ -356,12 +410,22 @@ bool som_account_transfer(struct som_account *from, struct som_account *to)
 	spin_lock(&som_charge_lock);
 	fits = !excess(&to->units, 1, limit) &&
 	       (from->user == to->user || !over_limit(to->user, 1, &lack));
-	if (fits) {
-		user_sub(from->user, 1);
-		user_add(to->user, 1);
-		atomic_long_dec(&from->units);
-		atomic_long_inc(&to->units);
-	}
+	if (fits)
+		transfer(from, to);
 	spin_unlock(&som_charge_lock);
 	return fits;
+}
+
+/**
+ * som_account_return - undo som_account_transfer()
+ * @from: who had the charge
+ * @to: who has got it
+ *
+ * Context: Process context.
+ */
+void som_account_return(struct som_account *from, struct som_account *to)
+{
+	spin_lock(&som_charge_lock);
+	transfer(to, from);
+	spin_unlock(&som_charge_lock);
 }

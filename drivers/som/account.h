@@ -9,6 +9,7 @@
 #include <linux/atomic.h>
 #include <linux/refcount.h>
 #include <linux/types.h>
+#include "pool.h"
 
 struct som_user;
 
@@ -19,13 +20,17 @@ struct som_user;
  * struct som_account - what an owner has been charged
  * @refs: its owner, and chunks that hold units for it: what is charged stays with the
  *	user, whatever becomes of the owner.
- * @units: units promised, in use or kept.
+ * @units: units promised, in use, kept or held.
+ * @held: units of those that the pool holds, as they may be pinned.
+ * @holder: for the pool, to tell that it does not hold them any more.
  * @max: the owner's own limit; it is lowered only.
  * @user: the user who has it.
  */
 struct som_account {
 	refcount_t refs;
 	atomic_long_t units;
+	atomic_long_t held;
+	struct som_holder holder;
 	unsigned long max;
 	struct som_user *user;
 };
@@ -68,6 +73,9 @@ bool som_account_try(struct som_account *account, unsigned long nr_units,
 bool som_account_charge(struct som_account *account, unsigned long nr_units);
 void som_account_uncharge(struct som_account *account, unsigned long nr_units);
 bool som_account_transfer(struct som_account *from, struct som_account *to);
+void som_account_return(struct som_account *from, struct som_account *to);
+void som_account_hold(struct som_account *account, const unsigned long *units,
+		      unsigned int nr);
 bool som_account_counts(const struct som_account *account,
 			const struct som_user *user);
 unsigned int som_account_uid(const struct som_account *account);

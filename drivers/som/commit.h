@@ -2,13 +2,10 @@
 /*
  * The arithmetic of promises. Pure; the caller locks.
  *
- * Each unit that is promised to, or held by, an owner is committed once; a
- * unit that was released but cannot be handed out yet is withheld. Nothing is
- * promised unless committed + withheld stays <= total, so an owner with a
- * promise finds a unit. The one exception is a unit that was pinned in the
- * very moment its owner released the memory but kept the promise: the sum is
- * then over the total, nothing more is promised, and the owner waits for the
- * pin.
+ * Each unit that is promised to, or used by, an owner is committed once; a
+ * unit that was released but cannot be handed out yet is withheld. It takes a
+ * charge along when it becomes that. So committed + withheld never exceeds
+ * total, and an owner with a promise finds a unit.
  */
 #ifndef _SOM_COMMIT_H
 #define _SOM_COMMIT_H
@@ -69,15 +66,13 @@ static inline void som_commit_uncharge(struct som_commit *c, unsigned long n)
 }
 
 /**
- * som_commit_withhold - released units are not available for now
+ * som_commit_withhold - used units are released, and not available for now
  * @c: the promises
- * @n: number of units
- *
- * To be called before the units' own charges are taken back, so that nobody
- * can be promised them in between.
+ * @n: number of units, each of which was committed until now
  */
 static inline void som_commit_withhold(struct som_commit *c, unsigned long n)
 {
+	som_commit_uncharge(c, n);
 	c->withheld += n;
 }
 
@@ -116,6 +111,24 @@ static inline bool som_commit_shrink(struct som_commit *c, unsigned long n)
 		return false;
 	c->total -= n;
 	return true;
+}
+
+/**
+ * som_commit_shrink_held - units are to leave the pool, some of them withheld
+ * @c: the promises
+ * @n: number of units
+ * @held: how many of them are withheld
+ *
+ * Return: true if no promise needs them; otherwise nothing is changed.
+ */
+static inline bool som_commit_shrink_held(struct som_commit *c,
+					  unsigned long n, unsigned long held)
+{
+	som_commit_restore(c, held);
+	if (som_commit_shrink(c, n))
+		return true;
+	c->withheld += held;
+	return false;
 }
 
 #endif /* _SOM_COMMIT_H */

@@ -21,11 +21,11 @@ static int owners_show(struct seq_file *m, void *v)
 	struct som_owner *owner;
 	unsigned long id = 0;
 
-	seq_puts(m, "pid uid mapped_kB reserved units_2m units_4k units_1g pinnable kept charged\n");
+	seq_puts(m, "pid uid mapped_kB reserved units_2m units_4k units_1g pinnable kept quarantined charged\n");
 	while ((owner = som_inode_next_owner(id))) {
 		id = owner->id;
 		som_owner_stats(owner, &stats);
-		seq_printf(m, "%d %u %lu %lu %lu %lu %lu %lu %ld %ld\n",
+		seq_printf(m, "%d %u %lu %lu %lu %lu %lu %lu %ld %ld %ld\n",
 			   som_owner_pid(owner, task_active_pid_ns(current)),
 			   som_account_uid(owner->account),
 			   stats.mapped_pages << (PAGE_SHIFT - 10),
@@ -33,6 +33,7 @@ static int owners_show(struct seq_file *m, void *v)
 			   stats.nr_level[SOM_LEVEL_4K],
 			   stats.nr_level[SOM_LEVEL_1G], stats.nr_pinnable,
 			   atomic_long_read(&owner->recycle.nr),
+			   atomic_long_read(&owner->account->held),
 			   atomic_long_read(&owner->account->units));
 		som_inode_put_owner(owner);
 	}

@@ -87,9 +87,9 @@ static inline void *som_entry_change(struct som_owner *owner, unsigned long idx,
 }
 
 /**
- * som_entry_drop - give back the memory of an entry, and its own charge
+ * som_entry_drop - give up the memory of an entry, and its own charge
  * @owner: whose
- * @entry: no page table and no TLB knows its memory
+ * @entry: as for som_entries_drop()
  *
  * Context: Process context.
  */

@@ -177,6 +177,8 @@ static void som_show_fdinfo(struct seq_file *m, struct file *file)
 		seq_printf(m, "som-pinnable:\t%lu\n", stats.nr_pinnable);
 		seq_printf(m, "som-kept:\t%ld\n",
 			   atomic_long_read(&owner->recycle.nr));
+		seq_printf(m, "som-quarantined:\t%ld\n",
+			   atomic_long_read(&owner->account->held));
 		seq_printf(m, "som-charged:\t%ld\n",
 			   atomic_long_read(&owner->account->units));
 	}

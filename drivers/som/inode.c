@@ -110,7 +110,7 @@ static long som_inode_fallocate(struct file *file, int mode, loff_t offset,
 				loff_t len)
 {
 	struct som_owner *owner = file->private_data;
-	unsigned long first, last;
+	unsigned long first, last, given;
 
 	if (mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
 		return -EOPNOTSUPP;
@@ -125,8 +125,7 @@ static long som_inode_fallocate(struct file *file, int mode, loff_t offset,
 	/* It may be the mapping that mremap has left behind. */
 	if (som_owner_superseded(owner, first, last))
 		return -EINVAL;
-	som_owner_punch(owner, first, last);
-	return 0;
+	return som_owner_punch(owner, first, last, &given);
 }
 
 static void free_owner(struct som_owner *owner)

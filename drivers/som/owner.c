@@ -33,6 +33,7 @@
 #include "collapse.h"
 #include "compat.h"
 #include "entry.h"
+#include "going.h"
 #include "inode.h"
 #include "owner.h"
 #include "numa.h"
@@ -75,6 +76,8 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 		mutex_init(&owner->fault_lock[i]);
 	som_units_init(&owner->units);
 	xa_init(&owner->limbo);
+	INIT_LIST_HEAD(&owner->going);
+	spin_lock_init(&owner->going_lock);
 	som_share_init(&owner->share);
 	INIT_LIST_HEAD(&owner->heirs);
 	owner->spans = RB_ROOT_CACHED;
@@ -248,18 +251,21 @@ static int promise_units(struct som_owner *owner, unsigned long first,
 	return 0;
 }
 
-/* The end of all promises in first..last, @lost of which have no charge any more. */
-static void unpromise(struct som_owner *owner, unsigned long first,
-		      unsigned long last, unsigned long lost)
+/*
+ * The end of all promises in first..last. Return: how many charges there were, but for
+ * those that units need which are on their way out.
+ */
+static unsigned long unpromise(struct som_owner *owner, unsigned long first,
+			       unsigned long last)
 {
 	MA_STATE(mas, &owner->promised, first, last);
 	unsigned long nr = promised_in(owner, first, last);
 
 	if (!nr)
-		return;
+		return 0;
 	mas_store_gfp(&mas, NULL, GFP_KERNEL | __GFP_NOFAIL);
 	owner->nr_promised -= nr;
-	som_account_uncharge(owner->account, nr - lost);
+	return nr - som_going_charge(owner, first, last);
 }
 
 /**
@@ -323,31 +329,66 @@ void som_entry_forget(struct som_owner *owner, const void *entry)
 		atomic_long_dec(&owner->nr_pinnable);
 }
 
+/*
+ * Give up memory that nothing maps any more: it goes back to the kernel, is kept by its
+ * owner, becomes free, or is held by the pool if it may be pinned. @ended: each
+ * unit has a charge, if not its own, then of a promise that ends; otherwise those that
+ * have none are known not to be pinned. Return: how many charges are still needed.
+ */
+static unsigned int put_entries(struct som_owner *owner, void **entries,
+				unsigned int nr, bool ended)
+{
+	unsigned int i, nr_units = 0, needed = 0;
+	unsigned long units[SOM_BATCH];
+	bool keep = som_recycle_on();
+
+	for (i = 0; i < nr; i++) {
+		bool charged = ended ||
+			       som_entry_test(entries[i], SOM_ENTRY_CHARGED);
+		unsigned long unit = som_entry_unit(entries[i]);
+
+		if (som_entry_test(entries[i], SOM_ENTRY_PINNABLE))
+			som_pinnable_free(unit);
+		else if (keep &&
+			 som_recycle_keep(&owner->recycle, unit, charged))
+			needed += charged;
+		else if (!charged)
+			som_pool_free(unit);
+		else
+			units[nr_units++] = unit;
+	}
+	nr_units = som_pool_free_units(units, nr_units);
+	if (unlikely(nr_units))
+		som_account_hold(owner->account, units, nr_units);
+	return needed + nr_units;
+}
+
+/* How many entries have a charge of their own. */
+static unsigned int count_charged(void **entries, unsigned int nr)
+{
+	unsigned int i, charged = 0;
+
+	for (i = 0; i < nr; i++)
+		charged += som_entry_test(entries[i], SOM_ENTRY_CHARGED);
+	return charged;
+}
+
 /**
- * som_entries_drop - give back the memory of entries, and their own charges
+ * som_entries_drop - give up the memory of entries, and their own charges
  * @owner: whose
- * @entries: no page table and no TLB knows their memory
+ * @entries: no page table and no TLB knows their memory; those without a charge of their
+ *	own are known not to be pinned. Of the others the charge stays as long as
+ *	they may be.
  * @nr: how many, at most SOM_BATCH
  *
  * Context: Process context.
  */
 void som_entries_drop(struct som_owner *owner, void **entries, unsigned int nr)
 {
-	unsigned long units[SOM_BATCH], charges = 0;
-	bool keep = som_recycle_on();
-	unsigned int i, nr_units = 0;
+	unsigned int charged = count_charged(entries, nr);
 
-	for (i = 0; i < nr; i++) {
-		unsigned long unit = som_entry_unit(entries[i]);
-
-		charges += som_entry_test(entries[i], SOM_ENTRY_CHARGED);
-		if (som_entry_test(entries[i], SOM_ENTRY_PINNABLE))
-			som_pinnable_free(unit);
-		else if (!keep || !som_recycle_keep(&owner->recycle, unit))
-			units[nr_units++] = unit;
-	}
-	som_pool_free_units(units, nr_units);
-	som_account_uncharge(owner->account, charges);
+	som_account_uncharge(owner->account, charged -
+			     put_entries(owner, entries, nr, false));
 }
 
 /**
@@ -410,7 +451,7 @@ static void prune_leaves(struct som_owner *owner, unsigned long first,
 static void release_units(struct som_owner *owner, unsigned long first,
 			  unsigned long last)
 {
-	unsigned long idx = first, lost = 0;
+	unsigned long idx = first, charges = 0;
 	void *batch[SOM_BATCH];
 	unsigned int nr;
 
@@ -418,17 +459,19 @@ static void release_units(struct som_owner *owner, unsigned long first,
 
 	som_share_drop(owner, first, last);
 	if (owner->share.lent)
-		lost = som_share_bequeath(owner, first, last);
+		charges -= som_share_bequeath(owner, first, last);
 	do {
 		nr = som_units_take(&owner->units, &idx, last, batch, SOM_BATCH);
 		forget_entries(owner, batch, nr);
-		som_entries_drop(owner, batch, nr);
+		charges += count_charged(batch, nr);
+		charges -= put_entries(owner, batch, nr, true);
 		cond_resched();
 	} while (nr == SOM_BATCH);
 	prune_leaves(owner, first, last);
 	if (owner->tracker.on)
 		som_tracker_remove(&owner->tracker, first, last);
-	unpromise(owner, first, last, lost);
+	charges += unpromise(owner, first, last);
+	som_account_uncharge(owner->account, charges);
 }
 
 /* Give back the units in first..last that no span touches any more. */
@@ -817,32 +860,53 @@ struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx)
  * the owner: others may have cleared an entry and not flushed yet. It comes there
  * last of all, when nothing leads to it any more: who finds it there waits for
  * mmap_lock, but not for a fault that has the VMA lock alone.
+ *
+ * Return: 0; -EDQUOT if it is to be zeroed where it is, for want of a charge; -EAGAIN or
+ * -ENOMEM, and it stays discarded.
  */
-static bool settle_pinned(struct som_owner *owner, unsigned long idx,
-			  void *entry)
+static int settle_pinned(struct som_owner *owner, unsigned long idx,
+			 void *entry)
 {
+	bool pages = som_entry_test(entry, SOM_ENTRY_PINNABLE);
 	unsigned long old = som_entry_unit(entry);
+	int ret = -ENOMEM;
 	long unit;
 
-	/* The promise is the new one's, and the old one may be held for long. */
-	if (!som_recycle_charge(owner->account, 1))
-		return false;
-	if (xa_reserve(&owner->limbo, old, GFP_KERNEL))
+	/*
+	 * The promise is the new one's, and the pool may hold the old one for long. Pages
+	 * that are pinned are not the pool's.
+	 */
+	if (!pages && !som_recycle_charge(owner->account, 1))
+		return -EDQUOT;
+	if (xa_reserve(&owner->limbo, old, GFP_KERNEL_ACCOUNT))
 		goto out_uncharge;
+	ret = -EAGAIN;
 	unit = som_pool_alloc(som_unit_nid(old), NULL);
 	if (unit < 0)
 		goto out_release;
 	som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
 	som_entry_replace(owner, idx, unit, ~SOM_ENTRY_CHARGED, SOM_LEVEL_NONE);
-	xa_store(&owner->limbo, old, som_entry(old, SOM_ENTRY_CHARGED),
+	xa_store(&owner->limbo, old,
+		 som_entry(old, pages ? SOM_ENTRY_PINNABLE : SOM_ENTRY_CHARGED),
 		 GFP_NOWAIT);
-	return true;
+	return 0;
 
 out_release:
 	xa_release(&owner->limbo, old);
 out_uncharge:
-	som_account_uncharge(owner->account, 1);
-	return false;
+	if (!pages)
+		som_account_uncharge(owner->account, 1);
+	return ret;
+}
+
+/* Might somebody have a pin on a discarded unit? Its fault_lock is held. */
+static bool discarded_pinned(struct som_owner *owner, unsigned long idx,
+			     void *entry)
+{
+	/* An entry has a reference to its page, too. */
+	if (som_entry_test(entry, SOM_ENTRY_PINNABLE))
+		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+	return som_entry_pinned(entry);
 }
 
 /* Do what MADV_DONTNEED has left to do at an index; its fault_lock is held. */
@@ -850,6 +914,7 @@ static void settle(struct som_owner *owner, unsigned long idx)
 {
 	void *entry = som_units_load(&owner->units, idx);
 	unsigned long seen;
+	int ret = -EDQUOT;
 
 	if (!entry)
 		return;
@@ -861,13 +926,15 @@ static void settle(struct som_owner *owner, unsigned long idx)
 	if (som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
 	    som_share_break(owner, idx))
 		return;
-	if (!som_entry_test(entry, SOM_ENTRY_DISCARDED) ||
-	    som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
-	    !som_pool_pinned(som_entry_unit(entry)) ||
-	    !settle_pinned(owner, idx, entry)) {
+	if (som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
+	    discarded_pinned(owner, idx, entry))
+		ret = settle_pinned(owner, idx, entry);
+	if (ret == -EDQUOT) {
 		som_entry_change(owner, idx, seen, 0);
 		if (seen & SOM_ENTRY_DISCARDED)
 			som_unit_zero(som_entry_unit(entry));
+	} else if (ret) {
+		return;
 	}
 	som_tracker_wrote(&owner->tracker, idx, 0, SOM_UNIT_PAGES);
 }
@@ -884,7 +951,7 @@ struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx)
 {
 	struct mutex *lock = som_owner_lock_index(owner, idx);
 
-	if (READ_ONCE(owner->notified))
+	if (unlikely(READ_ONCE(owner->discards)))
 		settle(owner, idx);
 	return lock;
 }
@@ -1042,16 +1109,28 @@ static long populate(struct som_span *span, unsigned long idx, void **slot,
 		     enum som_level level)
 {
 	struct som_owner *owner = span->owner;
-	bool charged = false, zeroed;
-	long unit;
+	bool charged = false, zeroed, back = false;
+	long unit = -ENOENT;
 	int ret;
 
 	if (!span->promised && !mtree_load(&owner->promised, idx)) {
-		if (!som_recycle_charge(owner->account, 1))
+		charged = som_recycle_charge(owner->account, 1);
+		if (!charged)
+			unit = som_going_back(owner, idx, &charged);
+		if (!charged)
 			return -ENOSPC;
-		charged = true;
+	} else if (unlikely(READ_ONCE(owner->nr_going))) {
+		unit = som_going_return(owner, idx);
 	}
-	unit = take_unit(span, idx, &zeroed);
+	back = unit >= 0;
+	if (unlikely(back)) {
+		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+		som_unit_zero(unit);
+		/* A TLB may have it still: it counts as written. */
+		zeroed = false;
+	} else {
+		unit = take_unit(span, idx, &zeroed);
+	}
 	if (unit < 0) {
 		ret = unit;
 		goto out_uncharge;
@@ -1061,8 +1140,9 @@ static long populate(struct som_span *span, unsigned long idx, void **slot,
 	atomic_long_inc(&owner->nr_level[level]);
 	/* Pairs with the barrier in som_tracker_add(). */
 	smp_mb();
+	/* What is there without a record counts as written. */
 	if (som_tracker_tracks(&owner->tracker, idx) &&
-	    !som_tracker_make(&owner->tracker, idx, zeroed)) {
+	    !som_tracker_make(&owner->tracker, idx, zeroed) && !back) {
 		void *entry = som_units_erase(&owner->units, idx);
 
 		/* promise_units() may have taken over the charge. */

@@ -68,6 +68,9 @@ enum som_level {
  *	in @units from its look-up until it is in the page table.
  * @units: unit index -> entry (entry.h).
  * @limbo: unit number -> entry, of discarded units that were replaced.
+ * @going: units that have left @units and are not given up yet (going.c).
+ * @going_lock: guards @going.
+ * @nr_going: how many members @going has; it counts up before a unit leaves @units.
  * @spans: every VMA's interval of page offsets.
  * @promised: unit indices that are reserved.
  * @nr_promised: how many.
@@ -81,6 +84,7 @@ enum som_level {
  * @nr_pinnable: units held that are pinnable.
  * @tracker: what is tracked.
  * @notified: @mn is registered: there are private mappings. Stays.
+ * @discards: there are, or were, discarded units, or units zeroed in part. Stays.
  * @zeroed: MADV_DONTNEED has zeroed a part of a unit. Stays.
  * @mn: tells of MADV_DONTNEED (private.c).
  * @zaps: zaps that @mn is not to mind.
@@ -103,6 +107,9 @@ struct som_owner {
 	struct mutex fault_lock[SOM_FAULT_LOCKS];	/* one unit index each */
 	struct som_units units;
 	struct xarray limbo;
+	struct list_head going;
+	spinlock_t going_lock;	/* units on their way out */
+	unsigned int nr_going;
 	struct rb_root_cached spans;
 	struct maple_tree promised;
 	unsigned long nr_promised;
@@ -116,6 +123,7 @@ struct som_owner {
 	atomic_long_t nr_pinnable;
 	struct som_tracker tracker;
 	bool notified;
+	bool discards;
 	bool zeroed;
 	struct mmu_notifier mn;
 	struct som_zaps zaps;

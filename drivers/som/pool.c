@@ -16,10 +16,15 @@
  * Life of a unit: free (zeroed or dirty) -> som_pool_alloc() -> used ->
  * som_pool_free() -> dirty, or held while somebody has a pin on the chunk ->
  * dirty -> being zeroed (zero.c) -> zeroed. som_pool_alloc() zeroes what is dirty
- * after it took it, so nobody ever sees another owner's bytes. som_pool_free() may
- * only be called when no translation of the unit is left in any page table or TLB
- * (vma.c and owner.c
- * say when that is).
+ * after it took it, so nobody ever sees another owner's bytes. A unit may only be freed
+ * or held when no translation of it is left in any page table or TLB (vma.c and
+ * owner.c say when that is).
+ *
+ * Pins are counted by chunk. A new pin needs a translation, so a unit that has none
+ * is not pinned any more once its chunk has been seen without any pin, whatever pins
+ * come to other units of the chunk later. A unit of which that is not known is
+ * held. Somebody is charged for it until then: a chunk has a record of who, and of how
+ * many units.
  *
  * Locking, outer to inner:
  *   pool.resize	mutex: growing, shrinking; the source
@@ -70,9 +75,17 @@ struct som_chunk {
 	bool has_zeroed;	/* as its marks say */
 	bool has_dirty;
 	unsigned long round;	/* of the last compaction that tried it */
+	struct list_head holds;	/* who is charged for what is held */
 	struct som_unitmap map;
 	struct som_extent ext;
 	struct rcu_head rcu;
+};
+
+/* Units of a chunk that are held, and who is charged for them. */
+struct som_hold {
+	struct list_head list;
+	struct som_holder *holder;
+	unsigned int nr;
 };
 
 /* What the pool has of a NUMA node. */
@@ -93,8 +106,9 @@ static struct {
 	struct som_pool_node *nodes;	/* nr_node_ids of them */
 	unsigned long nr_chunks;	/* under resize */
 	struct mutex resize;		/* growing and shrinking */
-	spinlock_t commit_lock;		/* guards commit */
+	spinlock_t commit_lock;		/* guards commit and gone */
 	struct som_commit commit;
+	struct list_head gone;		/* of units that are not held any more */
 	struct delayed_work held_work;
 	bool draining;			/* a compaction is under way */
 } pool = {
@@ -102,6 +116,7 @@ static struct {
 	.chunks = XARRAY_INIT(pool.chunks, 0),
 	.resize = __MUTEX_INITIALIZER(pool.resize),
 	.commit_lock = __SPIN_LOCK_UNLOCKED(pool.commit_lock),
+	.gone = LIST_HEAD_INIT(pool.gone),
 	.held_work = __DELAYED_WORK_INITIALIZER(pool.held_work,
 						som_pool_held_work, 0),
 };
@@ -172,7 +187,23 @@ static void chunk_unhold(struct som_chunk *chunk)
 	chunk_mark_free(chunk);
 	spin_lock(&pool.commit_lock);
 	som_commit_restore(&pool.commit, nr);
+	list_splice_tail_init(&chunk->holds, &pool.gone);
 	spin_unlock(&pool.commit_lock);
+}
+
+/* Take back the charges of units that are not held any more. */
+static void som_pool_settle(void)
+{
+	struct som_hold *hold, *next;
+	LIST_HEAD(gone);
+
+	spin_lock(&pool.commit_lock);
+	list_splice_init(&pool.gone, &gone);
+	spin_unlock(&pool.commit_lock);
+	list_for_each_entry_safe(hold, next, &gone, list) {
+		hold->holder->gone(hold->holder, hold->nr);
+		kfree(hold);
+	}
 }
 
 /* Look at all held units; true if some still are. */
@@ -193,9 +224,27 @@ static bool som_pool_unhold(void)
 	return left;
 }
 
+/**
+ * som_pool_look - see whether pins are gone for which units are held
+ *
+ * Context: Process context; takes the chunks' locks.
+ * Return: true if there were any: it may be worth while to try a charge again.
+ */
+bool som_pool_look(void)
+{
+	if (!READ_ONCE(pool.commit.withheld))
+		return false;
+	som_pool_unhold();
+	som_pool_settle();
+	return true;
+}
+
 static void som_pool_held_work(struct work_struct *work)
 {
-	if (som_pool_unhold())
+	bool left = som_pool_unhold();
+
+	som_pool_settle();
+	if (left)
 		schedule_delayed_work(&pool.held_work,
 				      msecs_to_jiffies(SOM_HELD_MS));
 }
@@ -319,20 +368,6 @@ bool som_pool_charge(unsigned long nr_units)
 	ok = som_commit_charge(&pool.commit, nr_units);
 	spin_unlock(&pool.commit_lock);
 	return ok;
-}
-
-/**
- * som_pool_make_room - see whether held units can be promised by now
- *
- * Context: Process context; takes chunks' locks.
- * Return: true if it is worth while to try som_pool_charge() again.
- */
-bool som_pool_make_room(void)
-{
-	if (!READ_ONCE(pool.commit.withheld))
-		return false;
-	som_pool_unhold();
-	return true;
 }
 
 /**
@@ -701,75 +736,170 @@ void som_pool_free_chunk(unsigned long chunk)
 		som_pool_free(chunk * SOM_CHUNK_UNITS + unit);
 }
 
-/* Units from the first on that are of one chunk go back to it; how many. */
-static unsigned int free_run(const unsigned long *units, unsigned int nr)
+/* How many units from the first on are of one chunk. */
+static unsigned int run_length(const unsigned long *units, unsigned int nr)
 {
-	unsigned long number = units[0] / SOM_CHUNK_UNITS;
+	unsigned int i = 1;
+
+	while (i < nr &&
+	       units[i] / SOM_CHUNK_UNITS == units[0] / SOM_CHUNK_UNITS)
+		i++;
+	return i;
+}
+
+/* Used units of a chunk become free, or held. Return: how many, that is, all. */
+static unsigned int put_run(struct som_chunk *chunk, const unsigned long *units,
+			    unsigned int nr, bool hold)
+{
+	unsigned int i, done = 0;
+
+	lockdep_assert_held(&chunk->lock);
+
+	for (i = 0; i < nr; i++) {
+		if (WARN_ON_ONCE(som_unitmap_put(&chunk->map,
+						 units[i] % SOM_CHUNK_UNITS,
+						 hold)))
+			continue;
+		trace_som_unit_free(units[i], hold);
+		done++;
+	}
+	return done;
+}
+
+/* @look: not if somebody has a pin on the chunk: then it returns false. */
+static bool free_run(const unsigned long *units, unsigned int nr, bool look)
+{
 	struct som_chunk *chunk;
-	unsigned int i = 0;
-	bool hold = false;
-	int ret = -ENOENT;
+	bool pinned = false;
 
 	rcu_read_lock();
-	chunk = xa_load(&pool.chunks, number);
-	if (!chunk)
-		goto out;
-	spin_lock(&chunk->lock);
-	hold = pool.source->pinned(&chunk->ext);
-	do {
-		ret = som_unitmap_put(&chunk->map, units[i] % SOM_CHUNK_UNITS,
-				      hold);
-		if (unlikely(ret))
-			break;
-		trace_som_unit_free(units[i], hold);
-		i++;
-	} while (i < nr && units[i] / SOM_CHUNK_UNITS == number);
-	if (unlikely(hold)) {
-		spin_lock(&pool.commit_lock);
-		som_commit_withhold(&pool.commit, i);
-		spin_unlock(&pool.commit_lock);
-		chunk_mark(chunk, &pool.chunks, SOM_HAS_HELD, true);
-	} else {
-		chunk_mark_free(chunk);
+	chunk = xa_load(&pool.chunks, units[0] / SOM_CHUNK_UNITS);
+	if (!WARN_ON_ONCE(!chunk)) {
+		spin_lock(&chunk->lock);
+		pinned = look && pool.source->pinned(&chunk->ext);
+		if (likely(!pinned)) {
+			put_run(chunk, units, nr, false);
+			chunk_mark_free(chunk);
+		}
+		spin_unlock(&chunk->lock);
 	}
-	spin_unlock(&chunk->lock);
-out:
 	rcu_read_unlock();
-	if (hold)
-		schedule_delayed_work(&pool.held_work,
-				      msecs_to_jiffies(SOM_HELD_MS));
-	/* Go on behind a unit that is not the pool's. */
-	return WARN_ON_ONCE(ret) ? i + 1 : i;
+	return !pinned;
 }
 
 /**
- * som_pool_free_units - units have lost their owner
- * @units: unit numbers
+ * som_pool_free_units - free units that have lost their owner, unless they may be pinned
+ * @units: unit numbers; on return, those that may be pinned come first, in the
+ *	order they had
  * @nr: how many
  *
  * The caller knows that no page table and no TLB has a translation of them, and
- * takes their charges back afterwards. If anybody still holds a pin on
- * memory of a chunk, its units are held back until the pin is gone.
+ * takes the charges of those that are freed back afterwards.
  *
  * Context: Process context; takes the chunks' locks.
+ * Return: how many may be pinned: they stay the caller's, for som_pool_hold_units().
  */
-void som_pool_free_units(const unsigned long *units, unsigned int nr)
+unsigned int som_pool_free_units(unsigned long *units, unsigned int nr)
 {
-	unsigned int i = 0;
+	unsigned int i, run, stay = 0;
 
-	while (i < nr)
-		i += free_run(units + i, nr - i);
+	for (i = 0; i < nr; i += run) {
+		run = run_length(units + i, nr - i);
+		if (likely(free_run(units + i, run, true)))
+			continue;
+		memmove(units + stay, units + i, run * sizeof(*units));
+		stay += run;
+	}
+	return stay;
 }
 
 /**
- * som_pool_free - a unit has lost its owner
+ * som_pool_free - free a unit that is known not to be pinned
  * @unit: unit number
  *
- * Context: as som_pool_free_units().
+ * Nobody has had a translation of it since it was taken; or som_pool_pinned() was
+ * false when no page table and no TLB had one any more.
+ *
+ * Context: Process context; takes the chunk's lock.
  */
 void som_pool_free(unsigned long unit)
 {
-	som_pool_free_units(&unit, 1);
+	free_run(&unit, 1, false);
+}
+
+/* The record of a holder in a chunk, or NULL. */
+static struct som_hold *find_hold(struct som_chunk *chunk,
+				  struct som_holder *holder)
+{
+	struct som_hold *hold;
+
+	list_for_each_entry(hold, &chunk->holds, list) {
+		if (hold->holder == holder)
+			return hold;
+	}
+	return NULL;
+}
+
+/* *spare is a record that may be used; then it is NULL. */
+static void hold_run(const unsigned long *units, unsigned int nr,
+		     struct som_holder *holder, struct som_hold **spare)
+{
+	struct som_chunk *chunk;
+	struct som_hold *hold;
+
+	rcu_read_lock();
+	chunk = xa_load(&pool.chunks, units[0] / SOM_CHUNK_UNITS);
+	if (WARN_ON_ONCE(!chunk))
+		goto out;
+	spin_lock(&chunk->lock);
+	hold = find_hold(chunk, holder);
+	if (!hold) {
+		hold = *spare;
+		*spare = NULL;
+		hold->holder = holder;
+		hold->nr = 0;
+		list_add(&hold->list, &chunk->holds);
+	}
+	nr = put_run(chunk, units, nr, true);
+	hold->nr += nr;
+	spin_lock(&pool.commit_lock);
+	som_commit_withhold(&pool.commit, nr);
+	spin_unlock(&pool.commit_lock);
+	chunk_mark(chunk, &pool.chunks, SOM_HAS_HELD, true);
+	spin_unlock(&chunk->lock);
+out:
+	rcu_read_unlock();
+}
+
+/**
+ * som_pool_hold_units - keep units that have lost their owner from everybody
+ * @units: unit numbers
+ * @nr: how many
+ * @holder: who is charged for each of them: its @gone is called for each once, some
+ *	time after no pin on the unit's chunk is left
+ *
+ * The caller knows that no page table and no TLB has a translation of them. Their
+ * charge in the pool is the pool's from now on.
+ *
+ * Context: Process context; takes the chunks' locks. Cannot fail.
+ */
+void som_pool_hold_units(const unsigned long *units, unsigned int nr,
+			 struct som_holder *holder)
+{
+	struct som_hold *spare = NULL;
+	unsigned int i, run;
+
+	for (i = 0; i < nr; i += run) {
+		if (!spare)
+			spare = kmalloc(sizeof(*spare), GFP_KERNEL_ACCOUNT |
+							__GFP_NOFAIL);
+		run = run_length(units + i, nr - i);
+		hold_run(units + i, run, holder, &spare);
+	}
+	kfree(spare);
+	if (nr)
+		schedule_delayed_work(&pool.held_work,
+				      msecs_to_jiffies(SOM_HELD_MS));
 }
 
 /**
@@ -1027,6 +1157,7 @@ static int som_pool_add(void)
 	if (ret)
 		goto out_free;
 	spin_lock_init(&chunk->lock);
+	INIT_LIST_HEAD(&chunk->holds);
 	som_unitmap_init(&chunk->map, chunk->ext.zeroed);
 
 	ret = xa_insert(&pool.chunks, chunk_nr(chunk), chunk, GFP_KERNEL);
@@ -1082,10 +1213,10 @@ static bool som_pool_remove(struct som_chunk *chunk)
 	held = chunk->map.nr_held;
 	if (!chunk->map.nr_used) {
 		spin_lock(&pool.commit_lock);
-		som_commit_restore(&pool.commit, held);
-		gone = som_commit_shrink(&pool.commit, SOM_CHUNK_UNITS);
-		if (!gone)
-			som_commit_withhold(&pool.commit, held);
+		gone = som_commit_shrink_held(&pool.commit, SOM_CHUNK_UNITS,
+					      held);
+		if (gone)
+			list_splice_tail_init(&chunk->holds, &pool.gone);
 		spin_unlock(&pool.commit_lock);
 	}
 	chunk->dead = gone;
@@ -1093,6 +1224,7 @@ static bool som_pool_remove(struct som_chunk *chunk)
 	if (!gone)
 		return false;
 
+	som_pool_settle();
 	/* Nobody remembers a chunk that is dead. */
 	for_each_possible_cpu(cpu)
 		cmpxchg(per_cpu_ptr(&som_hint, cpu), chunk, NULL);
@@ -1238,6 +1370,7 @@ void som_pool_stats(int nid, struct som_pool_stats *stats)
 		spin_unlock(&chunk->lock);
 	}
 	rcu_read_unlock();
+	som_pool_settle();
 	stats->committed = READ_ONCE(pool.commit.committed);
 }
 
@@ -1334,6 +1467,7 @@ void som_pool_exit(void)
 	WARN_ON_ONCE(pool.nr_chunks);
 	mutex_unlock(&pool.resize);
 	cancel_delayed_work_sync(&pool.held_work);
+	som_pool_settle();
 	pool.source->close();
 	xa_destroy(&pool.chunks);
 	free_nodes();

@@ -30,13 +30,21 @@ struct som_pool_stats {
 	unsigned long committed;
 };
 
+/**
+ * struct som_holder - who is charged for units that the pool holds back
+ * @gone: the pool does not hold some of them any more. Process context; the pool has
+ *	taken their charge back from its own count.
+ */
+struct som_holder {
+	void (*gone)(struct som_holder *holder, unsigned int nr_units);
+};
+
 int som_pool_init(unsigned long nr_chunks);
 void som_pool_exit(void);
 int som_pool_resize(unsigned long nr_chunks);
 void som_pool_stats(int nid, struct som_pool_stats *stats);
 
 bool som_pool_charge(unsigned long nr_units);
-bool som_pool_make_room(void);
 unsigned long som_pool_room(void);
 void som_pool_uncharge(unsigned long nr_units);
 long som_pool_alloc(int nid, const nodemask_t *nodes);
@@ -46,7 +54,10 @@ long som_pool_alloc_chunk(int nid, const nodemask_t *nodes);
 bool som_pool_units_left(const nodemask_t *nodes);
 void som_pool_free_chunk(unsigned long chunk);
 void som_pool_free(unsigned long unit);
-void som_pool_free_units(const unsigned long *units, unsigned int nr);
+unsigned int som_pool_free_units(unsigned long *units, unsigned int nr);
+void som_pool_hold_units(const unsigned long *units, unsigned int nr,
+			 struct som_holder *holder);
+bool som_pool_look(void);
 long som_pool_zero_begin(int nid);
 void som_pool_zero_end(unsigned long unit, bool zeroed);
 bool som_pool_has_dirty(int nid);

@@ -10,7 +10,11 @@
  *  3. others may have cleared an entry of the unit without having flushed yet:
  *     munmap and everything else that does so holds mmap_lock until it
  *     has. Taking mmap_lock for write once, after 2., waits for them;
- *  4. only then the units go to the pool.
+ *  4. only then the units go to the pool. Those that may be pinned are held there.
+ *
+ * Between 1. and 4. a unit is "going" (going.c): it has no charge but the promise of its index,
+ * if that stays. If it may be pinned then, so that the pool has to hold it, the owner
+ * is charged for it; if that cannot be had, it goes back to its index, discarded.
  *
  * A unit that was punched in part, and is found to be all zero, goes with
  * mmap_lock, owner->lock and fault_lock held throughout: punch_zero_unit().
@@ -20,11 +24,13 @@
  */
 #include <linux/mm.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/string.h>
 #include <linux/xarray.h>
 #include "collapse.h"
 #include "compat.h"
 #include "entry.h"
+#include "going.h"
 #include "owner.h"
 #include "pool.h"
 #include "punch.h"
@@ -72,7 +78,10 @@ static void punch_unmap(struct som_owner *owner, unsigned long idx,
 		som_zap(owner, som_unit_pgoff(idx), nr << SOM_UNIT_PAGE_SHIFT);
 }
 
-/* Step 3. */
+/*
+ * Step 3. Not killable: the end of the process waits for the lock just so, and until
+ * it has it, the units cannot go anywhere.
+ */
 static void punch_barrier(struct som_owner *owner)
 {
 	mmap_write_lock(owner->mm);
@@ -85,33 +94,98 @@ enum punch_which {
 	PUNCH_DISCARDED,	/* all that were discarded */
 };
 
-/*
- * A unit that is pinned is held by the pool after it went, while its owner's promise stays:
- * so it has a charge of its own until then. If that cannot be had, it is zeroed where it is.
- */
-static int punch_may_hold(struct som_owner *owner, unsigned long idx,
-			  const void *entry)
+/* A unit goes back to its index, where nothing came meanwhile, discarded. */
+static void going_put_back(struct som_owner *owner, struct som_going *going,
+			   unsigned int i)
 {
-	if (som_entry_test(entry, SOM_ENTRY_PINNABLE | SOM_ENTRY_CHARGED) ||
-	    !som_pool_pinned(som_entry_unit(entry)))
-		return 1;
-	if (som_recycle_charge(owner->account, 1)) {
-		som_entry_change(owner, idx, 0, SOM_ENTRY_CHARGED);
-		return 1;
+	unsigned long idx = going->idx[i];
+	void *entry, **slot;
+	struct mutex *lock;
+
+	mutex_lock(&owner->lock);
+	lock = som_owner_lock_index(owner, idx);
+	spin_lock(&owner->going_lock);
+	entry = som_going_promised(going->entry[i]) ? going->entry[i] : NULL;
+	if (entry)
+		going->entry[i] = NULL;
+	spin_unlock(&owner->going_lock);
+	/* It has its promise, so a span touches it, and its leaf has stayed. */
+	slot = som_units_slot(&owner->units, idx);
+	if (entry && !WARN_ON_ONCE(!slot || READ_ONCE(*slot))) {
+		WRITE_ONCE(owner->discards, true);
+		WRITE_ONCE(*slot, som_entry(som_entry_unit(entry),
+					    SOM_LEVEL_NONE |
+					    SOM_ENTRY_DISCARDED));
+		atomic_long_inc(&owner->nr_level[SOM_LEVEL_NONE]);
+		som_units_hint(&owner->units, idx, SOM_HINT_DISCARDED);
+		if (som_tracker_tracks(&owner->tracker, idx))
+			som_tracker_make(&owner->tracker, idx, false);
 	}
-	som_entry_change(owner, idx, SOM_ENTRY_DISCARDED, 0);
-	som_unit_zero(som_entry_unit(entry));
-	som_tracker_wrote(&owner->tracker, idx, 0, SOM_UNIT_PAGES);
-	return 0;
+	mutex_unlock(lock);
+	mutex_unlock(&owner->lock);
 }
 
 /*
- * Is a unit to go (1), or not (0)? If not, what is to be zeroed of it is. Its index is
- * locked. -EAGAIN: heirs need copies first, and the pool has nothing right now.
+ * Step 4. Nothing maps the units any more, so one that is seen not to be pinned never
+ * will be. Return: how many went.
+ */
+static unsigned int going_drop(struct som_owner *owner, struct som_going *going,
+			       bool *stay)
+{
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < going->nr; i++) {
+		void *entry = READ_ONCE(going->entry[i]);
+
+		if (!som_going_promised(entry) ||
+		    !som_pool_pinned(som_entry_unit(entry)) ||
+		    som_going_settle(owner, going->idx[i]))
+			continue;
+		going_put_back(owner, going, i);
+		*stay = true;
+	}
+	som_going_end(owner, going);
+	for (i = 0; i < going->nr; i++) {
+		if (going->entry[i])
+			going->entry[nr++] = going->entry[i];
+	}
+	som_entries_drop(owner, going->entry, nr);
+	return nr;
+}
+
+/*
+ * A unit that may be pinned needs a charge of its own when it goes, as the pool may hold
+ * it for long, while its owner's promise stays. If that cannot be had, it stays,
+ * discarded: see settle(). @charge: to try is not in vain, as far as is known.
+ */
+static bool punch_may_go(struct som_owner *owner, unsigned long idx,
+			 const void *entry, bool charge)
+{
+	if (som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
+	    !som_pool_pinned(som_entry_unit(entry)))
+		return true;
+	if (charge && som_recycle_charge(owner->account, 1)) {
+		entry = som_entry_change(owner, idx, 0, SOM_ENTRY_CHARGED);
+		/* It has its own; but the index can most likely have another unit. */
+		if (som_entry_test(entry, SOM_ENTRY_CHARGED))
+			som_account_uncharge(owner->account, 1);
+		return true;
+	}
+	WRITE_ONCE(owner->discards, true);
+	entry = som_entry_change(owner, idx, 0, SOM_ENTRY_DISCARDED);
+	if (!som_entry_test(entry, SOM_ENTRY_DISCARDED))
+		som_tracker_wrote(&owner->tracker, idx, 0, SOM_UNIT_PAGES);
+	return false;
+}
+
+/*
+ * Is a unit to go (1), or not (0)? If not, what is to be zeroed of it is, or it stays as it
+ * is but for being discarded, and is to be unmapped (2). Its index is locked.
+ * -EAGAIN: heirs need copies first, and the pool has nothing right now.
  */
 static int punch_takes(struct som_owner *owner, unsigned long idx,
 		       unsigned long first, unsigned long last,
-		       enum punch_which which)
+		       enum punch_which which, bool charge)
 {
 	void *entry = som_units_load(&owner->units, idx);
 
@@ -121,13 +195,9 @@ static int punch_takes(struct som_owner *owner, unsigned long idx,
 	if (som_entry_test(entry, SOM_ENTRY_SHARED) &&
 	    som_share_break(owner, idx))
 		return -EAGAIN;
-	if (which == PUNCH_DISCARDED)
-		return punch_may_hold(owner, idx, entry);
 	/* Whoever pins it must go on seeing the owner's bytes. */
-	if (punch_covers(owner, idx, first, last) &&
-	    (som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
-	     !som_pool_pinned(som_entry_unit(entry))))
-		return 1;
+	if (which == PUNCH_DISCARDED || punch_covers(owner, idx, first, last))
+		return punch_may_go(owner, idx, entry, charge) ? 1 : 2;
 	punch_zero(owner, som_entry_unit(entry), idx, first, last);
 	return 0;
 }
@@ -146,16 +216,17 @@ static bool punch_find(struct som_owner *owner, unsigned long *idx,
  * Steps 1 and 2 for those of the next SOM_BATCH units at or behind *idx that are to go: take
  * them out of owner->units and out of the page tables. So owner->lock is not held for
  * longer, whether they go or not. *more: there may be some from *idx on. *again: it is to
- * be done once more from there on, later.
+ * be done once more from there on, later. *stay: some stay, as they may be pinned.
  */
-static int punch_batch(struct som_owner *owner, unsigned long *idx,
-		       unsigned long first, unsigned long last,
-		       enum punch_which which, void **batch, bool *more,
-		       bool *again)
+static void punch_batch(struct som_owner *owner, unsigned long *idx,
+			unsigned long first, unsigned long last,
+			enum punch_which which, struct som_going *going,
+			bool *more, bool *again, bool *stay)
 {
 	unsigned long i = *idx, run = 0, run_len = 0;
 	unsigned int seen;
-	int nr = 0, takes;
+	void *entry;
+	int takes;
 
 	lockdep_assert_held(&owner->lock);
 
@@ -167,7 +238,15 @@ static int punch_batch(struct som_owner *owner, unsigned long *idx,
 		if (!*more)
 			break;
 		lock = som_owner_lock_index(owner, i);
-		takes = punch_takes(owner, i, first, last, which);
+		takes = punch_takes(owner, i, first, last, which, !*stay);
+		if (takes == 2) {
+			/* Whoever touches it settles what is left to do. */
+			mutex_unlock(lock);
+			if (which == PUNCH_COVERED)
+				punch_unmap(owner, i, 1);
+			*stay = true;
+			continue;
+		}
 		if (takes <= 0) {
 			mutex_unlock(lock);
 			*again = takes;
@@ -178,12 +257,12 @@ static int punch_batch(struct som_owner *owner, unsigned long *idx,
 					       SOM_HINT_DISCARDED);
 			break;
 		}
-		batch[nr] = som_units_erase(&owner->units, i);
+		entry = som_going_add(owner, going, i);
 		som_tracker_remove(&owner->tracker, i, i);
 		mutex_unlock(lock);
-		if (som_entry_level(batch[nr]) == SOM_LEVEL_4K)
+		if (som_entry_level(entry) == SOM_LEVEL_4K)
 			som_collapse_want(owner, i);
-		som_entry_forget(owner, batch[nr++]);
+		som_entry_forget(owner, entry);
 		if (run + run_len != i) {
 			punch_unmap(owner, run, run_len);
 			run = i;
@@ -193,34 +272,46 @@ static int punch_batch(struct som_owner *owner, unsigned long *idx,
 	}
 	punch_unmap(owner, run, run_len);
 	*idx = i;
-	return nr;
 }
 
-/* Take units out of a range, and give them back; how many there were. */
-static unsigned long punch_units(struct som_owner *owner, unsigned long first,
-				 unsigned long last, enum punch_which which)
+/*
+ * Take units out of a range, and give them back; *given: how many. Return: 0; -EINTR on a
+ * fatal signal; -EAGAIN if heirs need copies first and nobody waits for that, which is
+ * so in a worker.
+ */
+static int punch_units(struct som_owner *owner, unsigned long first,
+		       unsigned long last, enum punch_which which,
+		       unsigned long *given)
 {
-	unsigned long idx = som_pgoff_unit(first), given = 0;
-	void *batch[SOM_BATCH];
-	bool more, again;
-	int nr;
+	unsigned long idx = som_pgoff_unit(first);
+	bool more, again, stay = false;
+	struct som_going going;
+	int ret = 0;
 
 	do {
 		again = false;
+		som_going_begin(owner, &going);
 		mutex_lock(&owner->lock);
-		nr = punch_batch(owner, &idx, first, last, which, batch, &more,
-				 &again);
+		punch_batch(owner, &idx, first, last, which, &going, &more,
+			    &again, &stay);
 		mutex_unlock(&owner->lock);
-		if (nr)
+		if (going.nr)
 			punch_barrier(owner);
-		som_entries_drop(owner, batch, nr);
-		given += nr;
-		if (again)
-			schedule_timeout_uninterruptible(1);
+		*given += going_drop(owner, &going, &stay);
+		if (again && which == PUNCH_DISCARDED)
+			ret = -EAGAIN;
+		else if (again)
+			schedule_timeout_killable(1);
 		else
 			cond_resched();
-	} while (more);
-	return given;
+		if (!ret && fatal_signal_pending(current))
+			ret = -EINTR;
+	} while (!ret && more);
+	/* Those that stay go when they are not pinned any more. */
+	if (ret == -EAGAIN || stay)
+		som_work_queue(&owner->discard_work, stay ? SOM_PINNED_MS :
+							    SOM_DISCARD_MS);
+	return ret;
 }
 
 /* Is a unit all zero? @first: the page to begin with: the likeliest not to be. */
@@ -287,10 +378,10 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
 
 /*
  * What was inherited and not copied yet: dropped where all of it is in the range, and
- * copied where a part is, to be zeroed there.
+ * copied where a part is, to be zeroed there. Return: 0, or -EINTR on a fatal signal.
  */
-static void punch_notes(struct som_owner *owner, unsigned long first,
-			unsigned long last)
+static int punch_notes(struct som_owner *owner, unsigned long first,
+		       unsigned long last)
 {
 	unsigned long idx = som_pgoff_unit(first);
 	struct mutex *lock;
@@ -310,10 +401,13 @@ static void punch_notes(struct som_owner *owner, unsigned long first,
 		mutex_unlock(lock);
 		mutex_unlock(&owner->lock);
 		if (ret == -EAGAIN)
-			schedule_timeout_uninterruptible(1);
+			schedule_timeout_killable(1);
 		else
 			idx++;
+		if (fatal_signal_pending(current))
+			return -EINTR;
 	}
+	return 0;
 }
 
 /**
@@ -321,31 +415,37 @@ static void punch_notes(struct som_owner *owner, unsigned long first,
  * @owner: whose
  * @first: first page offset
  * @last: last page offset
+ * @given: where it goes how many units were given up
  *
  * Units all of whose mapped parts are inside, or that are all zero then, go
- * back to the pool, except those that somebody has a pin on; everything else
- * is zeroed in place. Promises stay.
+ * back to the pool; everything else is zeroed in place. What may be pinned the pool
+ * holds, and the owner is charged for it; if it cannot be, the unit stays,
+ * discarded. Promises stay.
  *
  * Context: Process context of the owner; takes owner->lock and, apart from
  * it, mmap_lock. The caller has neither.
- * Return: number of units that were given back.
+ * Return: 0, or -EINTR on a fatal signal, and a part may be done.
  */
-unsigned long som_owner_punch(struct som_owner *owner, unsigned long first,
-			      unsigned long last)
+int som_owner_punch(struct som_owner *owner, unsigned long first,
+		    unsigned long last, unsigned long *given)
 {
-	unsigned long given, idx;
+	unsigned long idx;
+	int ret;
 
-	punch_notes(owner, first, last);
-	given = punch_units(owner, first, last, PUNCH_COVERED);
+	*given = 0;
+	ret = punch_notes(owner, first, last) ?:
+	      punch_units(owner, first, last, PUNCH_COVERED, given);
+	if (ret)
+		return ret;
 	/* Only the first and the last unit can have been punched in part. */
 	idx = som_pgoff_unit(first);
 	if (first != som_unit_pgoff(idx))
-		given += punch_zero_unit(owner, idx, 0);
+		*given += punch_zero_unit(owner, idx, 0);
 	idx = som_pgoff_unit(last);
 	if (last + 1 != som_unit_pgoff(idx + 1))
-		given += punch_zero_unit(owner, idx,
-					 last + 1 - som_unit_pgoff(idx));
-	return given;
+		*given += punch_zero_unit(owner, idx,
+					  last + 1 - som_unit_pgoff(idx));
+	return 0;
 }
 
 /* The same of what was inherited and not copied yet. */
@@ -361,6 +461,24 @@ static void discard_notes(struct som_owner *owner, unsigned long first,
 		else
 			som_share_settle_now(owner, idx);
 	}
+}
+
+/* Does anything map some page offsets but the mapping that gives them up? */
+static bool discard_alias(struct som_owner *owner, unsigned long first,
+			  unsigned long last)
+{
+	struct interval_tree_node *it;
+	bool alias = false;
+
+	if (!READ_ONCE(owner->may_alias))
+		return false;
+	spin_lock(&owner->span_lock);
+	it = interval_tree_iter_first(&owner->spans, first, last);
+	if (it)
+		alias = it->start > first || it->last < last ||
+			interval_tree_iter_next(it, first, last);
+	spin_unlock(&owner->span_lock);
+	return alias;
 }
 
 /**
@@ -384,11 +502,12 @@ static void discard_notes(struct som_owner *owner, unsigned long first,
 bool som_owner_discard(struct som_owner *owner, unsigned long first,
 		       unsigned long last)
 {
-	bool noted = false, alias = READ_ONCE(owner->may_alias);
+	bool noted = false, alias = discard_alias(owner, first, last);
 	unsigned long idx;
 	void *entry;
 
 	discard_notes(owner, first, last);
+	WRITE_ONCE(owner->discards, true);
 	som_units_for_each(&owner->units, idx, entry, som_pgoff_unit(first),
 			   som_pgoff_unit(last)) {
 		unsigned long lo = max(first, som_unit_pgoff(idx));
@@ -483,11 +602,11 @@ void som_span_discard_left(struct som_span *span)
  */
 void som_owner_release_discarded(struct som_owner *owner)
 {
+	unsigned long unit, given = 0;
 	void *batch[SOM_BATCH];
-	unsigned long unit;
 	int nr;
 
-	punch_units(owner, 0, ULONG_MAX, PUNCH_DISCARDED);
+	punch_units(owner, 0, ULONG_MAX, PUNCH_DISCARDED, &given);
 	do {
 		nr = 0;
 		xa_for_each(&owner->limbo, unit, batch[nr]) {

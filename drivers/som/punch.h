@@ -9,9 +9,11 @@ struct som_span;
 
 /** define SOM_DISCARD_MS - how long discarded units stay: they may be used again. */
 #define SOM_DISCARD_MS	10
+/** define SOM_PINNED_MS - how often discarded units that are pinned are looked at. */
+#define SOM_PINNED_MS	100
 
-unsigned long som_owner_punch(struct som_owner *owner, unsigned long first,
-			      unsigned long last);
+int som_owner_punch(struct som_owner *owner, unsigned long first,
+		    unsigned long last, unsigned long *given);
 bool som_owner_discard(struct som_owner *owner, unsigned long first,
 		       unsigned long last);
 void som_span_discard_left(struct som_span *span);

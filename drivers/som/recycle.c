@@ -7,7 +7,7 @@
  * to the pool and charged to its owner. It has bytes of that owner and is zeroed
  * before the owner maps it again, unless the file says otherwise (policy.c). To
  * anybody else it goes through the pool alone. Memory that is pinned is not
- * kept: som_pool_free() knows how to wait for the pin.
+ * kept: the pool knows how to wait for the pin.
  *
  * Whoever shrinks or compacts the pool makes all owners give up what they keep; whoever
  * cannot be charged, as much of it as is lacking (som_recycle_charge()). Apart from
@@ -17,6 +17,9 @@
  *
  * som_recycle_lock guards the list of owners that have kept something. It is taken under
  * owner->lock; below it are the xarrays and the locks of the pool and the account.
+ *
+ * What is kept was seen not to be pinned when nothing mapped it any more, so it is not
+ * pinned when it goes to the pool.
  */
 #include <linux/mm_types.h>
 #include <linux/module.h>
@@ -130,14 +133,17 @@ void som_recycle_destroy(struct som_recycle *recycle)
  * som_recycle_keep - keep a unit that was released, if there is room for it
  * @recycle: what its owner keeps
  * @unit: unit number, which no page table and no TLB knows
+ * @charged: the unit has a charge that nothing else needs: it takes it along
  *
  * Context: Process context.
  * Return: true, or false if it is to go to the pool.
  */
-bool som_recycle_keep(struct som_recycle *recycle, unsigned long unit)
+bool som_recycle_keep(struct som_recycle *recycle, unsigned long unit,
+		      bool charged)
 {
 	if (atomic_long_read(&recycle->nr) >= READ_ONCE(som_recycle_max) ||
-	    !in_use(recycle) || som_pool_pinned(unit) || !som_account_charge(recycle->account, 1))
+	    !in_use(recycle) || som_pool_pinned(unit) ||
+	    (!charged && !som_account_charge(recycle->account, 1)))
 		return false;
 	/* Before it can be found, so that the counts do not go below 0. */
 	atomic_long_inc(&recycle->nr);
@@ -145,7 +151,8 @@ bool som_recycle_keep(struct som_recycle *recycle, unsigned long unit)
 	if (xa_err(xa_store(&recycle->units, unit, xa_mk_value(1), GFP_KERNEL))) {
 		atomic_long_dec(&recycle->nr);
 		atomic_long_dec(&som_recycle_nr);
-		som_account_uncharge(recycle->account, 1);
+		if (!charged)
+			som_account_uncharge(recycle->account, 1);
 		return false;
 	}
 	if (list_empty_careful(&recycle->list)) {

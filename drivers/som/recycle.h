@@ -35,7 +35,8 @@ extern unsigned long som_release_rate;
 void som_recycle_init(struct som_recycle *recycle, struct som_account *account,
 		      struct mm_struct *mm);
 void som_recycle_destroy(struct som_recycle *recycle);
-bool som_recycle_keep(struct som_recycle *recycle, unsigned long unit);
+bool som_recycle_keep(struct som_recycle *recycle, unsigned long unit,
+		      bool charged);
 long som_recycle_take(struct som_recycle *recycle);
 bool som_recycle_drain(void);
 bool som_recycle_charge(struct som_account *account, unsigned long nr_units);

@@ -489,8 +489,10 @@ static int release_rest(struct som_resetter *r)
 		}
 		if (!vma || ret)
 			break;
-		nr = som_owner_punch(r->owner, first, last);
+		ret = som_owner_punch(r->owner, first, last, &nr);
 		r->args->released += (u64)nr << SOM_UNIT_SHIFT;
+		if (ret)
+			return ret;
 		addr = stop;
 	}
 	if (ret)

@@ -420,27 +420,23 @@ static int break_wider(struct som_owner *owner, unsigned long idx,
 
 /*
  * The charge of a unit that goes to an heir: its promise, or else that of the owner goes
- * over to it, so that nobody else gets it in between. @promise: the owner has one for the
- * index, the charge of which it has not lost yet. False if the heir's limits are in the
- * way.
+ * over to it, so that nobody else gets it in between. False if the heir's limits are in
+ * the way.
  */
-static bool take_over_charge(struct som_owner *owner, const void *entry,
-			     struct som_owner *heir, unsigned long idx,
-			     bool promise, unsigned long *bits)
+static bool take_over_charge(struct som_owner *owner, struct som_owner *heir,
+			     unsigned long idx, unsigned long *bits)
 {
 	*bits = 0;
 	if (mtree_load(&heir->promised, idx))
 		return true;
 	*bits = SOM_ENTRY_CHARGED;
-	if (!promise && !som_entry_test(entry, SOM_ENTRY_CHARGED))
-		return som_account_charge(heir->account, 1);
 	return som_account_transfer(owner->account, heir->account);
 }
 
 /*
  * An heir gets the unit itself, zeroed but for the pages that it has inherited, and the
  * others' notes name it from now on. False if it does not want it any more, or cannot have
- * it. *promise: as in take_over_charge(). Both share.locks are held.
+ * it. *promise: the owner has one for the index, with its charge. Both share.locks are held.
  */
 static bool hand_over(struct som_owner *owner, unsigned long idx, void *entry,
 		      struct som_link *to, const unsigned long *pages,
@@ -449,30 +445,27 @@ static bool hand_over(struct som_owner *owner, unsigned long idx, void *entry,
 	unsigned long unit = som_entry_unit(entry), bits;
 	struct som_owner *heir = to->heir;
 	struct som_link *link;
-	bool done;
 
-	if (!take_over_charge(owner, entry, heir, idx, *promise, &bits)) {
+	if (!take_over_charge(owner, heir, idx, &bits)) {
 		change_note(heir, idx, to, SOM_LOST);
 		return false;
 	}
 	/* It leaves this tree first: one owner at every instant. */
 	som_units_erase(&owner->units, idx);
 	som_unit_zero_others(unit, pages);
-	done = insert_unit(heir, idx, to, unit,
-			   bits | (others ? SOM_ENTRY_SHARED : 0));
-	if (!done)
-		uncharge_heir(heir, bits);
+	if (!insert_unit(heir, idx, to, unit,
+			 bits | (others ? SOM_ENTRY_SHARED : 0))) {
+		/* It stays, with its charge: it may come to be held for a pin. */
+		if (bits)
+			som_account_return(owner->account, heir->account);
+		WRITE_ONCE(*som_units_slot(&owner->units, idx), entry);
+		return false;
+	}
 	/* What did not go over is given back; a promise, with all others. */
 	if (som_entry_test(entry, SOM_ENTRY_CHARGED) && !bits)
 		som_account_uncharge(owner->account, 1);
 	else if (bits && !som_entry_test(entry, SOM_ENTRY_CHARGED))
 		*promise = false;
-	if (!done) {
-		WRITE_ONCE(*som_units_slot(&owner->units, idx),
-			   som_entry(unit, som_entry_bits(entry) &
-					   ~SOM_ENTRY_CHARGED));
-		return false;
-	}
 	forget_parts(heir, idx, idx);
 	som_entry_forget(owner, entry);
 	list_for_each_entry(link, &owner->share.heirs, of_source) {
@@ -485,11 +478,14 @@ static bool hand_over(struct som_owner *owner, unsigned long idx, void *entry,
 
 /*
  * Give heirs copies of a unit that goes. So that they can be charged for them, the owner
- * gives back its promise first. Return: true if that is done.
+ * gives back its promise first; not of a unit of the pool, which may be held for a pin.
+ * Return: true if that is done.
  */
 static bool bequeath_copies(struct som_owner *owner, unsigned long idx,
-			    bool lose, bool *promise)
+			    const void *entry, bool lose, bool *promise)
 {
+	if (!som_entry_test(entry, SOM_ENTRY_PINNABLE))
+		return !break_locked(owner, idx, lose);
 	if (*promise)
 		som_account_uncharge(owner->account, 1);
 	*promise = false;
@@ -498,7 +494,7 @@ static bool bequeath_copies(struct som_owner *owner, unsigned long idx,
 
 /*
  * Return: true if that is done, false to come again, with a spare link, and a little
- * later; @lose: not if it is for want of a unit. *promise: as in take_over_charge().
+ * later; @lose: not if it is for want of a unit. *promise: as in hand_over().
  */
 static bool bequeath_unit(struct som_owner *owner, unsigned long idx,
 			  struct som_link **spare, bool lose, bool *promise)
@@ -516,7 +512,7 @@ static bool bequeath_unit(struct som_owner *owner, unsigned long idx,
 	/* Who has a pin shall not see the heir's bytes. */
 	if (!link || som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
 	    som_entry_pinned(entry))
-		return bequeath_copies(owner, idx, lose, promise);
+		return bequeath_copies(owner, idx, entry, lose, promise);
 	heir = link->heir;
 	inherited_pages(heir, idx, pages);
 	if (break_wider(owner, idx, som_entry_unit(entry), link, pages, lose))

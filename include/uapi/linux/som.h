@@ -151,8 +151,9 @@ struct som_info {
  * @reserved: must be zero.
  * @walk_end: out: everything below is done. @end, if the call succeeded.
  * @rewritten: out: bytes rewritten. More than @keep_resident only by what
- *	could not be released: units that the range has in part, or that
- *	somebody has a pin on, are zeroed where they are.
+ *	could not be released: units that the range has in part are zeroed where
+ *	they are, and so are those that somebody has a pin on, if a limit or the
+ *	pool does not allow one unit more until the pin is gone.
  * @released: out: bytes released, in whole units.
  * @released_start: out: first address of what was released, or @end.
  *
