@@ -130,7 +130,16 @@ static long replace_reserved(unsigned long addr, unsigned long end, int prot,
 	return failed(ret) ? ret : 0;
 }
 
-/* The pool cannot promise all of what has no data yet. */
+/*
+ * Can som memory not have this access? The pool cannot promise the units, or the device is
+ * on a file system that is mounted noexec.
+ */
+static bool is_refused(long ret, int prot)
+{
+	return ret == -ENOMEM || (ret == -EACCES && prot & PROT_EXEC);
+}
+
+/* Not all of what has no data yet can have this access. */
 static long protect_runs(unsigned long addr, unsigned long end, int prot,
 			 int pkey)
 {
@@ -141,8 +150,9 @@ static long protect_runs(unsigned long addr, unsigned long end, int prot,
 	for (; addr < end; addr = next) {
 		state = table_run(addr, end, &next);
 		ret = sys_mprotect(addr, next - addr, prot, pkey);
-		if (ret == -ENOMEM && state == PAGE_RESERVED) {
-			say_dry(next - addr);
+		if (is_refused(ret, prot) && state == PAGE_RESERVED) {
+			if (ret == -ENOMEM)
+				say_dry(next - addr);
 			ret = replace_reserved(addr, next, prot, pkey);
 		} else if (!ret) {
 			table_change(addr, next, IS(PAGE_RESERVED),
@@ -162,7 +172,7 @@ long do_mprotect(unsigned long addr, size_t len, int prot, int pkey)
 	if (!(prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) ||
 	    !is_known(addr, len))
 		return ret;
-	if (ret == -ENOMEM && table_any(addr, end, IS(PAGE_RESERVED)))
+	if (is_refused(ret, prot) && table_any(addr, end, IS(PAGE_RESERVED)))
 		return protect_runs(addr, end, prot, pkey);
 	/* An error may come after some of it was changed. */
 	table_change(addr, end, IS(PAGE_RESERVED), PAGE_PROMISED);

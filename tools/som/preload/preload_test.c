@@ -654,6 +654,23 @@ static void test_mprotect(void)
 	CHECK(!munmap(p, 4 * UNIT));
 }
 
+/* Code that a program makes, in what it has reserved and in what it has written. */
+static void test_exec(void)
+{
+	static const unsigned char code[] = { 0xb8, 42, 0, 0, 0, 0xc3 };
+	unsigned char *p = map(4 * UNIT, PROT_NONE);
+	int (*run)(void);
+
+	CHECK(p != MAP_FAILED);
+	CHECK(!mprotect(p + UNIT, 2 * UNIT, RW | PROT_EXEC));
+	memcpy(p + UNIT, code, sizeof(code));
+	CHECK(!mprotect(p + UNIT, UNIT, PROT_READ | PROT_EXEC));
+	run = (int (*)(void))(p + UNIT);
+	CHECK(run() == 42 && !readable(p) && !readable(p + 3 * UNIT));
+	CHECK(all_are(p + 2 * UNIT, UNIT, 0));
+	CHECK(!munmap(p, 4 * UNIT));
+}
+
 /* More than the pool has: ordinary memory, not an error and not a SIGBUS. */
 static void test_dry(void)
 {
@@ -1394,6 +1411,7 @@ static const struct {
 	{ "bad and odd arguments: other calls", test_arguments },
 	{ "mremap: shrink, grow, move", test_mremap },
 	{ "mprotect: commit in steps, guard pages", test_mprotect },
+	{ "mprotect: code", test_exec },
 	{ "a dry pool gives ordinary memory", test_dry },
 	{ "descriptors: the program closes them", test_closed_fds },
 	{ "descriptors: closed and reused by direct system calls", test_lost_fd },

@@ -27,6 +27,17 @@ run()
 	echo "$result $nr $*"
 }
 
+# A device that nothing can be executed from.
+check_noexec()
+{
+	mkdir /tmp/noexec
+	mount -t tmpfs -o noexec none /tmp/noexec
+	cp -a /dev/som /tmp/noexec/som
+	run code SOM_PRELOAD_DEVICE=/tmp/noexec/som
+	umount /tmp/noexec
+	rmdir /tmp/noexec
+}
+
 # som_run STATUS ARGS: som-run ends so.
 som_run()
 {
@@ -123,7 +134,7 @@ check_som_run()
 }
 
 echo 'TAP version 13'
-echo '1..9'
+echo '1..10'
 run '' SOM_PRELOAD_FORK=copy
 run fork SOM_PRELOAD_FORK=none
 run fork SOM_PRELOAD_FORK=noreserve
@@ -132,5 +143,6 @@ run arguments SOM_PRELOAD_MIN=0
 run environment SOM_PRELOAD_VERBOSE=1 SOM_PRELOAD_DEVICE=/dev/som
 run seccomp SOM_PRELOAD_FORK=none
 run seccomp SOM_PRELOAD_MIN=4K
+check_noexec
 check_som_run
 exit "$bad"
