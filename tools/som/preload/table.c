@@ -172,9 +172,11 @@ enum page_state table_run(unsigned long start, unsigned long end,
 		next = end;
 		if (find_place(addr, &place)) {
 			value = atomic_load(place.entry);
-			next = place.word ? addr + PAGE : place.end;
+			next = place.end;
 			if (place.word) {
 				state = word_state(value, addr);
+				if (value != UNIFORM(state))
+					next = addr + PAGE;
 			} else if (is_state(value)) {
 				state = value;
 			} else {
@@ -319,7 +321,7 @@ static bool change_entry(struct place *place, unsigned long start,
 void table_change(unsigned long start, unsigned long end, unsigned int from,
 		  enum page_state to)
 {
-	unsigned long next, value;
+	unsigned long next, value, changed;
 	struct place place;
 
 	for (; start < end && find_place(start, &place); start = next) {
@@ -330,10 +332,10 @@ void table_change(unsigned long start, unsigned long end, unsigned int from,
 			continue;
 		}
 		value = atomic_load(place.entry);
-		while (!atomic_compare_exchange_weak(place.entry, &value,
-						     change_word(value, start,
-								 next, from,
-								 to)))
-			;
+		do {
+			changed = change_word(value, start, next, from, to);
+		} while (changed != value &&
+			 !atomic_compare_exchange_weak(place.entry, &value,
+						       changed));
 	}
 }
