@@ -671,6 +671,157 @@ static void test_exec(void)
 	CHECK(!munmap(p, 4 * UNIT));
 }
 
+/*
+ * Any calls in any order on some units, and a model of what each page is then. Ranges
+ * are of pages now and of units then, so that both are cut and whole.
+ */
+#define MODEL_PAGES	(6 * UNIT / PAGE)
+#define MODEL_STEPS	2500
+
+enum { MODEL_GONE, MODEL_NONE, MODEL_RW };
+
+static unsigned char model_access[MODEL_PAGES];
+static unsigned char model_value[MODEL_PAGES];
+static unsigned char *model_base;
+
+struct model_range {
+	unsigned char *p;
+	size_t len;
+	size_t first;
+	size_t nr;
+};
+
+static struct model_range choose_range(unsigned int *seed)
+{
+	size_t grain = rand_r(seed) % 3 ? 1 : UNIT / PAGE;
+	struct model_range r;
+
+	r.first = rand_r(seed) % (MODEL_PAGES / grain) * grain;
+	r.nr = 1 + rand_r(seed) % (rand_r(seed) % 4 ? 40 : MODEL_PAGES);
+	r.nr = (r.nr + grain - 1) / grain * grain;
+	if (r.nr > MODEL_PAGES - r.first)
+		r.nr = MODEL_PAGES - r.first;
+	r.p = model_base + r.first * PAGE;
+	r.len = r.nr * PAGE;
+	return r;
+}
+
+/* How many pages of a range have such access? */
+static size_t model_count(const struct model_range *r, unsigned char access)
+{
+	size_t i, n = 0;
+
+	for (i = r->first; i < r->first + r->nr; i++)
+		n += model_access[i] == access;
+	return n;
+}
+
+static void model_set(const struct model_range *r, unsigned char access,
+		      bool zero)
+{
+	memset(model_access + r->first, access, r->nr);
+	if (zero)
+		memset(model_value + r->first, 0, r->nr);
+}
+
+/* Return: whether the answer was right. */
+static bool model_step(unsigned int *seed)
+{
+	struct model_range r = choose_range(seed);
+	bool none = rand_r(seed) % 2, holes = model_count(&r, MODEL_GONE);
+	int prot = none ? PROT_NONE : RW;
+	unsigned char access = none ? MODEL_NONE : MODEL_RW;
+	size_t i, at;
+
+	switch (rand_r(seed) % 9) {
+	case 0:
+		if (mmap(r.p, r.len, prot, ANON | MAP_FIXED, -1, 0) != r.p)
+			return false;
+		model_set(&r, access, true);
+		return true;
+	case 1:
+		if (model_count(&r, MODEL_GONE) < r.nr)
+			return exists(r.p, r.len);
+		if (mmap(r.p, r.len, prot, ANON | MAP_FIXED_NOREPLACE, -1, 0) !=
+		    r.p)
+			return false;
+		model_set(&r, access, true);
+		return true;
+	case 2:
+		model_set(&r, MODEL_GONE, true);
+		return !munmap(r.p, r.len);
+	case 3:
+		if (holes)
+			return true;
+		model_set(&r, access, false);
+		return !mprotect(r.p, r.len, prot);
+	case 4:
+		for (i = r.first; i < r.first + r.nr; i++)
+			model_value[i] = 0;
+		errno = 0;
+		return madvise(r.p, r.len, MADV_DONTNEED) ?
+			errno == ENOMEM && holes : !holes;
+	case 5:
+		/* Where it is, elsewhere and back: one mapping, or else EFAULT. */
+		r.nr = 1;
+		r.len = PAGE;
+		if (model_count(&r, MODEL_GONE))
+			return ERRNO((long)mremap(r.p, PAGE, PAGE,
+						  MREMAP_MAYMOVE | MREMAP_FIXED,
+						  model_base - UNIT)) == EFAULT;
+		return mremap(r.p, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+			      model_base - UNIT) == model_base - UNIT &&
+		       mremap(model_base - UNIT, PAGE, PAGE,
+			      MREMAP_MAYMOVE | MREMAP_FIXED, r.p) == r.p;
+	default:
+		for (i = r.first; i < r.first + r.nr; i++) {
+			if (model_access[i] != MODEL_RW)
+				continue;
+			at = rand_r(seed) % PAGE;
+			model_base[i * PAGE] = ++model_value[i];
+			model_base[i * PAGE + at] = model_value[i];
+			if (at)
+				model_base[i * PAGE + at] = 0;
+		}
+		return true;
+	}
+}
+
+static bool model_holds(size_t page)
+{
+	unsigned char *p = model_base + page * PAGE;
+
+	if (model_access[page] != MODEL_RW)
+		return !readable(p);
+	return p[0] == model_value[page] && all_are(p + 1, PAGE - 1, 0);
+}
+
+static void test_model(void)
+{
+	unsigned char *p = map(MODEL_PAGES * PAGE + 2 * UNIT, PROT_NONE);
+	unsigned int seed = 4711;
+	size_t i, j;
+
+	CHECK(p != MAP_FAILED && !munmap(p, MODEL_PAGES * PAGE + 2 * UNIT));
+	p = (unsigned char *)(((unsigned long)p + 2 * UNIT - 1) & ~(UNIT - 1));
+	model_base = p;
+	memset(model_access, MODEL_GONE, sizeof(model_access));
+	memset(model_value, 0, sizeof(model_value));
+	for (i = 0; i < MODEL_STEPS; i++) {
+		bool right = model_step(&seed);
+
+		if (!right)
+			printf("# step %zu\n", i);
+		CHECK(right);
+		for (j = 0; j < 4; j++)
+			CHECK(model_holds(rand_r(&seed) % MODEL_PAGES));
+		if (i % 250 == 249)
+			for (j = 0; j < MODEL_PAGES; j++)
+				CHECK(model_holds(j));
+	}
+	CHECK(!munmap(p, MODEL_PAGES * PAGE));
+}
+
 /* More than the pool has: ordinary memory, not an error and not a SIGBUS. */
 static void test_dry(void)
 {
@@ -1412,6 +1563,7 @@ static const struct {
 	{ "mremap: shrink, grow, move", test_mremap },
 	{ "mprotect: commit in steps, guard pages", test_mprotect },
 	{ "mprotect: code", test_exec },
+	{ "any calls in any order", test_model },
 	{ "a dry pool gives ordinary memory", test_dry },
 	{ "descriptors: the program closes them", test_closed_fds },
 	{ "descriptors: closed and reused by direct system calls", test_lost_fd },
