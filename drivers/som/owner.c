@@ -202,16 +202,40 @@ static unsigned long promised_in(struct som_owner *owner, unsigned long first,
 	return nr;
 }
 
-/* How many units in first..last are charged by themselves. */
-static unsigned long charged_in(struct som_owner *owner, unsigned long first,
-				unsigned long last)
+/*
+ * Take over the charges of units in first..last that are charged by themselves: how many.
+ * A fault that fails finds none at its unit then, and leaves it with whoever has it.
+ */
+static unsigned long take_charges(struct som_owner *owner, unsigned long first,
+				  unsigned long last)
 {
 	unsigned long idx, nr = 0;
 	void *entry;
 
-	som_units_for_each(&owner->units, idx, entry, first, last)
-		nr += som_entry_test(entry, SOM_ENTRY_CHARGED);
+	som_units_for_each(&owner->units, idx, entry, first, last) {
+		entry = som_entry_change(owner, idx, SOM_ENTRY_CHARGED, 0);
+		nr += entry && som_entry_test(entry, SOM_ENTRY_CHARGED);
+	}
 	return nr;
+}
+
+/* Undo take_charges(): what is over was of units that are gone, or are promised. */
+static void return_charges(struct som_owner *owner, unsigned long first,
+			   unsigned long last, unsigned long nr)
+{
+	unsigned long idx;
+	void *entry;
+
+	som_units_for_each(&owner->units, idx, entry, first, last) {
+		if (!nr)
+			break;
+		if (som_entry_test(entry, SOM_ENTRY_CHARGED) ||
+		    mtree_load(&owner->promised, idx))
+			continue;
+		entry = som_entry_change(owner, idx, 0, SOM_ENTRY_CHARGED);
+		nr -= !!entry;
+	}
+	som_account_uncharge(owner->account, nr);
 }
 
 /* Promise all of first..last: see som_span_promise(). */
@@ -219,36 +243,35 @@ static int promise_units(struct som_owner *owner, unsigned long first,
 			 unsigned long last)
 {
 	MA_STATE(mas, &owner->promised, first, last);
-	unsigned long idx, need, have, self, freed = 0;
-	void *entry;
-	int ret;
+	unsigned long need, taken, charged = 0;
+	int ret = -ENOMEM;
 
 	lockdep_assert_held(&owner->lock);
 
-	need = last - first + 1;
-	have = promised_in(owner, first, last);
-	if (have == need)
+	need = last - first + 1 - promised_in(owner, first, last);
+	if (!need)
 		return 0;
 	/* Units charged by themselves bring their charge along. */
-	self = charged_in(owner, first, last);
-	if (!som_recycle_charge(owner->account, need - have - self))
-		return -ENOMEM;
-
+	taken = take_charges(owner, first, last);
+	if (taken < need) {
+		if (!som_recycle_charge(owner->account, need - taken))
+			goto out_return;
+		charged = need - taken;
+	}
 	ret = mas_store_gfp(&mas, xa_mk_value(1), GFP_KERNEL);
-	if (ret) {
-		som_account_uncharge(owner->account, need - have - self);
-		return ret;
-	}
-	owner->nr_promised += need - have;
-
-	/* A fault may have added one since they were counted. */
-	som_units_for_each(&owner->units, idx, entry, first, last) {
-		entry = som_entry_change(owner, idx, SOM_ENTRY_CHARGED, 0);
-		freed += entry && som_entry_test(entry, SOM_ENTRY_CHARGED);
-	}
-	if (freed > self)
-		som_account_uncharge(owner->account, freed - self);
+	if (ret)
+		goto out_uncharge;
+	owner->nr_promised += need;
+	/* And those of faults that did not see the promise yet. */
+	taken += take_charges(owner, first, last);
+	som_account_uncharge(owner->account, taken + charged - need);
 	return 0;
+
+out_uncharge:
+	som_account_uncharge(owner->account, charged);
+out_return:
+	return_charges(owner, first, last, taken);
+	return ret;
 }
 
 /*
@@ -1145,7 +1168,7 @@ static long populate(struct som_span *span, unsigned long idx, void **slot,
 	    !som_tracker_make(&owner->tracker, idx, zeroed) && !back) {
 		void *entry = som_units_erase(&owner->units, idx);
 
-		/* promise_units() may have taken over the charge. */
+		/* take_charges() may have taken over the charge. */
 		charged = som_entry_test(entry, SOM_ENTRY_CHARGED);
 		som_entry_forget(owner, entry);
 		ret = -ENOMEM;
