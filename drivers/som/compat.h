@@ -13,7 +13,9 @@
 #include <linux/pgtable.h>
 #include <linux/rcupdate.h>
 #include <linux/rwsem.h>
+#include <linux/seqlock.h>
 #include <linux/slab.h>
+#include <linux/userfaultfd_k.h>
 #include <linux/version.h>
 #include <asm/pgalloc.h>
 
@@ -21,6 +23,10 @@
 	LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
 #error "som supports Linux 6.12"
 #endif
+
+/* An int in 6.12.0, which is changed by other functions and at other moments. */
+static_assert(__same_type(((struct mm_struct *)NULL)->mm_lock_seq, seqcount_t),
+	      "som supports 6.12.y from the one on in which mm_lock_seq is a seqcount");
 
 /**
  * define SOM_MT_FLAGS - the mode of every maple tree that is read under RCU
@@ -86,6 +92,28 @@ static inline bool som_mm_write_trylock(struct mm_struct *mm)
 static inline bool som_mm_write_locked(struct mm_struct *mm)
 {
 	return atomic_long_read(&mm->mmap_lock.count) & RWSEM_WRITER_LOCKED;
+}
+
+/**
+ * som_private_works - can MADV_DONTNEED be told from all else that clears entries?
+ *
+ * Not where the kernel splits huge entries of a som VMA with mmap_lock held for read, by a
+ * call that the MMU notifier cannot tell from MADV_DONTNEED (private.c):
+ * make_device_exclusive_range(), on kernels with DEVICE_PRIVATE; and userfaultfd's
+ * write-protection, on 6.12.y in which vma_can_userfault() does not refuse VM_SPECIAL.
+ *
+ * Return: true if so; all of it is known when the module is compiled.
+ */
+static inline bool som_private_works(void)
+{
+#ifdef CONFIG_USERFAULTFD
+	struct vm_area_struct vma = {};
+
+	vm_flags_init(&vma, VM_MIXEDMAP | VM_SHARED | VM_MAYSHARE);
+	if (vma_can_userfault(&vma, VM_UFFD_WP, true))
+		return false;
+#endif
+	return !IS_ENABLED(CONFIG_DEVICE_PRIVATE);
 }
 
 #ifdef CONFIG_X86

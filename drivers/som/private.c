@@ -15,7 +15,12 @@
  *  - the kernel's answer to a fault handler that wants a huge entry split: som's
  *    does not, in a private mapping (vma.c);
  *  - MADV_DONTNEED or MADV_DONTNEED_LOCKED: the caller has mmap_lock for read, and
- *    that is the only one that has.
+ *    that is the only one that has. It is of the same address space, always.
+ *
+ * On some kernels two more split huge entries with mmap_lock held for read, by an event
+ * that looks the same: FOLL_SPLIT_PMD of make_device_exclusive_range(), and userfaultfd's
+ * write-protection. Private mappings are refused there (som_private_works()). uprobes has
+ * FOLL_SPLIT_PMD, too, and mmap_lock for write; it leaves VM_MAYSHARE VMAs alone.
  *
  * Everything else that raises it is about anonymous, page cache or HugeTLB memory,
  * and cannot come to a VMA with VM_MIXEDMAP and VM_SHARED: rmap walks,
@@ -102,7 +107,7 @@ static int som_private_range_start(struct mmu_notifier *mn,
 	bool noted = false, superseded;
 	pgoff_t first, last, next;
 
-	if (range->event != MMU_NOTIFY_CLEAR ||
+	if (range->event != MMU_NOTIFY_CLEAR || current->mm != range->mm ||
 	    !mmu_notifier_range_blockable(range) ||
 	    som_mm_write_locked(range->mm) || som_zaps_mine(&owner->zaps))
 		return 0;
@@ -231,7 +236,8 @@ static int register_by_worker(struct som_owner *owner)
  *
  * Context: Process context; mmap_lock is held for write, in fork that of both address
  * spaces.
- * Return: 0 or -ENOMEM.
+ * Return: 0; -EOPNOTSUPP on a kernel where MADV_DONTNEED cannot be told from all else;
+ * -ENOMEM.
  */
 int som_private_start(struct som_owner *owner)
 {
@@ -239,6 +245,8 @@ int som_private_start(struct som_owner *owner)
 
 	if (owner->notified)
 		return 0;
+	if (!som_private_works())
+		return -EOPNOTSUPP;
 	owner->mn.ops = &som_private_ops;
 	ret = __mmu_notifier_register(&owner->mn, owner->mm);
 	if (ret == -EINTR)
