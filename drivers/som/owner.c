@@ -623,22 +623,17 @@ out_unlock:
 }
 
 /*
- * What does mremap add to what it moves? The kernel asks before it cuts a VMA of which it
- * is to move a part; what it leaves is at other addresses then, and still mapped.
+ * Does mremap add something to what it moves? The kernel asks before it cuts a VMA of which
+ * it is to move a part; what it leaves is at other addresses then, and still mapped.
  */
-static void span_grow(struct som_span *span, struct som_span *old,
-		      unsigned long first, unsigned long last)
+static bool span_grows(struct som_span *old, unsigned long first,
+		       unsigned long last)
 {
-	struct som_owner *owner = span->owner;
 	unsigned long end = old->it.last;
 
-	if (old->cut_seq == som_mm_write_seq(owner->mm) && old->cut > first)
+	if (old->cut_seq == som_mm_write_seq(old->owner->mm) && old->cut > first)
 		end = min(end, old->cut - 1);
-	if (last <= end)
-		return;
-	span->grown = end + 1;
-	span->overgrown = interval_tree_iter_first(&owner->spans, end + 1,
-						   last);
+	return last > end;
 }
 
 /* Is all of a private mapping mapped elsewhere by now? Then it has nothing to move. */
@@ -694,7 +689,7 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 		else
 			span_insert(old, start, first - 1);
 	} else {
-		span_grow(span, old, first, last);
+		span->grown = span_grows(old, first, last);
 		/* Longer than the old one, som_span_promise() is to be asked. */
 		span->promised &= last <= old->it.last;
 		span->dup = true;

@@ -174,8 +174,7 @@ enum som_fork {
  * @generation: how often its page offsets were moved or duplicated.
  * @cut: page offset at which the VMA was last about to be cut.
  * @cut_seq: by which holder of mmap_lock.
- * @grown: first page offset that mremap has added, or 0.
- * @overgrown: others map what mremap has added.
+ * @grown: mremap has added something to what it has moved.
  * @private: MAP_PRIVATE: MADV_DONTNEED discards.
  * @map_size: bytes that one entry maps at most.
  * @pinnable: it is to stay of the kind that can be pinned for writing (vma.c).
@@ -198,8 +197,7 @@ struct som_span {
 	unsigned int generation;
 	unsigned long cut;
 	unsigned int cut_seq;
-	unsigned long grown;
-	bool overgrown;
+	bool grown;
 	bool private;
 	unsigned long map_size;
 	bool pinnable;

@@ -275,31 +275,25 @@ static int som_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
 }
 
 /*
- * mremap has moved page table entries to this new, possibly longer, VMA. What is new
- * of a shared one is what is there, as of a file. Of a private one it is zero: it is
- * refused where others map it, and what an earlier munmap has left of a unit goes.
+ * mremap has moved page table entries to this new, possibly longer, VMA. What is new of a
+ * shared one is what is there, as of a file. Of a private one it would have to be zero,
+ * also where other VMAs map the page offsets: that is refused, and the caller copies.
  */
 static int som_vma_mremap(struct vm_area_struct *vma)
 {
 	struct som_span *span = som_vma_span(vma);
-	unsigned long last, end;
-	int ret = 0;
+	unsigned long last;
 
 	if (!span)
 		return 0;
 	last = vma_last_pgoff(vma);
-	if (som_span_crowded(span))
+	if (last >= span->limit || (span->private && span->grown) ||
+	    som_span_crowded(span))
 		return -ENOMEM;
-	if (last >= span->limit || (span->private && span->overgrown))
-		return -ENOMEM;
-	if (!span->promised && vma->vm_flags & VM_ACCESS_FLAGS &&
-	    !(vma->vm_flags & VM_NORESERVE))
-		ret = som_span_promise(span, vma->vm_pgoff, last);
-	if (!ret && span->private && span->grown) {
-		end = som_unit_pgoff(som_pgoff_unit(span->grown) + 1) - 1;
-		som_owner_discard(span->owner, span->grown, min(last, end));
-	}
-	return ret;
+	if (span->promised || !(vma->vm_flags & VM_ACCESS_FLAGS) ||
+	    vma->vm_flags & VM_NORESERVE)
+		return 0;
+	return som_span_promise(span, vma->vm_pgoff, last);
 }
 
 /*

@@ -174,6 +174,10 @@ static const char why_grow[] =
 	"Linux 6.12 never grows a special mapping in place: where the addresses "
 	"behind it are free it fails, with MREMAP_MAYMOVE, too (mm/mremap.c, "
 	"vma_merge_extend()).";
+static const char why_grow_private[] =
+	"What is added to a shared mapping is what is there, as of a file. To a "
+	"private one it would have to be zero, and other mappings may have the "
+	"memory there: growing is refused, and the caller copies.";
 static const char why_dontunmap[] =
 	"A shared mapping stays behind with the same memory, as of any file "
 	"(mremap(2)). What stays behind of a private one would have to be fresh "
@@ -207,7 +211,8 @@ static const struct conform_row mremap_rows[] = {
 	{ "grow by 4K, MAYMOVE", op_grow, PAGE, MREMAP_MAYMOVE, GROWN,
 	  why_grow },
 	{ "grow by 2M, MAYMOVE, next address taken", op_grow_blocked, 0, 0,
-	  { "ok, moved, data kept, zeroes, SIGSEGV", HUGE_NO } },
+	  { "ok, moved, data kept, zeroes, SIGSEGV", HUGE_NO, NULL,
+	    "ENOMEM, data kept" }, why_grow_private },
 	{ "move all, FIXED", op_move, 0, WHOLE, { MOVED } },
 	{ "move 2M, FIXED", op_move, 0, ONE_UNIT, { MOVED } },
 	{ "move 8K, FIXED", op_move, 0, TWO_PAGES, { MOVED, HUGE_NO } },
