@@ -43,7 +43,13 @@
 /* What small mappings are cut from. */
 #define SMALL_SIZE	(4 * UNIT)
 
-static atomic_bool said_on, said_dry;
+/*
+ * The kernel does not join mappings of som's again, and a process may have 65530 of any
+ * kind. Ordinary memory takes the place of more pieces than these.
+ */
+#define MAX_CUTS	384UL
+
+static atomic_bool said_on, said_dry, said_cut;
 
 /* Where a range of bytes ends, rounded up to a page; 0 if there is no such address. */
 static unsigned long end_of(unsigned long addr, size_t len)
@@ -95,6 +101,37 @@ static void left(unsigned long addr, size_t len, enum page_state state)
 	table_change(addr, end_of(addr, len), IS(PAGE_LEAVING), state);
 }
 
+/*
+ * Mappings are cut where the access to a part of one changes. Not counted are cuts at
+ * borders of units, of which there are not many.
+ */
+static bool is_inside(unsigned long addr)
+{
+	return addr % UNIT && table_all(addr - PAGE, addr + PAGE, IS_OURS);
+}
+
+static void note_cuts(unsigned long addr, unsigned long end)
+{
+	if (is_inside(addr))
+		table_cut(addr);
+	if (is_inside(end))
+		table_cut(end);
+}
+
+/* May there be more cuts, if it takes any, for other access to a range? */
+static bool may_cut(unsigned long addr, unsigned long end)
+{
+	unsigned long nr = 0;
+
+	nr += is_inside(addr) && !table_is_cut(addr);
+	nr += is_inside(end) && !table_is_cut(end);
+	if (!nr || table_cuts() + nr <= MAX_CUTS)
+		return true;
+	say_once(&said_cut, "more than ", MAX_CUTS,
+		 " pieces; ordinary memory is used");
+	return false;
+}
+
 /* mprotect */
 
 static void say_dry(size_t len)
@@ -139,9 +176,12 @@ static bool is_refused(long ret, int prot)
 	return ret == -ENOMEM || (ret == -EACCES && prot & PROT_EXEC);
 }
 
-/* Not all of what has no data yet can have this access. */
+/*
+ * Not all of what has no data yet can have this access; @replace: nor shall any. Other
+ * memory gets it.
+ */
 static long protect_runs(unsigned long addr, unsigned long end, int prot,
-			 int pkey)
+			 int pkey, bool replace)
 {
 	enum page_state state;
 	unsigned long next;
@@ -149,6 +189,12 @@ static long protect_runs(unsigned long addr, unsigned long end, int prot,
 
 	for (; addr < end; addr = next) {
 		state = table_run(addr, end, &next);
+		if (replace && state == PAGE_RESERVED) {
+			ret = replace_reserved(addr, next, prot, pkey);
+			if (failed(ret))
+				return ret;
+			continue;
+		}
 		ret = sys_mprotect(addr, next - addr, prot, pkey);
 		if (is_refused(ret, prot) && state == PAGE_RESERVED) {
 			if (ret == -ENOMEM)
@@ -166,14 +212,25 @@ static long protect_runs(unsigned long addr, unsigned long end, int prot,
 
 long do_mprotect(unsigned long addr, size_t len, int prot, int pkey)
 {
+	const int access = PROT_READ | PROT_WRITE | PROT_EXEC;
 	unsigned long end = end_of(addr, len);
-	long ret = sys_mprotect(addr, len, prot, pkey);
+	long ret;
 
-	if (!(prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) ||
-	    !is_known(addr, len))
+	if (!is_known(addr, len))
+		return sys_mprotect(addr, len, prot, pkey);
+	/* What has no data yet can be something else. */
+	if (prot & access && !(prot & ~access) &&
+	    table_any(addr, end, IS(PAGE_RESERVED)) && !may_cut(addr, end))
+		return protect_runs(addr, end, prot, pkey, true);
+	ret = sys_mprotect(addr, len, prot, pkey);
+	/* Otherwise the access may be what it was. */
+	if (prot != (PROT_READ | PROT_WRITE) ||
+	    table_any(addr, end, IS(PAGE_RESERVED)))
+		note_cuts(addr, end);
+	if (!(prot & access))
 		return ret;
 	if (is_refused(ret, prot) && table_any(addr, end, IS(PAGE_RESERVED)))
-		return protect_runs(addr, end, prot, pkey);
+		return protect_runs(addr, end, prot, pkey, false);
 	/* An error may come after some of it was changed. */
 	table_change(addr, end, IS(PAGE_RESERVED), PAGE_PROMISED);
 	return ret;
@@ -292,6 +349,8 @@ static long map_over(unsigned long addr, size_t len, int prot)
 	unsigned long at, next, end = end_of(addr, len);
 	long ret;
 
+	if (!may_cut(addr, end))
+		return -ENOMEM;
 	for (at = addr; at < end; at = next) {
 		if (table_run(at, end, &next) == PAGE_RESERVED)
 			continue;

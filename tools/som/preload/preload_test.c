@@ -175,6 +175,31 @@ static void test_table(void)
 	CHECK(!table_any(0, 1UL << 47, ~IS(PAGE_OTHER)));
 }
 
+static void test_table_cuts(void)
+{
+	const unsigned long at = 300 * GIB + 5 * PAGE, end = at + UNIT;
+
+	CHECK(!table_cuts() && !table_is_cut(at));
+	table_change(at, end, IS_ANY, PAGE_PROMISED);
+	table_cut(at + PAGE);
+	table_cut(at + PAGE);
+	table_cut(at + 100 * PAGE);
+	table_cut(end - PAGE);
+	CHECK(table_cuts() == 3 && table_is_cut(at + PAGE));
+	CHECK(!table_is_cut(at) && !table_is_cut(at + 2 * PAGE));
+	CHECK(table_is_cut(end - PAGE) && table_all(at, end, IS(PAGE_PROMISED)));
+	CHECK(run_end(at, end) == end);
+	/* What leaves takes its own along, and that at its end. */
+	table_change(at, at + 10 * PAGE, IS_ANY, PAGE_LEAVING);
+	CHECK(table_cuts() == 3);
+	table_change(at, at + 10 * PAGE, IS(PAGE_LEAVING), PAGE_PROMISED);
+	CHECK(table_cuts() == 3);
+	table_change(at + 20 * PAGE, at + 100 * PAGE, IS_ANY, PAGE_OTHER);
+	CHECK(table_cuts() == 2 && !table_is_cut(at + 100 * PAGE));
+	table_change(at, end, IS_ANY, PAGE_OTHER);
+	CHECK(!table_cuts() && !table_any(at, end, IS_OURS));
+}
+
 /* Where memory runs out, less is known, and nothing that is wrong. */
 static void test_table_full(void)
 {
@@ -820,6 +845,73 @@ static void test_model(void)
 				CHECK(model_holds(j));
 	}
 	CHECK(!munmap(p, MODEL_PAGES * PAGE));
+}
+
+/* How many mappings of the process begin in a range? */
+static size_t count_maps(unsigned long start, unsigned long end)
+{
+	FILE *file = fopen("/proc/self/maps", "r");
+	unsigned long at;
+	char line[512];
+	size_t nr = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		nr += sscanf(line, "%lx-", &at) == 1 && at >= start && at < end;
+	if (file)
+		fclose(file);
+	return nr;
+}
+
+#define PIECES_PAGES	(32 * UNIT / PAGE)
+#define PIECES_STEPS	6000
+/* The most that there may be more than of ordinary memory. */
+#define PIECES_MORE	500
+
+/*
+ * An allocator that gives access to a part of what it has reserved, and takes it away
+ * again, as jemalloc does where memory is not overcommitted: the kernel joins what is
+ * ordinary memory, and the number of mappings stays near what that has.
+ */
+static void test_pieces(void)
+{
+	unsigned char *p = map(PIECES_PAGES * PAGE, PROT_NONE), *q;
+	static unsigned char value[PIECES_PAGES];
+	unsigned int seed = 12;
+	size_t i, j, at, nr, runs = 0;
+
+	CHECK(p != MAP_FAILED);
+	memset(value, 0, sizeof(value));
+	for (i = 0; i < PIECES_STEPS; i++) {
+		at = rand_r(&seed) % (PIECES_PAGES - 64);
+		nr = 1 + rand_r(&seed) % 64;
+		q = p + at * PAGE;
+		if (rand_r(&seed) % 2) {
+			CHECK(mmap(q, nr * PAGE, PROT_NONE, ANON | MAP_FIXED, -1,
+				   0) == q);
+			memset(value + at, 0, nr);
+			continue;
+		}
+		if (i % 5)
+			CHECK(mmap(q, nr * PAGE, RW, ANON | MAP_FIXED, -1, 0) ==
+			      q);
+		else
+			CHECK(!madvise(q, nr * PAGE, MADV_DONTNEED) &&
+			      !mprotect(q, nr * PAGE, RW));
+		for (j = 0; j < nr; j++) {
+			CHECK(!q[j * PAGE] && !q[j * PAGE + PAGE - 1]);
+			value[at + j] = 1 + i % 255;
+			q[j * PAGE] = value[at + j];
+		}
+	}
+	for (i = 0; i < PIECES_PAGES; i++) {
+		CHECK(value[i] ? p[i * PAGE] == value[i] : !readable(p + i * PAGE));
+		runs += !i || !value[i] != !value[i - 1];
+	}
+	nr = count_maps((unsigned long)p, (unsigned long)p + PIECES_PAGES * PAGE);
+	printf("# %zu mappings of %zu pieces\n", nr, runs);
+	/* What the kernel does not join of ordinary memory is less than half. */
+	CHECK(nr <= 2 * runs + (on_som ? PIECES_MORE : 0));
+	CHECK(!munmap(p, PIECES_PAGES * PAGE));
 }
 
 /* More than the pool has: ordinary memory, not an error and not a SIGBUS. */
@@ -1547,6 +1639,7 @@ static const struct {
 	void (*run)(void);
 } tests[] = {
 	{ "table: states of pages", test_table },
+	{ "table: cuts", test_table_cuts },
 	{ "table: threads", test_table_threads },
 	{ "table: no memory is left", test_table_full },
 	{ "mmap: only large, plain anonymous memory moves", test_where },
@@ -1564,6 +1657,7 @@ static const struct {
 	{ "mprotect: commit in steps, guard pages", test_mprotect },
 	{ "mprotect: code", test_exec },
 	{ "any calls in any order", test_model },
+	{ "the number of mappings stays bounded", test_pieces },
 	{ "a dry pool gives ordinary memory", test_dry },
 	{ "descriptors: the program closes them", test_closed_fds },
 	{ "descriptors: closed and reused by direct system calls", test_lost_fd },

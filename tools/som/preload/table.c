@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A tree of three levels: an entry for each GiB of addresses, below it one for each
- * 2 MiB, below that the pages, 32 in a word. An entry is a state of all that it stands
- * for, or the address of what is below it; once it is an address, it stays that.
+ * 2 MiB, below that the pages, 16 in a word. An entry is a state of all that it stands
+ * for, or the address of what is below it; once it is an address, it stays that. A page has
+ * four bits: its state, and whether the kernel has a new mapping of som's begin there, where
+ * it was one with the page before.
  *
  * Ranges are page aligned. A range that is changed belongs to who changes it, as
  * in the kernel: of two threads that map or unmap the same addresses at the same time,
@@ -21,26 +23,32 @@
 /* Addresses of programs have 47 bits, unless they ask for more. */
 #define GIBS		(1UL << (47 - GIB_SHIFT))
 #define UNITS		(1UL << (GIB_SHIFT - UNIT_SHIFT))
-#define WORD_PAGES	32UL
+#define WORD_PAGES	16UL
 #define WORDS		((1UL << (UNIT_SHIFT - PAGE_SHIFT)) / WORD_PAGES)
 #define WORD_SIZE	(WORD_PAGES * PAGE)
 
 /* Memory below the first level, used as far as needed. */
 #define ARENA		(31UL << 20)
 
-/* A word all of whose pages have this state. */
-#define UNIFORM(state)	((state) * 0x5555555555555555UL)
+/* A word all of whose pages have this state, and are not cut. */
+#define UNIFORM(state)	((state) * 0x1111111111111111UL)
+
+/* The bits of a page. */
+#define STATE		3UL
+#define CUT		4UL
 
 /**
  * struct table - the table
  * @used: bytes of @arena that were given out.
  * @small: what preload.c keeps of small mappings.
+ * @cuts: how many pages have CUT.
  * @gib: the first level.
  * @arena: memory of the others.
  */
 struct table {
 	atomic_ulong used;
 	atomic_ulong small;
+	atomic_ulong cuts;
 	atomic_ulong gib[GIBS];
 	unsigned char arena[ARENA] __attribute__((aligned(4096)));
 };
@@ -144,12 +152,12 @@ static bool find_place(unsigned long addr, struct place *place)
 
 static unsigned int page_shift(unsigned long addr)
 {
-	return (addr >> PAGE_SHIFT) % WORD_PAGES * 2;
+	return (addr >> PAGE_SHIFT) % WORD_PAGES * 4;
 }
 
 static enum page_state word_state(unsigned long value, unsigned long addr)
 {
-	return value >> page_shift(addr) & 3;
+	return value >> page_shift(addr) & STATE;
 }
 
 /**
@@ -271,10 +279,12 @@ static unsigned long change_word(unsigned long value, unsigned long start,
 				 unsigned long end, unsigned int from,
 				 enum page_state to)
 {
+	unsigned long bits = to == PAGE_OTHER ? STATE | CUT : STATE;
+
 	for (; start < end; start += PAGE) {
 		if (!(from & IS(word_state(value, start))))
 			continue;
-		value &= ~(3UL << page_shift(start));
+		value &= ~(bits << page_shift(start));
 		value |= (unsigned long)to << page_shift(start);
 	}
 	return value;
@@ -309,12 +319,89 @@ static bool change_entry(struct place *place, unsigned long start,
 					      coarse(value, to));
 }
 
+static unsigned long count_cuts(unsigned long value)
+{
+	return __builtin_popcountl(value & UNIFORM(CUT));
+}
+
+/* Return: whether it was @value until now, and is @changed. */
+static bool replace_word(atomic_ulong *entry, unsigned long *value,
+			 unsigned long changed)
+{
+	unsigned long before = count_cuts(*value);
+
+	if (!atomic_compare_exchange_weak(entry, value, changed))
+		return false;
+	atomic_fetch_add(&atomic_load(&the_table)->cuts,
+			 count_cuts(changed) - before);
+	return true;
+}
+
+static void set_cut(unsigned long addr, bool cut)
+{
+	unsigned long value, changed;
+	struct place place;
+
+	while (find_place(addr, &place)) {
+		value = atomic_load(place.entry);
+		if (!place.word) {
+			/* Without memory it is not counted. */
+			if (is_state(value) && (!cut || !expand(&place, value)))
+				return;
+			continue;
+		}
+		changed = value & ~(CUT << page_shift(addr));
+		if (cut)
+			changed |= CUT << page_shift(addr);
+		if (changed == value ||
+		    replace_word(place.entry, &value, changed))
+			return;
+	}
+}
+
+/**
+ * table_cut - the kernel has two mappings from now on, before and after an address
+ * @addr: the address.
+ */
+void table_cut(unsigned long addr)
+{
+	set_cut(addr, true);
+}
+
+/**
+ * table_is_cut - does the kernel have two mappings before and after an address?
+ * @addr: the address.
+ *
+ * Return: true if so, as far as table_cut() was called.
+ */
+bool table_is_cut(unsigned long addr)
+{
+	struct place place;
+
+	return find_place(addr, &place) && place.word &&
+	       atomic_load(place.entry) >> page_shift(addr) & CUT;
+}
+
+/**
+ * table_cuts - count the cuts
+ *
+ * Return: how many there are.
+ */
+unsigned long table_cuts(void)
+{
+	struct table *table = atomic_load(&the_table);
+
+	return table ? atomic_load(&table->cuts) : 0;
+}
+
 /**
  * table_change - change what is known of a range
  * @start: first address.
  * @end: address behind the last.
  * @from: pages of these states, a set of them,
  * @to: get this one.
+ *
+ * There are no cuts in what is not som's, nor at the end of it.
  *
  * Context: Any, signal handlers among them.
  */
@@ -335,7 +422,8 @@ void table_change(unsigned long start, unsigned long end, unsigned int from,
 		do {
 			changed = change_word(value, start, next, from, to);
 		} while (changed != value &&
-			 !atomic_compare_exchange_weak(place.entry, &value,
-						       changed));
+			 !replace_word(place.entry, &value, changed));
 	}
+	if (to == PAGE_OTHER)
+		set_cut(end, false);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Which pages are som's in this process: two bits for each.
+ * Which pages are som's in this process, and where their mappings are cut.
  *
  * Every entry is one word that changes by compare and exchange. There is no lock: a
  * signal handler never waits for what it has interrupted, a child of fork has nothing
@@ -47,5 +47,8 @@ bool table_any(unsigned long start, unsigned long end, unsigned int states);
 bool table_all(unsigned long start, unsigned long end, unsigned int states);
 void table_change(unsigned long start, unsigned long end, unsigned int from,
 		  enum page_state to);
+bool table_is_cut(unsigned long addr);
+void table_cut(unsigned long addr);
+unsigned long table_cuts(void);
 
 #endif /* SOM_PRELOAD_TABLE_H */
