@@ -740,6 +740,178 @@ TEST_F(som, left_behind)
 	left_behind(_metadata, self->fd, UNIT / 2, UNIT);
 }
 
+/*
+ * Whatever is moved, left, kept from the child, unmapped and written in a parent: its
+ * child sees what anonymous memory shows, which goes through the same.
+ */
+#define TWIN_LEN	(2 * UNIT)
+
+struct twins {
+	char *mem[2];		/* som's first */
+	char *room[2];		/* where parts of it are moved to */
+	unsigned int seed;
+};
+
+static size_t random_in(struct twins *t, size_t nr)
+{
+	return rand_r(&t->seed) % nr;
+}
+
+/* Some pages: borders are as often those of units, and halves of them, as any. */
+static size_t random_range(struct twins *t, size_t *len)
+{
+	size_t grain = random_in(t, 2) ? UNIT / 2 : PAGE;
+	size_t nr = TWIN_LEN / grain, from = random_in(t, nr);
+
+	*len = (1 + random_in(t, random_in(t, 3) ? nr - from : 1)) * grain;
+	return from * grain;
+}
+
+/* Where som refuses, the other has its turn neither: what is left behind, growing. */
+static void write_both(struct twins *t, char **at, size_t offset, size_t len)
+{
+	__u64 mark = rand_r(&t->seed);
+
+	for (size_t o = offset; o < offset + len; o += PAGE)
+		if (!som_try_write(at[0] + o, som_word(mark, o)))
+			som_try_write(at[1] + o, som_word(mark, o));
+}
+
+/* What is there goes first, also when mremap fails then. */
+static void move_both(struct twins *t, size_t offset, size_t len, int flags)
+{
+	char *q = MAP_FAILED;
+
+	flags |= MREMAP_MAYMOVE | MREMAP_FIXED;
+	for (int i = 0; i < 2; i++) {
+		munmap(t->room[i] + offset, len);
+		if (i && q == MAP_FAILED)
+			break;
+		q = mremap(t->mem[i] + offset, len, len, flags,
+			   t->room[i] + offset);
+		child_assert(!i || q != MAP_FAILED);
+	}
+}
+
+static void change_both(struct twins *t)
+{
+	char **at = random_in(t, 3) ? t->mem : t->room;
+	size_t len, offset = random_range(t, &len);
+	int what = random_in(t, 8);
+
+	if (what < 2)
+		write_both(t, at, offset, len);
+	else if (what == 2)
+		move_both(t, offset, len, 0);
+	else if (what == 3)
+		move_both(t, offset, len, MREMAP_DONTUNMAP);
+	for (int i = 0; i < 2; i++) {
+		if (what == 4 || what == 5)
+			madvise(at[i] + offset, len, MADV_DONTFORK);
+		else if (what == 6)
+			munmap(at[i] + offset, len);
+		else if (what == 7)
+			madvise(at[i] + offset, len, MADV_DONTNEED);
+	}
+}
+
+/* What som refuses as it is mapped elsewhere is zero there, and so is what was zeroed. */
+static bool same_in_both(struct twins *t, char **at)
+{
+	/* Not each page each time: a look is a system call or two. */
+	size_t step = (1 + random_in(t, 7)) * PAGE;
+
+	for (size_t o = random_in(t, 7) * PAGE; o < TWIN_LEN; o += step) {
+		__u64 word[2] = { 0 };
+		int sig[2];
+
+		for (int i = 0; i < 2; i++)
+			sig[i] = som_try_read(at[i] + o, &word[i]);
+		if (sig[0] == SIGBUS ? sig[1] || word[1] :
+				       sig[0] != sig[1] || word[0] != word[1]) {
+			printf("# page %zu of %s: signal %d, word %llx, not %d, %llx\n",
+			       o / PAGE, at == t->mem ? "memory" : "room", sig[0],
+			       word[0], sig[1], word[1]);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void look_at_both(struct twins *t)
+{
+	bool same = same_in_both(t, t->mem) && same_in_both(t, t->room);
+
+	write_both(t, t->mem, 0, TWIN_LEN);
+	same = same && same_in_both(t, t->mem) && same_in_both(t, t->room);
+	if (!same)
+		fflush(stdout);
+	_exit(!same);
+}
+
+static void twins(int fd, unsigned int seed)
+{
+	struct twins t = { .seed = seed };
+	int i, way = random_in(&t, 5);
+	pid_t pid;
+
+	t.mem[0] = map_copied(fd, TWIN_LEN, true);
+	t.mem[1] = mmap(som_room(TWIN_LEN, UNIT), TWIN_LEN, RW, MAP_PRIVATE |
+			MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	child_assert(t.mem[0] != MAP_FAILED && t.mem[1] != MAP_FAILED);
+	for (i = 0; i < 2; i++) {
+		madvise(t.mem[i], TWIN_LEN, MADV_NOHUGEPAGE);
+		t.room[i] = som_room(TWIN_LEN, UNIT);
+	}
+	if (!random_in(&t, 3))
+		som_pinnable(fd, t.mem[0], TWIN_LEN);
+	write_both(&t, t.mem, 0, TWIN_LEN);
+	for (i = random_in(&t, 8); i >= 0; i--)
+		change_both(&t);
+	*turn = 0;
+	pid = fork();
+	if (!pid) {
+		wait_turn(1);
+		if (way == 3) {
+			pid = fork();
+			if (pid)
+				_exit(som_wait_child(pid));
+		}
+		look_at_both(&t);
+	}
+	child_assert(pid > 0);
+	if (way == 1)
+		write_both(&t, t.mem, 0, TWIN_LEN);
+	else if (way == 2)
+		for (i = 0; i < 2; i++) {
+			munmap(t.mem[i], TWIN_LEN);
+			munmap(t.room[i], TWIN_LEN);
+		}
+	else if (way == 4)
+		change_both(&t);
+	next_turn(1);
+	child_assert(!som_wait_child(pid));
+	look_at_both(&t);
+}
+
+TEST_F(som, children_of_twins)
+{
+	double end = som_now() + som_seconds(2.5, 8);
+	unsigned int seed = time(NULL), rounds = 0;
+	pid_t pid;
+
+	turn = som_shared(PAGE);
+	ASSERT_NE(MAP_FAILED, turn);
+	for (; som_now() < end || !rounds; rounds++, seed++) {
+		pid = fork();
+		if (!pid)
+			twins(self->fd, seed);
+		ASSERT_EQ(0, som_wait_child(pid))
+			TH_LOG("seed %u", seed);
+	}
+	TH_LOG("%u rounds", rounds);
+}
+
 TEST_F(som, only_what_was_mapped_so)
 {
 	char *p = som_map(self->fd, UNIT), *q;
