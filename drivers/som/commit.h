@@ -5,7 +5,8 @@
  * Each unit that is promised to, or used by, an owner is committed once; a
  * unit that was released but cannot be handed out yet is withheld. It takes a
  * charge along when it becomes that. So committed + withheld never exceeds
- * total, and an owner with a promise finds a unit.
+ * total, and an owner with a promise finds a unit. The sum is
+ * over the total only when memory has failed that was promised: som_commit_retire().
  */
 #ifndef _SOM_COMMIT_H
 #define _SOM_COMMIT_H
@@ -86,6 +87,31 @@ static inline void som_commit_restore(struct som_commit *c, unsigned long n)
 	if (WARN_ON_ONCE(n > c->withheld))
 		n = c->withheld;
 	c->withheld -= n;
+}
+
+/**
+ * som_commit_retire - memory has failed: units are lost to the pool
+ * @c: the promises
+ * @n: number of units, none of which anybody has
+ *
+ * If all was promised, so many promises cannot be kept any more: som_commit_broken().
+ */
+static inline void som_commit_retire(struct som_commit *c, unsigned long n)
+{
+	if (WARN_ON_ONCE(n > c->total))
+		n = c->total;
+	c->total -= n;
+}
+
+/**
+ * som_commit_broken - is more promised than there is?
+ * @c: the promises
+ *
+ * Return: true if so: whoever finds no unit need not wait for one.
+ */
+static inline bool som_commit_broken(const struct som_commit *c)
+{
+	return c->committed > c->total;
 }
 
 /**

@@ -116,6 +116,12 @@ static inline bool som_private_works(void)
 	return !IS_ENABLED(CONFIG_DEVICE_PRIVATE);
 }
 
+/* What memory_failure() tells: page frame number, enum mf_action_page_type, result. */
+#define SOM_FAILURE_TRACEPOINT	"memory_failure_event"
+
+typedef void (*som_failure_probe)(void *data, unsigned long pfn, int type,
+				  int result);
+
 #ifdef CONFIG_X86
 /**
  * som_ptes_idle - are 8 special entries all there, and none of them dirty?
@@ -228,6 +234,49 @@ static inline void som_pgtable_free_rcu(struct page *table)
 }
 #else
 #error "som supports x86-64"
+#endif
+
+#ifdef CONFIG_X86_MCE
+#include <asm/mce.h>
+
+/**
+ * som_mce_pfn - the memory that a machine check tells of
+ * @data: what the decode chain gives
+ * @pfn: where its page frame number goes
+ *
+ * Context: Any.
+ * Return: true if memory has failed for good, and it is known which.
+ */
+static inline bool som_mce_pfn(void *data, unsigned long *pfn)
+{
+	struct mce *mce = data;
+
+	if (!mce || !(mce->status & MCI_STATUS_UC) ||
+	    !mce_usable_address(mce) || !mce_is_memory_error(mce))
+		return false;
+	*pfn = mce->addr >> PAGE_SHIFT;
+	return true;
+}
+
+static inline void som_mce_register(struct notifier_block *nb)
+{
+	mce_register_decode_chain(nb);
+}
+
+static inline void som_mce_unregister(struct notifier_block *nb)
+{
+	mce_unregister_decode_chain(nb);
+}
+#else
+struct notifier_block;
+
+static inline bool som_mce_pfn(void *data, unsigned long *pfn)
+{
+	return false;
+}
+
+static inline void som_mce_register(struct notifier_block *nb) {}
+static inline void som_mce_unregister(struct notifier_block *nb) {}
 #endif
 
 #endif /* _SOM_COMPAT_H */

@@ -60,7 +60,8 @@ static long gig_chunk(struct som_owner *owner, unsigned long first)
 	som_units_for_each(&owner->units, idx, entry, first,
 			   first + SOM_CHUNK_UNITS - 1) {
 		if (som_entry_test(entry, SOM_ENTRY_PINNABLE |
-					  SOM_ENTRY_DISCARDED))
+					  SOM_ENTRY_DISCARDED) ||
+		    som_pool_poisoned(som_entry_unit(entry)))
 			return -1;
 		if (!nr)
 			unit = som_entry_unit(entry);

@@ -4,12 +4,13 @@
  *
  * How the parts depend on each other, from the top down:
  *
- *	main: sysfs, debugfs, file, policy, private, collapse, zero, trim, units,
+ *	main: sysfs, debugfs, file, hwpoison, policy, private, collapse, zero, trim, units,
  *		recycle, work, pool
  *	debugfs: inode, owner, pool
  *	sysfs: migrate, pinnable, account, recycle, zero, trim, pool
  *	file: ioctl, vma, inode, area, policy, private
  *	ioctl: pagemap, reset, pin, policy, inode, owner, pool
+ *	hwpoison: inode, entry, zap, owner, pinnable, pool
  *	pin: migrate, vma, inode, owner, pinnable, pool
  *	migrate: inode, entry, collapse, zap, owner, pool
  *	pagemap, reset: track, scan, vma, inode, punch, owner
@@ -31,6 +32,7 @@
 #include "collapse.h"
 #include "debugfs.h"
 #include "file.h"
+#include "hwpoison.h"
 #include "policy.h"
 #include "pool.h"
 #include "private.h"
@@ -68,9 +70,13 @@ static int __init som_init(void)
 	ret = som_private_init();
 	if (ret)
 		goto out_work;
-	ret = som_pool_init(chunks);
+	/* Before there is any memory that can fail. */
+	ret = som_hwpoison_init();
 	if (ret)
 		goto out_private;
+	ret = som_pool_init(chunks);
+	if (ret)
+		goto out_hwpoison;
 	ret = som_zero_init();
 	if (ret)
 		goto out_pool;
@@ -94,6 +100,8 @@ out_zero:
 	som_zero_exit();
 out_pool:
 	som_pool_exit();
+out_hwpoison:
+	som_hwpoison_exit();
 out_private:
 	som_private_exit();
 out_work:
@@ -116,6 +124,7 @@ static void __exit som_exit(void)
 	som_collapse_exit();
 	som_zero_exit();
 	som_pool_exit();
+	som_hwpoison_exit();
 	som_units_module_exit();
 }
 module_exit(som_exit);

@@ -88,6 +88,10 @@ int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory)
 	ret = -EBUSY;
 	if (som_entry_pinned(entry))
 		goto out;
+	ret = -EHWPOISON;
+	if (som_entry_test(entry, SOM_ENTRY_PINNABLE) &&
+	    som_pinnable_poisoned(som_entry_unit(entry)))
+		goto out;
 	/* From pinnable memory an heir can only have a copy. */
 	ret = to_pinnable ? som_share_break(owner, idx) : 0;
 	if (ret)

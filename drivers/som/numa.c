@@ -92,7 +92,8 @@ static void find_place(struct som_place *place, struct vm_area_struct *vma,
  *
  * Context: Process context; mmap_lock or the VMA lock is held. May sleep.
  * Return: unit number; -EAGAIN if there is none right now; -ENOSPC if the policy
- * allows only nodes of which the pool has nothing free.
+ * allows only nodes of which the pool has nothing free, or memory has failed that was
+ * promised.
  */
 long som_numa_alloc(struct vm_area_struct *vma, unsigned long idx)
 {
@@ -105,7 +106,9 @@ long som_numa_alloc(struct vm_area_struct *vma, unsigned long idx)
 		return som_pool_units_left(place.nodes) ? -EAGAIN : -ENOSPC;
 	if (unit < 0 && place.nodes)
 		unit = som_pool_alloc(place.nid, NULL);
-	return unit < 0 ? -EAGAIN : unit;
+	if (unit < 0)
+		return som_pool_broken() ? -ENOSPC : -EAGAIN;
+	return unit;
 }
 
 /**

@@ -947,6 +947,10 @@ static void settle(struct som_owner *owner, unsigned long idx)
 	if (som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
 	    discarded_pinned(owner, idx, entry))
 		ret = settle_pinned(owner, idx, entry);
+	/* Nobody zeroes it; the worker takes it out. */
+	if (ret && som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
+	    som_pool_poisoned(som_entry_unit(entry)))
+		return;
 	if (ret == -EDQUOT) {
 		som_entry_change(owner, idx, seen, 0);
 		if (seen & SOM_ENTRY_DISCARDED)
@@ -1013,6 +1017,8 @@ unsigned long som_owner_settle(struct som_owner *owner, unsigned long first,
  * som_owner_peek - the unit at an index, if there is one
  * @owner: whose
  * @idx: unit index
+ *
+ * Its memory may have failed: som_pool_poisoned() is to be asked by who looks at it.
  *
  * Context: som_owner_lock_unit() is held.
  * Return: unit number, or -ENOENT; -EAGAIN if there is one that cannot be told right
@@ -1114,6 +1120,10 @@ static long take_unit(struct som_span *span, unsigned long idx, bool *zeroed)
 	long unit = som_recycle_take(&owner->recycle);
 
 	*zeroed = true;
+	if (unlikely(unit >= 0 && som_pool_poisoned(unit))) {
+		som_pool_free(unit);
+		unit = -ENOENT;
+	}
 	if (likely(unit < 0))
 		return som_numa_alloc(span->vma, idx);
 	*zeroed = !span->reuse;
@@ -1179,6 +1189,15 @@ out_uncharge:
 	return ret;
 }
 
+/* What has failed and is pinned may stay where it is for long: that is not waited for. */
+static int discarded_error(const void *entry)
+{
+	unsigned long unit = som_entry_unit(entry);
+
+	return som_pool_poisoned(unit) && som_pool_pinned(unit) ?
+		-EHWPOISON : -EAGAIN;
+}
+
 /**
  * som_owner_unit - the unit at an index, taken from the pool if need be
  * @span: span of a mapping that touches the index
@@ -1189,12 +1208,14 @@ out_uncharge:
  * Context: Process context; som_owner_lock_unit() is held.
  * Return: unit number; -ENOSPC if the pool has none for who has no promise;
  * -EAGAIN if one is on its way back from a former owner; -ENOMEM if the kernel
- * has no memory for the entry; -ENOENT if a core dump finds none.
+ * has no memory for the entry; -ENOENT if a core dump finds none; -EHWPOISON if its
+ * memory has failed.
  */
 long som_owner_unit(struct som_span *span, unsigned long idx,
 		    enum som_level *level)
 {
 	void **slot = som_owner_slot(span, idx), *entry;
+	long unit;
 	int ret;
 
 	if (!slot)
@@ -1206,13 +1227,19 @@ long som_owner_unit(struct som_span *span, unsigned long idx,
 			return ret;
 		entry = READ_ONCE(*slot);
 	}
-	if (likely(!entry))
-		return som_dumping() ? -ENOENT :
+	if (likely(!entry)) {
+		unit = som_dumping() ? -ENOENT :
 				       populate(span, idx, slot, *level);
-	if (unlikely(som_entry_test(entry, SOM_ENTRY_DISCARDED)))
-		return -EAGAIN;
-	*level = som_entry_level(entry);
-	return som_entry_unit(entry);
+		if (unlikely(unit < 0))
+			return unit;
+	} else {
+		if (unlikely(som_entry_test(entry, SOM_ENTRY_DISCARDED)))
+			return discarded_error(entry);
+		*level = som_entry_level(entry);
+		unit = som_entry_unit(entry);
+	}
+	/* Behind the entry: what is poisoned later is found by it (hwpoison.c). */
+	return unlikely(som_pool_poisoned(unit)) ? -EHWPOISON : unit;
 }
 
 /**

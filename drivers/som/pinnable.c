@@ -92,6 +92,25 @@ bool som_pinnable_pinned(unsigned long unit)
 }
 
 /**
+ * som_pinnable_poisoned - has memory of a unit failed?
+ * @unit: unit number
+ *
+ * Context: Any.
+ * Return: true if any of its pages has.
+ */
+bool som_pinnable_poisoned(unsigned long unit)
+{
+	struct page *page = unit_page(unit);
+	unsigned int i;
+
+	for (i = 0; i < SOM_UNIT_PAGES; i++) {
+		if (PageHWPoison(page + i))
+			return true;
+	}
+	return false;
+}
+
+/**
  * som_pinnable_units - how many units there are
  *
  * Context: Any.

@@ -26,6 +26,11 @@
  * held. Somebody is charged for it until then: a chunk has a record of who, and of how
  * many units.
  *
+ * A unit whose memory has failed (hwpoison.c) is poisoned, whatever else it is: nobody
+ * zeroes it, copies it or gets it any more. When it has no owner it is retired: the
+ * pool is smaller by one, also if all was promised. Then one promise cannot be kept,
+ * and who finds no unit gets SIGBUS, as with HugeTLB.
+ *
  * Locking, outer to inner:
  *   pool.resize	mutex: growing, shrinking; the source
  *   chunk->lock	spinlock: the chunk's bitmaps and its marks
@@ -121,6 +126,9 @@ static struct {
 						som_pool_held_work, 0),
 };
 
+/* Set before the first unit is poisoned, and never cleared. */
+bool som_pool_any_poisoned;
+
 static unsigned long chunk_nr(const struct som_chunk *chunk)
 {
 	return chunk->ext.pfn / SOM_CHUNK_PAGES;
@@ -168,13 +176,25 @@ static inline void chunk_mark_free(struct som_chunk *chunk)
 		chunk_set_marks(chunk, zeroed, dirty);
 }
 
+/* So many units of a chunk are new among those that are retired. */
+static void chunk_retired(struct som_chunk *chunk, unsigned int nr)
+{
+	lockdep_assert_held(&chunk->lock);
+
+	if (likely(!nr))
+		return;
+	spin_lock(&pool.commit_lock);
+	som_commit_retire(&pool.commit, nr);
+	spin_unlock(&pool.commit_lock);
+}
+
 /*
  * Held units of a chunk become free when the last pin on it is gone. No new
  * pin can come to a held unit: nothing maps it.
  */
 static void chunk_unhold(struct som_chunk *chunk)
 {
-	unsigned int nr;
+	unsigned int nr, retired = chunk->map.nr_retired;
 
 	lockdep_assert_held(&chunk->lock);
 
@@ -189,6 +209,7 @@ static void chunk_unhold(struct som_chunk *chunk)
 	som_commit_restore(&pool.commit, nr);
 	list_splice_tail_init(&chunk->holds, &pool.gone);
 	spin_unlock(&pool.commit_lock);
+	chunk_retired(chunk, chunk->map.nr_retired - retired);
 }
 
 /* Take back the charges of units that are not held any more. */
@@ -298,7 +319,7 @@ void som_unit_zero(unsigned long unit)
  * @pages: which pages; the others of the copy stay as they are
  *
  * Context: Process context; may sleep.
- * Return: 0; -EHWPOISON if memory cannot be read: pages from there on are not copied.
+ * Return: 0; -EHWPOISON if memory of @from has failed: not all pages are copied.
  */
 int som_unit_copy_pages(unsigned long to, unsigned long from,
 			const unsigned long *pages)
@@ -306,10 +327,15 @@ int som_unit_copy_pages(unsigned long to, unsigned long from,
 	void *dst = som_unit_address(to), *src = som_unit_address(from);
 	unsigned int i, nr = 0;
 
+	if (som_pool_poisoned(from))
+		return -EHWPOISON;
 	for_each_set_bit(i, pages, SOM_UNIT_PAGES) {
 		if (copy_mc_to_kernel(dst + i * PAGE_SIZE, src + i * PAGE_SIZE,
-				      PAGE_SIZE))
+				      PAGE_SIZE)) {
+			/* Comes back to som_pool_poison(). */
+			memory_failure_queue((from << SOM_UNIT_PAGE_SHIFT) + i, 0);
 			return -EHWPOISON;
+		}
 		if (!(++nr % 64))
 			cond_resched();
 	}
@@ -747,11 +773,11 @@ static unsigned int run_length(const unsigned long *units, unsigned int nr)
 	return i;
 }
 
-/* Used units of a chunk become free, or held. Return: how many, that is, all. */
+/* Used units of a chunk become free, held, or retired. Return: how many, that is, all. */
 static unsigned int put_run(struct som_chunk *chunk, const unsigned long *units,
 			    unsigned int nr, bool hold)
 {
-	unsigned int i, done = 0;
+	unsigned int i, done = 0, retired = chunk->map.nr_retired;
 
 	lockdep_assert_held(&chunk->lock);
 
@@ -763,6 +789,7 @@ static unsigned int put_run(struct som_chunk *chunk, const unsigned long *units,
 		trace_som_unit_free(units[i], hold);
 		done++;
 	}
+	chunk_retired(chunk, chunk->map.nr_retired - retired);
 	return done;
 }
 
@@ -945,9 +972,13 @@ void som_pool_zero_end(unsigned long unit, bool zeroed)
 	rcu_read_lock();
 	chunk = xa_load(&pool.chunks, unit / SOM_CHUNK_UNITS);
 	if (!WARN_ON_ONCE(!chunk)) {
+		unsigned int retired;
+
 		spin_lock(&chunk->lock);
+		retired = chunk->map.nr_retired;
 		som_unitmap_zero_end(&chunk->map, unit % SOM_CHUNK_UNITS,
 				     zeroed);
+		chunk_retired(chunk, chunk->map.nr_retired - retired);
 		chunk_mark_free(chunk);
 		spin_unlock(&chunk->lock);
 	}
@@ -994,6 +1025,85 @@ bool som_pool_pinned(unsigned long unit)
 	pinned = chunk && pool.source->pinned(&chunk->ext);
 	rcu_read_unlock();
 	return pinned;
+}
+
+/**
+ * som_pool_poison - memory has failed
+ * @pfn: page frame number
+ * @kept: the kernel has marked the memory and keeps a reference to it
+ *
+ * If it is of a unit, nobody gets that any more. Whoever maps it still does.
+ *
+ * Context: Any but interrupts.
+ * Return: true if it is of a unit and that was not known.
+ */
+bool som_pool_poison(unsigned long pfn, bool kept)
+{
+	unsigned long unit = pfn >> SOM_UNIT_PAGE_SHIFT;
+	struct som_chunk *chunk;
+	unsigned int retired;
+	bool fresh = false;
+
+	rcu_read_lock();
+	chunk = xa_load(&pool.chunks, unit / SOM_CHUNK_UNITS);
+	if (!chunk)
+		goto out;
+	WRITE_ONCE(som_pool_any_poisoned, true);
+	spin_lock(&chunk->lock);
+	if (kept)
+		pool.source->poison(&chunk->ext);
+	/* The numbers of a dead chunk were accounted for when it died. */
+	if (!chunk->dead) {
+		retired = chunk->map.nr_retired;
+		fresh = som_unitmap_poison(&chunk->map, unit % SOM_CHUNK_UNITS);
+		retired = chunk->map.nr_retired - retired;
+		chunk_mark_free(chunk);
+		chunk_retired(chunk, retired);
+		if (fresh)
+			trace_som_unit_poison(unit, pfn, !retired);
+	}
+	spin_unlock(&chunk->lock);
+out:
+	rcu_read_unlock();
+	return fresh;
+}
+
+/**
+ * som_pool_test_poisoned - the same as som_pool_poisoned(), where any is
+ * @unit: unit number
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool som_pool_test_poisoned(unsigned long unit)
+{
+	struct som_chunk *chunk;
+	bool poisoned;
+
+	rcu_read_lock();
+	chunk = xa_load(&pool.chunks, unit / SOM_CHUNK_UNITS);
+	poisoned = chunk && test_bit(unit % SOM_CHUNK_UNITS,
+				     chunk->map.poisoned);
+	rcu_read_unlock();
+	return poisoned;
+}
+
+/**
+ * som_pool_broken - is more promised than there is, as memory has failed?
+ *
+ * Context: Any.
+ * Return: true if so: a unit that is not there need not be on its way.
+ */
+bool som_pool_broken(void)
+{
+	bool broken;
+
+	if (likely(!READ_ONCE(som_pool_any_poisoned)))
+		return false;
+	spin_lock(&pool.commit_lock);
+	broken = som_commit_broken(&pool.commit);
+	spin_unlock(&pool.commit_lock);
+	return broken;
 }
 
 /* Free units of chunks that are not being emptied. */
@@ -1159,6 +1269,7 @@ static int som_pool_add(void)
 	spin_lock_init(&chunk->lock);
 	INIT_LIST_HEAD(&chunk->holds);
 	som_unitmap_init(&chunk->map, chunk->ext.zeroed);
+	chunk->dead = true;
 
 	ret = xa_insert(&pool.chunks, chunk_nr(chunk), chunk, GFP_KERNEL);
 	if (ret)
@@ -1167,17 +1278,25 @@ static int som_pool_add(void)
 			GFP_KERNEL);
 	if (ret)
 		goto out_erase;
-	trace_som_chunk_get(chunk_nr(chunk), chunk->ext.nid);
 
 	spin_lock(&chunk->lock);
+	/* What has failed before it could be found here is not known page by page. */
+	if (pool.source->poison(&chunk->ext)) {
+		spin_unlock(&chunk->lock);
+		xa_erase(&chunk_node(chunk)->chunks, chunk_nr(chunk));
+		ret = -ENOMEM;
+		goto out_erase;
+	}
+	trace_som_chunk_get(chunk_nr(chunk), chunk->ext.nid);
+	spin_lock(&pool.commit_lock);
+	som_commit_grow(&pool.commit, SOM_CHUNK_UNITS);
+	spin_unlock(&pool.commit_lock);
+	chunk->dead = false;
 	/* A compaction may have set marks when it was not among its node's chunks yet. */
 	chunk->has_zeroed = false;
 	chunk->has_dirty = false;
 	chunk_mark_free(chunk);
 	spin_unlock(&chunk->lock);
-	spin_lock(&pool.commit_lock);
-	som_commit_grow(&pool.commit, SOM_CHUNK_UNITS);
-	spin_unlock(&pool.commit_lock);
 	pool.nr_chunks++;
 	return 0;
 
@@ -1213,8 +1332,8 @@ static bool som_pool_remove(struct som_chunk *chunk)
 	held = chunk->map.nr_held;
 	if (!chunk->map.nr_used) {
 		spin_lock(&pool.commit_lock);
-		gone = som_commit_shrink_held(&pool.commit, SOM_CHUNK_UNITS,
-					      held);
+		gone = som_commit_shrink_held(&pool.commit, SOM_CHUNK_UNITS -
+					      chunk->map.nr_retired, held);
 		if (gone)
 			list_splice_tail_init(&chunk->holds, &pool.gone);
 		spin_unlock(&pool.commit_lock);
@@ -1315,7 +1434,7 @@ bool som_pool_trim(unsigned long low)
  * som_pool_show - tell of every unit what it is
  * @m: where to: a line for each chunk, with its number, its node, and a
  *	character for each unit: zeroed '.', dirty 'd', being zeroed 'z', used 'U',
- *	held 'q'
+ *	held 'q', poisoned 'x'
  *
  * Context: Process context.
  */
@@ -1359,7 +1478,8 @@ void som_pool_stats(int nid, struct som_pool_stats *stats)
 		if (!chunk->dead) {
 			stats->chunks++;
 			stats->empty += !chunk->map.nr_used;
-			stats->total += SOM_CHUNK_UNITS;
+			stats->total += SOM_CHUNK_UNITS - chunk->map.nr_retired;
+			stats->poisoned += chunk->map.nr_poisoned;
 			stats->free += som_unitmap_nr_free(&chunk->map) +
 				       chunk->map.nr_zeroing;
 			stats->dirty += chunk->map.nr_dirty +

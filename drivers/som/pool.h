@@ -17,6 +17,8 @@ struct seq_file;
  * @dirty: those of @free that must be zeroed first.
  * @used: units that have an owner.
  * @held: units released while pinned.
+ * @poisoned: units whose memory has failed; those that have no owner any more do not
+ *	count in @total.
  * @committed: units promised or in use (of the whole pool only).
  */
 struct som_pool_stats {
@@ -27,6 +29,7 @@ struct som_pool_stats {
 	unsigned long dirty;
 	unsigned long used;
 	unsigned long held;
+	unsigned long poisoned;
 	unsigned long committed;
 };
 
@@ -65,6 +68,9 @@ wait_queue_head_t *som_pool_dirty_wait(int nid);
 bool som_pool_trim(unsigned long low);
 void som_pool_show(struct seq_file *m);
 bool som_pool_pinned(unsigned long unit);
+bool som_pool_poison(unsigned long pfn, bool kept);
+bool som_pool_test_poisoned(unsigned long unit);
+bool som_pool_broken(void);
 void som_pool_drain_begin(void);
 long som_pool_drain_next(unsigned long round);
 bool som_pool_draining(unsigned long chunk);
@@ -77,5 +83,20 @@ int som_unit_copy(unsigned long to, unsigned long from);
 int som_unit_copy_pages(unsigned long to, unsigned long from,
 			const unsigned long *pages);
 void som_unit_zero_others(unsigned long unit, const unsigned long *pages);
+
+extern bool som_pool_any_poisoned;
+
+/**
+ * som_pool_poisoned - has a unit's memory failed?
+ * @unit: unit number; that of a pinnable one is nobody's
+ *
+ * Context: Any. Cheap where no memory has failed.
+ * Return: true if so: nobody may look at it, or give it an entry.
+ */
+static inline bool som_pool_poisoned(unsigned long unit)
+{
+	return unlikely(READ_ONCE(som_pool_any_poisoned)) &&
+	       som_pool_test_poisoned(unit);
+}
 
 #endif /* _SOM_POOL_H */

@@ -64,9 +64,10 @@ static void punch_zero(struct som_owner *owner, unsigned long unit,
 	unsigned long lo = max(first, som_unit_pgoff(idx));
 	unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
 
-	memset(som_unit_address(unit) +
-	       ((lo - som_unit_pgoff(idx)) << PAGE_SHIFT), 0,
-	       (hi - lo + 1) << PAGE_SHIFT);
+	if (!som_pool_poisoned(unit))
+		memset(som_unit_address(unit) +
+		       ((lo - som_unit_pgoff(idx)) << PAGE_SHIFT), 0,
+		       (hi - lo + 1) << PAGE_SHIFT);
 	som_tracker_wrote(&owner->tracker, idx, lo - som_unit_pgoff(idx),
 			  hi - lo + 1);
 }
@@ -319,7 +320,8 @@ static bool unit_is_zero(unsigned long unit, unsigned int first)
 {
 	void *mem = som_unit_address(unit);
 
-	return !memchr_inv(mem + first * PAGE_SIZE, 0,
+	return !som_pool_poisoned(unit) &&
+	       !memchr_inv(mem + first * PAGE_SIZE, 0,
 			   (SOM_UNIT_PAGES - first) * PAGE_SIZE) &&
 	       !memchr_inv(mem, 0, first * PAGE_SIZE);
 }
@@ -481,6 +483,14 @@ static bool discard_alias(struct som_owner *owner, unsigned long first,
 	return alias;
 }
 
+static void discard_pages(unsigned long unit, unsigned int first,
+			  unsigned int nr)
+{
+	if (!som_pool_poisoned(unit))
+		memset(som_unit_address(unit) + first * PAGE_SIZE, 0,
+		       nr * PAGE_SIZE);
+}
+
 /**
  * som_owner_discard - MADV_DONTNEED of a private mapping
  * @owner: whose
@@ -518,9 +528,8 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 		if (!whole || alias) {
 			if (som_entry_test(entry, SOM_ENTRY_SHARED))
 				som_share_settle_now(owner, idx);
-			memset(som_unit_address(som_entry_unit(entry)) +
-			       ((lo - som_unit_pgoff(idx)) << PAGE_SHIFT), 0,
-			       (hi - lo + 1) << PAGE_SHIFT);
+			discard_pages(som_entry_unit(entry),
+				      lo - som_unit_pgoff(idx), hi - lo + 1);
 		}
 		if (!whole)
 			WRITE_ONCE(owner->zeroed, true);

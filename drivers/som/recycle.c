@@ -143,6 +143,7 @@ bool som_recycle_keep(struct som_recycle *recycle, unsigned long unit,
 {
 	if (atomic_long_read(&recycle->nr) >= READ_ONCE(som_recycle_max) ||
 	    !in_use(recycle) || som_pool_pinned(unit) ||
+	    som_pool_poisoned(unit) ||
 	    (!charged && !som_account_charge(recycle->account, 1)))
 		return false;
 	/* Before it can be found, so that the counts do not go below 0. */

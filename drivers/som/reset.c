@@ -175,8 +175,8 @@ static bool unit_fits(struct som_resetter *r, const struct reset_unit *u,
 	return bytes <= r->budget;
 }
 
-/* Step 2 of a reset to zero, with mmap_lock held since step 1. */
-static void zero_units(struct som_resetter *r)
+/* Step 2 of a reset to zero, with mmap_lock held since step 1. 0 or -EHWPOISON. */
+static int zero_units(struct som_resetter *r)
 {
 	unsigned int i;
 
@@ -192,7 +192,12 @@ static void zero_units(struct som_resetter *r)
 			mutex_unlock(lock);
 			r->addr = u->start;
 			r->again = true;
-			return;
+			return 0;
+		}
+		if (unit >= 0 && rec && som_pool_poisoned(unit)) {
+			mutex_unlock(lock);
+			r->addr = u->start;
+			return -EHWPOISON;
 		}
 		if (unit >= 0 && rec) {
 			r->full = !unit_fits(r, u, rec);
@@ -203,6 +208,7 @@ static void zero_units(struct som_resetter *r)
 		mutex_unlock(lock);
 		r->addr = r->full ? u->start : u->end;
 	}
+	return 0;
 }
 
 /* All is tracked, up to where *stop goes. */
@@ -273,7 +279,7 @@ static int reset_step(struct som_resetter *r)
 	if (r->next > r->addr)
 		ret = 0;
 	if (!ret && !r->buf)
-		zero_units(r);
+		ret = zero_units(r);
 	mutex_unlock(&r->owner->tracker.lock);
 	mmap_read_unlock(mm);
 	return ret;
@@ -338,6 +344,8 @@ static int image_pages(struct som_resetter *r, const struct reset_unit *u,
 	rec = som_tracker_find(&r->owner->tracker, u->idx);
 	if (unit < 0 || !rec) {
 		ret = 0;
+	} else if (som_pool_poisoned(unit)) {
+		ret = -EHWPOISON;
 	} else if (rewrite && som_share_break(r->owner, u->idx)) {
 		ret = -EAGAIN;
 	} else if (rewrite) {

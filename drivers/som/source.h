@@ -18,6 +18,7 @@ struct folio;
  * @file: the source's own.
  * @folio: the source's own.
  * @refs: the source's own.
+ * @poisoned: the source's own.
  */
 struct som_extent {
 	unsigned long pfn;
@@ -26,6 +27,7 @@ struct som_extent {
 	struct file *file;
 	struct folio *folio;
 	int refs;
+	int poisoned;
 };
 
 /**
@@ -38,8 +40,11 @@ struct som_extent {
  * @get: take one extent. Return: 0, -ENOMEM if there are no more, -errno.
  * @put: give one extent back. Nothing maps or pins it.
  * @pinned: true while somebody other than som holds a reference to the extent.
+ * @poison: memory of the extent has failed, and the kernel knows: from now on @pinned
+ *	is to disregard the reference that the kernel keeps for that. Return: false if the
+ *	kernel does not know.
  *
- * All but @pinned may sleep and are called under the pool's mutex.
+ * All but @pinned and @poison may sleep and are called under the pool's mutex.
  */
 struct som_source {
 	const char *name;
@@ -50,6 +55,7 @@ struct som_source {
 	int (*get)(struct som_extent *ext);
 	void (*put)(struct som_extent *ext);
 	bool (*pinned)(const struct som_extent *ext);
+	bool (*poison)(struct som_extent *ext);
 };
 
 extern const struct som_source som_source_hugetlb;

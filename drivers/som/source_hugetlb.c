@@ -7,6 +7,10 @@
  * dissolving the page, and its count shows whether anybody else (GUP) holds
  * memory of it: the page cache has one reference for each 4 KiB page, som has
  * one, and every other is a pin.
+ * When memory of it fails, memory_failure() marks the folio, leaves it in the page cache
+ * and keeps one reference, however many of its pages fail. That one is no pin, and is
+ * given back with the page: HugeTLB gives a marked page to nobody, and when it
+ * shrinks, the pages that have not failed go to the buddy allocator.
  * The tail struct pages of such a page may be mapped read-only
  * (hugetlb_free_vmemmap=on); nothing here writes to them.
  *
@@ -100,6 +104,7 @@ static int som_hugetlb_get(struct som_extent *ext)
 		goto out_file;
 	}
 	ext->refs = folio_nr_pages(folio) + 1;
+	ext->poisoned = 0;
 	if (WARN_ON_ONCE(folio_size(folio) != SOM_CHUNK_SIZE ||
 			 folio_ref_count(folio) < ext->refs)) {
 		ret = -EINVAL;
@@ -124,6 +129,9 @@ out_file:
 static void som_hugetlb_put(struct som_extent *ext)
 {
 	atomic_sub(SOM_HUGETLB_MAPCOUNT, &ext->folio->_large_mapcount);
+	/* Only when it has no user any more can the kernel unmark it: that is not yet. */
+	if (ext->poisoned)
+		folio_put(ext->folio);
 	folio_put(ext->folio);
 	/* Free the page now; the last fput may happen later. */
 	vfs_fallocate(ext->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
@@ -135,7 +143,17 @@ static void som_hugetlb_put(struct som_extent *ext)
 
 static bool som_hugetlb_pinned(const struct som_extent *ext)
 {
-	return folio_ref_count(ext->folio) > ext->refs;
+	return folio_ref_count(ext->folio) >
+	       ext->refs + READ_ONCE(ext->poisoned);
+}
+
+static bool som_hugetlb_poison(struct som_extent *ext)
+{
+	bool poisoned = folio_test_hwpoison(ext->folio);
+
+	/* Whoever sees the mark has the reference, too: it was taken before. */
+	WRITE_ONCE(ext->poisoned, poisoned);
+	return poisoned;
 }
 
 const struct som_source som_source_hugetlb = {
@@ -147,4 +165,5 @@ const struct som_source som_source_hugetlb = {
 	.get = som_hugetlb_get,
 	.put = som_hugetlb_put,
 	.pinned = som_hugetlb_pinned,
+	.poison = som_hugetlb_poison,
 };

@@ -27,6 +27,7 @@ enum som_stat {
 	SOM_STAT_DIRTY,
 	SOM_STAT_USED,
 	SOM_STAT_HELD,
+	SOM_STAT_POISONED,
 	SOM_STAT_COMMITTED,
 };
 
@@ -60,6 +61,9 @@ static ssize_t show_stat(int nid, enum som_stat which, char *buf)
 		break;
 	case SOM_STAT_HELD:
 		value = stats.held;
+		break;
+	case SOM_STAT_POISONED:
+		value = stats.poisoned;
 		break;
 	case SOM_STAT_COMMITTED:
 		value = stats.committed;
@@ -210,6 +214,7 @@ SOM_DEV_ATTR(units_zeroed, SOM_STAT_ZEROED);
 SOM_DEV_ATTR(units_dirty, SOM_STAT_DIRTY);
 SOM_DEV_ATTR(units_used, SOM_STAT_USED);
 SOM_DEV_ATTR(units_quarantined, SOM_STAT_HELD);
+SOM_DEV_ATTR(units_poisoned, SOM_STAT_POISONED);
 SOM_DEV_ATTR(units_committed, SOM_STAT_COMMITTED);
 
 static struct attribute *som_attrs[] = {
@@ -223,6 +228,7 @@ static struct attribute *som_attrs[] = {
 	&dev_attr_units_dirty.attr.attr,
 	&dev_attr_units_used.attr.attr,
 	&dev_attr_units_quarantined.attr.attr,
+	&dev_attr_units_poisoned.attr.attr,
 	&dev_attr_units_committed.attr.attr,
 	&dev_attr_units_kept.attr,
 	&dev_attr_zeroed_background.attr,
@@ -253,6 +259,7 @@ static const struct {
 	{ "units_dirty", SOM_STAT_DIRTY },
 	{ "units_used", SOM_STAT_USED },
 	{ "units_quarantined", SOM_STAT_HELD },
+	{ "units_poisoned", SOM_STAT_POISONED },
 };
 
 /* The directory of a node. */

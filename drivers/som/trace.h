@@ -59,6 +59,23 @@ TRACE_EVENT(som_unit_free,
 	TP_printk("unit=%lu held=%d", __entry->unit, __entry->held)
 );
 
+TRACE_EVENT(som_unit_poison,
+	TP_PROTO(unsigned long unit, unsigned long pfn, bool used),
+	TP_ARGS(unit, pfn, used),
+	TP_STRUCT__entry(
+		__field(unsigned long, unit)
+		__field(unsigned long, pfn)
+		__field(bool, used)
+	),
+	TP_fast_assign(
+		__entry->unit = unit;
+		__entry->pfn = pfn;
+		__entry->used = used;
+	),
+	TP_printk("unit=%lu pfn=0x%lx used=%d", __entry->unit, __entry->pfn,
+		  __entry->used)
+);
+
 TRACE_EVENT(som_unit_move,
 	TP_PROTO(unsigned long from, unsigned long to),
 	TP_ARGS(from, to),

@@ -322,7 +322,8 @@ static bool view_page_zero(const struct som_view *view, unsigned int page)
 	    !test_bit(page, rec->nonzero) &&
 	    !test_bit(page, view->fresh))
 		return true;
-	return !memchr_inv(som_unit_address(view->unit) + page * PAGE_SIZE, 0,
+	return !som_pool_poisoned(view->unit) &&
+	       !memchr_inv(som_unit_address(view->unit) + page * PAGE_SIZE, 0,
 			   PAGE_SIZE);
 }
 

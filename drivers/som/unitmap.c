@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The bitmaps of a chunk: which of its 512 units are free and zeroed, free but
- * dirty, being zeroed, in use, or released while pinned.
+ * dirty, being zeroed, in use, or released while pinned; and which are poisoned.
  *
  * Pure: no locks, no memory behind the bits. The caller (pool.c) holds the
  * chunk's lock.
@@ -21,9 +21,12 @@ void som_unitmap_init(struct som_unitmap *map, bool zeroed)
 	bitmap_zero(map->used, SOM_CHUNK_UNITS);
 	bitmap_zero(map->held, SOM_CHUNK_UNITS);
 	bitmap_zero(map->zeroing, SOM_CHUNK_UNITS);
+	bitmap_zero(map->poisoned, SOM_CHUNK_UNITS);
 	map->nr_used = 0;
 	map->nr_held = 0;
 	map->nr_zeroing = 0;
+	map->nr_poisoned = 0;
+	map->nr_retired = 0;
 	map->zeroed_from = 0;
 	if (zeroed) {
 		bitmap_zero(map->dirty, SOM_CHUNK_UNITS);
@@ -41,7 +44,8 @@ static unsigned int first_zeroed(struct som_unitmap *map)
 
 	for (i = map->zeroed_from; i < BITS_TO_LONGS(SOM_CHUNK_UNITS); i++) {
 		unsigned long taken = map->used[i] | map->dirty[i] |
-				      map->held[i] | map->zeroing[i];
+				      map->held[i] | map->zeroing[i] |
+				      map->poisoned[i];
 
 		map->zeroed_from = i;
 		if (~taken)
@@ -89,12 +93,13 @@ int som_unitmap_take(struct som_unitmap *map, bool *zeroed)
  * @map: state of a chunk
  * @dirty: where it goes which of them the caller has to zero
  *
- * Return: true, or false (and nothing is changed) if a unit is used, held or
- * being zeroed.
+ * Return: true, or false (and nothing is changed) if a unit is used, held,
+ * being zeroed or poisoned.
  */
 bool som_unitmap_take_all(struct som_unitmap *map, unsigned long *dirty)
 {
-	if (map->nr_used || map->nr_held || map->nr_zeroing)
+	if (map->nr_used || map->nr_held || map->nr_zeroing ||
+	    map->nr_poisoned)
 		return false;
 	bitmap_copy(dirty, map->dirty, SOM_CHUNK_UNITS);
 	bitmap_zero(map->dirty, SOM_CHUNK_UNITS);
@@ -105,18 +110,21 @@ bool som_unitmap_take_all(struct som_unitmap *map, unsigned long *dirty)
 }
 
 /**
- * som_unitmap_unhold - all held units become free and dirty
+ * som_unitmap_unhold - all held units become free and dirty, or retired
  * @map: state of a chunk
  *
  * Return: how many there were.
  */
 unsigned int som_unitmap_unhold(struct som_unitmap *map)
 {
-	unsigned int nr = map->nr_held;
+	unsigned int nr = map->nr_held, retired;
 
+	retired = bitmap_weight_and(map->held, map->poisoned, SOM_CHUNK_UNITS);
+	bitmap_andnot(map->held, map->held, map->poisoned, SOM_CHUNK_UNITS);
 	bitmap_or(map->dirty, map->dirty, map->held, SOM_CHUNK_UNITS);
 	bitmap_zero(map->held, SOM_CHUNK_UNITS);
-	map->nr_dirty += nr;
+	map->nr_dirty += nr - retired;
+	map->nr_retired += retired;
 	map->nr_held = 0;
 	return nr;
 }
@@ -153,6 +161,10 @@ void som_unitmap_zero_end(struct som_unitmap *map, unsigned int unit, bool zeroe
 	if (WARN_ON_ONCE(!__test_and_clear_bit(unit, map->zeroing)))
 		return;
 	map->nr_zeroing--;
+	if (test_bit(unit, map->poisoned)) {
+		map->nr_retired++;
+		return;
+	}
 	if (zeroed) {
 		map->zeroed_from = min(map->zeroed_from, unit / BITS_PER_LONG);
 		return;
@@ -162,14 +174,40 @@ void som_unitmap_zero_end(struct som_unitmap *map, unsigned int unit, bool zeroe
 }
 
 /**
+ * som_unitmap_poison - a unit's memory has an uncorrected error
+ * @map: state of a chunk
+ * @unit: its number in the chunk
+ *
+ * It is retired if it is free, or else as soon as it would be.
+ *
+ * Return: true, or false (and nothing is changed) if that was known.
+ */
+bool som_unitmap_poison(struct som_unitmap *map, unsigned int unit)
+{
+	if (__test_and_set_bit(unit, map->poisoned))
+		return false;
+	map->nr_poisoned++;
+	if (__test_and_clear_bit(unit, map->dirty))
+		map->nr_dirty--;
+	else if (test_bit(unit, map->used) || test_bit(unit, map->held) ||
+		 test_bit(unit, map->zeroing))
+		return true;
+	map->nr_retired++;
+	return true;
+}
+
+/**
  * som_unitmap_state - what a unit is, as a character
  * @map: state of a chunk
  * @unit: its number in the chunk
  *
- * Return: zeroed '.', dirty 'd', being zeroed 'z', used 'U', held 'q'.
+ * Return: zeroed '.', dirty 'd', being zeroed 'z', used 'U', held 'q', poisoned 'x',
+ * whatever else it is.
  */
 char som_unitmap_state(const struct som_unitmap *map, unsigned int unit)
 {
+	if (test_bit(unit, map->poisoned))
+		return 'x';
 	if (test_bit(unit, map->used))
 		return 'U';
 	if (test_bit(unit, map->dirty))

@@ -13,24 +13,31 @@
  * @dirty: bit set: free, but must be zeroed before it is used.
  * @held: bit set: released, but pinned by somebody.
  * @zeroing: bit set: free, and being zeroed.
+ * @poisoned: bit set: its memory has an uncorrected error.
  * @nr_used: bits set in @used.
  * @nr_dirty: bits set in @dirty.
  * @nr_held: bits set in @held.
  * @nr_zeroing: bits set in @zeroing.
+ * @nr_poisoned: bits set in @poisoned.
+ * @nr_retired: bits set in @poisoned alone.
  * @zeroed_from: no word of the bitmaps below this one has a zeroed unit.
  *
- * A unit is in at most one of the four bitmaps; in none it is free and
- * zeroed.
+ * A unit is in at most one of the first four bitmaps; in none it is free and
+ * zeroed. A poisoned unit stays in the one it is in, but for @dirty, and when it
+ * leaves that, it is retired: it is in @poisoned alone, and leaves that never.
  */
 struct som_unitmap {
 	DECLARE_BITMAP(used, SOM_CHUNK_UNITS);
 	DECLARE_BITMAP(dirty, SOM_CHUNK_UNITS);
 	DECLARE_BITMAP(held, SOM_CHUNK_UNITS);
 	DECLARE_BITMAP(zeroing, SOM_CHUNK_UNITS);
+	DECLARE_BITMAP(poisoned, SOM_CHUNK_UNITS);
 	unsigned int nr_used;
 	unsigned int nr_dirty;
 	unsigned int nr_held;
 	unsigned int nr_zeroing;
+	unsigned int nr_poisoned;
+	unsigned int nr_retired;
 	unsigned int zeroed_from;
 };
 
@@ -41,6 +48,7 @@ unsigned int som_unitmap_unhold(struct som_unitmap *map);
 char som_unitmap_state(const struct som_unitmap *map, unsigned int unit);
 int som_unitmap_zero_begin(struct som_unitmap *map);
 void som_unitmap_zero_end(struct som_unitmap *map, unsigned int unit, bool zeroed);
+bool som_unitmap_poison(struct som_unitmap *map, unsigned int unit);
 
 /**
  * som_unitmap_nr_free - units that can be taken
@@ -50,7 +58,8 @@ void som_unitmap_zero_end(struct som_unitmap *map, unsigned int unit, bool zeroe
  */
 static inline unsigned int som_unitmap_nr_free(const struct som_unitmap *map)
 {
-	return SOM_CHUNK_UNITS - map->nr_used - map->nr_held - map->nr_zeroing;
+	return SOM_CHUNK_UNITS - map->nr_used - map->nr_held - map->nr_zeroing -
+	       map->nr_retired;
 }
 
 /**
@@ -65,7 +74,7 @@ static inline unsigned int som_unitmap_nr_zeroed(const struct som_unitmap *map)
 }
 
 /**
- * som_unitmap_put - a used unit becomes free and dirty, or held
+ * som_unitmap_put - a used unit becomes free and dirty, held, or retired
  * @map: state of a chunk
  * @unit: its number in the chunk
  * @hold: true if somebody may still write to it
@@ -83,6 +92,8 @@ static inline int som_unitmap_put(struct som_unitmap *map, unsigned int unit,
 	if (hold) {
 		__set_bit(unit, map->held);
 		map->nr_held++;
+	} else if (unlikely(test_bit(unit, map->poisoned))) {
+		map->nr_retired++;
 	} else {
 		__set_bit(unit, map->dirty);
 		map->nr_dirty++;

@@ -416,8 +416,11 @@ static vm_fault_t som_map_page(struct vm_fault *vmf, unsigned long idx,
 {
 	struct page *page = pfn_to_page(unit_pfn(unit) +
 					vmf->pgoff - som_unit_pgoff(idx));
-	int ret = vm_insert_page(vmf->vma, vmf->address & PAGE_MASK, page);
+	int ret;
 
+	if (PageHWPoison(page))
+		return VM_FAULT_HWPOISON;
+	ret = vm_insert_page(vmf->vma, vmf->address & PAGE_MASK, page);
 	if (ret == -ENOMEM)
 		return VM_FAULT_OOM;
 	/* -EBUSY: there is an entry by now. */
@@ -475,6 +478,8 @@ static vm_fault_t som_unit_error(struct vm_fault *vmf, long error)
 		return som_fault_wait(vmf);
 	case -ENOMEM:
 		return VM_FAULT_OOM;
+	case -EHWPOISON:
+		return VM_FAULT_HWPOISON;
 	default:
 		return VM_FAULT_SIGBUS;
 	}
@@ -643,6 +648,10 @@ static vm_fault_t som_vma_pfn_mkwrite(struct vm_fault *vmf)
 	 */
 	if (unit < 0 || som_owner_pinnable(span->owner, idx))
 		goto out;
+	if (som_pool_poisoned(unit)) {
+		ret = VM_FAULT_HWPOISON;
+		goto out;
+	}
 	if (som_owner_shared(span->owner, idx) &&
 	    som_share_break(span->owner, idx))
 		again = true;
@@ -661,6 +670,16 @@ static vm_fault_t som_vma_map_pages(struct vm_fault *vmf, pgoff_t start_pgoff,
 				    pgoff_t end_pgoff)
 {
 	return 0;
+}
+
+/* Has the page at a page offset failed, or the unit that it is of? */
+static bool access_poisoned(struct som_owner *owner, unsigned long idx,
+			    unsigned long unit, pgoff_t pgoff)
+{
+	if (unlikely(som_owner_pinnable(owner, idx)))
+		return PageHWPoison(pfn_to_page(unit_pfn(unit) + pgoff -
+						som_unit_pgoff(idx)));
+	return som_pool_poisoned(unit);
 }
 
 /*
@@ -688,6 +707,8 @@ static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 	if (unit >= 0 && write && som_owner_shared(span->owner, idx) &&
 	    som_share_break(span->owner, idx))
 		unit = -EAGAIN;
+	if (unit >= 0 && access_poisoned(span->owner, idx, unit, pgoff))
+		unit = -EHWPOISON;
 	if (unit >= 0) {
 		mem = som_unit_address(unit) +
 		      ((pgoff - som_unit_pgoff(idx)) << PAGE_SHIFT) +

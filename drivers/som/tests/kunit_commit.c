@@ -43,6 +43,25 @@ static void commit_withhold(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, som_commit_charge(&c, 1));
 }
 
+/* What has failed was promised: nothing more is, until somebody gives a promise up. */
+static void commit_retire(struct kunit *test)
+{
+	struct som_commit c = { .total = 2, .committed = 1 };
+
+	som_commit_retire(&c, 1);
+	KUNIT_EXPECT_FALSE(test, som_commit_broken(&c));
+	KUNIT_EXPECT_FALSE(test, som_commit_charge(&c, 1));
+	som_commit_retire(&c, 1);
+	KUNIT_EXPECT_TRUE(test, som_commit_broken(&c));
+	KUNIT_EXPECT_EQ(test, som_commit_room(&c), 0);
+	KUNIT_EXPECT_FALSE(test, som_commit_charge(&c, 1));
+	KUNIT_EXPECT_FALSE(test, som_commit_shrink(&c, 1));
+	som_commit_uncharge(&c, 1);
+	KUNIT_EXPECT_FALSE(test, som_commit_broken(&c));
+	som_commit_grow(&c, 1);
+	KUNIT_EXPECT_TRUE(test, som_commit_charge(&c, 1));
+}
+
 static void commit_shrink(struct kunit *test)
 {
 	struct som_commit c = { .total = 1024, .committed = 513 };
@@ -82,6 +101,7 @@ static struct kunit_case som_commit_cases[] = {
 	KUNIT_CASE(commit_charge_exact),
 	KUNIT_CASE(commit_empty_pool),
 	KUNIT_CASE(commit_withhold),
+	KUNIT_CASE(commit_retire),
 	KUNIT_CASE(commit_shrink),
 	KUNIT_CASE(commit_exhaustive),
 	{}

@@ -14,6 +14,17 @@ static void check_map(struct kunit *test, const struct som_unitmap *map)
 			bitmap_weight(map->dirty, SOM_CHUNK_UNITS));
 	KUNIT_EXPECT_EQ(test, map->nr_held,
 			bitmap_weight(map->held, SOM_CHUNK_UNITS));
+	KUNIT_EXPECT_EQ(test, map->nr_poisoned,
+			bitmap_weight(map->poisoned, SOM_CHUNK_UNITS));
+	KUNIT_EXPECT_EQ(test, map->nr_retired, map->nr_poisoned -
+			bitmap_weight_and(map->poisoned, map->used,
+					  SOM_CHUNK_UNITS) -
+			bitmap_weight_and(map->poisoned, map->held,
+					  SOM_CHUNK_UNITS) -
+			bitmap_weight_and(map->poisoned, map->zeroing,
+					  SOM_CHUNK_UNITS));
+	KUNIT_EXPECT_FALSE(test, bitmap_intersects(map->poisoned, map->dirty,
+						   SOM_CHUNK_UNITS));
 	KUNIT_EXPECT_FALSE(test, bitmap_intersects(map->used, map->dirty,
 						   SOM_CHUNK_UNITS));
 	KUNIT_EXPECT_FALSE(test, bitmap_intersects(map->used, map->held,
@@ -143,6 +154,48 @@ static void unitmap_hold(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, som_unitmap_unhold(&map), 0);
 }
 
+/* In whatever state a unit is when its memory fails, nobody gets it afterwards. */
+static void unitmap_poison(struct kunit *test)
+{
+	DECLARE_BITMAP(dirty, SOM_CHUNK_UNITS);
+	struct som_unitmap map;
+	bool zeroed;
+	int i;
+
+	som_unitmap_init(&map, true);
+	for (i = 0; i < 4; i++)
+		KUNIT_ASSERT_EQ(test, som_unitmap_take(&map, &zeroed), i);
+	som_unitmap_put(&map, 0, false);	/* dirty */
+	som_unitmap_put(&map, 1, true);		/* held */
+	som_unitmap_put(&map, 2, false);	/* being zeroed */
+	for (i = 0; i < 2; i++)
+		som_unitmap_zero_begin(&map);
+	som_unitmap_zero_end(&map, 0, false);
+	for (i = 0; i < 5; i++) {
+		KUNIT_EXPECT_TRUE(test, som_unitmap_poison(&map, i));
+		KUNIT_EXPECT_FALSE(test, som_unitmap_poison(&map, i));
+		KUNIT_EXPECT_EQ(test, som_unitmap_state(&map, i), 'x');
+		check_map(test, &map);
+	}
+	/* Dirty, and zeroed. */
+	KUNIT_EXPECT_EQ(test, map.nr_retired, 2);
+	KUNIT_EXPECT_EQ(test, som_unitmap_unhold(&map), 1);
+	KUNIT_EXPECT_EQ(test, map.nr_retired, 3);
+	som_unitmap_zero_end(&map, 2, true);
+	KUNIT_EXPECT_EQ(test, map.nr_retired, 4);
+	KUNIT_EXPECT_EQ(test, som_unitmap_put(&map, 3, false), 0);
+	KUNIT_EXPECT_EQ(test, map.nr_retired, 5);
+	check_map(test, &map);
+
+	KUNIT_EXPECT_FALSE(test, som_unitmap_take_all(&map, dirty));
+	KUNIT_EXPECT_EQ(test, som_unitmap_zero_begin(&map), -ENOENT);
+	KUNIT_EXPECT_EQ(test, som_unitmap_nr_free(&map), SOM_CHUNK_UNITS - 5);
+	for (i = 5; i < SOM_CHUNK_UNITS; i++)
+		KUNIT_ASSERT_EQ(test, som_unitmap_take(&map, &zeroed), i);
+	KUNIT_EXPECT_EQ(test, som_unitmap_take(&map, &zeroed), -ENOSPC);
+	check_map(test, &map);
+}
+
 /* Random steps against an array that says what each unit is. */
 static void unitmap_model(struct kunit *test)
 {
@@ -201,6 +254,7 @@ static struct kunit_case som_unitmap_cases[] = {
 	KUNIT_CASE(unitmap_zeroed_first),
 	KUNIT_CASE(unitmap_put_twice),
 	KUNIT_CASE(unitmap_hold),
+	KUNIT_CASE(unitmap_poison),
 	KUNIT_CASE(unitmap_model),
 	{}
 };

@@ -15,6 +15,7 @@ const struct count unit_counts[] = {
 	{ "units_dirty", "    to be zeroed" },
 	{ "units_used", "  used" },
 	{ "units_quarantined", "  quarantined" },
+	{ "units_poisoned", "failed" },
 	{ "units_committed", "promised or used" },
 	{ "units_kept", "  kept by owners" },
 	{ "units_pinnable", "pinnable" },

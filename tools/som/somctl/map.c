@@ -36,6 +36,7 @@ static const struct look looks[] = {
 	{ '.', "\u00b7", "90", "zeroed" },
 	{ 'q', "\u2592", "31", "quarantined" },
 	{ 'z', "\u2593", "36", "being zeroed" },
+	{ 'x', "x", "31", "failed" },
 };
 
 #define NR_LOOKS	(sizeof(looks) / sizeof(*looks))

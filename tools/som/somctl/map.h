@@ -16,7 +16,7 @@
  * @nr: its number.
  * @node: of its memory.
  * @units: CHUNK_UNITS letters: . zeroed, d to be zeroed, U used, q quarantined, z
- *	being zeroed.
+ *	being zeroed, x failed.
  */
 struct chunk {
 	unsigned long nr;

@@ -12,12 +12,13 @@
 static const char * const attributes[] = {
 	"nr_chunks", "units_total", "units_free", "units_dirty", "units_used",
 	"units_quarantined", "units_committed", "units_zeroed", "units_kept",
+	"units_poisoned",
 	"zeroed_background", "zero_pauses",
 };
 
 static const char * const node_attributes[] = {
 	"nr_chunks", "units_total", "units_free", "units_dirty", "units_used",
-	"units_quarantined", "units_zeroed",
+	"units_quarantined", "units_zeroed", "units_poisoned",
 };
 
 /* Sum of an attribute over all nodes; -1 if one cannot be read. */
@@ -553,6 +554,7 @@ TEST_F(som, fdinfo_in_a_pid_namespace)
 		child_assert(write(step[1], &got, sizeof(got)) == sizeof(got));
 		pause();
 	}
+	close(step[1]);
 	ASSERT_EQ(sizeof(got), read(step[0], &got, sizeof(got)));
 	EXPECT_EQ(me, som_fdinfo(me, self->fd, me, "owner"));
 	EXPECT_EQ(got, som_fdinfo(me, self->fd, got, "owner"));
