@@ -258,8 +258,10 @@ static int reset_step(struct som_resetter *r)
 		if (!sweep.budget)
 			break;
 		sweep.budget--;
-		if (!som_vma_span(vma))
+		if (!som_vma_span(vma)) {
+			r->next = end;
 			continue;
+		}
 		if (som_span_superseded(som_vma_span(vma),
 					linear_page_index(vma, addr),
 					linear_page_index(vma, stop - 1))) {

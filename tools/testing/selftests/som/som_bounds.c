@@ -59,6 +59,40 @@ TEST_F(som, dontneed)
 	EXPECT_GT(FACTOR * few, many);
 }
 
+/* Mappings that are somebody else's are passed over, however many there are. */
+TEST_F(som, many_other_mappings)
+{
+	size_t nr = 10 * UNIT_PAGES, len = nr * PAGE, i;
+	char *p = som_room(len + 2 * UNIT, UNIT);
+	struct page_region region;
+	pid_t pid;
+
+	ASSERT_NE(MAP_FAILED, p);
+	for (i = 0; i < nr; i += 2)
+		ASSERT_EQ(0, mprotect(p + UNIT + i * PAGE, PAGE, PROT_READ));
+	pid = fork();
+	if (!pid) {
+		int fd = som_open();
+		char *q = p + UNIT + len;
+
+		child_assert(fd >= 0);
+		child_assert(som_map_at(fd, p, UNIT, RW, MAP_FIXED) == p);
+		child_assert(som_map_at(fd, q, UNIT, RW, MAP_FIXED) == q);
+		p[0] = 1;
+		q[0] = 1;
+		child_assert(!som_scan_clean(fd, p, len + 2 * UNIT));
+		p[0] = 2;
+		q[0] = 2;
+		child_assert(som_scan_written(fd, p + UNIT, len + UNIT, 0,
+					      &region, 1) == 1);
+		child_assert(region.start == som_addr(q));
+		child_assert(!som_reset_zero(fd, p, len + 2 * UNIT));
+		child_assert(!p[0] && !q[0]);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child_for(pid, 20));
+}
+
 /* What all workers of the kernel have used, in nanoseconds. */
 static long long workers(void)
 {
