@@ -25,7 +25,6 @@
  *  - an RCU grace period passes: get_user_pages_fast() looks at page tables with
  *    interrupts off and no lock.
  */
-#include <linux/delay.h>
 #include <linux/interval_tree.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
@@ -44,8 +43,6 @@
 #define SOM_COLLAPSE_MS		1000
 /* Page tables that go in one go. */
 #define SOM_COLLAPSE_TABLES	64
-/* How often mmap_lock is tried, a millisecond apart. */
-#define SOM_COLLAPSE_TRIES	50
 
 struct collapser {
 	struct som_owner *owner;
@@ -114,18 +111,6 @@ static bool collapse_vma(struct collapser *c, struct som_span *span)
 	return true;
 }
 
-static bool collapse_lock(struct mm_struct *mm)
-{
-	unsigned int i;
-
-	for (i = 0; i < SOM_COLLAPSE_TRIES; i++) {
-		if (som_mm_write_trylock(mm))
-			return true;
-		usleep_range(500, 1000);
-	}
-	return false;
-}
-
 /*
  * As much of a leaf as may be done with mmap_lock held, under which no span comes or goes.
  * False if it was not to be had.
@@ -136,7 +121,7 @@ static bool collapse_some(struct collapser *c)
 	struct interval_tree_node *it;
 	unsigned int i;
 
-	if (!collapse_lock(owner->mm))
+	if (!som_work_lock(owner))
 		return false;
 	c->nr = 0;
 	inc_tlb_flush_pending(owner->mm);
@@ -181,9 +166,6 @@ static void collapse_leaves(struct collapser *c)
 
 	for (; som_units_take_hint(&owner->units, &first, SOM_HINT_COLLAPSE);
 	     first += SOM_LEAF_UNITS) {
-		/* Nobody but the worker has it any more. */
-		if (atomic_read(&owner->mm->mm_users) == 1)
-			return;
 		c->idx = first;
 		c->last = first + SOM_LEAF_UNITS - 1;
 		do {

@@ -277,8 +277,8 @@ static void punch_batch(struct som_owner *owner, unsigned long *idx,
 
 /*
  * Take units out of a range, and give them back; *given: how many. Return: 0; -EINTR on a
- * fatal signal; -EAGAIN if heirs need copies first and nobody waits for that, which is
- * so in a worker.
+ * fatal signal; in a worker, which waits for nobody, -EAGAIN if heirs need copies first, and
+ * -EBUSY if mmap_lock is not to be had: it has that before step 1 instead of step 3.
  */
 static int punch_units(struct som_owner *owner, unsigned long first,
 		       unsigned long last, enum punch_which which,
@@ -291,12 +291,20 @@ static int punch_units(struct som_owner *owner, unsigned long first,
 
 	do {
 		again = false;
+		if (which == PUNCH_DISCARDED && !som_work_lock(owner)) {
+			/* The leaf's hint may have been taken. */
+			som_units_hint(&owner->units, idx, SOM_HINT_DISCARDED);
+			ret = -EBUSY;
+			break;
+		}
 		som_going_begin(owner, &going);
 		mutex_lock(&owner->lock);
 		punch_batch(owner, &idx, first, last, which, &going, &more,
 			    &again, &stay);
 		mutex_unlock(&owner->lock);
-		if (going.nr)
+		if (which == PUNCH_DISCARDED)
+			mmap_write_unlock(owner->mm);
+		else if (going.nr)
 			punch_barrier(owner);
 		*given += going_drop(owner, &going, &stay);
 		if (again && which == PUNCH_DISCARDED)
@@ -309,9 +317,10 @@ static int punch_units(struct som_owner *owner, unsigned long first,
 			ret = -EINTR;
 	} while (!ret && more);
 	/* Those that stay go when they are not pinned any more. */
-	if (ret == -EAGAIN || stay)
-		som_work_queue(&owner->discard_work, stay ? SOM_PINNED_MS :
-							    SOM_DISCARD_MS);
+	if (ret == -EAGAIN || ret == -EBUSY || stay)
+		som_work_queue(&owner->discard_work, ret == -EAGAIN && !stay ?
+						     SOM_DISCARD_MS :
+						     SOM_PINNED_MS);
 	return ret;
 }
 
@@ -606,8 +615,10 @@ void som_span_discard_left(struct som_span *span)
  * som_owner_release_discarded - give back what was discarded
  * @owner: whose
  *
- * Context: Process context; takes owner->lock and, apart from it, mmap_lock.
- * The caller has neither, and has a reference to the address space.
+ * What cannot be given back now is when the work comes again, which is queued then.
+ *
+ * Context: The owner's discard_work, between som_work_begin() and som_work_end(). Tries
+ * mmap_lock for write.
  */
 void som_owner_release_discarded(struct som_owner *owner)
 {
@@ -617,14 +628,20 @@ void som_owner_release_discarded(struct som_owner *owner)
 
 	punch_units(owner, 0, ULONG_MAX, PUNCH_DISCARDED, &given);
 	do {
+		if (xa_empty(&owner->limbo))
+			return;
+		if (!som_work_lock(owner)) {
+			som_work_queue(&owner->discard_work, SOM_PINNED_MS);
+			return;
+		}
 		nr = 0;
 		xa_for_each(&owner->limbo, unit, batch[nr]) {
 			xa_erase(&owner->limbo, unit);
 			if (++nr == SOM_BATCH)
 				break;
 		}
-		if (nr)
-			punch_barrier(owner);
+		mmap_write_unlock(owner->mm);
 		som_entries_drop(owner, batch, nr);
+		cond_resched();
 	} while (nr == SOM_BATCH);
 }

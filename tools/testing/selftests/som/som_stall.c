@@ -49,30 +49,42 @@ static double hold(int pagemap, char *p, size_t len)
 	return som_now() - begin;
 }
 
+/* Room to hold mmap_lock with, and how much of it takes that long. */
+static char *hold_room(int pagemap, double seconds, size_t *len)
+{
+	size_t max = 96UL << 40;
+	double took;
+	char *p;
+
+	p = mmap(NULL, max, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+		 MAP_HUGETLB | MAP_HUGE_2MB, -1, 0);
+	child_assert(p != MAP_FAILED);
+	*len = 64UL << 30;
+	do {
+		*len *= 2;
+		took = hold(pagemap, p, *len);
+	} while (took < 0.2 && *len < max);
+	*len *= seconds / took;
+	*len = (*len < max ? *len : max) & -UNIT;
+	return p;
+}
+
 /* The owner of one unit. Return: never. */
 static void holder(int fd)
 {
 	int pagemap = open("/proc/self/pagemap", O_RDONLY);
-	size_t len = 64UL << 30, max = 96UL << 40;
-	char *p, *huge;
-	double took;
+	char *p, *room;
+	size_t len;
 
 	child_assert(pagemap >= 0);
 	p = som_map(fd, UNIT);
 	child_assert(p != MAP_FAILED);
 	p[0] = 1;
-	huge = mmap(NULL, max, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
-		    MAP_HUGETLB | MAP_HUGE_2MB, -1, 0);
-	child_assert(huge != MAP_FAILED);
 	WRITE_ONCE(stage->used, 1);
-	do {
-		len *= 2;
-		took = hold(pagemap, huge, len);
-	} while (took < 0.2 && len < max);
+	room = hold_room(pagemap, HOLD_SECONDS, &len);
 	child_assert(som_wait_flag(&stage->holding, 1));
-	len = len * (HOLD_SECONDS / took);
 	WRITE_ONCE(stage->holding, 2);
-	stage->took = hold(pagemap, huge, (len < max ? len : max) & -UNIT);
+	stage->took = hold(pagemap, room, len);
 	WRITE_ONCE(stage->held, 1);
 	child_assert(som_wait_flag(&stage->stop, 1));
 	_exit(p[0] != 1);
@@ -182,6 +194,94 @@ TEST_F(som, promises_are_kept_beside_compactions)
 	WRITE_ONCE(stage->stop, 1);
 	EXPECT_EQ(0, som_wait_child(pid));
 	TH_LOG("%ld rounds, the longest took %.2f s", rounds, longest);
+}
+
+/*
+ * Workers of the kernel
+ */
+
+/* Is any of them waiting for something that nothing ends but that itself? */
+static bool worker_waits(void)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	char path[300], text[256];
+	bool waits = false;
+	FILE *f;
+
+	child_assert(proc);
+	while (!waits && (entry = readdir(proc))) {
+		if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		waits = fgets(text, sizeof(text), f) &&
+			strstr(text, "(kworker") && strstr(text, ") D ");
+		fclose(f);
+	}
+	closedir(proc);
+	return waits;
+}
+
+static void *hold_in_thread(void *data)
+{
+	size_t *len = data;
+	int pagemap = open("/proc/self/pagemap", O_RDONLY);
+	char *room;
+
+	room = hold_room(pagemap, HOLD_SECONDS / 2, len);
+	WRITE_ONCE(stage->holding, 1);
+	hold(pagemap, room, *len);
+	WRITE_ONCE(stage->held, 1);
+	return NULL;
+}
+
+/* What gives discarded memory back comes again, and does not stand in a queue meanwhile. */
+static void discard_beside(int fd)
+{
+	int free = 0, samples = 0;
+	pthread_t thread;
+	size_t len;
+	char *p;
+
+	p = som_map_private(fd, 8 * UNIT);
+	child_assert(p != MAP_FAILED);
+	som_touch_units(p, 8 * UNIT);
+	child_assert(!pthread_create(&thread, NULL, hold_in_thread, &len));
+	child_assert(som_wait_flag(&stage->holding, 1));
+	usleep(200000);
+	child_assert(!madvise(p, 8 * UNIT, MADV_DONTNEED));
+	usleep(200000);
+	while (!READ_ONCE(stage->held)) {
+		free += !worker_waits();
+		samples++;
+		usleep(50000);
+	}
+	child_assert(samples > 2);
+	/* It tries for a while each time, and that counts as waiting, too. */
+	child_assert(free);
+	pthread_join(thread, NULL);
+	WRITE_ONCE(stage->stop, 1);
+	child_assert(som_wait_flag(&stage->stop, 2));
+	_exit(0);
+}
+
+TEST_F(som, workers_do_not_queue_for_mmap_lock)
+{
+	pid_t pid;
+
+	stage = som_shared(sizeof(*stage));
+	ASSERT_NE(MAP_FAILED, stage);
+	som_all_cpus();
+	pid = fork();
+	if (!pid)
+		discard_beside(self->fd);
+	EXPECT_TRUE(som_wait_flag(&stage->stop, 1));
+	EXPECT_USED_SOON(0);
+	WRITE_ONCE(stage->stop, 2);
+	EXPECT_EQ(0, som_wait_child(pid));
 }
 
 TEST_HARNESS_MAIN
