@@ -75,6 +75,24 @@ static void commit_shrink(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, som_commit_shrink(&c, 1));
 }
 
+/* What is withheld goes with the chunk that has it, or everything stays. */
+static void commit_shrink_held(struct kunit *test)
+{
+	struct som_commit c = { .total = 1024, .committed = 514 };
+
+	som_commit_withhold(&c, 1);
+	KUNIT_EXPECT_FALSE(test, som_commit_shrink_held(&c, 512, 1));
+	KUNIT_EXPECT_EQ(test, c.total, 1024);
+	KUNIT_EXPECT_EQ(test, c.committed, 513);
+	KUNIT_EXPECT_EQ(test, c.withheld, 1);
+	som_commit_uncharge(&c, 1);
+	KUNIT_EXPECT_FALSE(test, som_commit_shrink_held(&c, 512, 0));
+	KUNIT_EXPECT_TRUE(test, som_commit_shrink_held(&c, 512, 1));
+	KUNIT_EXPECT_EQ(test, c.total, 512);
+	KUNIT_EXPECT_EQ(test, c.committed, 512);
+	KUNIT_EXPECT_EQ(test, c.withheld, 0);
+}
+
 /* All small pools: charge succeeds exactly when there is room. */
 static void commit_exhaustive(struct kunit *test)
 {
@@ -103,6 +121,7 @@ static struct kunit_case som_commit_cases[] = {
 	KUNIT_CASE(commit_withhold),
 	KUNIT_CASE(commit_retire),
 	KUNIT_CASE(commit_shrink),
+	KUNIT_CASE(commit_shrink_held),
 	KUNIT_CASE(commit_exhaustive),
 	{}
 };
