@@ -17,6 +17,7 @@
 #include <linux/module.h>
 #include <linux/overflow.h>
 #include <linux/refcount.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
@@ -307,11 +308,51 @@ void som_account_lower(struct som_account *account, unsigned long max)
 		WRITE_ONCE(account->max, max);
 }
 
-static bool try_charge(struct som_account *account, unsigned long nr_units,
-		       struct som_shortage *lack)
+/**
+ * som_account_mmap_begin - try a limit that comes with a mapping
+ * @account: whose
+ * @max: as of som_account_lower()
+ *
+ * It holds for what the current task charges until som_account_mmap_end(), and not
+ * for others: the mapping may fail, and that changes nothing.
+ *
+ * Context: Process context; mmap_lock is held for write until som_account_mmap_end().
+ */
+void som_account_mmap_begin(struct som_account *account, unsigned long max)
+{
+	account->mmap_max = max;
+	WRITE_ONCE(account->mmap_task, current);
+}
+
+/**
+ * som_account_mmap_end - take the limit, or leave what there was
+ * @account: whose
+ * @mapped: whether the mapping is there
+ *
+ * Context: as som_account_mmap_begin().
+ */
+void som_account_mmap_end(struct som_account *account, bool mapped)
+{
+	WRITE_ONCE(account->mmap_task, NULL);
+	if (mapped)
+		som_account_lower(account, account->mmap_max);
+}
+
+/* The limit of an owner, for the current task. */
+static unsigned long owner_limit(const struct som_account *account)
 {
 	unsigned long limit = min(READ_ONCE(account->max),
 				  READ_ONCE(som_limit_owner));
+
+	return READ_ONCE(account->mmap_task) == current ?
+		min(limit, account->mmap_max) : limit;
+}
+
+/* Charge units, but do not look for more in the pool. */
+static bool try_charge(struct som_account *account, unsigned long nr_units,
+		       struct som_shortage *lack)
+{
+	unsigned long limit = owner_limit(account);
 
 	spin_lock(&som_charge_lock);
 	lack->kind = SOM_LACK_NONE;

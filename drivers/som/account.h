@@ -12,6 +12,7 @@
 #include "pool.h"
 
 struct som_user;
+struct task_struct;
 
 /** define SOM_NO_LIMIT - a limit that nobody reaches. */
 #define SOM_NO_LIMIT	ULONG_MAX
@@ -24,6 +25,8 @@ struct som_user;
  * @held: units of those that the pool holds, as they may be pinned.
  * @holder: for the pool, to tell that it does not hold them any more.
  * @max: the owner's own limit; it is lowered only.
+ * @mmap_max: what it will be if an mmap succeeds that is going on.
+ * @mmap_task: who is in that mmap, or NULL.
  * @user: the user who has it.
  */
 struct som_account {
@@ -32,6 +35,8 @@ struct som_account {
 	atomic_long_t held;
 	struct som_holder holder;
 	unsigned long max;
+	unsigned long mmap_max;
+	const struct task_struct *mmap_task;
 	struct som_user *user;
 };
 
@@ -68,6 +73,8 @@ struct som_account *som_account_alloc(void);
 struct som_account *som_account_get(struct som_account *account);
 void som_account_put(struct som_account *account);
 void som_account_lower(struct som_account *account, unsigned long max);
+void som_account_mmap_begin(struct som_account *account, unsigned long max);
+void som_account_mmap_end(struct som_account *account, bool mapped);
 bool som_account_try(struct som_account *account, unsigned long nr_units,
 		     struct som_shortage *lack);
 bool som_account_charge(struct som_account *account, unsigned long nr_units);

@@ -47,7 +47,7 @@ static int som_open(struct inode *inode, struct file *file)
 	}
 	mutex_init(&sf->lock);
 	xa_init(&sf->owners);
-	som_policy_default(&sf->settings);
+	som_policy_open(&sf->settings);
 	file->private_data = sf;
 	return 0;
 }
@@ -69,6 +69,7 @@ static int som_release(struct inode *inode, struct file *file)
 	xa_for_each(&sf->owners, id, owner)
 		som_file_forget(owner);
 	xa_destroy(&sf->owners);
+	som_policy_release(&sf->settings);
 	som_inode_unpin();
 	kfree(sf);
 	return 0;
@@ -116,13 +117,15 @@ static int som_mmap(struct file *file, struct vm_area_struct *vma)
 	owner = som_inode_get_owner(vma->vm_mm);
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
-	som_account_lower(owner->account, READ_ONCE(sf->settings.max_units));
+	som_account_mmap_begin(owner->account,
+			       som_policy_max_units(&sf->settings, owner));
 	ret = vma->vm_flags & VM_MAYSHARE ? 0 : som_private_start(owner);
 	if (!ret)
 		ret = som_vma_map(vma, owner,
 				  READ_ONCE(sf->settings.map_size),
 				  READ_ONCE(sf->settings.reuse),
 				  READ_ONCE(sf->settings.fork));
+	som_account_mmap_end(owner->account, !ret);
 	if (ret) {
 		som_inode_put_owner(owner);
 		return ret;

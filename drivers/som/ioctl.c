@@ -3,8 +3,10 @@
  * The calls of /dev/som: one table, one way in and out for every structure.
  *
  * A structure is copied in by its own size field, bytes the caller did not
- * have are zero, bytes this kernel does not know must be zero; it is copied
- * out as far as the caller's size goes.
+ * have are zero, bytes this kernel does not know must be zero. Where a call has
+ * results, it is copied out as far as the caller's size goes. A call that changes
+ * something and has results is only made if they can be written; one without results
+ * does not care.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -91,12 +93,24 @@ static int som_ioctl_set_policy(struct som_settings *settings,
 	return som_policy_set(settings, &args->policy);
 }
 
+/**
+ * enum som_results - what a call has for its caller
+ * @SOM_RESULTS_NONE: nothing but the return value.
+ * @SOM_RESULTS: results, unless it fails; it changes nothing.
+ * @SOM_RESULTS_PARTIAL: it changes something, and an error leaves results, too.
+ */
+enum som_results {
+	SOM_RESULTS_NONE,
+	SOM_RESULTS,
+	SOM_RESULTS_PARTIAL,
+};
+
 struct som_ioctl_desc {
 	unsigned int cmd;
 	size_t size;		/* of the structure this kernel knows */
 	size_t min_size;	/* of its first version */
 	int (*handler)(struct som_settings *settings, union som_args *args);
-	bool partial;		/* an error leaves results, too */
+	enum som_results results;
 };
 
 static const struct som_ioctl_desc som_ioctls[] = {
@@ -105,19 +119,21 @@ static const struct som_ioctl_desc som_ioctls[] = {
 		.size = sizeof(struct som_info),
 		.min_size = SOM_INFO_SIZE_VER0,
 		.handler = som_ioctl_info,
+		.results = SOM_RESULTS,
 	},
 	{
 		.cmd = SOM_IOC_RESET,
 		.size = sizeof(struct som_reset),
 		.min_size = SOM_RESET_SIZE_VER0,
 		.handler = som_ioctl_reset,
-		.partial = true,
+		.results = SOM_RESULTS_PARTIAL,
 	},
 	{
 		.cmd = SOM_IOC_GET_POLICY,
 		.size = sizeof(struct som_policy),
 		.min_size = SOM_POLICY_SIZE_VER0,
 		.handler = som_ioctl_get_policy,
+		.results = SOM_RESULTS,
 	},
 	{
 		.cmd = SOM_IOC_SET_POLICY,
@@ -130,14 +146,14 @@ static const struct som_ioctl_desc som_ioctls[] = {
 		.size = sizeof(struct som_range),
 		.min_size = SOM_RANGE_SIZE_VER0,
 		.handler = som_ioctl_pinnable,
-		.partial = true,
+		.results = SOM_RESULTS_PARTIAL,
 	},
 	{
 		.cmd = SOM_IOC_UNPINNABLE,
 		.size = sizeof(struct som_range),
 		.min_size = SOM_RANGE_SIZE_VER0,
 		.handler = som_ioctl_unpinnable,
-		.partial = true,
+		.results = SOM_RESULTS_PARTIAL,
 	},
 };
 
@@ -167,6 +183,7 @@ long som_ioctl(struct som_settings *settings, unsigned int cmd,
 	void __user *user = (void __user *)arg;
 	const struct som_ioctl_desc *desc = find_desc(cmd);
 	union som_args args = {};
+	size_t out;
 	u32 size;
 	int ret;
 
@@ -186,10 +203,13 @@ long som_ioctl(struct som_settings *settings, unsigned int cmd,
 		return ret;
 
 	args.size = size;
-	ret = desc->handler(settings, &args);
-	if (ret && !desc->partial)
-		return ret;
-	if (copy_to_user(user, &args, min_t(size_t, size, desc->size)))
+	out = min_t(size_t, size, desc->size);
+	if (desc->results == SOM_RESULTS_PARTIAL &&
+	    copy_to_user(user, &args, out))
 		return -EFAULT;
-	return ret;
+	ret = desc->handler(settings, &args);
+	if (desc->results == SOM_RESULTS_NONE ||
+	    (ret && desc->results != SOM_RESULTS_PARTIAL))
+		return ret;
+	return copy_to_user(user, &args, out) ? -EFAULT : ret;
 }

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What an open file can choose: SOM_IOC_GET_POLICY and SOM_IOC_SET_POLICY.
+ *
+ * A descriptor goes to others, by fork, exec and SCM_RIGHTS, and what is chosen through
+ * it decides about the memory of whoever maps through it. So only the address space
+ * that has opened the file may choose: neither a child, nor another program in the same
+ * process, nor whoever was passed the descriptor. They open the device themselves if they
+ * want something else, and if they may. Once the opener has ended, or executes something
+ * else, the settings stay as they are.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -10,6 +17,8 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/printk.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/stddef.h>
 #include <linux/som.h>
 #include "account.h"
@@ -44,16 +53,50 @@ int som_policy_init(void)
 }
 
 /**
- * som_policy_default - settings of a file that was just opened
+ * som_policy_open - make the settings of a file that the current process opens
  * @settings: where they go
+ *
+ * Context: Process context.
  */
-void som_policy_default(struct som_settings *settings)
+void som_policy_open(struct som_settings *settings)
 {
+	settings->mm = current->mm;
+	if (settings->mm)
+		mmgrab(settings->mm);
 	settings->map_size = map_size;
 	settings->max_units = SOM_NO_LIMIT;
 	settings->reuse = false;
 	settings->fork = SOM_FORK_NONE;
 	settings->map_pgoff = 0;
+}
+
+/**
+ * som_policy_release - undo som_policy_open()
+ * @settings: the settings
+ *
+ * Context: Process context.
+ */
+void som_policy_release(struct som_settings *settings)
+{
+	if (settings->mm)
+		mmdrop(settings->mm);
+}
+
+/**
+ * som_policy_max_units - find the limit that a file has for who maps through it
+ * @settings: the settings of the file
+ * @owner: who maps
+ *
+ * Somebody else's limit is only for who has no other memory, which it would limit, too.
+ *
+ * Context: Process context; mmap_lock is held for write.
+ * Return: number of units, or SOM_NO_LIMIT.
+ */
+unsigned long som_policy_max_units(const struct som_settings *settings,
+				   const struct som_owner *owner)
+{
+	return owner->mm == settings->mm || !READ_ONCE(owner->mapped_pages) ?
+		READ_ONCE(settings->max_units) : SOM_NO_LIMIT;
 }
 
 static const u64 fork_options[] = {
@@ -76,7 +119,7 @@ static int fork_policy(u64 options)
 	return -EINVAL;
 }
 
-/* What a file has is set, and told of, as a whole. */
+/* Makes get and set atomic with respect to each other. */
 static DEFINE_MUTEX(som_policy_lock);
 
 /**
@@ -150,13 +193,16 @@ static int policy_set(struct som_settings *settings,
  * @settings: the settings
  * @args: what they shall be
  *
- * Return: 0 or -EINVAL.
+ * Context: Process context.
+ * Return: 0; -EPERM if the file was opened by another address space; -EINVAL.
  */
 int som_policy_set(struct som_settings *settings,
 		   const struct som_policy *args)
 {
 	int ret;
 
+	if (!current->mm || current->mm != settings->mm)
+		return -EPERM;
 	mutex_lock(&som_policy_lock);
 	ret = policy_set(settings, args);
 	mutex_unlock(&som_policy_lock);

@@ -5,10 +5,13 @@
 #include <linux/types.h>
 #include "owner.h"
 
+struct mm_struct;
 struct som_policy;
 
 /**
  * struct som_settings - how an open file maps memory
+ * @mm: the address space that opened it, the only one that may change them; its structure,
+ *	not its users, is referenced.
  * @map_size: bytes that one entry maps at most.
  * @max_units: what a process that maps through it may have at most.
  * @reuse: units that a process has kept need not be zeroed.
@@ -16,6 +19,7 @@ struct som_policy;
  * @map_pgoff: page offset that mmap has to name.
  */
 struct som_settings {
+	struct mm_struct *mm;
 	unsigned long map_size;
 	unsigned long max_units;
 	bool reuse;
@@ -24,7 +28,10 @@ struct som_settings {
 };
 
 int som_policy_init(void);
-void som_policy_default(struct som_settings *settings);
+void som_policy_open(struct som_settings *settings);
+void som_policy_release(struct som_settings *settings);
+unsigned long som_policy_max_units(const struct som_settings *settings,
+				   const struct som_owner *owner);
 int som_policy_get(const struct som_settings *settings,
 		   struct som_policy *args);
 int som_policy_set(struct som_settings *settings,

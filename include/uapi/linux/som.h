@@ -31,7 +31,8 @@
  *   not zero, or it is longer than a page
  * - EINVAL: the structure is shorter than the first version of it; a flag is
  *   not known; a reserved field is not zero
- * - EFAULT: the structure cannot be read or written
+ * - EFAULT: the structure cannot be read, or the call has results and it cannot be
+ *   written
  *
  * A call that fails changes nothing, unless its description says how far it
  * got.
@@ -205,9 +206,11 @@ struct som_reset {
  * @map_size: bytes that one page table entry maps at most: 4096, 2 MiB or
  *	1 GiB. What is smaller is used where a mapping's boundaries, tracking
  *	or the pool do not allow it.
- * @max_units: units that a process may have promised or in use once it has mapped
+ * @max_units: units that a process may have promised, in use or kept once it has mapped
  *	through the file; 0: no such limit. It can only be lowered, and is then the
- *	process's for as long as it has som memory.
+ *	process's for as long as it has som memory. Who has more already when it
+ *	takes effect keeps that, and gets nothing more until it has less. A process that
+ *	has not opened the file itself takes it over only with its first memory.
  * @options: SOM_POLICY_* bits.
  * @map_offset: the offset that mmap() of the file has to name, page aligned: at any
  *	other, it fails with EINVAL. 0, unless it was set.
@@ -294,9 +297,15 @@ struct som_policy {
  * A caller that sets @max_units or what follows it reads the policy first: what it
  * leaves 0 is set to 0. A structure that ends before a field leaves it as it is.
  *
- * Return: 0; EINVAL if @map_size is none of the three or does not go with @options,
- * @options has bits that are not known, @map_offset is not page aligned, or @max_units is
- * more than it was; or the shared errors.
+ * Only the address space that opened the file may set it. A child of fork, a program that
+ * was executed since, and whoever was passed the descriptor open the device themselves if
+ * they want a policy of their own; what they map through the file has its policy as it
+ * is.
+ *
+ * Return: 0; EPERM if the file was opened by another address space; EINVAL if
+ * @map_size is none of the three or does not go with @options, @options has bits that
+ * are not known, @map_offset is not page aligned, or @max_units is more than it was; or
+ * the shared errors.
  */
 #define SOM_IOC_SET_POLICY	_IO(SOM_IOC_MAGIC, 0x03)
 

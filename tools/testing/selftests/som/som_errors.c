@@ -499,6 +499,54 @@ TEST_F(som, info_not_writable)
 	EXPECT_EQ(0, memcmp(&before, info, sizeof(before)));
 }
 
+/* A call without results does not write; one with results is not made without room. */
+TEST_F(som, arguments_not_writable)
+{
+	struct som_policy *policy, before = { .size = sizeof(before) };
+	char *p = som_map(self->fd, 2 * UNIT);
+	struct som_reset *reset;
+	struct som_range *range;
+	void *page;
+
+	ASSERT_NE(MAP_FAILED, p);
+	page = mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, page);
+	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_GET_POLICY, &before));
+	policy = page;
+	*policy = before;
+	policy->map_size = PAGE;
+	policy->max_units = 7;
+	ASSERT_EQ(0, mprotect(page, PAGE, PROT_READ));
+	EXPECT_EQ(0, ioctl(self->fd, SOM_IOC_SET_POLICY, page));
+	EXPECT_ERRNO(EFAULT, ioctl(self->fd, SOM_IOC_GET_POLICY, page));
+	before = (struct som_policy) { .size = sizeof(before) };
+	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_GET_POLICY, &before));
+	EXPECT_EQ(7, before.max_units);
+	EXPECT_EQ(PAGE, before.map_size);
+
+	som_fill_pages(p, 2 * UNIT, 1);
+	ASSERT_EQ(0, mprotect(page, PAGE, RW));
+	reset = page;
+	*reset = (struct som_reset) {
+		.size = sizeof(*reset), .start = (uintptr_t)p,
+		.end = (uintptr_t)p + 2 * UNIT, .keep_resident = ~0ULL,
+	};
+	ASSERT_EQ(0, mprotect(page, PAGE, PROT_READ));
+	EXPECT_ERRNO(EFAULT, ioctl(self->fd, SOM_IOC_RESET, page));
+	EXPECT_EQ(-1, som_check_pages(p, 2 * UNIT, 1));
+
+	ASSERT_EQ(0, mprotect(page, PAGE, RW));
+	range = page;
+	*range = (struct som_range) {
+		.size = sizeof(*range), .start = (uintptr_t)p,
+		.end = (uintptr_t)p + 2 * UNIT,
+	};
+	ASSERT_EQ(0, mprotect(page, PAGE, PROT_READ));
+	EXPECT_ERRNO(EFAULT, ioctl(self->fd, SOM_IOC_PINNABLE, page));
+	EXPECT_EQ(0, som_pool("units_pinnable"));
+	EXPECT_EQ(0, range->walk_end);
+}
+
 /* The argument may live in som memory itself. */
 TEST_F(som, info_in_som_memory)
 {

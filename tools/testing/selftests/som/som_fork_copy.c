@@ -28,7 +28,16 @@ static int set_options(int fd, __u64 options)
 
 static char *map_copied(int fd, size_t len, bool private)
 {
-	if (set_options(fd, SOM_POLICY_FORK_COPY))
+	struct som_policy policy = { .size = sizeof(policy) };
+	int ret = set_options(fd, SOM_POLICY_FORK_COPY);
+
+	/* In a child, it is the parent's file, with the parent's policy. */
+	if (ret == -EPERM && !ioctl(fd, SOM_IOC_GET_POLICY, &policy) &&
+	    !(policy.options & SOM_POLICY_FORK_COPY)) {
+		fd = som_open();
+		ret = set_options(fd, SOM_POLICY_FORK_COPY);
+	}
+	if (ret && ret != -EPERM)
 		return MAP_FAILED;
 	return private ? som_map_private(fd, len) : som_map(fd, len);
 }
@@ -1232,7 +1241,7 @@ TEST_F(som, interrupted_by_io_uring)
 	if (!pid) {
 		if (!tick_by_io_uring())
 			_exit(KSFT_SKIP);
-		child_assert(map_copied(self->fd, UNIT, true) != MAP_FAILED);
+		child_assert(map_copied(som_open(), UNIT, true) != MAP_FAILED);
 		fork_for_a_while();
 	}
 	switch (som_wait_child(pid)) {
@@ -1263,7 +1272,7 @@ TEST_F(som, interrupted_by_stops)
 	pid = fork();
 	if (!pid) {
 		som_all_cpus();
-		child_assert(map_copied(self->fd, UNIT, true) != MAP_FAILED);
+		child_assert(map_copied(som_open(), UNIT, true) != MAP_FAILED);
 		child_assert(!pthread_create(&thread, NULL, spin, NULL));
 		fork_for_a_while();
 	}

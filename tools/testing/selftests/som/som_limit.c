@@ -244,6 +244,125 @@ TEST_F(limit, of_a_file_only_lower)
 	close(fd);
 }
 
+/* A mapping that fails changes nothing, neither the limit of the process. */
+TEST_F(limit, a_mapping_that_fails_lowers_nothing)
+{
+	struct som_policy policy = { .size = sizeof(policy) };
+	int fd = som_open();
+	char *p;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ioctl(fd, SOM_IOC_GET_POLICY, &policy));
+	policy.max_units = 2;
+	ASSERT_EQ(0, ioctl(fd, SOM_IOC_SET_POLICY, &policy));
+	EXPECT_EQ(MAP_FAILED, som_map(fd, 3 * UNIT));
+	EXPECT_EQ(ENOMEM, errno);
+	p = som_map(self->fd, 5 * UNIT);
+	ASSERT_NE(MAP_FAILED, p);
+	/* Who has more already gets nothing more, and keeps what it has. */
+	EXPECT_EQ(MAP_FAILED, som_map(fd, UNIT));
+	EXPECT_NE(MAP_FAILED, som_map(self->fd, UNIT));
+	EXPECT_NE(MAP_FAILED, som_map_at(fd, NULL, UNIT, RW, MAP_NORESERVE));
+	som_touch_units(p, 5 * UNIT);
+	EXPECT_EQ(MAP_FAILED, som_map(self->fd, UNIT));
+	EXPECT_EQ(ENOMEM, errno);
+	close(fd);
+}
+
+static int try_policy(int fd, __u64 max_units, __u64 options)
+{
+	struct som_policy policy = { .size = sizeof(policy) };
+
+	if (ioctl(fd, SOM_IOC_GET_POLICY, &policy))
+		return -errno;
+	policy.max_units = max_units;
+	policy.options = options;
+	return ioctl(fd, SOM_IOC_SET_POLICY, &policy) ? -errno : 0;
+}
+
+/* This program once more, in the same process: it did not open what it inherits. */
+static const char exec_fd[] = "SOM_LIMIT_FD";
+
+static void __attribute__((constructor)) executed(void)
+{
+	const char *text = getenv(exec_fd);
+	int fd;
+
+	if (!text)
+		return;
+	fd = atoi(text);
+	child_assert(try_policy(fd, 1, 0) == -EPERM);
+	child_assert(som_map(fd, 4 * UNIT) == MAP_FAILED && errno == ENOMEM);
+	child_assert(som_map(fd, 3 * UNIT) != MAP_FAILED);
+	_exit(0);
+}
+
+static void *set_in_thread(void *fd)
+{
+	return (void *)(long)try_policy(*(int *)fd, 3, SOM_POLICY_FORK_COPY);
+}
+
+TEST_F(limit, of_a_file_by_its_opener_only)
+{
+	struct som_policy before = { .size = sizeof(before) }, after = before;
+	char number[16], *p;
+	pthread_t thread;
+	void *ret;
+	int fd, own;
+	pid_t pid;
+
+	fd = open(SOM_DEV, O_RDWR);
+	ASSERT_LE(0, fd);
+	/* Another thread is the same process. */
+	ASSERT_EQ(0, pthread_create(&thread, NULL, set_in_thread, &fd));
+	ASSERT_EQ(0, pthread_join(thread, &ret));
+	ASSERT_EQ(NULL, ret);
+	ASSERT_EQ(0, ioctl(fd, SOM_IOC_GET_POLICY, &before));
+	EXPECT_EQ(3, before.max_units);
+	p = som_map_at(fd, NULL, 2 * UNIT, RW, MAP_NORESERVE);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, som_try_write(p, 1));
+	pid = fork();
+	if (!pid) {
+		child_assert(!setuid(USER));
+		child_assert(try_policy(fd, 1, 0) == -EPERM);
+		child_assert(try_policy(fd, 3, SOM_POLICY_REUSE) == -EPERM);
+		child_assert(try_policy(fd, 3, SOM_POLICY_FORK_COPY) == -EPERM);
+		child_assert(som_set_policy(fd, PAGE) == -EPERM);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	ASSERT_EQ(0, ioctl(fd, SOM_IOC_GET_POLICY, &after));
+	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
+	EXPECT_EQ(0, som_try_write(p + UNIT, 1));
+	ASSERT_EQ(0, munmap(p, 2 * UNIT));
+
+	/* Who has memory of its own does not get somebody else's limit. */
+	pid = fork();
+	if (!pid) {
+		own = som_open();
+		child_assert(own >= 0 && !try_policy(own, 0, 0));
+		p = som_map_at(own, NULL, 5 * UNIT, RW, MAP_NORESERVE);
+		child_assert(p != MAP_FAILED);
+		child_assert(som_map(fd, UNIT) != MAP_FAILED);
+		som_touch_units(p, 5 * UNIT);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+
+	/* With exec, the opener has ended: the file stays as it is. */
+	snprintf(number, sizeof(number), "%d", fd);
+	pid = fork();
+	if (!pid) {
+		setenv(exec_fd, number, 1);
+		execl("/proc/self/exe", "som_limit", NULL);
+		_exit(1);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	EXPECT_EQ(0, try_policy(fd, 2, 0));
+	close(fd);
+}
+
 /* Not root, but of the group that the device belongs to. */
 TEST_F(limit, device_for_a_group)
 {

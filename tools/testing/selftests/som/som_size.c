@@ -126,10 +126,13 @@ TEST_F(som, policy_is_of_the_open_file)
 	if (!pid) {
 		child_assert(!som_get_policy(self->fd, &size));
 		child_assert(size == SIZE_4K);
-		child_assert(!som_set_policy(self->fd, SIZE_1G));
+		child_assert(som_set_policy(self->fd, SIZE_1G) == -EPERM);
 		_exit(0);
 	}
 	EXPECT_EQ(0, som_wait_child(pid));
+	ASSERT_EQ(0, som_get_policy(self->fd, &size));
+	EXPECT_EQ(SIZE_4K, size);
+	ASSERT_EQ(0, som_set_policy(copy, SIZE_1G));
 	ASSERT_EQ(0, som_get_policy(self->fd, &size));
 	EXPECT_EQ(SIZE_1G, size);
 }
