@@ -5,6 +5,16 @@
  * An owner is its user's who made it: the real user ID at its first mmap. It stays
  * so if the process becomes somebody else. A user lives as long as it has accounts.
  *
+ * Anybody can have more user IDs, in a user namespace of their own. So all that is in a
+ * user namespace counts against the limit of who made it, too, up to the initial
+ * namespace, as in kernel/ucount.c:
+ *
+ *	UID 100000, in a namespace made by UID 1000  ->  UID 1000
+ *
+ * Root of the initial namespace makes namespaces for others: containers. There, the
+ * namespace takes the place of who made it: it is one user, whose limit is that
+ * of all in it.
+ *
  * Locking: som_charge_lock makes a charge all or nothing: no count shows what is
  * refused afterwards, so a charge is refused only if it does not fit. Below it is
  * the pool's commit_lock. Charges are taken back without it: the counts are atomic.
@@ -27,11 +37,21 @@
 #include "account.h"
 #include "pool.h"
 
-/* One user: all the owners with the same user ID. */
+/**
+ * struct som_user - one user
+ * @hash: link in the table of users.
+ * @refs: accounts, and users below it.
+ * @parent: who is charged, too, with a reference; or NULL.
+ * @uid: the user ID; INVALID_UID, if it is a user namespace.
+ * @ns: a user namespace that root has made, with a reference; or NULL.
+ * @units: units of its owners, and of the users below it.
+ */
 struct som_user {
 	struct hlist_node hash;
 	refcount_t refs;
+	struct som_user *parent;
 	kuid_t uid;
+	struct user_namespace *ns;
 	atomic_long_t units;
 };
 
@@ -97,51 +117,100 @@ MODULE_PARM_DESC(limit_owner, "units that one process may have promised or in us
 module_param_cb(limit_user, &limit_ops, &som_limit_user, 0644);
 MODULE_PARM_DESC(limit_user, "units that all processes of one user may have promised or in use (default max)");
 
-static struct som_user *lookup_user(kuid_t uid)
+/* Users are told apart by all three. */
+static struct som_user *lookup_user(const struct som_user *like)
 {
 	struct som_user *user;
 
 	lockdep_assert_held(&som_users_lock);
 
-	hash_for_each_possible(som_users, user, hash, __kuid_val(uid)) {
-		if (uid_eq(user->uid, uid)) {
-			refcount_inc(&user->refs);
-			return user;
-		}
+	hash_for_each_possible(som_users, user, hash, __kuid_val(like->uid)) {
+		if (user->parent != like->parent || user->ns != like->ns ||
+		    !uid_eq(user->uid, like->uid))
+			continue;
+		refcount_inc(&user->refs);
+		return user;
 	}
 	return NULL;
 }
 
-/* A user, with a reference; made if need be. NULL without memory. */
-static struct som_user *make_user(kuid_t uid)
+static void put_user_ref(struct som_user *user)
+{
+	struct som_user *parent;
+
+	while (user && refcount_dec_and_lock(&user->refs, &som_users_lock)) {
+		hash_del(&user->hash);
+		spin_unlock(&som_users_lock);
+		WARN_ON_ONCE(atomic_long_read(&user->units));
+		if (user->ns)
+			put_user_ns(user->ns);
+		parent = user->parent;
+		kfree(user);
+		user = parent;
+	}
+}
+
+/*
+ * A user, with a reference; made if need be. The reference to @parent goes with it. NULL
+ * without memory, and the reference is given back.
+ */
+static struct som_user *make_user(struct som_user *parent, kuid_t uid,
+				  struct user_namespace *ns)
 {
 	struct som_user *new, *user;
 
 	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
-	if (!new)
+	if (!new) {
+		put_user_ref(parent);
 		return NULL;
+	}
 	refcount_set(&new->refs, 1);
+	new->parent = parent;
 	new->uid = uid;
+	new->ns = ns;
 	spin_lock(&som_users_lock);
-	user = lookup_user(uid);
+	user = lookup_user(new);
 	if (!user) {
+		if (ns)
+			get_user_ns(ns);
 		hash_add(som_users, &new->hash, __kuid_val(uid));
 		swap(user, new);
 	}
 	spin_unlock(&som_users_lock);
-	kfree(new);
+	if (new) {
+		/* The other one has a reference of its own. */
+		put_user_ref(parent);
+		kfree(new);
+	}
 	return user;
 }
 
-/* With the last reference, a user has no charge any more. */
-static void put_user_ref(struct som_user *user)
+static struct user_namespace *ns_at_level(struct user_namespace *ns, int level)
 {
-	if (!refcount_dec_and_lock(&user->refs, &som_users_lock))
-		return;
-	hash_del(&user->hash);
-	spin_unlock(&som_users_lock);
-	WARN_ON_ONCE(atomic_long_read(&user->units));
-	kfree(user);
+	while (ns->level > level)
+		ns = ns->parent;
+	return ns;
+}
+
+/* The user of the current process, with a reference; NULL without memory. */
+static struct som_user *current_som_user(void)
+{
+	struct user_namespace *ns = current_user_ns(), *at;
+	struct som_user *user = NULL;
+	int level;
+
+	for (level = 1; level <= ns->level; level++) {
+		at = ns_at_level(ns, level);
+		if (uid_eq(at->owner, GLOBAL_ROOT_UID))
+			user = make_user(user, INVALID_UID, at);
+		else if (!user || !uid_eq(user->uid, at->owner))
+			user = make_user(user, at->owner, NULL);
+		if (!user)
+			return NULL;
+	}
+	if (user && uid_eq(user->uid, current_uid()))
+		return user;
+	return make_user(user, current_uid(), NULL);
 }
 
 /* By how many units would a count exceed a limit? */
@@ -153,25 +222,32 @@ static unsigned long excess(const atomic_long_t *count, unsigned long nr_units,
 	return sum > limit ? sum - limit : 0;
 }
 
-/* Does a user's limit not allow some more units? */
+/* Does the limit of a user, or of one above it, not allow some more units? */
 static bool over_limit(const struct som_user *user, unsigned long nr_units,
 		       struct som_shortage *lack)
 {
-	lack->units = excess(&user->units, nr_units, READ_ONCE(som_limit_user));
-	lack->user = user;
-	return lack->units;
+	for (; user; user = user->parent) {
+		lack->units = excess(&user->units, nr_units,
+				     READ_ONCE(som_limit_user));
+		lack->user = user;
+		if (lack->units)
+			return true;
+	}
+	return false;
 }
 
 static void user_add(struct som_user *user, unsigned long nr_units)
 {
 	lockdep_assert_held(&som_charge_lock);
 
-	atomic_long_add(nr_units, &user->units);
+	for (; user; user = user->parent)
+		atomic_long_add(nr_units, &user->units);
 }
 
 static void user_sub(struct som_user *user, unsigned long nr_units)
 {
-	atomic_long_sub(nr_units, &user->units);
+	for (; user; user = user->parent)
+		atomic_long_sub(nr_units, &user->units);
 }
 
 static void account_gone(struct som_holder *holder, unsigned int nr_units);
@@ -192,7 +268,7 @@ struct som_account *som_account_alloc(void)
 	refcount_set(&account->refs, 1);
 	account->holder.gone = account_gone;
 	account->max = SOM_NO_LIMIT;
-	account->user = make_user(current_uid());
+	account->user = current_som_user();
 	if (account->user)
 		return account;
 	kfree(account);
@@ -290,7 +366,12 @@ unsigned int som_account_uid(const struct som_account *account)
 bool som_account_counts(const struct som_account *account,
 			const struct som_user *user)
 {
-	return account->user == user;
+	const struct som_user *of;
+
+	for (of = account->user; of; of = of->parent)
+		if (of == user)
+			return true;
+	return false;
 }
 
 /**
