@@ -45,6 +45,7 @@
  * @uid: the user ID; INVALID_UID, if it is a user namespace.
  * @ns: a user namespace that root has made, with a reference; or NULL.
  * @units: units of its owners, and of the users below it.
+ * @pinnable: those that are pinnable (pinnable.c).
  */
 struct som_user {
 	struct hlist_node hash;
@@ -53,6 +54,7 @@ struct som_user {
 	kuid_t uid;
 	struct user_namespace *ns;
 	atomic_long_t units;
+	atomic_long_t pinnable;
 };
 
 static DEFINE_HASHTABLE(som_users, 6);
@@ -502,6 +504,16 @@ void som_account_uncharge(struct som_account *account, unsigned long nr_units)
 	uncharge_counts(account, nr_units);
 }
 
+/* Would a unit be too much for what counts it for one account, but not for another? */
+static bool over_others(const struct som_account *from,
+			const struct som_account *to)
+{
+	struct som_shortage lack;
+
+	return over_limit(to->user, 1, &lack) &&
+	       !som_account_counts(from, lack.user);
+}
+
 static void transfer(struct som_account *from, struct som_account *to)
 {
 	lockdep_assert_held(&som_charge_lock);
@@ -524,14 +536,10 @@ static void transfer(struct som_account *from, struct som_account *to)
  */
 bool som_account_transfer(struct som_account *from, struct som_account *to)
 {
-	unsigned long limit = min(READ_ONCE(to->max),
-				  READ_ONCE(som_limit_owner));
-	struct som_shortage lack;
 	bool fits;
 
 	spin_lock(&som_charge_lock);
-	fits = !excess(&to->units, 1, limit) &&
-	       (from->user == to->user || !over_limit(to->user, 1, &lack));
+	fits = !excess(&to->units, 1, owner_limit(to)) && !over_others(from, to);
 	if (fits)
 		transfer(from, to);
 	spin_unlock(&som_charge_lock);
@@ -550,4 +558,41 @@ void som_account_return(struct som_account *from, struct som_account *to)
 	spin_lock(&som_charge_lock);
 	transfer(to, from);
 	spin_unlock(&som_charge_lock);
+}
+
+/**
+ * som_account_charge_pinnable - charge a unit that is about to become pinnable
+ * @account: whose; its user is charged
+ * @max: units that a user may have
+ *
+ * Context: Process context; may be called with spinlocks held.
+ * Return: true, or false (and nothing is changed) if the user has @max.
+ */
+bool som_account_charge_pinnable(struct som_account *account,
+				 unsigned long max)
+{
+	struct som_user *user;
+	bool ok = true;
+
+	spin_lock(&som_charge_lock);
+	for (user = account->user; user && ok; user = user->parent)
+		ok = !excess(&user->pinnable, 1, max);
+	for (user = account->user; user && ok; user = user->parent)
+		atomic_long_inc(&user->pinnable);
+	spin_unlock(&som_charge_lock);
+	return ok;
+}
+
+/**
+ * som_account_uncharge_pinnable - undo som_account_charge_pinnable()
+ * @account: whose
+ *
+ * Context: Any.
+ */
+void som_account_uncharge_pinnable(struct som_account *account)
+{
+	struct som_user *user;
+
+	for (user = account->user; user; user = user->parent)
+		atomic_long_dec(&user->pinnable);
 }

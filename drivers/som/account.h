@@ -85,6 +85,9 @@ void som_account_hold(struct som_account *account, const unsigned long *units,
 		      unsigned int nr);
 bool som_account_counts(const struct som_account *account,
 			const struct som_user *user);
+bool som_account_charge_pinnable(struct som_account *account,
+				 unsigned long max);
+void som_account_uncharge_pinnable(struct som_account *account);
 unsigned int som_account_uid(const struct som_account *account);
 
 int som_limit_parse(const char *text, unsigned long *limit);

@@ -24,9 +24,9 @@
 #include "vma.h"
 
 /* Memory for a unit, as an entry that says its kind; or ERR_PTR(-errno). */
-static void *alloc_memory(bool pinnable)
+static void *alloc_memory(struct som_owner *owner, bool pinnable)
 {
-	long unit = pinnable ? som_pinnable_alloc() :
+	long unit = pinnable ? som_pinnable_alloc(owner->account) :
 			       som_pool_alloc_unzeroed(numa_mem_id());
 
 	if (unit < 0)
@@ -113,7 +113,7 @@ static int pin_walk(struct som_owner *owner, unsigned long *addr,
 		memory = NULL;
 		switch (ret) {
 		case -EXFULL:
-			memory = alloc_memory(pinnable);
+			memory = alloc_memory(owner, pinnable);
 			ret = PTR_ERR_OR_ZERO(memory);
 			if (ret)
 				memory = NULL;

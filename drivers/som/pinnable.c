@@ -9,12 +9,16 @@
  * reference count: a pin keeps its page, whatever becomes of the unit.
  *
  * The pages come from the buddy allocator and are charged to the caller's memory
- * cgroup. The parameter max_pinnable limits how many there are.
+ * cgroup. The parameter max_pinnable limits how many there are, and max_pinnable_user how
+ * many a user has, so that no user can take all. The first page of a unit remembers whose
+ * it is.
  */
 #include <linux/atomic.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/spinlock.h>
+#include "account.h"
 #include "pinnable.h"
 #include "range.h"
 
@@ -22,36 +26,64 @@ static unsigned long max_pinnable = 512;
 module_param(max_pinnable, ulong, 0644);
 MODULE_PARM_DESC(max_pinnable, "most units that can be pinnable at a time (default 512)");
 
+static unsigned long max_pinnable_user;
+module_param(max_pinnable_user, ulong, 0644);
+MODULE_PARM_DESC(max_pinnable_user, "most units that one user can have pinnable at a time (default 0: half of max_pinnable)");
+
 static atomic_long_t nr_pinnable = ATOMIC_LONG_INIT(0);
+static DEFINE_SPINLOCK(som_pinnable_lock);	/* all of a charge, or nothing */
 
 static struct page *unit_page(unsigned long unit)
 {
 	return pfn_to_page(unit << SOM_UNIT_PAGE_SHIFT);
 }
 
+/* Charge a unit to its user and to the pages that som may have. */
+static bool charge(struct som_account *account)
+{
+	unsigned long max = READ_ONCE(max_pinnable);
+	unsigned long max_user = READ_ONCE(max_pinnable_user) ?: max - max / 2;
+	bool ok;
+
+	spin_lock(&som_pinnable_lock);
+	ok = atomic_long_read(&nr_pinnable) < max &&
+	     som_account_charge_pinnable(account, max_user);
+	if (ok)
+		atomic_long_inc(&nr_pinnable);
+	spin_unlock(&som_pinnable_lock);
+	return ok;
+}
+
+static void uncharge(struct som_account *account)
+{
+	som_account_uncharge_pinnable(account);
+	atomic_long_dec(&nr_pinnable);
+}
+
 /**
- * som_pinnable_alloc - pages for one unit
+ * som_pinnable_alloc - allocate pages for one unit
+ * @account: who is charged until som_pinnable_free(); a reference is taken
  *
  * Their content is anything.
  *
  * Context: Process context.
- * Return: unit number, or -ENOMEM.
+ * Return: unit number, or -ENOMEM without memory or over a limit.
  */
-long som_pinnable_alloc(void)
+long som_pinnable_alloc(struct som_account *account)
 {
 	struct page *page;
 
-	if (atomic_long_inc_return(&nr_pinnable) > READ_ONCE(max_pinnable))
-		goto out;
+	if (!charge(account))
+		return -ENOMEM;
 	page = alloc_pages(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL |
 			   __GFP_NOWARN, SOM_UNIT_PAGE_SHIFT);
-	if (!page)
-		goto out;
+	if (!page) {
+		uncharge(account);
+		return -ENOMEM;
+	}
 	split_page(page, SOM_UNIT_PAGE_SHIFT);
+	set_page_private(page, (unsigned long)som_account_get(account));
 	return page_to_pfn(page) >> SOM_UNIT_PAGE_SHIFT;
-out:
-	atomic_long_dec(&nr_pinnable);
-	return -ENOMEM;
 }
 
 /**
@@ -65,11 +97,14 @@ out:
 void som_pinnable_free(unsigned long unit)
 {
 	struct page *page = unit_page(unit);
+	struct som_account *account = (void *)page_private(page);
 	unsigned int i;
 
+	set_page_private(page, 0);
 	for (i = 0; i < SOM_UNIT_PAGES; i++)
 		put_page(page + i);
-	atomic_long_dec(&nr_pinnable);
+	uncharge(account);
+	som_account_put(account);
 }
 
 /**

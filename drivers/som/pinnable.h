@@ -4,7 +4,9 @@
 
 #include <linux/types.h>
 
-long som_pinnable_alloc(void);
+struct som_account;
+
+long som_pinnable_alloc(struct som_account *account);
 void som_pinnable_free(unsigned long unit);
 bool som_pinnable_pinned(unsigned long unit);
 bool som_pinnable_poisoned(unsigned long unit);

@@ -345,8 +345,8 @@ struct som_range {
  * are units that are pinnable already.
  *
  * Return: 0; EBUSY if somebody has a pin on memory of a unit's chunk, so that
- * it cannot be moved; ENOMEM if there is no memory, or the module's limit
- * (parameter max_pinnable) is reached; ENOSPC if the pool has no room for a
+ * it cannot be moved; ENOMEM if there is no memory, or a limit of the module
+ * (parameters max_pinnable, max_pinnable_user) is reached; ENOSPC if the pool has no room for a
  * unit without memory; EHWPOISON if a unit's memory cannot be read, and it stays
  * where it is; EINTR on a fatal signal; EINVAL if @start is not page
  * aligned or @end is below it; EFAULT if the range is not user memory. On an

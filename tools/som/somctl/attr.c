@@ -60,6 +60,8 @@ const struct setting settings[] = {
 	  "most that all processes of one user may have" },
 	{ "max_pinnable", "units",
 	  "most units that can be pinnable at a time" },
+	{ "max_pinnable_user", "units, 0 = half of max_pinnable",
+	  "most of them that one user can have" },
 	{ "map_size", "4096, 2097152 or 1073741824 bytes",
 	  "largest page table entry, unless a file chooses another" },
 	{ }

@@ -35,7 +35,7 @@ static int list_settings(void)
 		value = dir ? file_read_line(dir, s->name) : NULL;
 		if (!value)
 			continue;
-		printf("%-14s %-10s %s\n%-25s (%s%s)\n", s->name, value,
+		printf("%-17s %-10s %s\n%-28s (%s%s)\n", s->name, value,
 		       s->meaning, "", s->values,
 		       writable(dir, s->name) ? "" : "; at load only");
 		free(value);

@@ -518,7 +518,8 @@ TEST_F(som, arguments_not_writable)
 	policy->max_units = 7;
 	ASSERT_EQ(0, mprotect(page, PAGE, PROT_READ));
 	EXPECT_EQ(0, ioctl(self->fd, SOM_IOC_SET_POLICY, page));
-	EXPECT_ERRNO(EFAULT, ioctl(self->fd, SOM_IOC_GET_POLICY, page));
+	EXPECT_EQ(-1, ioctl(self->fd, SOM_IOC_GET_POLICY, page));
+	EXPECT_EQ(EFAULT, errno);
 	before = (struct som_policy) { .size = sizeof(before) };
 	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_GET_POLICY, &before));
 	EXPECT_EQ(7, before.max_units);
@@ -532,7 +533,8 @@ TEST_F(som, arguments_not_writable)
 		.end = (uintptr_t)p + 2 * UNIT, .keep_resident = ~0ULL,
 	};
 	ASSERT_EQ(0, mprotect(page, PAGE, PROT_READ));
-	EXPECT_ERRNO(EFAULT, ioctl(self->fd, SOM_IOC_RESET, page));
+	EXPECT_EQ(-1, ioctl(self->fd, SOM_IOC_RESET, page));
+	EXPECT_EQ(EFAULT, errno);
 	EXPECT_EQ(-1, som_check_pages(p, 2 * UNIT, 1));
 
 	ASSERT_EQ(0, mprotect(page, PAGE, RW));
@@ -542,7 +544,8 @@ TEST_F(som, arguments_not_writable)
 		.end = (uintptr_t)p + 2 * UNIT,
 	};
 	ASSERT_EQ(0, mprotect(page, PAGE, PROT_READ));
-	EXPECT_ERRNO(EFAULT, ioctl(self->fd, SOM_IOC_PINNABLE, page));
+	EXPECT_EQ(-1, ioctl(self->fd, SOM_IOC_PINNABLE, page));
+	EXPECT_EQ(EFAULT, errno);
 	EXPECT_EQ(0, som_pool("units_pinnable"));
 	EXPECT_EQ(0, range->walk_end);
 }

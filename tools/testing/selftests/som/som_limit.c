@@ -40,6 +40,8 @@ FIXTURE_TEARDOWN_PARENT(limit)
 {
 	set_limit("limit_owner", "max");
 	set_limit("limit_user", "max");
+	som_write_string("/sys/module/som/parameters/max_pinnable_user", "0");
+	som_write_string("/sys/module/som/parameters/max_pinnable", "512");
 	if (chown(SOM_DEV, self->node.st_uid, self->node.st_gid) ||
 	    chmod(SOM_DEV, self->node.st_mode & 0777))
 		TH_LOG("%s is not as it was", SOM_DEV);
@@ -209,6 +211,143 @@ TEST_F(limit, a_charge_that_fits)
 		}
 		ASSERT_EQ(0, munmap(p, other[i] * UNIT));
 	}
+}
+
+/*
+ * A process in a user namespace that @maker makes, which has @ids user IDs from @first on
+ * beside its root. It becomes @id and maps @nr units; @ready: 1 or -errno; it ends
+ * when @hold is set. Return: its process ID, or -1.
+ */
+static pid_t in_namespace(uid_t maker, uid_t first, int ids, int id, int fd,
+			  size_t nr, int *ready, int *hold)
+{
+	int made[2], mapped[2];
+	char path[64], text[64], c = 0;
+	pid_t pid;
+
+	if (pipe(made) || pipe(mapped))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		char *p;
+
+		child_assert(!setresuid(maker, maker, maker));
+		child_assert(!unshare(CLONE_NEWUSER));
+		child_assert(write(made[1], "x", 1) == 1);
+		child_assert(read(mapped[0], &c, 1) == 1);
+		child_assert(!setresuid(id, id, id));
+		p = som_map(fd, nr * UNIT);
+		__atomic_store_n(ready, p == MAP_FAILED ? -errno : 1,
+				 __ATOMIC_RELEASE);
+		som_wait_flag(hold, 1);
+		_exit(0);
+	}
+	if (read(made[0], &c, 1) != 1)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
+	snprintf(text, sizeof(text), "0 %u 1\n1 %u %d\n", maker, first, ids);
+	if (som_write_string(path, text) || write(mapped[1], "x", 1) != 1)
+		return -1;
+	close(made[0]);
+	close(made[1]);
+	close(mapped[0]);
+	close(mapped[1]);
+	return pid;
+}
+
+#define IDS	6
+
+/* More user IDs, in namespaces of one's own, are not more memory. */
+TEST_F(limit, of_a_user_and_its_namespaces)
+{
+	uid_t makers[] = { USER, 0 };
+	int *flags = som_shared(PAGE), i, got;
+	pid_t pids[IDS];
+	size_t m;
+
+	ASSERT_NE(MAP_FAILED, flags);
+	ASSERT_EQ(0, set_limit("limit_user", "10"));
+	for (m = 0; m < ARRAY_SIZE(makers); m++) {
+		memset(flags, 0, PAGE);
+		for (i = 0, got = 0; i < IDS; i++) {
+			pids[i] = in_namespace(makers[m], 100000 + 10 * i, 4,
+					       i % 4, self->fd, 4, &flags[i + 1],
+					       &flags[0]);
+			ASSERT_LT(0, pids[i]);
+			while (!READ_ONCE(flags[i + 1]))
+				usleep(1000);
+			got += flags[i + 1] == 1;
+			EXPECT_TRUE(flags[i + 1] == 1 ||
+				    flags[i + 1] == -ENOMEM);
+		}
+		/* What root makes a namespace for is a user by itself. */
+		EXPECT_EQ(makers[m] ? 2 : IDS, got);
+		WRITE_ONCE(flags[0], 1);
+		for (i = 0; i < IDS; i++)
+			EXPECT_EQ(0, som_wait_child(pids[i]));
+		EXPECT_TRUE(som_state_wait(&self->before));
+	}
+}
+
+static const char max_pinnable[] = "/sys/module/som/parameters/max_pinnable";
+static const char max_user[] = "/sys/module/som/parameters/max_pinnable_user";
+
+/* How many of some units become pinnable. */
+static long make_pinnable(int fd, size_t nr)
+{
+	char *p = som_map(fd, nr * UNIT);
+	__u64 walk_end = 0;
+	int ret;
+
+	if (p == MAP_FAILED)
+		return -1;
+	ret = som_range_call(fd, SOM_IOC_PINNABLE, p, nr * UNIT, &walk_end);
+	if (ret && ret != -ENOMEM)
+		return ret;
+	return (walk_end - (uintptr_t)p) / UNIT;
+}
+
+TEST_F(limit, of_a_user_that_makes_memory_pinnable)
+{
+	long before = som_read_number(max_pinnable);
+	char text[32];
+	pid_t pid;
+
+	ASSERT_LT(0, before);
+	ASSERT_EQ(0, som_read_number(max_user));
+	ASSERT_EQ(0, som_write_string(max_pinnable, "8"));
+	pid = fork();
+	if (!pid) {
+		child_assert(!setuid(USER));
+		child_assert(make_pinnable(self->fd, 8) == 4);
+		/* Another process of it: nothing is left. */
+		pid = fork();
+		if (!pid) {
+			child_assert(!make_pinnable(self->fd, 1));
+			_exit(0);
+		}
+		child_assert(!som_wait_child(pid));
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	pid = fork();
+	if (!pid) {
+		child_assert(make_pinnable(self->fd, 8) == 4);
+		pid = fork();
+		if (!pid) {
+			child_assert(!setuid(USER));
+			child_assert(make_pinnable(self->fd, 3) == 3);
+			_exit(0);
+		}
+		child_assert(!som_wait_child(pid));
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	ASSERT_EQ(0, som_write_string(max_user, "3"));
+	EXPECT_EQ(3, make_pinnable(self->fd, 8));
+	EXPECT_EQ(0, som_write_string(max_user, "0"));
+	snprintf(text, sizeof(text), "%ld", before);
+	EXPECT_EQ(0, som_write_string(max_pinnable, text));
 }
 
 TEST_F(limit, of_a_file_only_lower)

@@ -1073,6 +1073,7 @@ TEST_F(som, max_pinnable)
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(512, old);
 	ASSERT_EQ(0, som_write_string(MAX_PINNABLE, "2"));
+	ASSERT_EQ(0, som_write_string(MAX_PINNABLE "_user", "2"));
 	EXPECT_EQ(-ENOMEM, som_range_call(self->fd, SOM_IOC_PINNABLE, p + UNIT,
 					  3 * UNIT, &walk_end));
 	EXPECT_EQ(som_addr(p + 3 * UNIT), walk_end);
@@ -1102,6 +1103,7 @@ TEST_F(som, max_pinnable)
 	ASSERT_EQ(0, munmap(p, 5 * UNIT));
 	EXPECT_PINNABLE(0);
 	ASSERT_EQ(0, som_write_string(MAX_PINNABLE, "512"));
+	ASSERT_EQ(0, som_write_string(MAX_PINNABLE "_user", "0"));
 	/* The count went down as it went up. */
 	p = som_map(self->fd, 8 * UNIT);
 	EXPECT_EQ(0, som_pinnable(self->fd, p, 8 * UNIT));
