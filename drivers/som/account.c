@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Limits of owners and of users, and the charge that every unit has.
+ * Limits of owners, of users and of cgroups (cgroup.c), and the charge that every unit
+ * has.
  *
  * An owner is its user's who made it: the real user ID at its first mmap. It stays
  * so if the process becomes somebody else. A user lives as long as it has accounts.
@@ -22,6 +23,7 @@
  * any of the driver's mutexes and under chunk->lock.
  */
 #include <linux/cred.h>
+#include <linux/err.h>
 #include <linux/hashtable.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
@@ -35,6 +37,7 @@
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
 #include "account.h"
+#include "cgroup.h"
 #include "pool.h"
 
 /**
@@ -238,6 +241,14 @@ static bool over_limit(const struct som_user *user, unsigned long nr_units,
 	return false;
 }
 
+/* The same for a cgroup. */
+static bool over_cgroup(const struct som_cgroup *cg, unsigned long nr_units,
+			struct som_shortage *lack)
+{
+	lack->cgroup = som_cgroup_over(cg, nr_units, &lack->units);
+	return lack->cgroup;
+}
+
 static void user_add(struct som_user *user, unsigned long nr_units)
 {
 	lockdep_assert_held(&som_charge_lock);
@@ -270,9 +281,14 @@ struct som_account *som_account_alloc(void)
 	refcount_set(&account->refs, 1);
 	account->holder.gone = account_gone;
 	account->max = SOM_NO_LIMIT;
+	account->cgroup = som_cgroup_current();
+	if (IS_ERR(account->cgroup))
+		goto out_free;
 	account->user = current_som_user();
 	if (account->user)
 		return account;
+	som_cgroup_put(account->cgroup);
+out_free:
 	kfree(account);
 	return NULL;
 }
@@ -296,6 +312,7 @@ static void account_put(struct som_account *account, unsigned int refs)
 		return;
 	WARN_ON_ONCE(atomic_long_read(&account->units));
 	put_user_ref(account->user);
+	som_cgroup_put(account->cgroup);
 	kfree(account);
 }
 
@@ -314,6 +331,7 @@ void som_account_put(struct som_account *account)
 static void uncharge_counts(struct som_account *account, unsigned long nr_units)
 {
 	user_sub(account->user, nr_units);
+	som_cgroup_sub(account->cgroup, nr_units);
 	atomic_long_sub(nr_units, &account->units);
 }
 
@@ -358,20 +376,22 @@ unsigned int som_account_uid(const struct som_account *account)
 }
 
 /**
- * som_account_counts - do an account's units count against a user's limit?
+ * som_account_counts - tell whether an account's units count against a limit
  * @account: the account
- * @user: the user
+ * @lack: whose limit is in the way: of a user or of a cgroup
  *
  * Context: Any.
  * Return: true if so.
  */
 bool som_account_counts(const struct som_account *account,
-			const struct som_user *user)
+			const struct som_shortage *lack)
 {
-	const struct som_user *of;
+	const struct som_user *user;
 
-	for (of = account->user; of; of = of->parent)
-		if (of == user)
+	if (lack->kind == SOM_LACK_CGROUP)
+		return som_cgroup_within(account->cgroup, lack->cgroup);
+	for (user = account->user; user; user = user->parent)
+		if (user == lack->user)
 			return true;
 	return false;
 }
@@ -444,12 +464,15 @@ static bool try_charge(struct som_account *account, unsigned long nr_units,
 		lack->kind = SOM_LACK_OWNER;
 	} else if (over_limit(account->user, nr_units, lack)) {
 		lack->kind = SOM_LACK_USER;
+	} else if (over_cgroup(account->cgroup, nr_units, lack)) {
+		lack->kind = SOM_LACK_CGROUP;
 	} else if (!som_pool_charge(nr_units)) {
 		lack->kind = SOM_LACK_POOL;
 		lack->units = nr_units;
 	} else {
 		atomic_long_add(nr_units, &account->units);
 		user_add(account->user, nr_units);
+		som_cgroup_add(account->cgroup, nr_units);
 	}
 	spin_unlock(&som_charge_lock);
 	return lack->kind == SOM_LACK_NONE;
@@ -508,10 +531,13 @@ void som_account_uncharge(struct som_account *account, unsigned long nr_units)
 static bool over_others(const struct som_account *from,
 			const struct som_account *to)
 {
-	struct som_shortage lack;
+	struct som_shortage lack = { .kind = SOM_LACK_USER };
 
-	return over_limit(to->user, 1, &lack) &&
-	       !som_account_counts(from, lack.user);
+	if (over_limit(to->user, 1, &lack) && !som_account_counts(from, &lack))
+		return true;
+	lack.kind = SOM_LACK_CGROUP;
+	return over_cgroup(to->cgroup, 1, &lack) &&
+	       !som_account_counts(from, &lack);
 }
 
 static void transfer(struct som_account *from, struct som_account *to)
@@ -520,6 +546,8 @@ static void transfer(struct som_account *from, struct som_account *to)
 
 	user_sub(from->user, 1);
 	user_add(to->user, 1);
+	som_cgroup_sub(from->cgroup, 1);
+	som_cgroup_add(to->cgroup, 1);
 	atomic_long_dec(&from->units);
 	atomic_long_inc(&to->units);
 }

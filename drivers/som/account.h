@@ -11,6 +11,7 @@
 #include <linux/types.h>
 #include "pool.h"
 
+struct som_cgroup;
 struct som_user;
 struct task_struct;
 
@@ -28,6 +29,7 @@ struct task_struct;
  * @mmap_max: what it will be if an mmap succeeds that is going on.
  * @mmap_task: who is in that mmap, or NULL.
  * @user: the user who has it.
+ * @cgroup: the cgroup that is charged (cgroup.c), or NULL.
  */
 struct som_account {
 	refcount_t refs;
@@ -38,6 +40,7 @@ struct som_account {
 	unsigned long mmap_max;
 	const struct task_struct *mmap_task;
 	struct som_user *user;
+	struct som_cgroup *cgroup;
 };
 
 /**
@@ -45,12 +48,14 @@ struct som_account {
  * @SOM_LACK_NONE: they can.
  * @SOM_LACK_OWNER: the limit of a process, or its own.
  * @SOM_LACK_USER: the limit of a user.
+ * @SOM_LACK_CGROUP: the limit of a cgroup.
  * @SOM_LACK_POOL: the pool cannot promise as many.
  */
 enum som_lack {
 	SOM_LACK_NONE,
 	SOM_LACK_OWNER,
 	SOM_LACK_USER,
+	SOM_LACK_CGROUP,
 	SOM_LACK_POOL,
 };
 
@@ -59,11 +64,13 @@ enum som_lack {
  * @kind: the first limit that is in the way.
  * @units: how many units too few; all that were asked for, if it is the pool.
  * @user: with SOM_LACK_USER, whose limit; it lives as long as the account.
+ * @cgroup: the same with SOM_LACK_CGROUP.
  */
 struct som_shortage {
 	enum som_lack kind;
 	unsigned long units;
 	const struct som_user *user;
+	const struct som_cgroup *cgroup;
 };
 
 extern unsigned long som_limit_owner;
@@ -84,7 +91,7 @@ void som_account_return(struct som_account *from, struct som_account *to);
 void som_account_hold(struct som_account *account, const unsigned long *units,
 		      unsigned int nr);
 bool som_account_counts(const struct som_account *account,
-			const struct som_user *user);
+			const struct som_shortage *lack);
 bool som_account_charge_pinnable(struct som_account *account,
 				 unsigned long max);
 void som_account_uncharge_pinnable(struct som_account *account);

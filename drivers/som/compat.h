@@ -6,6 +6,7 @@
 #ifndef _SOM_COMPAT_H
 #define _SOM_COMPAT_H
 
+#include <linux/cgroup.h>
 #include <linux/fs.h>
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
@@ -277,6 +278,111 @@ static inline bool som_mce_pfn(void *data, unsigned long *pfn)
 
 static inline void som_mce_register(struct notifier_block *nb) {}
 static inline void som_mce_unregister(struct notifier_block *nb) {}
+#endif
+
+struct cgroup;
+
+#ifdef CONFIG_CGROUPS
+/**
+ * som_current_cgroup - find the cgroup (v2) of the current process
+ *
+ * Return: the cgroup, with a reference for som_put_cgroup(); NULL if the kernel has
+ * none.
+ */
+static inline struct cgroup *som_current_cgroup(void)
+{
+	struct cgroup *cgrp;
+
+	rcu_read_lock();
+	/* It may be on its way to another one. */
+	while (!cgroup_tryget(cgrp = task_dfl_cgroup(current)))
+		cpu_relax();
+	rcu_read_unlock();
+	return cgrp;
+}
+
+/**
+ * som_find_cgroup - find a cgroup by its ID
+ * @id: the ID
+ *
+ * Return: the cgroup, with a reference for som_put_cgroup(), or ERR_PTR(-errno).
+ */
+static inline struct cgroup *som_find_cgroup(u64 id)
+{
+	return cgroup_get_from_id(id);
+}
+
+/**
+ * som_put_cgroup - give a reference back
+ * @cgrp: the cgroup
+ */
+static inline void som_put_cgroup(struct cgroup *cgrp)
+{
+	cgroup_put(cgrp);
+}
+
+/**
+ * som_cgroup_level - tell how deep a cgroup is
+ * @cgrp: the cgroup
+ *
+ * Return: how many cgroups are above it.
+ */
+static inline int som_cgroup_level(const struct cgroup *cgrp)
+{
+	return cgrp->level;
+}
+
+/**
+ * som_cgroup_ancestor_id - tell the ID of a cgroup above another
+ * @cgrp: the other
+ * @level: how deep it is
+ *
+ * Return: the ID.
+ */
+static inline u64 som_cgroup_ancestor_id(const struct cgroup *cgrp, int level)
+{
+	return cgroup_id(cgrp->ancestors[level]);
+}
+
+/**
+ * som_cgroup_removed - tell whether a cgroup was removed
+ * @cgrp: the cgroup
+ *
+ * Return: true if so.
+ */
+static inline bool som_cgroup_removed(const struct cgroup *cgrp)
+{
+	return !(READ_ONCE(cgrp->self.flags) & CSS_ONLINE);
+}
+#else
+static inline struct cgroup *som_current_cgroup(void)
+{
+	return NULL;
+}
+
+static inline struct cgroup *som_find_cgroup(u64 id)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static inline void som_put_cgroup(struct cgroup *cgrp)
+{
+}
+
+static inline int som_cgroup_level(const struct cgroup *cgrp)
+{
+	return 0;
+}
+
+static inline u64 som_cgroup_ancestor_id(const struct cgroup *cgrp, int level)
+{
+	return 0;
+}
+
+static inline bool som_cgroup_removed(const struct cgroup *cgrp)
+{
+	return false;
+}
 #endif
 
 #endif /* _SOM_COMPAT_H */

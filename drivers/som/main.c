@@ -21,7 +21,7 @@
  *	gig: entry, owner, numa, pool
  *	punch: entry, going, collapse, work, zap, owner, pool
  *	collapse: pte, entry, work, zap, owner
- *	owner, entry, going, zap: units, tracker, pinnable, recycle, account, numa, pool
+ *	owner, entry, going, zap: units, tracker, pinnable, recycle, account, cgroup, numa, pool
  *	recycle: account, work, pool
  *	account: pool
  *	zero, trim, numa: pool
@@ -29,6 +29,7 @@
  */
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include "cgroup.h"
 #include "collapse.h"
 #include "debugfs.h"
 #include "file.h"
@@ -100,6 +101,7 @@ out_zero:
 	som_zero_exit();
 out_pool:
 	som_pool_exit();
+	som_cgroup_exit();
 out_hwpoison:
 	som_hwpoison_exit();
 out_private:
@@ -124,6 +126,7 @@ static void __exit som_exit(void)
 	som_collapse_exit();
 	som_zero_exit();
 	som_pool_exit();
+	som_cgroup_exit();
 	som_hwpoison_exit();
 	som_units_module_exit();
 }

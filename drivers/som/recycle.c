@@ -216,7 +216,8 @@ static bool helps(const struct som_recycle *recycle,
 	case SOM_LACK_OWNER:
 		return recycle->account == account;
 	case SOM_LACK_USER:
-		return som_account_counts(recycle->account, lack->user);
+	case SOM_LACK_CGROUP:
+		return som_account_counts(recycle->account, lack);
 	case SOM_LACK_POOL:
 		return true;
 	default:

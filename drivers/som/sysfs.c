@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 #include "account.h"
+#include "cgroup.h"
 #include "migrate.h"
 #include "pinnable.h"
 #include "pool.h"
@@ -244,8 +245,39 @@ static struct attribute *som_attrs[] = {
 	NULL
 };
 
+static ssize_t cgroup_limits_read(struct file *file, struct kobject *kobj,
+				  struct bin_attribute *attr, char *buf,
+				  loff_t pos, size_t count)
+{
+	return som_cgroup_show(buf, pos, count);
+}
+
+static ssize_t cgroup_limits_write(struct file *file, struct kobject *kobj,
+				   struct bin_attribute *attr, char *buf,
+				   loff_t pos, size_t count)
+{
+	char text[SOM_CGROUP_LINE];
+	int ret;
+
+	if (pos || count >= sizeof(text))
+		return -EINVAL;
+	memcpy(text, buf, count);
+	text[count] = 0;
+	ret = som_cgroup_set(text);
+	return ret ? ret : count;
+}
+
+/* A list, which may be longer than a page. */
+static BIN_ATTR_RW(cgroup_limits, 0);
+
+static struct bin_attribute *som_bin_attrs[] = {
+	&bin_attr_cgroup_limits,
+	NULL
+};
+
 static const struct attribute_group som_group = {
 	.attrs = som_attrs,
+	.bin_attrs = som_bin_attrs,
 };
 
 static const struct {

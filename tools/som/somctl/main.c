@@ -23,6 +23,7 @@ static const struct command commands[] = {
 	{ "shrink", cmd_shrink },
 	{ "compact", cmd_compact },
 	{ "set", cmd_set },
+	{ "cgroup", cmd_cgroup },
 };
 
 static const char help[] =
@@ -39,6 +40,8 @@ static const char help[] =
 "  compact N          move units together until N more chunks are empty\n"
 "  set                list the settings\n"
 "  set NAME VALUE     change one\n"
+"  cgroup             list the limits of control groups\n"
+"  cgroup DIR LIMIT   set one: units, or max for none\n"
 "\n"
 "  --root DIR         look below DIR for /sys and /proc: for copies of them\n"
 "  --help, --version\n"

@@ -2,10 +2,11 @@
 /*
  * somctl: look after the pool of /dev/som. What its files share.
  *
- *	main: status, resize, compact, set
+ *	main: status, resize, compact, set, cgroup
  *	status: table, map, attr, term, json, file
  *	resize, compact: progress, term, file
  *	set: attr, file
+ *	cgroup: file
  *
  * Everything that somctl knows it reads from files of the kernel. Those that a
  * driver does not have are left out of what is shown.
@@ -54,5 +55,6 @@ int cmd_grow(int argc, char **argv);
 int cmd_shrink(int argc, char **argv);
 int cmd_compact(int argc, char **argv);
 int cmd_set(int argc, char **argv);
+int cmd_cgroup(int argc, char **argv);
 
 #endif /* SOMCTL_H */

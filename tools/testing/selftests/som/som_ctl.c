@@ -817,6 +817,36 @@ TEST_F(som, set_refuses)
 	EXPECT_SAYS(result.err, "many is not what it takes");
 }
 
+/* The limit of a control group, by its directory. */
+TEST_F(som, cgroup)
+{
+	const char *dir = "/sys/fs/cgroup/somctl";
+	char id[32];
+	struct stat st;
+
+	EXPECT_EQ(2, run("cgroup", "/sys/fs/cgroup"));
+	if (access("/sys/fs/cgroup/cgroup.procs", F_OK))
+		SKIP(return, "there is no cgroup v2");
+	EXPECT_EQ(0, run("cgroup"));
+	EXPECT_SAYS_NOT(result.out, " 77 ");
+	ASSERT_EQ(0, mkdir(dir, 0755));
+	ASSERT_EQ(0, stat(dir, &st));
+	snprintf(id, sizeof(id), "%lu ", st.st_ino);
+	EXPECT_EQ(0, run("cgroup", dir, "77"));
+	EXPECT_EQ(0, run("cgroup"));
+	EXPECT_SAYS(result.out, id);
+	EXPECT_SAYS(result.out, " 77 ");
+	EXPECT_EQ(1, run("cgroup", dir, "many"));
+	EXPECT_SAYS(result.err, "a number of units or max");
+	EXPECT_EQ(1, run("cgroup", "/sys/fs/cgroup/none", "1"));
+	EXPECT_SAYS(result.err, "No such file");
+	EXPECT_EQ(4, run_as(NOBODY, "cgroup", dir, "1", NULL));
+	EXPECT_EQ(0, run("cgroup", dir, "max"));
+	EXPECT_EQ(0, run("cgroup"));
+	EXPECT_SAYS_NOT(result.out, id);
+	EXPECT_EQ(0, rmdir(dir));
+}
+
 /*
  * Others than root
  */

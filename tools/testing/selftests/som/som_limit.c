@@ -289,6 +289,217 @@ TEST_F(limit, of_a_user_and_its_namespaces)
 	}
 }
 
+/*
+ * Control groups
+ */
+
+#define CGROUPS	"/sys/fs/cgroup/"
+
+/* Return: the ID of a cgroup that is made, or 0. */
+static unsigned long make_cgroup(const char *name)
+{
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), CGROUPS "%s", name);
+	if ((mkdir(path, 0755) && errno != EEXIST) || stat(path, &st))
+		return 0;
+	return st.st_ino;
+}
+
+static int remove_cgroup(const char *name)
+{
+	double end = som_now() + SOM_WAIT_SECONDS;
+	char path[128];
+
+	snprintf(path, sizeof(path), CGROUPS "%s", name);
+	while (rmdir(path)) {
+		if (errno != EBUSY || som_now() > end)
+			return -errno;
+		usleep(10000);
+	}
+	return 0;
+}
+
+static int join_cgroup(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), CGROUPS "%s/cgroup.procs", name);
+	return som_write_string(path, "0");
+}
+
+static int limit_cgroup(unsigned long id, const char *limit)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%lu %s\n", id, limit);
+	return som_write_string(SOM_SYSFS "cgroup_limits", text);
+}
+
+/* The line of a cgroup. Return: its units, or -1 if there is no such line. */
+static long cgroup_units(unsigned long id, char *limit)
+{
+	unsigned long of;
+	long units, found = -1;
+	char word[32];
+	FILE *f;
+
+	f = fopen(SOM_SYSFS "cgroup_limits", "re");
+	if (!f)
+		return -1;
+	while (fscanf(f, "%lu %31s %ld", &of, word, &units) == 3) {
+		if (of != id)
+			continue;
+		strcpy(limit, word);
+		found = units;
+	}
+	fclose(f);
+	return found;
+}
+
+/* Cgroups that were removed, and that somebody still refers to. */
+static long dying_cgroups(void)
+{
+	char line[128];
+	long nr = -1;
+	FILE *f;
+
+	f = fopen(CGROUPS "cgroup.stat", "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "nr_dying_descendants %ld", &nr) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return nr;
+}
+
+/* In a cgroup: map, and stay until told. */
+static pid_t in_cgroup(const char *name, int fd, size_t nr, int *ready,
+		       int *hold)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		char *p;
+
+		child_assert(!join_cgroup(name));
+		p = som_map(fd, nr * UNIT);
+		__atomic_store_n(ready, p == MAP_FAILED ? -errno : 1,
+				 __ATOMIC_RELEASE);
+		som_wait_flag(hold, 1);
+		_exit(0);
+	}
+	while (!READ_ONCE(*ready))
+		usleep(1000);
+	return pid;
+}
+
+TEST_F(limit, of_a_cgroup)
+{
+	unsigned long outer, inner, other;
+	int *flags = som_shared(PAGE), i;
+	long dying, round;
+	char limit[32];
+	pid_t pids[3], pid;
+	struct stat st;
+
+	if (access(CGROUPS "cgroup.procs", F_OK))
+		SKIP(return, "there is no cgroup v2");
+	ASSERT_EQ(0, stat(CGROUPS, &st));
+	dying = dying_cgroups();
+	outer = make_cgroup("som_a");
+	inner = make_cgroup("som_a/b");
+	other = make_cgroup("som_c");
+	ASSERT_TRUE(outer && inner && other);
+	EXPECT_EQ(-EINVAL, limit_cgroup(st.st_ino, "1"));
+	EXPECT_EQ(-ENOENT, limit_cgroup(~0UL >> 1, "1"));
+	EXPECT_EQ(-EINVAL, limit_cgroup(outer, ""));
+	EXPECT_EQ(-EINVAL, limit_cgroup(outer, "-1"));
+	EXPECT_EQ(-EINVAL, limit_cgroup(outer, "1 2"));
+	EXPECT_EQ(-1, cgroup_units(outer, limit));
+
+	/* What is charged before there is a limit counts. */
+	pids[0] = in_cgroup("som_a/b", self->fd, 6, &flags[1], &flags[0]);
+	EXPECT_EQ(1, flags[1]);
+	ASSERT_EQ(0, limit_cgroup(outer, "10"));
+	EXPECT_EQ(6, cgroup_units(outer, limit));
+	EXPECT_STREQ("10", limit);
+	pids[1] = in_cgroup("som_a", self->fd, 5, &flags[2], &flags[0]);
+	EXPECT_EQ(-ENOMEM, flags[2]);
+	pids[2] = in_cgroup("som_c", self->fd, 20, &flags[3], &flags[0]);
+	EXPECT_EQ(1, flags[3]);
+	EXPECT_EQ(6, cgroup_units(outer, limit));
+
+	pid = fork();
+	if (!pid) {
+		char *p;
+
+		child_assert(!join_cgroup("som_a"));
+		p = som_map_at(self->fd, NULL, 8 * UNIT, RW, MAP_NORESERVE);
+		child_assert(p != MAP_FAILED);
+		for (i = 0; i < 4; i++)
+			child_assert(!som_try_write(p + i * UNIT, 1));
+		child_assert(som_try_write(p + i * UNIT, 1) == SIGBUS);
+		/* The charge stays where it was made. */
+		child_assert(!join_cgroup("som_c"));
+		child_assert(som_try_write(p + i * UNIT, 1) == SIGBUS);
+		child_assert(cgroup_units(outer, limit) == 10);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	ASSERT_EQ(0, limit_cgroup(inner, "7"));
+	ASSERT_EQ(0, limit_cgroup(outer, "max"));
+	EXPECT_EQ(-1, cgroup_units(outer, limit));
+	EXPECT_EQ(6, cgroup_units(inner, limit));
+	WRITE_ONCE(flags[0], 1);
+	for (i = 0; i < 3; i++)
+		EXPECT_EQ(0, som_wait_child(pids[i]));
+	EXPECT_TRUE(som_state_wait(&self->before));
+	EXPECT_EQ(0, cgroup_units(inner, limit));
+
+	/* A limit does not keep a cgroup, nor a cgroup its limit. */
+	EXPECT_EQ(0, remove_cgroup("som_a/b"));
+	EXPECT_EQ(-1, cgroup_units(inner, limit));
+	for (round = 0; round < 20; round++) {
+		ASSERT_EQ(0, limit_cgroup(outer, "3"));
+		EXPECT_EQ(0, remove_cgroup("som_a"));
+		outer = make_cgroup("som_a");
+		ASSERT_LT(0, outer);
+	}
+	EXPECT_EQ(0, remove_cgroup("som_a"));
+	EXPECT_EQ(0, remove_cgroup("som_c"));
+	EXPECT_EQ(-1, cgroup_units(outer, limit));
+	EXPECT_EQ(dying, som_wait_number(dying_cgroups, dying));
+}
+
+/* A list of more than a page is whole. */
+TEST_F(limit, of_many_cgroups)
+{
+	unsigned long ids[100];
+	char name[32], limit[32];
+	size_t i;
+
+	if (access(CGROUPS "cgroup.procs", F_OK))
+		SKIP(return, "there is no cgroup v2");
+	for (i = 0; i < ARRAY_SIZE(ids); i++) {
+		snprintf(name, sizeof(name), "som_%zu", i);
+		ids[i] = make_cgroup(name);
+		ASSERT_LT(0, ids[i]);
+		snprintf(limit, sizeof(limit), "%zu", i);
+		ASSERT_EQ(0, limit_cgroup(ids[i], limit));
+	}
+	for (i = 0; i < ARRAY_SIZE(ids); i++) {
+		EXPECT_EQ(0, cgroup_units(ids[i], limit));
+		EXPECT_EQ(i, atoi(limit));
+	}
+	for (i = 0; i < ARRAY_SIZE(ids); i++) {
+		snprintf(name, sizeof(name), "som_%zu", i);
+		EXPECT_EQ(0, remove_cgroup(name));
+	}
+	EXPECT_EQ(-1, cgroup_units(ids[0], limit));
+}
+
 static const char max_pinnable[] = "/sys/module/som/parameters/max_pinnable";
 static const char max_user[] = "/sys/module/som/parameters/max_pinnable_user";
 

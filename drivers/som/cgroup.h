@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Limits of control groups, by their IDs.
+ */
+#ifndef _SOM_CGROUP_H
+#define _SOM_CGROUP_H
+
+#include <linux/types.h>
+
+struct som_cgroup;
+
+/** define SOM_CGROUP_LINE - length of a line of som_cgroup_show(). */
+#define SOM_CGROUP_LINE	64
+
+struct som_cgroup *som_cgroup_current(void);
+void som_cgroup_put(struct som_cgroup *cg);
+const struct som_cgroup *som_cgroup_over(const struct som_cgroup *cg,
+					 unsigned long nr_units,
+					 unsigned long *excess);
+void som_cgroup_add(struct som_cgroup *cg, unsigned long nr_units);
+void som_cgroup_sub(struct som_cgroup *cg, unsigned long nr_units);
+bool som_cgroup_within(const struct som_cgroup *cg,
+		       const struct som_cgroup *of);
+int som_cgroup_set(const char *text);
+ssize_t som_cgroup_show(char *buf, loff_t pos, size_t count);
+void som_cgroup_exit(void);
+
+#endif /* _SOM_CGROUP_H */
