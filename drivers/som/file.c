@@ -37,7 +37,7 @@ static int som_open(struct inode *inode, struct file *file)
 	struct som_file *sf;
 	int ret;
 
-	sf = kzalloc(sizeof(*sf), GFP_KERNEL);
+	sf = kzalloc(sizeof(*sf), GFP_KERNEL_ACCOUNT);
 	if (!sf)
 		return -ENOMEM;
 	ret = som_inode_pin();
@@ -46,7 +46,7 @@ static int som_open(struct inode *inode, struct file *file)
 		return ret;
 	}
 	mutex_init(&sf->lock);
-	xa_init(&sf->owners);
+	xa_init_flags(&sf->owners, XA_FLAGS_ACCOUNT);
 	som_policy_open(&sf->settings);
 	file->private_data = sf;
 	return 0;

@@ -383,7 +383,7 @@ struct file *som_inode_inherit(struct som_owner *owner,
 		if (heir->inode == inode)
 			return get_file(heir->file);
 	}
-	heir = kzalloc(sizeof(*heir), GFP_KERNEL);
+	heir = kzalloc(sizeof(*heir), GFP_KERNEL_ACCOUNT);
 	if (!heir)
 		return ERR_PTR(-ENOMEM);
 	file = som_inode_file(owner, inode, &som_heir_fops);

@@ -55,7 +55,7 @@ static atomic_long_t som_owner_ids = ATOMIC_LONG_INIT(0);
  */
 struct som_owner *som_owner_alloc(struct mm_struct *mm)
 {
-	struct som_owner *owner = kzalloc(sizeof(*owner), GFP_KERNEL);
+	struct som_owner *owner = kzalloc(sizeof(*owner), GFP_KERNEL_ACCOUNT);
 	int i;
 
 	if (!owner)
@@ -75,7 +75,7 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 	for (i = 0; i < SOM_FAULT_LOCKS; i++)
 		mutex_init(&owner->fault_lock[i]);
 	som_units_init(&owner->units);
-	xa_init(&owner->limbo);
+	xa_init_flags(&owner->limbo, XA_FLAGS_ACCOUNT);
 	INIT_LIST_HEAD(&owner->going);
 	spin_lock_init(&owner->going_lock);
 	som_share_init(&owner->share);
@@ -258,7 +258,7 @@ static int promise_units(struct som_owner *owner, unsigned long first,
 			goto out_return;
 		charged = need - taken;
 	}
-	ret = mas_store_gfp(&mas, xa_mk_value(1), GFP_KERNEL);
+	ret = mas_store_gfp(&mas, xa_mk_value(1), GFP_KERNEL_ACCOUNT);
 	if (ret)
 		goto out_uncharge;
 	owner->nr_promised += need;
@@ -286,7 +286,7 @@ static unsigned long unpromise(struct som_owner *owner, unsigned long first,
 
 	if (!nr)
 		return 0;
-	mas_store_gfp(&mas, NULL, GFP_KERNEL | __GFP_NOFAIL);
+	mas_store_gfp(&mas, NULL, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	owner->nr_promised -= nr;
 	return nr - som_going_charge(owner, first, last);
 }
@@ -590,7 +590,7 @@ struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
 	unsigned long last;
 	int ret;
 
-	span = kzalloc(sizeof(*span), GFP_KERNEL);
+	span = kzalloc(sizeof(*span), GFP_KERNEL_ACCOUNT);
 	if (!span)
 		return ERR_PTR(-ENOMEM);
 
@@ -664,7 +664,7 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 	struct som_span *span;
 
 	/* vm_ops->open cannot fail. */
-	span = kzalloc(sizeof(*span), GFP_KERNEL | __GFP_NOFAIL);
+	span = kzalloc(sizeof(*span), GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	span->owner = owner;
 	span->limit = old->limit;
 	span->promised = old->promised;
@@ -764,7 +764,7 @@ struct som_span *som_span_inherit(struct som_span *from,
 				  struct som_owner *owner)
 {
 	unsigned long first = from->it.start, last = from->it.last;
-	struct som_span *span = kzalloc(sizeof(*span), GFP_KERNEL);
+	struct som_span *span = kzalloc(sizeof(*span), GFP_KERNEL_ACCOUNT);
 	int ret = 0;
 
 	if (!span)

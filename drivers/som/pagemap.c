@@ -257,7 +257,7 @@ long som_pagemap_scan(struct pm_scan_arg __user *user)
 	scan.buf = xchg(&owner->tracker.buf, NULL);
 	if (!scan.buf)
 		scan.buf = kvmalloc_array(scan.buf_len, sizeof(*scan.buf),
-					  GFP_KERNEL);
+					  GFP_KERNEL_ACCOUNT);
 	if (!scan.buf) {
 		som_inode_put_owner(owner);
 		return -ENOMEM;

@@ -59,7 +59,7 @@ static DECLARE_DELAYED_WORK(release_work, som_release_work);
 void som_recycle_init(struct som_recycle *recycle, struct som_account *account,
 		      struct mm_struct *mm)
 {
-	xa_init(&recycle->units);
+	xa_init_flags(&recycle->units, XA_FLAGS_ACCOUNT);
 	atomic_long_set(&recycle->nr, 0);
 	INIT_LIST_HEAD(&recycle->list);
 	recycle->account = account;

@@ -588,11 +588,12 @@ int som_reset(struct som_reset *args)
 	ret = reset_check(args);
 	if (ret)
 		return ret;
-	r = kzalloc(sizeof(*r), GFP_KERNEL);
+	r = kzalloc(sizeof(*r), GFP_KERNEL_ACCOUNT);
 	if (!r)
 		return -ENOMEM;
 	if (args->flags) {
-		r->buf = kvmalloc(SOM_RESET_PAGES * PAGE_SIZE, GFP_KERNEL);
+		r->buf = kvmalloc(SOM_RESET_PAGES * PAGE_SIZE,
+				  GFP_KERNEL_ACCOUNT);
 		ret = r->buf ? 0 : -ENOMEM;
 	}
 	if (!ret && args->flags & SOM_RESET_IMAGE_FD) {

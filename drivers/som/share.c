@@ -75,8 +75,8 @@ void som_share_init(struct som_share *share)
 	INIT_LIST_HEAD(&share->heirs);
 	INIT_LIST_HEAD(&share->sources);
 	spin_lock_init(&share->sources_lock);
-	xa_init(&share->pending);
-	xa_init(&share->parts);
+	xa_init_flags(&share->pending, XA_FLAGS_ACCOUNT);
+	xa_init_flags(&share->parts, XA_FLAGS_ACCOUNT);
 	share->lent = false;
 	share->inherited = false;
 }
@@ -560,7 +560,7 @@ unsigned long som_share_bequeath(struct som_owner *owner, unsigned long first,
 		do {
 			if (!spare)
 				spare = kmalloc(sizeof(*spare),
-						GFP_KERNEL | __GFP_NOFAIL);
+						GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 			mutex_lock(&owner->share.lock);
 			done = bequeath_unit(owner, idx, &spare,
 					     ms++ >= SOM_SETTLE_MS, &promise);

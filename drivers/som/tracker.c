@@ -33,7 +33,7 @@
 void som_tracker_init(struct som_tracker *t)
 {
 	mt_init_flags(&t->ranges, SOM_MT_FLAGS);
-	xa_init(&t->records);
+	xa_init_flags(&t->records, XA_FLAGS_ACCOUNT);
 	mutex_init(&t->lock);
 	t->removed = 0;
 	t->known.first = 1;
@@ -139,7 +139,7 @@ int som_tracker_add(struct som_tracker *t, unsigned long first,
 	rcu_read_unlock();
 
 	ret = mtree_store_range(&t->ranges, first, last, xa_mk_value(1),
-				GFP_KERNEL);
+				GFP_KERNEL_ACCOUNT);
 	if (!ret)
 		WRITE_ONCE(t->on, true);
 	/* Pairs with the barrier in som_owner_unit(). */
@@ -163,7 +163,7 @@ void som_tracker_end(struct som_tracker *t, unsigned long first,
 	if (som_tracker_run(t, first, last, &tracked) == last && !tracked)
 		return;
 	mtree_store_range(&t->ranges, first, last, NULL,
-			  GFP_KERNEL | __GFP_NOFAIL);
+			  GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	/* After it: who sees the new number sees that they are gone. */
 	smp_store_release(&t->removed, t->removed + 1);
 }
@@ -219,7 +219,7 @@ struct som_record *som_tracker_find(struct som_tracker *t, unsigned long idx)
 struct som_record *som_tracker_make(struct som_tracker *t, unsigned long idx,
 				    bool fresh)
 {
-	struct som_record *rec = kzalloc(sizeof(*rec), GFP_KERNEL);
+	struct som_record *rec = kzalloc(sizeof(*rec), GFP_KERNEL_ACCOUNT);
 
 	if (!rec)
 		return NULL;

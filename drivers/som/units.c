@@ -55,7 +55,7 @@ static void free_leaf(struct rcu_head *rcu)
  */
 void som_units_init(struct som_units *units)
 {
-	xa_init(&units->leaves);
+	xa_init_flags(&units->leaves, XA_FLAGS_ACCOUNT);
 }
 
 /**
