@@ -184,6 +184,9 @@ static void som_show_fdinfo(struct seq_file *m, struct file *file)
 			   atomic_long_read(&owner->account->held));
 		seq_printf(m, "som-charged:\t%ld\n",
 			   atomic_long_read(&owner->account->units));
+		seq_printf(m, "som-records-kB:\t%lu\n", stats.records >> 10);
+		seq_printf(m, "som-records-max-kB:\t%lu\n",
+			   stats.max_records >> 10);
 	}
 	mutex_unlock(&sf->lock);
 }

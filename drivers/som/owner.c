@@ -26,8 +26,11 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/overflow.h>
 #include <linux/pid.h>
 #include <linux/sched/mm.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include "collapse.h"
@@ -45,6 +48,40 @@
 #define SOM_RUN_SPANS	256
 
 static atomic_long_t som_owner_ids = ATOMIC_LONG_INIT(0);
+
+/*
+ * Most of what is recorded of an owner goes by the units that it has, or by its VMAs. Two
+ * kinds of records go by addresses, which cost nothing: leaves, one for each 256 unit
+ * indices of which one was touched, and the runs of tracked indices. They are bounded
+ * by the units that there can be, by VMAs, and by something for everybody, in bytes.
+ * What is promised is always recorded: the pool bounds that.
+ */
+#define SOM_RECORDS_ALL		SZ_16M
+#define SOM_RECORDS_UNIT	SZ_8K
+#define SOM_RECORDS_VMA		SZ_4K
+/* With the nodes of the trees that they are in. */
+#define SOM_LEAF_BYTES		(sizeof(struct som_leaf) + 640)
+#define SOM_RUN_BYTES		64
+
+static unsigned long max_records;
+module_param(max_records, ulong, 0644);
+MODULE_PARM_DESC(max_records, "KiB of records that one process may need for scattered use of its addresses (default 0: 16 MiB, 8 KiB for each unit of the pool and 4 KiB for each mapping)");
+
+static unsigned long records_max(struct som_owner *owner)
+{
+	unsigned long max = READ_ONCE(max_records);
+
+	if (max)
+		return size_mul(max, SZ_1K);
+	return SOM_RECORDS_ALL + som_pool_units() * SOM_RECORDS_UNIT +
+	       READ_ONCE(owner->mm->map_count) * SOM_RECORDS_VMA;
+}
+
+static unsigned long records_now(struct som_owner *owner)
+{
+	return atomic_long_read(&owner->units.nr_leaves) * SOM_LEAF_BYTES +
+	       READ_ONCE(owner->tracker.nr_ranges) * SOM_RUN_BYTES;
+}
 
 /**
  * som_owner_alloc - make an owner for an address space
@@ -146,6 +183,8 @@ void som_owner_stats(struct som_owner *owner, struct som_owner_stats *stats)
 	for (i = 0; i < SOM_LEVELS; i++)
 		stats->nr_level[i] = atomic_long_read(&owner->nr_level[i]);
 	stats->nr_pinnable = atomic_long_read(&owner->nr_pinnable);
+	stats->records = records_now(owner);
+	stats->max_records = records_max(owner);
 }
 
 /**
@@ -1091,6 +1130,16 @@ bool som_owner_pinned(struct som_owner *owner, unsigned long idx)
 			 som_pool_pinned(som_entry_unit(entry)));
 }
 
+/* Would a leaf have to be made, beyond what the owner may have? */
+static bool leaf_refused(struct som_span *span, unsigned long idx)
+{
+	struct som_owner *owner = span->owner;
+
+	return !span->promised && !som_units_slot(&owner->units, idx) &&
+	       !mtree_load(&owner->promised, idx) &&
+	       records_now(owner) >= records_max(owner);
+}
+
 /**
  * som_owner_slot - where the entry of an index is
  * @span: span of a mapping that touches the index; it remembers the leaf: as long as it
@@ -1098,13 +1147,15 @@ bool som_owner_pinned(struct som_owner *owner, unsigned long idx)
  * @idx: unit index
  *
  * Context: Process context; mmap_lock or the VMA lock is held.
- * Return: the place, or NULL without memory for it.
+ * Return: the place, or NULL without memory for it, or if the owner has too many records.
  */
 void **som_owner_slot(struct som_span *span, unsigned long idx)
 {
 	struct som_leaf *leaf = READ_ONCE(span->leaf);
 
 	if (unlikely(!leaf || leaf->nr != idx / SOM_LEAF_UNITS)) {
+		if (leaf_refused(span, idx))
+			return NULL;
 		leaf = som_units_leaf(&span->owner->units, idx);
 		if (!leaf)
 			return NULL;
@@ -1219,7 +1270,7 @@ long som_owner_unit(struct som_span *span, unsigned long idx,
 	int ret;
 
 	if (!slot)
-		return -ENOMEM;
+		return leaf_refused(span, idx) ? -ENOSPC : -ENOMEM;
 	entry = READ_ONCE(*slot);
 	if (!entry && unlikely(READ_ONCE(span->owner->share.inherited))) {
 		ret = som_share_pull(span->owner, idx);
@@ -1346,7 +1397,7 @@ int som_owner_track(struct som_owner *owner, unsigned long first,
 			break;
 		}
 	}
-	ret = som_tracker_add(t, first, end);
+	ret = som_tracker_add(t, first, end, records_max(owner) / SOM_RUN_BYTES);
 	if (ret)
 		goto out;
 	som_units_for_each(&owner->units, idx, entry, first, end) {

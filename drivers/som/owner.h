@@ -213,12 +213,16 @@ struct som_span {
  * @nr_promised: units reserved.
  * @nr_level: units held, by enum som_level.
  * @nr_pinnable: units held that are pinnable.
+ * @records: bytes of records that grow with the addresses that are used.
+ * @max_records: how many there may be.
  */
 struct som_owner_stats {
 	unsigned long mapped_pages;
 	unsigned long nr_promised;
 	unsigned long nr_level[SOM_LEVELS];
 	unsigned long nr_pinnable;
+	unsigned long records;
+	unsigned long max_records;
 };
 
 struct som_owner *som_owner_alloc(struct mm_struct *mm);

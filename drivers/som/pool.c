@@ -397,6 +397,17 @@ bool som_pool_charge(unsigned long nr_units)
 }
 
 /**
+ * som_pool_units - count the units that there are
+ *
+ * Context: Any.
+ * Return: number of units.
+ */
+unsigned long som_pool_units(void)
+{
+	return READ_ONCE(pool.commit.total);
+}
+
+/**
  * som_pool_room - count the units that can be promised
  *
  * Context: Process context; takes pool.commit_lock.

@@ -49,6 +49,7 @@ void som_pool_stats(int nid, struct som_pool_stats *stats);
 
 bool som_pool_charge(unsigned long nr_units);
 unsigned long som_pool_room(void);
+unsigned long som_pool_units(void);
 void som_pool_uncharge(unsigned long nr_units);
 long som_pool_alloc(int nid, const nodemask_t *nodes);
 long som_pool_alloc_unzeroed(int nid);

@@ -17,6 +17,7 @@
  * written every 10th scan does not pay for the fault each time.
  */
 #include <linux/bitmap.h>
+#include <linux/rcupdate_wait.h>
 #include <linux/slab.h>
 #include "compat.h"
 #include "tracker.h"
@@ -25,6 +26,8 @@
 #define SOM_IDLE_SCANS		8
 /* How often that is doubled. */
 #define SOM_IDLE_DOUBLED	3
+/* Runs that are counted between two looks at whether others want the processor. */
+#define SOM_RUNS_BATCH		64
 
 /**
  * som_tracker_init - nothing is tracked
@@ -35,6 +38,7 @@ void som_tracker_init(struct som_tracker *t)
 	mt_init_flags(&t->ranges, SOM_MT_FLAGS);
 	xa_init_flags(&t->records, XA_FLAGS_ACCOUNT);
 	mutex_init(&t->lock);
+	t->nr_ranges = 0;
 	t->removed = 0;
 	t->known.first = 1;
 	t->known.last = 0;
@@ -109,21 +113,47 @@ bool som_tracker_covers(struct som_tracker *t, unsigned long first,
 	return true;
 }
 
+/*
+ * Count the runs that touch some indices. They are about to become one, or none: so
+ * whoever made them has paid for the walk. @beyond: those that go on outside.
+ */
+static unsigned long count_runs(struct som_tracker *t, unsigned long first,
+				unsigned long last, unsigned long *beyond)
+{
+	MA_STATE(mas, &t->ranges, first, first);
+	unsigned long nr = 0;
+	void *entry;
+
+	*beyond = 0;
+	rcu_read_lock();
+	mas_for_each(&mas, entry, last) {
+		*beyond += (mas.index < first) + (mas.last > last);
+		if (!(++nr % SOM_RUNS_BATCH)) {
+			mas_pause(&mas);
+			cond_resched_rcu();
+		}
+	}
+	rcu_read_unlock();
+	return nr;
+}
+
 /**
  * som_tracker_add - indices are tracked from now on
  * @t: the tracker
  * @first: first unit index
  * @last: last unit index
+ * @max: runs that there may be
  *
  * The caller makes records for what is populated.
  *
  * Context: Process context; owner->lock is held.
- * Return: 0 or -ENOMEM.
+ * Return: 0; -ENOMEM without memory, or if there would be more than @max runs.
  */
 int som_tracker_add(struct som_tracker *t, unsigned long first,
-		    unsigned long last)
+		    unsigned long last, unsigned long max)
 {
 	MA_STATE(mas, &t->ranges, first, first);
+	unsigned long runs, beyond;
 	int ret;
 
 	/* Grow a neighbour rather than add a range. */
@@ -138,10 +168,15 @@ int som_tracker_add(struct som_tracker *t, unsigned long first,
 		last = mas.last;
 	rcu_read_unlock();
 
+	runs = count_runs(t, first, last, &beyond);
+	if (!runs && t->nr_ranges >= max)
+		return -ENOMEM;
 	ret = mtree_store_range(&t->ranges, first, last, xa_mk_value(1),
 				GFP_KERNEL_ACCOUNT);
-	if (!ret)
+	if (!ret) {
+		WRITE_ONCE(t->nr_ranges, t->nr_ranges - runs + 1);
 		WRITE_ONCE(t->on, true);
+	}
 	/* Pairs with the barrier in som_owner_unit(). */
 	smp_mb();
 	return ret;
@@ -158,10 +193,12 @@ int som_tracker_add(struct som_tracker *t, unsigned long first,
 void som_tracker_end(struct som_tracker *t, unsigned long first,
 		     unsigned long last)
 {
-	bool tracked;
+	unsigned long runs, beyond;
 
-	if (som_tracker_run(t, first, last, &tracked) == last && !tracked)
+	runs = count_runs(t, first, last, &beyond);
+	if (!runs)
 		return;
+	WRITE_ONCE(t->nr_ranges, t->nr_ranges - runs + beyond);
 	mtree_store_range(&t->ranges, first, last, NULL,
 			  GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	/* After it: who sees the new number sees that they are gone. */

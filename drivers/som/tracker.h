@@ -59,6 +59,7 @@ struct som_record {
  * struct som_tracker - what of an owner is tracked
  * @ranges: unit indices that are tracked, populated or not; changed under
  *	owner->lock.
+ * @nr_ranges: how many runs there are of them; changed under owner->lock.
  * @records: unit index -> record, of those that are populated. Marked
  *	SOM_RECORD_ACTIVE unless the record is sure that no page is written.
  * @removed: how often indices were removed from @ranges.
@@ -70,6 +71,7 @@ struct som_record {
  */
 struct som_tracker {
 	struct maple_tree ranges;
+	unsigned long nr_ranges;
 	struct xarray records;
 	unsigned long removed;
 	struct {
@@ -93,7 +95,7 @@ bool som_tracker_covers(struct som_tracker *t, unsigned long first,
 unsigned long som_tracker_run(struct som_tracker *t, unsigned long idx,
 			      unsigned long last, bool *tracked);
 int som_tracker_add(struct som_tracker *t, unsigned long first,
-		    unsigned long last);
+		    unsigned long last, unsigned long max);
 void som_tracker_end(struct som_tracker *t, unsigned long first,
 		     unsigned long last);
 void som_tracker_remove(struct som_tracker *t, unsigned long first,

@@ -56,6 +56,7 @@ static void free_leaf(struct rcu_head *rcu)
 void som_units_init(struct som_units *units)
 {
 	xa_init_flags(&units->leaves, XA_FLAGS_ACCOUNT);
+	atomic_long_set(&units->nr_leaves, 0);
 }
 
 /**
@@ -116,8 +117,10 @@ struct som_leaf *som_units_leaf(struct som_units *units, unsigned long idx)
 		return NULL;
 	leaf->nr = idx / SOM_LEAF_UNITS;
 	other = xa_cmpxchg(&units->leaves, leaf->nr, NULL, leaf, GFP_KERNEL);
-	if (!other)
+	if (!other) {
+		atomic_long_inc(&units->nr_leaves);
 		return leaf;
+	}
 	kmem_cache_free(som_leaf_cache, leaf);
 	return xa_is_err(other) ? NULL : other;
 }
@@ -388,6 +391,7 @@ void som_units_prune(struct som_units *units, unsigned long first,
 	xa_for_each_range(&units->leaves, nr, leaf, first / SOM_LEAF_UNITS,
 			  last / SOM_LEAF_UNITS) {
 		xa_erase(&units->leaves, nr);
+		atomic_long_dec(&units->nr_leaves);
 		call_rcu(&leaf->rcu, free_leaf);
 		cond_resched();
 	}

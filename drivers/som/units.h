@@ -9,6 +9,7 @@
 #ifndef _SOM_UNITS_H
 #define _SOM_UNITS_H
 
+#include <linux/atomic.h>
 #include <linux/rcupdate.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
@@ -46,9 +47,11 @@ struct som_leaf {
 /**
  * struct som_units - entries by unit index
  * @leaves: unit index / SOM_LEAF_UNITS -> leaf.
+ * @nr_leaves: how many.
  */
 struct som_units {
 	struct xarray leaves;
+	atomic_long_t nr_leaves;
 };
 
 int som_units_module_init(void);

@@ -62,6 +62,8 @@ const struct setting settings[] = {
 	  "most units that can be pinnable at a time" },
 	{ "max_pinnable_user", "units, 0 = half of max_pinnable",
 	  "most of them that one user can have" },
+	{ "max_records", "KiB, 0 = by the pool and mappings",
+	  "most records for scattered use of addresses by one process" },
 	{ "map_size", "4096, 2097152 or 1073741824 bytes",
 	  "largest page table entry, unless a file chooses another" },
 	{ }

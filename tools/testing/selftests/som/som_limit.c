@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <sys/stat.h>
 #include "som_test.h"
+#include "som_scan.h"
 
 #define USER	1234
 #define GROUP	4321
@@ -42,6 +43,7 @@ FIXTURE_TEARDOWN_PARENT(limit)
 	set_limit("limit_user", "max");
 	som_write_string("/sys/module/som/parameters/max_pinnable_user", "0");
 	som_write_string("/sys/module/som/parameters/max_pinnable", "512");
+	som_write_string("/sys/module/som/parameters/max_records", "0");
 	if (chown(SOM_DEV, self->node.st_uid, self->node.st_gid) ||
 	    chmod(SOM_DEV, self->node.st_mode & 0777))
 		TH_LOG("%s is not as it was", SOM_DEV);
@@ -242,6 +244,8 @@ static pid_t in_namespace(uid_t maker, uid_t first, int ids, int id, int fd,
 		som_wait_flag(hold, 1);
 		_exit(0);
 	}
+	close(made[1]);
+	close(mapped[0]);
 	if (read(made[0], &c, 1) != 1)
 		return -1;
 	snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
@@ -249,8 +253,6 @@ static pid_t in_namespace(uid_t maker, uid_t first, int ids, int id, int fd,
 	if (som_write_string(path, text) || write(mapped[1], "x", 1) != 1)
 		return -1;
 	close(made[0]);
-	close(made[1]);
-	close(mapped[0]);
 	close(mapped[1]);
 	return pid;
 }
@@ -266,6 +268,10 @@ TEST_F(limit, of_a_user_and_its_namespaces)
 	size_t m;
 
 	ASSERT_NE(MAP_FAILED, flags);
+	if (access("/proc/self/ns/user", F_OK))
+		SKIP(return, "there are no user namespaces");
+	/* Only Debian's kernels have it. */
+	som_write_string("/proc/sys/kernel/unprivileged_userns_clone", "1");
 	ASSERT_EQ(0, set_limit("limit_user", "10"));
 	for (m = 0; m < ARRAY_SIZE(makers); m++) {
 		memset(flags, 0, PAGE);
@@ -351,7 +357,7 @@ static long cgroup_units(unsigned long id, char *limit)
 	while (fscanf(f, "%lu %31s %ld", &of, word, &units) == 3) {
 		if (of != id)
 			continue;
-		strcpy(limit, word);
+		memcpy(limit, word, sizeof(word));
 		found = units;
 	}
 	fclose(f);
@@ -559,6 +565,109 @@ TEST_F(limit, of_a_user_that_makes_memory_pinnable)
 	EXPECT_EQ(0, som_write_string(max_user, "0"));
 	snprintf(text, sizeof(text), "%ld", before);
 	EXPECT_EQ(0, som_write_string(max_pinnable, text));
+}
+
+/*
+ * What is recorded of addresses
+ */
+
+#define LEAF	(256 * UNIT)
+
+static const char max_records[] = "/sys/module/som/parameters/max_records";
+
+static long records_of(int fd)
+{
+	return som_fdinfo(getpid(), fd, getpid(), "records-kB");
+}
+
+/* Touch one unit in each leaf and give it back. Return: leaves until it failed. */
+static long scatter(char *p, long nr)
+{
+	long i;
+
+	for (i = 0; i < nr; i++) {
+		if (som_try_write(p + i * LEAF, i + 1))
+			break;
+		if (madvise(p + i * LEAF, UNIT, MADV_REMOVE))
+			return -1;
+	}
+	return i;
+}
+
+TEST_F(limit, of_addresses_that_are_touched)
+{
+	size_t nr = 300;
+	long before, made;
+	char *p, *q, *r;
+
+	p = som_map_at(self->fd, NULL, nr * LEAF, RW, MAP_NORESERVE);
+	ASSERT_NE(MAP_FAILED, p);
+	q = som_map(self->fd, 2 * UNIT);
+	ASSERT_NE(MAP_FAILED, q);
+	r = som_map_at(self->fd, NULL, 4 * LEAF, PROT_NONE, 0);
+	ASSERT_NE(MAP_FAILED, r);
+	before = records_of(self->fd);
+	EXPECT_LE(0, before);
+	EXPECT_LT(16 << 10, som_fdinfo(getpid(), self->fd, getpid(),
+				       "records-max-kB"));
+	ASSERT_EQ(0, som_write_string(max_records, "256"));
+	EXPECT_EQ(256, som_fdinfo(getpid(), self->fd, getpid(),
+				  "records-max-kB"));
+	made = scatter(p, nr);
+	EXPECT_LT(64, made);
+	EXPECT_GT(128, made);
+	EXPECT_LE(256, records_of(self->fd));
+	/* Where there is a record already, and where units are promised. */
+	EXPECT_EQ(0, som_try_write(p + UNIT, 1));
+	EXPECT_EQ(0, som_try_write(q, 1));
+	EXPECT_EQ(0, som_try_write(q + UNIT, 1));
+	ASSERT_EQ(0, mprotect(r + 2 * LEAF, 2 * UNIT, RW));
+	EXPECT_EQ(0, som_try_write(r + 2 * LEAF + UNIT, 1));
+	/* The end of the mapping is the end of its records. */
+	ASSERT_EQ(0, munmap(p, nr * LEAF));
+	EXPECT_GE(before + 6, records_of(self->fd));
+	p = som_map_at(self->fd, NULL, 10 * LEAF, RW, MAP_NORESERVE);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(10, scatter(p, 10));
+	EXPECT_EQ(0, som_write_string(max_records, "0"));
+	ASSERT_EQ(0, munmap(p, 10 * LEAF));
+}
+
+/* Track each other unit. Return: how many until it failed. */
+static long track_scattered(int fd, char *p, long nr)
+{
+	long i;
+
+	for (i = 0; i < nr; i++)
+		if (som_scan_clean(fd, p + 2 * i * UNIT, UNIT))
+			break;
+	return i;
+}
+
+TEST_F(limit, of_runs_that_are_tracked)
+{
+	long nr = 1500, before, made;
+	char *p;
+
+	p = som_map_at(self->fd, NULL, 2 * nr * UNIT, RW, MAP_NORESERVE);
+	ASSERT_NE(MAP_FAILED, p);
+	before = records_of(self->fd);
+	ASSERT_EQ(0, som_write_string(max_records, "64"));
+	made = track_scattered(self->fd, p, nr);
+	EXPECT_EQ(ENOMEM, errno);
+	EXPECT_LT(900, made);
+	EXPECT_GE(1024, made);
+	EXPECT_LE(before + 56, records_of(self->fd));
+	/* Those that there are grow, and become one. */
+	EXPECT_EQ(0, som_scan_clean(self->fd, p, 4 * UNIT));
+	EXPECT_EQ(0, som_scan_clean(self->fd, p, 2 * made * UNIT));
+	EXPECT_GE(before + 1, records_of(self->fd));
+	EXPECT_EQ(0, som_scan_clean(self->fd, p, 2 * nr * UNIT));
+	ASSERT_EQ(0, munmap(p + UNIT, UNIT));
+	ASSERT_EQ(0, munmap(p + 2 * UNIT, (2 * nr - 2) * UNIT));
+	ASSERT_EQ(0, munmap(p, UNIT));
+	EXPECT_GE(before + 1, records_of(self->fd));
+	EXPECT_EQ(0, som_write_string(max_records, "0"));
 }
 
 TEST_F(limit, of_a_file_only_lower)
