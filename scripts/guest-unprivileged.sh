@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# guest-unprivileged.sh UNITS: the part of test-unprivileged.sh that runs in the guest.
+
+sysfs=/sys/class/misc/som
+failed=0
+passed=0
+
+# Programs that load som.ko themselves, and those that only root can begin with.
+skip=' som_module som_no_1g '
+
+# Sets pool: what a program must leave as it was.
+read_pool()
+{
+	pool=
+	for file in units_used units_committed units_quarantined units_pinnable; do
+		pool="$pool $file $(cat "$sysfs/$file")"
+	done
+}
+
+# wait_pool WANT: memory comes back a moment after its process is gone.
+wait_pool()
+{
+	for _ in $(seq 200); do
+		read_pool
+		[ "$pool" != "$1" ] || return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+chmod 755 / /unprivileged
+chmod 666 /dev/som
+chmod 1777 /tmp
+echo "$1" >$sysfs/limit_owner
+echo $(($1 * 2)) >$sysfs/limit_user
+read_pool
+before=$pool
+
+for program in /unprivileged/som_*; do
+	name=${program##*/}
+	case $name$skip in
+	*.sh* | *" $name "*) continue ;;
+	esac
+	/usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups \
+		timeout -s KILL 300 "$program" >/tmp/out 2>&1
+	status=$?
+	why=
+	[ "$status" != 137 ] || why=' HUNG'
+	wait_pool "$before" || why="$why LEFT:$pool"
+	[ -z "$why" ] || failed=$((failed + 1))
+	ok=$(grep -c '^ok' /tmp/out)
+	passed=$((passed + ok))
+	printf '%s: status %d, %d ok, %d not ok%s\n' "$name" "$status" "$ok" \
+		"$(grep -c '^not ok' /tmp/out)" "$why"
+done
+echo "$passed cases passed; $failed programs hung, or left something behind"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]

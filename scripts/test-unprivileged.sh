@@ -1,0 +1,24 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# test-unprivileged.sh [UNITS]: run all test programs in a guest as one user who may
+# open the device and nothing else, with a limit of UNITS (4) for each process and twice
+# as many for the user. Most cases fail then, as they set limits or look at memory that
+# root alone may see. What must hold: every program ends, the pool is what it was before
+# it, and the kernel reports nothing. Takes some minutes; not a part of make check.
+set -euo pipefail
+# shellcheck source=lib/common.sh
+. "$(dirname "$0")/lib/common.sh"
+# shellcheck source=lib/tests.sh
+. "$SOM_ROOT/scripts/lib/tests.sh"
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/som-unprivileged.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+"$SOM_ROOT/scripts/install-deps.sh"
+"$SOM_ROOT/scripts/qemu-test.sh" prepare generic
+with_lock selftests build_tests "$work/tests" || die 'the tests do not build'
+cp "$SOM_ROOT/scripts/guest-unprivileged.sh" "$work/tests/"
+"$SOM_ROOT/scripts/qemu-test.sh" exec --kernel generic --chunks 1 --timeout 5400 \
+	--add "$work/tests:/unprivileged" --add /usr/bin/setpriv -- \
+	sh /unprivileged/guest-unprivileged.sh "${1:-4}"
