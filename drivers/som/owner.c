@@ -1204,7 +1204,9 @@ static long populate(struct som_span *span, unsigned long idx, void **slot,
 	back = unit >= 0;
 	if (unlikely(back)) {
 		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
-		som_unit_zero(unit);
+		/* Memory that has failed is not touched: the caller refuses it. */
+		if (!som_pool_poisoned(unit))
+			som_unit_zero(unit);
 		/* A TLB may have it still: it counts as written. */
 		zeroed = false;
 	} else {
