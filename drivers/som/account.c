@@ -139,13 +139,24 @@ static struct som_user *lookup_user(const struct som_user *like)
 	return NULL;
 }
 
+/* Give a reference back. True if it was the last one: nobody finds the user any more. */
+static bool user_unref(struct som_user *user)
+{
+	bool last;
+
+	spin_lock(&som_users_lock);
+	last = refcount_dec_and_test(&user->refs);
+	if (last)
+		hash_del(&user->hash);
+	spin_unlock(&som_users_lock);
+	return last;
+}
+
 static void put_user_ref(struct som_user *user)
 {
 	struct som_user *parent;
 
-	while (user && refcount_dec_and_lock(&user->refs, &som_users_lock)) {
-		hash_del(&user->hash);
-		spin_unlock(&som_users_lock);
+	while (user && user_unref(user)) {
 		WARN_ON_ONCE(atomic_long_read(&user->units));
 		if (user->ns)
 			put_user_ns(user->ns);

@@ -73,6 +73,19 @@ static struct som_cgroup *find(u64 id)
 	return cg;
 }
 
+/* Give a reference back. True if it was the last one: nobody finds the record any more. */
+static bool cgroup_unref(struct som_cgroup *cg)
+{
+	bool last;
+
+	xa_lock(&som_cgroups);
+	last = refcount_dec_and_test(&cg->refs);
+	if (last)
+		__xa_erase(&som_cgroups, cg->id);
+	xa_unlock(&som_cgroups);
+	return last;
+}
+
 /**
  * som_cgroup_put - give a reference back
  * @cg: the record, or NULL; with the last reference, nothing is charged to it
@@ -83,9 +96,7 @@ void som_cgroup_put(struct som_cgroup *cg)
 {
 	struct som_cgroup *parent;
 
-	while (cg && refcount_dec_and_lock(&cg->refs, &som_cgroups.xa_lock)) {
-		__xa_erase(&som_cgroups, cg->id);
-		xa_unlock(&som_cgroups);
+	while (cg && cgroup_unref(cg)) {
 		WARN_ON_ONCE(atomic_long_read(&cg->units));
 		parent = cg->parent;
 		kfree(cg);
