@@ -366,8 +366,10 @@ void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 		return NULL;
 	if (set & SOM_ENTRY_DISCARDED)
 		som_units_hint(&owner->units, idx, SOM_HINT_DISCARDED);
-	if (set & SOM_ENTRY_ZEROED)
-		som_units_hint(&owner->units, idx, SOM_HINT_ZEROED);
+	/* Pairs with the barrier in som_tracker_add(). */
+	if (set & SOM_ENTRY_ZEROED ||
+	    (set & SOM_ENTRY_DISCARDED && READ_ONCE(owner->tracker.on)))
+		som_units_hint(&owner->units, idx, SOM_HINT_UNTOLD);
 	if (som_entry_level(old) != som_entry_level(new)) {
 		atomic_long_dec(&owner->nr_level[som_entry_level(old)]);
 		atomic_long_inc(&owner->nr_level[som_entry_level(new)]);
@@ -997,7 +999,10 @@ static void settle(struct som_owner *owner, unsigned long idx)
 	} else if (ret) {
 		return;
 	}
-	som_tracker_wrote(&owner->tracker, idx, 0, SOM_UNIT_PAGES);
+	if (seen & SOM_ENTRY_DISCARDED)
+		som_tracker_settled(&owner->tracker, idx);
+	else
+		som_tracker_wrote(&owner->tracker, idx, 0, SOM_UNIT_PAGES);
 }
 
 /**
@@ -1018,13 +1023,53 @@ struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_settle - let records know of what MADV_DONTNEED has zeroed in part
+ * som_owner_lock_look - the same, for those to whom a discarded unit is gone already
+ * @owner: whose
+ * @idx: unit index
+ *
+ * It stays discarded: to som_owner_peek() it is -EAGAIN.
+ *
+ * Context: as som_owner_lock_unit().
+ * Return: the mutex that was locked, for mutex_unlock().
+ */
+struct mutex *som_owner_lock_look(struct som_owner *owner, unsigned long idx)
+{
+	struct mutex *lock = som_owner_lock_index(owner, idx);
+	void *entry;
+
+	if (unlikely(READ_ONCE(owner->discards))) {
+		entry = som_units_load(&owner->units, idx);
+		if (entry && !som_entry_test(entry, SOM_ENTRY_DISCARDED))
+			settle(owner, idx);
+	}
+	return lock;
+}
+
+/*
+ * Let the record of a discarded unit know. MADV_DONTNEED may be about to clear its
+ * entries; whoever reads it from now on is to see zeroes.
+ */
+static void settle_record(struct som_owner *owner, unsigned long idx)
+{
+	struct mutex *lock = som_owner_lock_index(owner, idx);
+	void *entry = som_units_load(&owner->units, idx);
+	struct som_record *rec = som_tracker_find(&owner->tracker, idx);
+
+	if (rec && !rec->discarded && entry &&
+	    som_entry_test(entry, SOM_ENTRY_DISCARDED)) {
+		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+		som_tracker_discarded(&owner->tracker, idx);
+	}
+	mutex_unlock(lock);
+}
+
+/**
+ * som_owner_settle - let records know of what MADV_DONTNEED has zeroed or discarded
  * @owner: whose
  * @first: first unit index
  * @last: last unit index
  *
- * For those who look at records alone: a unit's record learns of it with the unit's
- * next lock. Others in the same leaves are told of, too.
+ * For those who look at records alone. Others in the same leaves are told of, too.
  *
  * Context: Process context; takes fault_locks. Cheap where there was no such
  * MADV_DONTNEED since the last call.
@@ -1038,11 +1083,13 @@ unsigned long som_owner_settle(struct som_owner *owner, unsigned long first,
 	unsigned int nr = 0;
 	void *entry;
 
-	if (!READ_ONCE(owner->zeroed))
+	if (!READ_ONCE(owner->discards))
 		return last;
 	for (; (entry = som_units_find_hinted(&owner->units, &idx, end,
-					      SOM_HINT_ZEROED)); idx++) {
-		if (som_entry_test(entry, SOM_ENTRY_ZEROED))
+					      SOM_HINT_UNTOLD)); idx++) {
+		if (som_entry_test(entry, SOM_ENTRY_DISCARDED))
+			settle_record(owner, idx);
+		else if (som_entry_test(entry, SOM_ENTRY_ZEROED))
 			mutex_unlock(som_owner_lock_unit(owner, idx));
 		/* To the end of the leaf: its hint has been taken. */
 		if (++nr == SOM_TRACK_UNITS)

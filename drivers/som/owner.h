@@ -85,7 +85,6 @@ enum som_level {
  * @tracker: what is tracked.
  * @notified: @mn is registered: there are private mappings. Stays.
  * @discards: there are, or were, discarded units, or units zeroed in part. Stays.
- * @zeroed: MADV_DONTNEED has zeroed a part of a unit. Stays.
  * @mn: tells of MADV_DONTNEED (private.c).
  * @zaps: zaps that @mn is not to mind.
  * @discard_work: releases what was discarded.
@@ -124,7 +123,6 @@ struct som_owner {
 	struct som_tracker tracker;
 	bool notified;
 	bool discards;
-	bool zeroed;
 	struct mmu_notifier mn;
 	struct som_zaps zaps;
 	struct delayed_work discard_work;
@@ -244,6 +242,7 @@ int som_span_promise(struct som_span *span, unsigned long first,
 
 struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx);
 struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx);
+struct mutex *som_owner_lock_look(struct som_owner *owner, unsigned long idx);
 long som_owner_unit(struct som_span *span, unsigned long idx,
 		    enum som_level *level);
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx);
@@ -322,7 +321,7 @@ static inline bool som_owner_shared(struct som_owner *owner, unsigned long idx)
  */
 static inline bool som_owner_unsettled(struct som_owner *owner)
 {
-	return unlikely(READ_ONCE(owner->zeroed) ||
+	return unlikely(READ_ONCE(owner->discards) ||
 			som_share_pending(&owner->share));
 }
 

@@ -13,6 +13,8 @@
  *
  * If regions cannot be copied out, the pages that this sweep has cleaned for them are
  * marked as written again. There are records of those; nothing else is looked at.
+ * Pages that have lost their memory, of which there may be no record, are cleaned
+ * only when they were copied out.
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -68,10 +70,14 @@ static int scan_vma(struct som_sweep *sweep, struct som_scan *scan,
 		    unsigned long stop, bool clean)
 {
 	struct som_owner *owner = sweep->owner;
+	unsigned long settled;
 	int ret = 0;
 
-	if (som_owner_unsettled(owner))
-		ret = som_track_settle(owner, vma, *addr, &stop);
+	if (som_owner_unsettled(owner)) {
+		settled = stop;
+		ret = som_track_settle(owner, vma, *addr, &settled);
+		stop = settled;
+	}
 	return ret ?: som_track_scan(sweep, scan, vma, addr, stop, clean);
 }
 
@@ -126,10 +132,13 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 }
 
 /*
- * Pages of regions are written, after all: those that the last sweep has cleaned. What
- * is below scan->told is in the caller's vec.
+ * Do something with what the last sweep has reported and cleaned: what is below
+ * scan->told was copied out before.
  */
-static void unclean_regions(struct som_owner *owner, struct som_scan *scan)
+static void scan_regions(struct som_owner *owner, struct som_scan *scan,
+			 void (*fn)(struct som_owner *owner,
+				    struct vm_area_struct *vma,
+				    unsigned long addr, unsigned long end))
 {
 	struct mm_struct *mm = owner->mm;
 	unsigned int i;
@@ -147,10 +156,9 @@ static void unclean_regions(struct som_owner *owner, struct som_scan *scan)
 		vma_iter_init(&vmi, mm, addr);
 		for_each_vma_range(vmi, vma, region->end) {
 			if (som_vma_span(vma))
-				som_track_unclean(owner, vma,
-						  max(addr, vma->vm_start),
-						  min_t(unsigned long, region->end,
-							vma->vm_end));
+				fn(owner, vma, max(addr, vma->vm_start),
+				   min_t(unsigned long, region->end,
+					 vma->vm_end));
 		}
 	}
 	mmap_read_unlock(mm);
@@ -180,13 +188,14 @@ static int scan_flush(struct som_owner *owner, struct som_scan *scan,
 {
 	unsigned int nr = scan->buf_nr;
 
-	if (!nr)
-		return 0;
 	if (copy_regions(vec + (scan->regions - nr), scan->buf, nr)) {
 		if (flags & PM_SCAN_WP_MATCHING)
-			unclean_regions(owner, scan);
+			scan_regions(owner, scan, som_track_unclean);
 		return -EFAULT;
 	}
+	if (scan->dropped)
+		scan_regions(owner, scan, som_track_reported);
+	scan->dropped = false;
 	scan->buf[0] = scan->buf[nr - 1];
 	scan->buf_nr = 1;
 	scan->told = scan->buf[0].end;
@@ -213,12 +222,13 @@ static int scan_walk(struct som_owner *owner, struct som_scan *scan,
 			ret = 0;
 		}
 		if (!ret && addr < arg->end && !scan->full) {
-			ret = scan_flush(owner, scan, vec, arg->flags);
+			if (scan->buf_nr)
+				ret = scan_flush(owner, scan, vec, arg->flags);
 			cond_resched();
 		}
 	}
 	/* What was found before an error was cleaned, so it is told. */
-	err = scan_flush(owner, scan, vec, arg->flags);
+	err = scan->buf_nr ? scan_flush(owner, scan, vec, arg->flags) : 0;
 	arg->walk_end = scan->full ? scan->walk_end : addr;
 	return err ? err : ret;
 }

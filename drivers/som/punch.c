@@ -119,6 +119,7 @@ static void going_put_back(struct som_owner *owner, struct som_going *going,
 					    SOM_ENTRY_DISCARDED));
 		atomic_long_inc(&owner->nr_level[SOM_LEVEL_NONE]);
 		som_units_hint(&owner->units, idx, SOM_HINT_DISCARDED);
+		som_units_hint(&owner->units, idx, SOM_HINT_UNTOLD);
 		if (som_tracker_tracks(&owner->tracker, idx))
 			som_tracker_make(&owner->tracker, idx, false);
 	}
@@ -259,7 +260,7 @@ static void punch_batch(struct som_owner *owner, unsigned long *idx,
 			break;
 		}
 		entry = som_going_add(owner, going, i);
-		som_tracker_remove(&owner->tracker, i, i);
+		som_tracker_drop(&owner->tracker, i);
 		mutex_unlock(lock);
 		if (som_entry_level(entry) == SOM_LEVEL_4K)
 			som_collapse_want(owner, i);
@@ -339,8 +340,7 @@ static bool unit_is_zero(unsigned long unit, unsigned int first)
  * A unit that was punched in part may be zero as a whole by now: allocators
  * purge in small pieces. If so, it goes back to the pool.
  *
- * Not if it is tracked: pages of it may have been written, with zeroes, that
- * are yet to be told, and nobody asked for those to go.
+ * Not if it is tracked: then all of its pages would count as written.
  *
  * With mmap_lock held for write nobody else has cleared an entry without having
  * flushed. With fault_lock held nobody gets an entry. So what is found zero after
@@ -540,8 +540,6 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 			discard_pages(som_entry_unit(entry),
 				      lo - som_unit_pgoff(idx), hi - lo + 1);
 		}
-		if (!whole)
-			WRITE_ONCE(owner->zeroed, true);
 		som_entry_change(owner, idx, 0, whole ? SOM_ENTRY_DISCARDED :
 							SOM_ENTRY_ZEROED);
 		noted |= whole;

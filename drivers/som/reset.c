@@ -133,6 +133,22 @@ static bool harvest_vma(struct som_resetter *r, struct som_sweep *sweep,
 }
 
 /*
+ * Pages that are known to be zero need not be zeroed: they count as written because their
+ * index had other memory before.
+ */
+static void skip_zeroes(const struct reset_unit *u, struct som_record *rec)
+{
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
+
+	if (rec->pinned || u->aliased ||
+	    bitmap_subset(rec->written, rec->nonzero, SOM_UNIT_PAGES))
+		return;
+	bitmap_set(pages, u->first, unit_last(u) - u->first);
+	bitmap_andnot(pages, pages, rec->nonzero, SOM_UNIT_PAGES);
+	bitmap_andnot(rec->written, rec->written, pages, SOM_UNIT_PAGES);
+}
+
+/*
  * Rewrite pages of a unit that are written, from @first to @last (exclusive).
  * The unit is locked.
  */
@@ -200,6 +216,7 @@ static int zero_units(struct som_resetter *r)
 			return -EHWPOISON;
 		}
 		if (unit >= 0 && rec) {
+			skip_zeroes(u, rec);
 			r->full = !unit_fits(r, u, rec);
 			if (!r->full)
 				rewrite_pages(r, u, unit, rec, u->first,

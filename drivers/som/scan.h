@@ -38,6 +38,7 @@
  * @told: address behind what was copied out.
  * @walk_end: the first matching page that did not fit, once @full.
  * @full: a limit was met.
+ * @dropped: a page in @buf was written that has lost its memory.
  */
 struct som_scan {
 	u64 inverted;
@@ -54,6 +55,7 @@ struct som_scan {
 	u64 told;
 	u64 walk_end;
 	bool full;
+	bool dropped;
 };
 
 /**

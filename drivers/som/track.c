@@ -360,14 +360,18 @@ static bool view_scan_bits(struct som_scan *scan, unsigned long addr,
 	return true;
 }
 
-/* Report pages first..last (exclusive) of a view; false if the scan is full. */
+/*
+ * Report pages first..last (exclusive) of a view; false if the scan is full. @base: what
+ * all of them are, perhaps that they are zero.
+ */
 static bool view_scan(struct som_view *view, struct som_scan *scan, u64 base,
 		      unsigned int first, unsigned int last,
 		      unsigned long *clean)
 {
 	unsigned long addr = view->ptes.start - ((unsigned long)view->ptes.page
 						 << PAGE_SHIFT);
-	bool zeroes = som_scan_uses(scan, SOM_PAGE_IS_ZERO);
+	bool zeroes = som_scan_uses(scan, SOM_PAGE_IS_ZERO) &&
+		      !(base & SOM_PAGE_IS_ZERO);
 	bool match = som_scan_matches(scan, base);
 	bool match_written = som_scan_matches(scan, base | PAGE_IS_WRITTEN);
 	unsigned int page = first, next, got;
@@ -441,9 +445,60 @@ static bool scan_hole(struct som_sweep *sweep, struct som_scan *scan,
 	return true;
 }
 
+/* The pages of a view that addresses addr..end are, as numbers in the unit. */
+static void view_clip(const struct som_view *view, unsigned long addr,
+		      unsigned long end, unsigned int *first,
+		      unsigned int *last)
+{
+	*first = view->ptes.page + ((addr - view->ptes.start) >> PAGE_SHIFT);
+	*last = *first + ((end - addr) >> PAGE_SHIFT);
+}
+
 /*
- * Scan addresses addr..end of one unit that has memory, or had until just now: whole
- * units of private memory go without mmap_lock.
+ * Scan addresses addr..end of one unit that is discarded, or has gone; its index is
+ * locked. What has gone is clean when it was copied out: to undo that would need memory.
+ *
+ * Return: whether to go on; -ENOENT if it is as any that never had memory.
+ */
+static int scan_gone(struct som_sweep *sweep, struct som_scan *scan,
+		     struct vm_area_struct *vma, unsigned long idx,
+		     unsigned long addr, unsigned long end, bool clean)
+{
+	struct som_tracker *t = &sweep->owner->tracker;
+	struct som_record *rec = som_tracker_find(t, idx);
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
+	struct som_view view;
+	unsigned int first, last;
+	bool more;
+
+	if (rec && rec->discarded && !rec->pinned)
+		bitmap_copy(view.written, rec->written, SOM_UNIT_PAGES);
+	else if (rec)
+		bitmap_fill(view.written, SOM_UNIT_PAGES);
+	else if (!som_tracker_dropped(t, idx, view.written))
+		return -ENOENT;
+
+	som_ptes_init(&view.ptes, vma, idx, 0);
+	view_clip(&view, addr, end, &first, &last);
+	more = view_scan(&view, scan, PAGE_IS_WPALLOWED | SOM_PAGE_IS_ZERO,
+			 first, last, pages);
+	if (!clean || bitmap_empty(pages, SOM_UNIT_PAGES))
+		return more;
+	if (!rec && scan->vec_len) {
+		scan->dropped = true;
+	} else if (!rec) {
+		som_tracker_reported(t, idx, first, last - first);
+	} else if (rec->discarded) {
+		bitmap_andnot(rec->written, rec->written, pages,
+			      SOM_UNIT_PAGES);
+		som_tracker_update(t, idx, rec);
+	}
+	return more;
+}
+
+/*
+ * Scan addresses addr..end of one unit that has memory, or had. Whole units of private
+ * memory may have gone just now, without mmap_lock.
  */
 static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 		      struct vm_area_struct *vma, unsigned long idx,
@@ -457,18 +512,21 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 	bool more = true, aliased;
 	struct mutex *lock;
 	long unit;
+	int ret;
 
 	aliased = som_owner_aliased(owner, linear_page_index(vma, addr),
 				    linear_page_index(vma, end - 1));
-	lock = som_owner_lock_unit(owner, idx);
+	lock = som_owner_lock_look(owner, idx);
 	unit = som_owner_peek(owner, idx);
 	if (unit < 0) {
+		ret = scan_gone(sweep, scan, vma, idx, addr, end, clean);
 		mutex_unlock(lock);
+		if (ret >= 0)
+			return ret;
 		return scan_hole(sweep, scan, vma, &addr, end);
 	}
 	som_view_read(&view, owner, vma, idx, unit, aliased);
-	first = view.ptes.page + ((addr - view.ptes.start) >> PAGE_SHIFT);
-	last = first + ((end - addr) >> PAGE_SHIFT);
+	view_clip(&view, addr, end, &first, &last);
 	if (view.rec)
 		base |= PAGE_IS_WPALLOWED;
 	if (som_scan_uses(scan, PAGE_IS_HUGE) &&
@@ -516,10 +574,18 @@ static int track_hole(struct som_owner *owner, struct vm_area_struct *vma,
 static bool scan_next(struct som_owner *owner, bool active_only,
 		      unsigned long *idx, unsigned long last)
 {
+	struct xarray *records = &owner->tracker.records;
+	unsigned long dropped = *idx;
+	bool found;
+
 	if (active_only)
-		return xa_find(&owner->tracker.records, idx, last,
-			       SOM_RECORD_ACTIVE);
-	return som_owner_populated(owner, idx, last);
+		return xa_find(records, idx, last, SOM_RECORD_ACTIVE);
+	found = som_owner_populated(owner, idx, last);
+	if (!som_tracker_any_dropped(&owner->tracker) ||
+	    !xa_find(records, &dropped, found ? *idx : last, SOM_RECORD_DROPPED))
+		return found;
+	*idx = dropped;
+	return true;
 }
 
 /**
@@ -665,12 +731,54 @@ void som_track_unclean(struct som_owner *owner, struct vm_area_struct *vma,
 
 	xa_for_each_range(&owner->tracker.records, idx, rec,
 			  som_pgoff_unit(first), som_pgoff_unit(last)) {
-		struct mutex *lock = som_owner_lock_unit(owner, idx);
+		struct mutex *lock = som_owner_lock_look(owner, idx);
 		unsigned long lo = max(first, som_unit_pgoff(idx));
 		unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
 
 		som_tracker_wrote(&owner->tracker, idx,
 				  lo - som_unit_pgoff(idx), hi - lo + 1);
+		mutex_unlock(lock);
+		cond_resched();
+	}
+}
+
+/**
+ * som_track_reported - what has lost its memory in a part of a VMA was reported as written
+ * @owner: whose
+ * @vma: the VMA
+ * @addr: first address
+ * @end: address behind the last
+ *
+ * It is clean from now on. What has gone since it was reported is, too: whoever looks at it
+ * after the scan's call sees it.
+ *
+ * Context: mmap_lock is held; takes fault_locks.
+ */
+void som_track_reported(struct som_owner *owner, struct vm_area_struct *vma,
+			unsigned long addr, unsigned long end)
+{
+	struct som_tracker *t = &owner->tracker;
+	pgoff_t first = linear_page_index(vma, addr);
+	pgoff_t last = linear_page_index(vma, end - 1);
+	pgoff_t vma_last = linear_page_index(vma, vma->vm_end - 1);
+	unsigned long idx = som_pgoff_unit(first);
+
+	for (; xa_find(&t->records, &idx, som_pgoff_unit(last),
+		       SOM_RECORD_DROPPED); idx++) {
+		struct mutex *lock = som_owner_lock_index(owner, idx);
+		unsigned long lo = som_unit_pgoff(idx);
+		unsigned long hi = som_unit_pgoff(idx + 1) - 1;
+
+		/* Of what no VMA maps there is nothing to report. */
+		if (max(first, lo) != max(vma->vm_pgoff, lo) ||
+		    min(last, hi) != min(vma_last, hi) ||
+		    !som_owner_maps_once(owner, idx)) {
+			lo = max(first, lo);
+			hi = min(last, hi);
+		}
+		if (!som_units_load(&owner->units, idx))
+			som_tracker_reported(t, idx, lo - som_unit_pgoff(idx),
+					     hi - lo + 1);
 		mutex_unlock(lock);
 		cond_resched();
 	}

@@ -70,6 +70,8 @@ int som_track_settle(struct som_owner *owner, struct vm_area_struct *vma,
 int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 		   struct vm_area_struct *vma, unsigned long *addr,
 		   unsigned long end, bool clean);
+void som_track_reported(struct som_owner *owner, struct vm_area_struct *vma,
+			unsigned long addr, unsigned long end);
 void som_track_unclean(struct som_owner *owner, struct vm_area_struct *vma,
 		       unsigned long addr, unsigned long end);
 

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is tracked, and a record for each tracked unit that has memory.
+ * What is tracked, and a record for each tracked unit that has, or had, memory.
  *
  * Invariant: a populated unit whose index is in ranges has a record. Tracking
  * starts by adding the range and then making records for what is populated; a
  * fault stores its unit and then looks whether its index is tracked. Whichever
  * comes second sees the other, and both make records under the fault_lock
  * of the index, so one of them does.
+ *
+ * When a tracked unit goes (punch.c), its bytes become zero: the next scan is to report
+ * that. Its index stays tracked, and in the place of the record stays a mark that needs
+ * no memory of its own, SOM_ALL_DROPPED; once a scan has reported some of its
+ * pages, a record says which are left. It goes with the last of them, or becomes
+ * the record of the unit that comes next.
  *
  * In DIRTY mode a unit's pages go by groups of 64. A group that is written now
  * and then is left live: its dirty bits are read by every scan. One that was not
@@ -205,6 +211,12 @@ void som_tracker_end(struct som_tracker *t, unsigned long first,
 	smp_store_release(&t->removed, t->removed + 1);
 }
 
+static void free_record(struct som_record *rec)
+{
+	if (!xa_is_value(rec))
+		kfree(rec);
+}
+
 /**
  * som_tracker_remove - the end of tracking, and of records
  * @t: the tracker
@@ -224,7 +236,7 @@ void som_tracker_remove(struct som_tracker *t, unsigned long first,
 		return;
 	xa_for_each_range(&t->records, idx, rec, first, last) {
 		xa_erase(&t->records, idx);
-		kfree(rec);
+		free_record(rec);
 		cond_resched();
 	}
 	som_tracker_end(t, first, last);
@@ -240,7 +252,148 @@ void som_tracker_remove(struct som_tracker *t, unsigned long first,
  */
 struct som_record *som_tracker_find(struct som_tracker *t, unsigned long idx)
 {
-	return READ_ONCE(t->on) ? xa_load(&t->records, idx) : NULL;
+	struct som_record *rec;
+
+	if (!READ_ONCE(t->on))
+		return NULL;
+	rec = xa_load(&t->records, idx);
+	if (!rec || xa_is_value(rec) || rec->mode == SOM_MODE_DROPPED)
+		return NULL;
+	return rec;
+}
+
+/**
+ * som_tracker_drop - a unit goes that may be tracked: its pages become zero
+ * @t: the tracker
+ * @idx: unit index
+ *
+ * Needs no memory.
+ *
+ * Context: owner->lock and the fault_lock of @idx are held; the unit has left its
+ * owner's tree.
+ */
+void som_tracker_drop(struct som_tracker *t, unsigned long idx)
+{
+	struct som_record *rec = som_tracker_find(t, idx);
+
+	if (!rec)
+		return;
+	if (rec->discarded) {
+		/* They were zero before. */
+		rec->discarded = false;
+		rec->pinned = false;
+		if (bitmap_empty(rec->written, SOM_UNIT_PAGES)) {
+			xa_erase(&t->records, idx);
+			kfree(rec);
+			return;
+		}
+		rec->mode = SOM_MODE_DROPPED;
+	} else {
+		xa_store(&t->records, idx, SOM_ALL_DROPPED, GFP_NOWAIT);
+		kfree(rec);
+	}
+	xa_set_mark(&t->records, idx, SOM_RECORD_DROPPED);
+	xa_set_mark(&t->records, idx, SOM_RECORD_ACTIVE);
+}
+
+/**
+ * som_tracker_dropped - is a unit index without memory yet to be reported?
+ * @t: the tracker
+ * @idx: unit index
+ * @written: where those of its pages go that are
+ *
+ * Context: The fault_lock of @idx is held.
+ * Return: true if so.
+ */
+bool som_tracker_dropped(struct som_tracker *t, unsigned long idx,
+			 unsigned long *written)
+{
+	struct som_record *rec;
+
+	if (!som_tracker_any_dropped(t))
+		return false;
+	rec = xa_load(&t->records, idx);
+	if (!rec || (!xa_is_value(rec) && rec->mode != SOM_MODE_DROPPED))
+		return false;
+	if (xa_is_value(rec))
+		bitmap_fill(written, SOM_UNIT_PAGES);
+	else
+		bitmap_copy(written, rec->written, SOM_UNIT_PAGES);
+	return true;
+}
+
+/**
+ * som_tracker_reported - pages without memory were reported as written: they are clean
+ * @t: the tracker
+ * @idx: unit index; nothing happens if it has memory
+ * @first: first page in the unit
+ * @nr: number of pages
+ *
+ * Without memory for a record of the rest, all are reported once more.
+ *
+ * Context: Process context; the fault_lock of @idx is held.
+ */
+void som_tracker_reported(struct som_tracker *t, unsigned long idx,
+			  unsigned int first, unsigned int nr)
+{
+	struct som_record *rec = xa_load(&t->records, idx), *rest;
+
+	if (!rec || (!xa_is_value(rec) && rec->mode != SOM_MODE_DROPPED))
+		return;
+	if (xa_is_value(rec) && nr < SOM_UNIT_PAGES) {
+		rest = kzalloc(sizeof(*rest), GFP_KERNEL_ACCOUNT);
+		if (!rest)
+			return;
+		rest->mode = SOM_MODE_DROPPED;
+		rest->active = true;
+		bitmap_fill(rest->written, SOM_UNIT_PAGES);
+		xa_store(&t->records, idx, rest, GFP_NOWAIT);
+		rec = rest;
+	}
+	if (!xa_is_value(rec)) {
+		bitmap_clear(rec->written, first, nr);
+		if (!bitmap_empty(rec->written, SOM_UNIT_PAGES))
+			return;
+	}
+	xa_erase(&t->records, idx);
+	free_record(rec);
+}
+
+/**
+ * som_tracker_discarded - let the record of a unit know that it is discarded
+ * @t: the tracker
+ * @idx: unit index; nothing maps it
+ *
+ * Context: The fault_lock of @idx is held.
+ */
+void som_tracker_discarded(struct som_tracker *t, unsigned long idx)
+{
+	struct som_record *rec = som_tracker_find(t, idx);
+
+	if (!rec || rec->discarded)
+		return;
+	rec->mode = SOM_MODE_CLEAN;
+	rec->live = 0;
+	rec->fading = 0;
+	rec->discarded = true;
+	som_tracker_wrote(t, idx, 0, SOM_UNIT_PAGES);
+}
+
+/**
+ * som_tracker_settled - a unit that was discarded is zeroed
+ * @t: the tracker
+ * @idx: unit index
+ *
+ * Context: The fault_lock of @idx is held.
+ */
+void som_tracker_settled(struct som_tracker *t, unsigned long idx)
+{
+	struct som_record *rec = som_tracker_find(t, idx);
+
+	if (rec && rec->discarded)
+		rec->discarded = false;
+	else
+		som_tracker_wrote(t, idx, 0, SOM_UNIT_PAGES);
 }
 
 /**
@@ -250,25 +403,37 @@ struct som_record *som_tracker_find(struct som_tracker *t, unsigned long idx)
  * @fresh: the unit is zeroed and nobody has seen it; otherwise it may be
  *	mapped and written
  *
+ * Pages that were written when the index lost its memory, and not reported yet, still
+ * are.
+ *
  * Context: Process context; the fault_lock of @idx is held.
  * Return: the record, or NULL without memory.
  */
 struct som_record *som_tracker_make(struct som_tracker *t, unsigned long idx,
 				    bool fresh)
 {
-	struct som_record *rec = kzalloc(sizeof(*rec), GFP_KERNEL_ACCOUNT);
+	struct som_record *old = xa_load(&t->records, idx), *rec = old;
+	bool all = !fresh || xa_is_value(old);
 
-	if (!rec)
-		return NULL;
-	rec->mode = fresh ? SOM_MODE_CLEAN : SOM_MODE_OPEN;
-	if (!fresh) {
-		bitmap_fill(rec->written, SOM_UNIT_PAGES);
-		bitmap_fill(rec->nonzero, SOM_UNIT_PAGES);
+	if (!old || xa_is_value(old)) {
+		rec = kzalloc(sizeof(*rec), GFP_KERNEL_ACCOUNT);
+		if (!rec)
+			return NULL;
 	}
-	if (xa_err(xa_store(&t->records, idx, rec, GFP_KERNEL))) {
+	rec->mode = fresh ? SOM_MODE_CLEAN : SOM_MODE_OPEN;
+	if (all)
+		bitmap_fill(rec->written, SOM_UNIT_PAGES);
+	if (fresh)
+		bitmap_zero(rec->nonzero, SOM_UNIT_PAGES);
+	else
+		bitmap_fill(rec->nonzero, SOM_UNIT_PAGES);
+	if (rec != old &&
+	    xa_err(xa_store(&t->records, idx, rec, GFP_KERNEL))) {
 		kfree(rec);
 		return NULL;
 	}
+	if (old)
+		xa_clear_mark(&t->records, idx, SOM_RECORD_DROPPED);
 	som_tracker_update(t, idx, rec);
 	return rec;
 }

@@ -15,15 +15,17 @@
  * @SOM_MODE_CLEAN: by a fault: no entry of the unit is writable.
  * @SOM_MODE_DIRTY: by the dirty bits of 4 KiB entries in those groups that are
  *	live; by a fault in the others.
+ * @SOM_MODE_DROPPED: the unit is gone, and what it had was not reported as written yet.
  */
 enum som_mode {
 	SOM_MODE_OPEN,
 	SOM_MODE_CLEAN,
 	SOM_MODE_DIRTY,
+	SOM_MODE_DROPPED,
 };
 
 /**
- * struct som_record - what is known of a populated unit that is tracked
+ * struct som_record - what is known of a tracked unit that has, or had, memory
  * @written: pages written since they were last clean, as far as that was taken
  *	from dirty bits.
  * @nonzero: pages that may have been written since the unit was zeroed, as far
@@ -39,6 +41,7 @@ enum som_mode {
  * @returned: for each group, how often it was written soon after that.
  * @pinned: a device may write to it without any bit telling.
  * @active: it is marked SOM_RECORD_ACTIVE.
+ * @discarded: the unit is discarded (entry.h), and @written knows.
  *
  * Guarded by the fault_lock of the unit index.
  */
@@ -51,8 +54,9 @@ struct som_record {
 	u8 fading;
 	u8 idle[SOM_UNIT_GROUPS];
 	u8 returned[SOM_UNIT_GROUPS];
-	bool pinned;
-	bool active;
+	bool pinned:1;
+	bool active:1;
+	bool discarded:1;
 };
 
 /**
@@ -60,8 +64,9 @@ struct som_record {
  * @ranges: unit indices that are tracked, populated or not; changed under
  *	owner->lock.
  * @nr_ranges: how many runs there are of them; changed under owner->lock.
- * @records: unit index -> record, of those that are populated. Marked
- *	SOM_RECORD_ACTIVE unless the record is sure that no page is written.
+ * @records: unit index -> record, of those that are populated, or were, and a scan has
+ *	not reported all pages as written since: these are marked SOM_RECORD_DROPPED.
+ *	Marked SOM_RECORD_ACTIVE unless the record is sure that no page is written.
  * @removed: how often indices were removed from @ranges.
  * @known: indices that are tracked if @removed is still what it was then; used
  *	under @lock.
@@ -84,6 +89,10 @@ struct som_tracker {
 };
 
 #define SOM_RECORD_ACTIVE	XA_MARK_0
+#define SOM_RECORD_DROPPED	XA_MARK_1
+
+/** define SOM_ALL_DROPPED - in the place of a dropped record: all pages are written. */
+#define SOM_ALL_DROPPED		xa_mk_value(1)
 
 /** define SOM_TRACK_UNITS - units that are looked at with tracker.lock held, at most. */
 #define SOM_TRACK_UNITS		1024
@@ -100,6 +109,13 @@ void som_tracker_end(struct som_tracker *t, unsigned long first,
 		     unsigned long last);
 void som_tracker_remove(struct som_tracker *t, unsigned long first,
 			unsigned long last);
+void som_tracker_drop(struct som_tracker *t, unsigned long idx);
+bool som_tracker_dropped(struct som_tracker *t, unsigned long idx,
+			 unsigned long *written);
+void som_tracker_reported(struct som_tracker *t, unsigned long idx,
+			  unsigned int first, unsigned int nr);
+void som_tracker_discarded(struct som_tracker *t, unsigned long idx);
+void som_tracker_settled(struct som_tracker *t, unsigned long idx);
 struct som_record *som_tracker_find(struct som_tracker *t, unsigned long idx);
 struct som_record *som_tracker_make(struct som_tracker *t, unsigned long idx,
 				    bool fresh);
@@ -140,6 +156,18 @@ static inline unsigned long som_record_writable(const struct som_record *rec)
 static inline bool som_tracker_tracks(struct som_tracker *t, unsigned long idx)
 {
 	return READ_ONCE(t->on) && mtree_load(&t->ranges, idx);
+}
+
+/**
+ * som_tracker_any_dropped - is there a dropped record?
+ * @t: the tracker
+ *
+ * Context: Any; cheap.
+ * Return: true if so.
+ */
+static inline bool som_tracker_any_dropped(struct som_tracker *t)
+{
+	return xa_marked(&t->records, SOM_RECORD_DROPPED);
 }
 
 #endif /* _SOM_TRACKER_H */

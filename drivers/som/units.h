@@ -20,13 +20,14 @@
 /**
  * enum som_hint - why somebody should look at entries of a leaf
  * @SOM_HINT_DISCARDED: one may be discarded.
- * @SOM_HINT_ZEROED: one may be zeroed in part.
+ * @SOM_HINT_UNTOLD: one may be zeroed in part, or discarded, and its record does not
+ *	know.
  * @SOM_HINT_COLLAPSE: a unit at one of its indices, or that was there, may have a page
  *	table that is not needed any more.
  */
 enum som_hint {
 	SOM_HINT_DISCARDED,
-	SOM_HINT_ZEROED,
+	SOM_HINT_UNTOLD,
 	SOM_HINT_COLLAPSE,
 };
 

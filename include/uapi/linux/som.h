@@ -108,18 +108,24 @@ struct som_info {
  * of the calling process; what else is in the range is skipped.
  *
  * - PAGE_IS_PRESENT: the page's unit has memory.
- * - PAGE_IS_WRITTEN: present, and written since a scan with
- *   PM_SCAN_WP_MATCHING last matched it; or not tracked; or a device may be
- *   writing to it through a pin.
+ * - PAGE_IS_WRITTEN: tracked, and written since a scan with
+ *   PM_SCAN_WP_MATCHING last matched it, or it has lost its memory since and is
+ *   zero; or present and not tracked; or a device may be writing to it through a
+ *   pin.
  * - PAGE_IS_WPALLOWED: the page is tracked.
  * - PAGE_IS_HUGE: the unit is mapped by one 2 MiB entry.
  * - SOM_PAGE_IS_ZERO: see there.
  * - PAGE_IS_FILE, PAGE_IS_SWAPPED, PAGE_IS_PFNZERO, PAGE_IS_SOFT_DIRTY: never.
  *
  * The first scan with PM_SCAN_WP_MATCHING over a range starts its tracking,
- * also where nothing is populated yet; the end of the mapping or MADV_REMOVE
- * ends it. PM_SCAN_CHECK_WPASYNC fails with EPERM if memory in the range
- * is not tracked when the call comes to it.
+ * also where nothing is populated yet; the end of the mapping ends it. A new mapping
+ * is not tracked, whatever was at its addresses before. PM_SCAN_CHECK_WPASYNC fails
+ * with EPERM if memory in the range is not tracked when the call comes to it: whoever
+ * keeps a copy of the range sets it in every scan but the first.
+ *
+ * Written but not present: memory was given back (MADV_REMOVE, MADV_DONTNEED of a
+ * private mapping, SOM_IOC_RESET). The page is zero, and need not be read, which
+ * would populate it again.
  */
 
 /**
@@ -184,9 +190,11 @@ struct som_reset {
  * Every page of the caller's som mappings in the range that was written since
  * the last reset or clean scan (every present page, if it was not tracked)
  * goes back to zero, or to the bytes of the image. Pages without memory stay
- * so, and read as zero. Afterwards the range is tracked and clean: the rewriting
- * itself is not seen as a write. Memory that was released reads as zero, with
- * an image, too: @released_start says from where on (@end, if nothing was).
+ * so, and read as zero. Afterwards the range is tracked, and what has memory is clean:
+ * the rewriting itself is not seen as a write. Memory that was released reads as zero,
+ * with an image, too: @released_start says from where on (@end, if nothing was). It
+ * counts as written, as its pages that nobody had written have changed, too, until
+ * a scan cleans it; so does what was given back before and not reported yet.
  *
  * Return: 0; EINTR on a fatal signal; EFAULT or the file's error if the image
  * cannot be read; EINVAL if @start or @image is not page aligned, @end is

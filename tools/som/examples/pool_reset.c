@@ -98,12 +98,14 @@ static int slot_reset(const struct pool *pool, size_t nr,
 	};
 	if (ioctl(pool->som, SOM_IOC_RESET, reset))
 		return -1;
-	/* What was released reads as zero; perhaps a part of the image, too. */
-	if (reset->released_start < reset->start + IMAGE_SIZE) {
-		if (load_image(pool, start) || clean(pool, start, IMAGE_SIZE))
-			return -1;
-	}
-	return 0;
+	/*
+	 * What was released reads as zero, perhaps a part of the image, too. It counts
+	 * as written, which is not what the next tenant did.
+	 */
+	if (reset->released_start < reset->start + IMAGE_SIZE &&
+	    load_image(pool, start))
+		return -1;
+	return reset->released ? clean(pool, start, SLOT_SIZE) : 0;
 }
 
 /* For statistics: how much has the tenant written? Changes nothing. */

@@ -119,7 +119,7 @@ int som_set_options(int fd, uint64_t options);
 
 /* The page is tracked. */
 #define SOM_PAGE_TRACKED	(1ULL << 0)
-/* Written since it was last cleaned, or not tracked. */
+/* Written since it was last cleaned, or given back (zero, not present); or not tracked. */
 #define SOM_PAGE_WRITTEN	(1ULL << 1)
 /* Its unit has memory. */
 #define SOM_PAGE_PRESENT	(1ULL << 3)
@@ -240,7 +240,7 @@ struct som_reset_result {
  * @start: first address, page aligned.
  * @len: bytes, rounded up to a page.
  * @keep: about how many bytes may be rewritten; from the first unit on whose
- *	written pages do not fit, everything is released.
+ *	written pages do not fit, everything is released, and counts as written.
  * @result: what was done, also after an error; or NULL.
  */
 int som_reset(int fd, void *start, size_t len, uint64_t keep,

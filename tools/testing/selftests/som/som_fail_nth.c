@@ -773,6 +773,36 @@ TEST_F(fail, later_scan)
 	scan_fails(_metadata, self, false, true);
 }
 
+/* What has lost its memory and was not reported is reported, whatever fails. */
+TEST_F(fail, scan_of_a_part_of_what_is_gone)
+{
+	struct inject in = {};
+
+	while (inject_next(&in)) {
+		char *p = som_map(self->fd, UNIT);
+		long ret;
+
+		ASSERT_NE(MAP_FAILED, p);
+		som_fill_pages(p, UNIT, 1);
+		ASSERT_EQ(0, som_scan_clean(self->fd, p, UNIT));
+		ASSERT_EQ(0, madvise(p, UNIT, MADV_REMOVE));
+		inject_arm(&in);
+		ret = som_scan_clean(self->fd, p, 10 * PAGE);
+		inject_disarm(&in, ret);
+		EXPECT_EQ(UNIT_PAGES - 10,
+			  som_scan_count(self->fd, p + 10 * PAGE, UNIT - 10 * PAGE,
+					 WRITTEN));
+		ASSERT_EQ(0, som_scan_clean(self->fd, p, 10 * PAGE));
+		EXPECT_EQ(UNIT_PAGES - 10,
+			  som_scan_count(self->fd, p, UNIT, WRITTEN));
+		ASSERT_EQ(0, som_scan_clean(self->fd, p, UNIT));
+		EXPECT_EQ(0, som_scan_count(self->fd, p, UNIT, WRITTEN));
+		munmap(p, UNIT);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
 /* What was tracked before stays so, and nothing else comes to it. */
 TEST_F(fail, tracking_what_is_between)
 {
@@ -851,6 +881,10 @@ static void reset_fails(struct __test_metadata *_metadata, struct _test_data_fai
 		EXPECT_EQ(-1, image ? som_check_pages(p, TRACKED_LEN, 2) :
 				      som_pages_not_zero(p, TRACKED_LEN))
 			TH_LOG("after allocation %ld: %ld", in.nth, ret);
+		/* What was released counts as written. */
+		EXPECT_EQ(keep ? 0 : TRACKED_LEN / PAGE,
+			  som_scan_count(self->fd, p, TRACKED_LEN, WRITTEN));
+		ASSERT_EQ(0, som_scan_clean(self->fd, p, TRACKED_LEN));
 		EXPECT_EQ(0, som_scan_count(self->fd, p, TRACKED_LEN, WRITTEN));
 		munmap(p, TRACKED_LEN);
 		EXPECT_FAILED_WELL(&in);

@@ -190,8 +190,9 @@ TEST_F(som, rest_of_a_unit_of_which_a_part_is_released)
 		reset.keep_resident = 3 * PAGE;
 		ASSERT_EQ(0, som_reset_call(self->fd, &reset));
 		EXPECT_EQ(-1, som_pages_not_zero(p, UNIT + 100 * PAGE));
-		EXPECT_EQ(0, som_scan_count(self->fd, p, UNIT + 90 * PAGE,
-					    WRITTEN));
+		/* What was released. */
+		EXPECT_EQ(UNIT_PAGES, som_scan_count(self->fd, p,
+						     UNIT + 90 * PAGE, WRITTEN));
 		EXPECT_EQ(10, som_scan_count(self->fd, q + 90 * PAGE, 10 * PAGE,
 					     WRITTEN));
 		ASSERT_EQ(0, munmap(p, UNIT + 100 * PAGE));
@@ -531,10 +532,17 @@ TEST_F(som, what_is_beyond_the_limit_is_released)
 	EXPECT_EQ(som_addr(p + UNIT), reset.released_start);
 	EXPECT_USED(1);
 	EXPECT_COMMITTED(4);
-	/* Clean and tracked, too. */
+	/* Tracked; written, as pages that nobody had written have changed, too. */
 	GET(p, 4 * UNIT_PAGES, ALL);
 	EXPECT_PAGES(0, UNIT_PAGES, PRESENT | TRACKED);
-	EXPECT_PAGES(UNIT_PAGES, 4 * UNIT_PAGES, TRACKED);
+	EXPECT_PAGES(UNIT_PAGES, 4 * UNIT_PAGES, TRACKED | WRITTEN);
+	/* A reset does not tell. */
+	ASSERT_EQ(0, som_reset_call(self->fd, &reset));
+	EXPECT_EQ(0, reset.rewritten + reset.released);
+	EXPECT_USED(1);
+	EXPECT_EQ(3 * UNIT_PAGES, som_scan_count(self->fd, p, 4 * UNIT, WRITTEN));
+	ASSERT_EQ(0, som_scan_clean(self->fd, p, 4 * UNIT));
+	EXPECT_EQ(0, som_scan_count(self->fd, p, 4 * UNIT, WRITTEN));
 	p[2 * UNIT + 7 * PAGE] = 1;
 	GET(p, 4 * UNIT_PAGES, WRITTEN);
 	EXPECT_PAGES(0, 2 * UNIT_PAGES + 7, 0);
@@ -600,8 +608,10 @@ TEST_F(som, limits_that_cut_a_unit)
 		if (limits[i] >= 300 * PAGE)
 			EXPECT_LE(300, kept);
 		EXPECT_USED(kept < 300 ? 0 : 1);
+		page = kept < 300 ? 0 : UNIT_PAGES;
 		GET(p, 2 * UNIT_PAGES, TRACKED | WRITTEN);
-		EXPECT_PAGES(0, 2 * UNIT_PAGES, TRACKED);
+		EXPECT_PAGES(0, page, TRACKED);
+		EXPECT_PAGES(page, 2 * UNIT_PAGES, TRACKED | WRITTEN);
 		EXPECT_EQ(-1, som_not_zero(p, 2 * UNIT));
 		ASSERT_EQ(0, munmap(p, 2 * UNIT));
 	}
@@ -628,7 +638,9 @@ TEST_F(som, limit_and_parts_of_units)
 	EXPECT_EQ(-1, som_check_pages(p, 100 * PAGE, 1));
 	GET(p, 3 * UNIT_PAGES, WRITTEN);
 	EXPECT_PAGES(0, 100, WRITTEN);
-	EXPECT_PAGES(100, 2 * UNIT_PAGES + 100, 0);
+	EXPECT_PAGES(100, UNIT_PAGES, 0);
+	EXPECT_PAGES(UNIT_PAGES, 2 * UNIT_PAGES, WRITTEN);
+	EXPECT_PAGES(2 * UNIT_PAGES, 2 * UNIT_PAGES + 100, 0);
 	EXPECT_PAGES(2 * UNIT_PAGES + 100, 3 * UNIT_PAGES, WRITTEN);
 	EXPECT_EQ(-1, som_not_zero(p + 100 * PAGE, 2 * UNIT));
 	EXPECT_EQ(som_word(1, 2 * UNIT + 100 * PAGE),
@@ -669,7 +681,10 @@ TEST_F(som, limit_and_image)
 	EXPECT_EQ(som_addr(p + UNIT), reset.released_start);
 	EXPECT_EQ(-1, som_check(p, UNIT, 9));
 	EXPECT_EQ(-1, som_not_zero(p + UNIT, UNIT));
-	EXPECT_EQ(0, som_scan_count(self->fd, p, 2 * UNIT, WRITTEN));
+	/* It is not what the image says. */
+	GET(p, 2 * UNIT_PAGES, WRITTEN);
+	EXPECT_PAGES(0, UNIT_PAGES, 0);
+	EXPECT_PAGES(UNIT_PAGES, 2 * UNIT_PAGES, WRITTEN);
 }
 
 /*

@@ -856,25 +856,189 @@ TEST_F(som, left_alone_and_written_after_something)
  * Tracking ends
  */
 
-TEST_F(som, remove_of_a_unit_ends_tracking)
+/*
+ * Memory that goes becomes zero: that is written, until it was told.
+ */
+
+TEST_F(som, remove_of_a_unit_is_a_write)
 {
 	char *p = map_tracked(self->fd, 3);
 
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(0, madvise(p + UNIT, UNIT, MADV_REMOVE));
-	GET(p, 3 * UNIT_PAGES, ALL);
+	GET(p, 3 * UNIT_PAGES, ALL | ZERO);
 	EXPECT_PAGES(0, UNIT_PAGES, TRACKED | PRESENT);
-	EXPECT_PAGES(UNIT_PAGES, 2 * UNIT_PAGES, 0);
+	EXPECT_PAGES(UNIT_PAGES, 2 * UNIT_PAGES, TRACKED | WRITTEN | ZERO);
 	EXPECT_PAGES(2 * UNIT_PAGES, 3 * UNIT_PAGES, TRACKED | PRESENT);
-	EXPECT_EQ(-EPERM, som_scan_written(self->fd, p, 3 * UNIT, CHECK, NULL,
-					   0));
-	READ_ONCE(p[UNIT]);
-	GET(p, 3 * UNIT_PAGES, ALL);
-	EXPECT_PAGES(UNIT_PAGES, 2 * UNIT_PAGES, PRESENT | WRITTEN);
+	EXPECT_EQ(0, som_scan_written(self->fd, p, 3 * UNIT, CHECK, NULL, 0));
 	ASSERT_EQ(0, som_scan_clean(self->fd, p, 3 * UNIT));
-	EXPECT_EQ(0, som_scan_count(self->fd, p, 3 * UNIT, WRITTEN));
+	GET(p, 3 * UNIT_PAGES, ALL);
+	EXPECT_PAGES(UNIT_PAGES, 2 * UNIT_PAGES, TRACKED);
+	EXPECT_USED(2);
 	write_page(p + UNIT, 5);
-	EXPECT_EQ(1, som_scan_count(self->fd, p, 3 * UNIT, WRITTEN));
+	GET(p, 3 * UNIT_PAGES, WRITTEN);
+	EXPECT_PAGES(0, UNIT_PAGES + 5, 0);
+	EXPECT_PAGES(UNIT_PAGES + 5, UNIT_PAGES + 6, WRITTEN);
+	EXPECT_PAGES(UNIT_PAGES + 6, 3 * UNIT_PAGES, 0);
+
+	/* Touched before it was told. */
+	ASSERT_EQ(0, madvise(p, UNIT, MADV_REMOVE));
+	ASSERT_EQ(0, som_scan_clean(self->fd, p, 100 * PAGE));
+	READ_ONCE(p[7 * PAGE]);
+	GET(p, UNIT_PAGES, ALL | ZERO);
+	EXPECT_PAGES(0, 100, TRACKED | PRESENT | ZERO);
+	EXPECT_PAGES(100, UNIT_PAGES, ALL | ZERO);
+}
+
+/* What scans with other masks see of it, and clean. */
+TEST_F(som, gone_and_other_masks)
+{
+	char *p = map_tracked(self->fd, 3);
+	struct page_region vec[8];
+	struct pm_scan_arg arg;
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, madvise(p + UNIT, UNIT, MADV_REMOVE));
+	/* Not present, and whoever wants what is there does not clean it. */
+	arg = som_scan_args(p, 3 * UNIT, vec, 8);
+	arg.flags = WP;
+	arg.category_mask = WRITTEN | PRESENT;
+	EXPECT_EQ(0, som_scan_call(self->fd, &arg));
+	/* Nor does what asks for pages that were not written. */
+	arg.category_mask = WRITTEN;
+	arg.category_inverted = WRITTEN;
+	EXPECT_EQ(2, som_scan_call(self->fd, &arg));
+	EXPECT_EQ(UNIT_PAGES, som_scan_count(self->fd, p, 3 * UNIT, WRITTEN));
+	/* Regions by what is told of them. */
+	arg = som_scan_args(p, 3 * UNIT, vec, 8);
+	arg.return_mask = WRITTEN;
+	ASSERT_EQ(3, som_scan_call(self->fd, &arg));
+	EXPECT_EQ(0, vec[0].categories);
+	EXPECT_EQ(WRITTEN, vec[1].categories);
+	EXPECT_EQ(som_addr(p + UNIT), vec[1].start);
+	EXPECT_EQ(som_addr(p + 2 * UNIT), vec[1].end);
+	arg.flags = WP;
+	arg.category_anyof_mask = ZERO | HUGE_2M;
+	arg.return_mask = 0;
+	ASSERT_LE(1, som_scan_call(self->fd, &arg));
+	EXPECT_EQ(0, som_scan_count(self->fd, p, 3 * UNIT, WRITTEN));
+	EXPECT_USED(2);
+}
+
+TEST_F(som, gone_and_a_vec_that_cannot_be_written)
+{
+	char *p = map_tracked(self->fd, 8);
+	char *area = mmap(NULL, 2 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct page_region *vec = (struct page_region *)(area + PAGE);
+	size_t i;
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_NE(MAP_FAILED, area);
+	ASSERT_EQ(0, munmap(area + PAGE, PAGE));
+	for (i = 0; i < 8; i += 2)
+		ASSERT_EQ(0, madvise(p + i * UNIT, UNIT, MADV_REMOVE));
+	for (i = 0; i < 4; i++) {
+		EXPECT_EQ(-EFAULT, som_scan_written(self->fd, p, 8 * UNIT, WP,
+						    vec - i, 4));
+		EXPECT_EQ(4 * UNIT_PAGES,
+			  som_scan_count(self->fd, p, 8 * UNIT, WRITTEN));
+	}
+	EXPECT_EQ(4, som_scan_written(self->fd, p, 8 * UNIT, WP, vec - 4, 4));
+	EXPECT_EQ(0, som_scan_count(self->fd, p, 8 * UNIT, WRITTEN));
+	EXPECT_USED(4);
+}
+
+/* A unit that mappings have in parts: each is told of its own. */
+TEST_F(som, gone_and_mapped_in_parts)
+{
+	char *p = map_tracked(self->fd, 2);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, madvise(p, UNIT, MADV_REMOVE));
+	ASSERT_EQ(0, mprotect(p + 100 * PAGE, 50 * PAGE, PROT_READ));
+	ASSERT_EQ(0, munmap(p + 200 * PAGE, 300 * PAGE));
+	ASSERT_EQ(0, som_scan_clean(self->fd, p + 90 * PAGE, 20 * PAGE));
+	GET(p, 2 * UNIT_PAGES, ALL);
+	EXPECT_PAGES(0, 90, TRACKED | WRITTEN);
+	EXPECT_PAGES(90, 110, TRACKED);
+	EXPECT_PAGES(110, 200, TRACKED | WRITTEN);
+	EXPECT_PAGES(200, 500, NOT_LISTED);
+	EXPECT_PAGES(500, 512, TRACKED | WRITTEN);
+	EXPECT_PAGES(512, 2 * UNIT_PAGES, TRACKED | PRESENT);
+	ASSERT_EQ(0, som_scan_clean(self->fd, p, 2 * UNIT));
+	EXPECT_EQ(0, som_scan_count(self->fd, p, 2 * UNIT, WRITTEN));
+	EXPECT_USED(1);
+}
+
+/*
+ * Private memory: MADV_DONTNEED gives units up at once or a while later. Whichever it
+ * is when the scan comes, it tells, and once is enough.
+ */
+TEST_F(som, private_memory_that_is_given_up)
+{
+	struct page_region vec[4];
+	size_t how, wait;
+	char *p;
+
+	for (how = 0; how < 8; how++) {
+		p = som_map_private(self->fd, 4 * UNIT);
+		ASSERT_NE(MAP_FAILED, p);
+		som_fill_pages(p, 4 * UNIT, 1);
+		ASSERT_EQ(0, som_scan_clean(self->fd, p, 4 * UNIT));
+		if (how & 1)
+			som_fill_pages(p, 4 * UNIT, 2);
+		ASSERT_EQ(0, som_scan_clean(self->fd, p, 4 * UNIT));
+		ASSERT_EQ(0, madvise(p + UNIT, 2 * UNIT, MADV_DONTNEED));
+		wait = how & 2 ? 50000 : 0;
+		usleep(wait);
+		if (how & 4) {
+			ASSERT_EQ(0, som_scan_clean(self->fd, p + UNIT, 7 * PAGE));
+			EXPECT_EQ(2 * UNIT_PAGES - 7,
+				  som_scan_count(self->fd, p, 4 * UNIT, WRITTEN));
+			usleep(wait);
+		}
+		ASSERT_EQ(1, som_scan_written(self->fd, p, 4 * UNIT, WP | CHECK,
+					      vec, 4));
+		EXPECT_EQ(som_addr(p + UNIT + (how & 4 ? 7 * PAGE : 0)),
+			  vec[0].start);
+		EXPECT_EQ(som_addr(p + 3 * UNIT), vec[0].end);
+		EXPECT_EQ(0, som_scan_count(self->fd, p, 4 * UNIT, WRITTEN));
+		/* Not when they are released, or zeroed, either. */
+		if (how & 1)
+			READ_ONCE(p[UNIT]);
+		usleep(50000);
+		EXPECT_EQ(0, som_scan_count(self->fd, p, 4 * UNIT, WRITTEN))
+			TH_LOG("way %zu", how);
+		EXPECT_USED(how & 1 ? 3 : 2);
+		EXPECT_EQ(-1, som_not_zero(p + UNIT, 2 * UNIT));
+		EXPECT_EQ(0, som_scan_count(self->fd, p, 4 * UNIT, WRITTEN));
+		write_page(p + UNIT, 9);
+		EXPECT_EQ(1, som_scan_count(self->fd, p, 4 * UNIT, WRITTEN));
+		ASSERT_EQ(0, munmap(p, 4 * UNIT));
+	}
+}
+
+/* Once per unit that had memory, not per unit of a terabyte. */
+TEST_F(som, a_terabyte_goes)
+{
+	size_t len = 1UL << 40, at[] = { 0, len / 3 & ~(UNIT - 1), len - UNIT };
+	char *p = som_map_at(self->fd, NULL, len, RW, MAP_NORESERVE);
+	struct page_region vec[8];
+	size_t i;
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, som_scan_clean(self->fd, p, len));
+	for (i = 0; i < ARRAY_SIZE(at); i++)
+		write_page(p + at[i], 3);
+	ASSERT_EQ(3, som_scan_written(self->fd, p, len, WP, vec, 8));
+	ASSERT_EQ(0, madvise(p, len, MADV_REMOVE));
+	ASSERT_EQ(3, som_scan_written(self->fd, p, len, WP | CHECK, vec, 8));
+	for (i = 0; i < ARRAY_SIZE(at); i++) {
+		EXPECT_EQ(som_addr(p + at[i]), vec[i].start);
+		EXPECT_EQ(som_addr(p + at[i] + UNIT), vec[i].end);
+	}
+	EXPECT_EQ(0, som_scan_written(self->fd, p, len, WP | CHECK, vec, 8));
+	EXPECT_USED(0);
 }
 
 TEST_F(som, remove_of_a_part_is_a_write)
@@ -902,6 +1066,10 @@ TEST_F(som, new_mapping_is_not_tracked)
 	GET(p, 2 * UNIT_PAGES, ALL);
 	EXPECT_PAGES(0, UNIT_PAGES, 0);
 	EXPECT_PAGES(UNIT_PAGES, 2 * UNIT_PAGES, TRACKED | PRESENT);
+	/* Whoever keeps a copy learns that there is other memory. */
+	EXPECT_EQ(-EPERM, som_scan_written(self->fd, p, 2 * UNIT, CHECK, NULL, 0));
+	EXPECT_EQ(-EPERM, som_scan_written(self->fd, p, 2 * UNIT, CHECK | WP, NULL,
+					   0));
 	write_page(p, 3);
 	GET(p, UNIT_PAGES, ALL);
 	EXPECT_PAGES(0, UNIT_PAGES, PRESENT | WRITTEN);

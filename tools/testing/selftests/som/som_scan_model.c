@@ -19,11 +19,13 @@ static bool som_one_process = true;
 /* Where a page's content is; the rest of it is zero. */
 #define WORD		0x7f8
 
-enum maybe { NO, YES, MAYBE };
+/* GONE: had other memory before, and is zero: a reset to zero has nothing to do. */
+enum maybe { NO, YES, MAYBE, GONE };
 
 /* A unit of memory, by the offset that the driver gave it. */
 struct unit {
 	bool present;
+	/* Pages may be written without memory: they had some, and are zero now. */
 	bool tracked;
 	/* Duplicated: a scan may tell more, never less. */
 	bool fuzzy;
@@ -90,9 +92,19 @@ static __u64 *image_word(struct model *m, size_t page)
 
 static enum maybe page_written(const struct page *p)
 {
-	if (!p->unit->present)
+	if (p->unit->tracked)
+		return p->unit->written[p->idx] == GONE ? YES :
+			p->unit->written[p->idx];
+	return p->unit->present ? YES : NO;
+}
+
+/* To be rewritten by a reset? */
+static enum maybe page_differs(const struct page *p, bool image)
+{
+	if (p->unit->tracked && p->unit->written[p->idx] == GONE &&
+	    (!image || !p->unit->present))
 		return NO;
-	return p->unit->tracked ? p->unit->written[p->idx] : YES;
+	return page_written(p);
 }
 
 static void mark_written(struct page *p)
@@ -116,18 +128,23 @@ static void start_tracking(struct unit *u)
 
 static void populate(struct unit *u)
 {
+	size_t i;
+
 	if (u->present)
 		return;
 	u->present = true;
-	memset(u->written, u->fuzzy ? MAYBE : NO, sizeof(u->written));
 	memset(u->value, 0, sizeof(u->value));
+	for (i = 0; i < UNIT_PAGES && u->fuzzy; i++)
+		if (u->written[i] == NO)
+			u->written[i] = MAYBE;
 }
 
+/* What it had is written until it was told. */
 static void unit_gone(struct unit *u)
 {
 	u->present = false;
-	u->tracked = false;
 	memset(u->value, 0, sizeof(u->value));
+	memset(u->written, u->tracked ? GONE : NO, sizeof(u->written));
 }
 
 static void drop_page(struct page *p)
@@ -204,9 +221,10 @@ static bool learn_unit(struct model *m, size_t page)
 				return wrong(m, "page %#zx has lost its data",
 					     i);
 		}
-		u->present = false;
+		if (u->tracked && !(c & TRACKED))
+			return wrong(m, "page %#zx is not tracked any more", page);
+		unit_gone(u);
 		u->tracked = c & TRACKED;
-		memset(u->written, NO, sizeof(u->written));
 		return true;
 	}
 	if (!u->present && c & PRESENT)
@@ -284,10 +302,9 @@ static __u64 page_categories(const struct page *p, bool starts, __u64 *unknown)
 		*unknown |= TRACKED;
 	else if (u->tracked)
 		c |= TRACKED;
-	if (!u->present)
-		return c | ZERO;
-	c |= PRESENT;
-	*unknown |= HUGE_2M;
+	c |= u->present ? PRESENT : ZERO;
+	if (u->present)
+		*unknown |= HUGE_2M;
 	switch (page_written(p)) {
 	case YES:
 		c |= WRITTEN;
@@ -555,9 +572,9 @@ static bool reset_page(struct model *m, size_t page, bool image)
 		/* As for its other pages, the last one may have won. */
 		if (p->unit->present)
 			*old = peek(m, page);
-	} else if (page_written(p) == YES) {
+	} else if (page_differs(p, image) == YES) {
 		*old = value;
-	} else if (page_written(p) == MAYBE) {
+	} else if (page_differs(p, image) == MAYBE) {
 		__u64 now = peek(m, page);
 
 		if (now != *old && now != value)
@@ -593,7 +610,7 @@ static bool do_reset(struct model *m)
 			continue;
 		if (page_written(p) == MAYBE || p->unit->fuzzy)
 			exact = false;
-		if (page_written(p) == YES && ++written > keep &&
+		if (page_differs(p, image) == YES && ++written > keep &&
 		    first == from + len)
 			first = i;
 	}
@@ -619,7 +636,7 @@ static bool do_reset(struct model *m)
 			     released, first);
 	for (kept = 0, i = from; i < released; i++)
 		if (m->pages[i].unit)
-			kept += page_written(&m->pages[i]) == YES;
+			kept += page_differs(&m->pages[i], image) == YES;
 	if (exact && (reset.rewritten < kept * PAGE ||
 		      (written <= keep && reset.rewritten > kept * PAGE)))
 		return wrong(m, "reset: %llu pages instead of %llu",
@@ -659,9 +676,11 @@ static bool do_reset(struct model *m)
 
 		if (p->unit) {
 			start_tracking(p->unit);
-			mark_clean(p);
+			if (p->unit->present)
+				mark_clean(p);
 		}
 	}
+	/* What was released is written. */
 	for (i = first; i < from + len; i++) {
 		struct page *p = &m->pages[i];
 
@@ -693,17 +712,11 @@ static bool do_remove(struct model *m)
 			u->value[p->idx] = 0;
 			if (u->present)
 				mark_written(p);
-			else
-				u->written[p->idx] = NO;
 		}
 		if (covered == u->mappings && u->present) {
 			if (som_scan_page(m->fd, address(m, i), PRESENT))
 				return wrong(m, "page %#zx is still there", i);
 			unit_gone(u);
-			/* All of it: no longer tracked. */
-			if (covered == UNIT_PAGES &&
-			    som_scan_page(m->fd, address(m, i), TRACKED))
-				return wrong(m, "page %#zx is tracked", i);
 		}
 		if (!learn_unit(m, i))
 			return false;

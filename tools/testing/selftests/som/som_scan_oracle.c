@@ -33,6 +33,7 @@ enum op {
 	PROTECT,	/* read only, or back */
 	UNMAP,
 	DISCARD,	/* gone, and written again at once */
+	DROP,		/* gone */
 };
 
 struct step {
@@ -67,6 +68,7 @@ struct test_case {
 #define BACK(f, t)	{ .op = PROTECT, .from = f, .to = t, .prot = RW }
 #define U(f, t)		{ .op = UNMAP, .from = f, .to = t }
 #define D(f, t)		{ .op = DISCARD, .from = f, .to = t, .every = 1 }
+#define DROP(f, t)	{ .op = DROP, .from = f, .to = t }
 /* written pages; with flags; with limits of regions and pages */
 #define S(f, t)		SL(f, t, 0, MAX_REGIONS, 0)
 #define SF(f, t, fl)	SL(f, t, fl, MAX_REGIONS, 0)
@@ -264,6 +266,42 @@ static const struct test_case cases[] = {
 		D(5, 15), S(0, 40), SF(0, 40, WP), S(0, 40), D(8, 9),
 		S(0, 40) } },
 
+	{ "dropped", POPULATED, {
+		DROP(512, 1024), S(0, PAGES), S(600, 700), SF(0, PAGES, WP),
+		S(0, PAGES), W(600, 601), S(0, PAGES), SF(0, PAGES, WP),
+		S(0, PAGES) } },
+	{ "dropped, all of it", POPULATED, {
+		DROP(0, PAGES), S(0, PAGES), SF(0, PAGES, WP | CHECK),
+		SF(0, PAGES, WP | CHECK), WE(0, PAGES, 50), S(0, PAGES) } },
+	{ "dropped, told in pieces", POPULATED, {
+		DROP(512, 1536), SF(600, 700, WP), S(0, PAGES),
+		SL(0, PAGES, WP, MAX_REGIONS, 100), S(0, PAGES),
+		SL(0, PAGES, WP, 1, 0), S(0, PAGES),
+		SL(0, PAGES, WP, MAX_REGIONS, 400), S(0, PAGES),
+		SF(0, PAGES, WP), S(0, PAGES) } },
+	{ "dropped, told in pieces, and written", POPULATED, {
+		DROP(512, 1024), SF(600, 700, WP), W(650, 651), S(0, PAGES),
+		W(900, 910), S(0, PAGES), SF(610, PAGES, WP), S(0, PAGES),
+		SF(0, PAGES, WP), S(0, PAGES) } },
+	{ "dropped and read", POPULATED, {
+		DROP(0, 1024), SF(0, 500, WP), R(0, 1), R(512, 513),
+		S(0, PAGES), SF(0, PAGES, WP), S(0, PAGES) } },
+	{ "dropped again and again", POPULATED, {
+		DROP(0, 512), SF(0, 512, WP), DROP(0, 1024), W(3, 4),
+		DROP(0, 512), S(0, PAGES), SF(0, PAGES, WP), S(0, PAGES) } },
+	{ "dropped without a vec", POPULATED, {
+		DROP(512, 1024), SL(500, 600, WP, 0, 0), S(0, PAGES),
+		SL(0, PAGES, WP, 0, 0), S(0, PAGES) } },
+	{ "dropped, protected", POPULATED, {
+		RO(0, 100), DROP(100, PAGES), S(0, PAGES), DROP(0, 100),
+		SF(0, PAGES, WP), BACK(0, 100), W(5, 6), S(0, PAGES) } },
+	{ "written, then dropped", POPULATED, {
+		W(0, 20), WE(600, 700, 3), DROP(512, 1024), S(0, PAGES),
+		SF(0, PAGES, WP), S(0, PAGES) } },
+	{ "tracked before use, dropped", EMPTY, {
+		W(5, 6), W(600, 601), DROP(512, 1024), S(0, 1024),
+		SF(0, 1024, WP), S(0, 1024) } },
+
 	{ "tracked before use", EMPTY, {
 		S(0, PAGES), W(3, 4), S(0, PAGES), W(1000, 1010), S(0, PAGES),
 		SF(0, PAGES, WP), S(0, PAGES) } },
@@ -358,9 +396,12 @@ static bool do_step(struct side *s, const struct step *step)
 	case UNMAP:
 		return !munmap(from, to - from);
 	case DISCARD:
+	case DROP:
 		if (madvise(from, to - from, s->uffd < 0 ? MADV_REMOVE :
 							  MADV_DONTNEED))
 			return false;
+		if (step->op == DROP)
+			return true;
 		break;
 	default:
 		break;
