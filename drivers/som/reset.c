@@ -565,6 +565,18 @@ static int reset_walk(struct som_resetter *r)
 	return 0;
 }
 
+/*
+ * Can the kernel read a file at an offset by itself? kernel_read() says no to what has
+ * ->read only, as /proc/self/mem, with a line in the log. Directories have it, too.
+ */
+static bool image_readable(const struct file *file)
+{
+	const fmode_t mode = FMODE_READ | FMODE_CAN_READ | FMODE_PREAD;
+
+	return (file->f_mode & mode) == mode && file->f_op->read_iter &&
+	       !file->f_op->read;
+}
+
 static int reset_check(struct som_reset *args)
 {
 	u64 images = SOM_RESET_IMAGE_MEM | SOM_RESET_IMAGE_FD;
@@ -615,8 +627,7 @@ int som_reset(struct som_reset *args)
 	}
 	if (!ret && args->flags & SOM_RESET_IMAGE_FD) {
 		r->file = fget(args->image_fd);
-		if (!r->file || !(r->file->f_mode & FMODE_READ) ||
-		    !(r->file->f_mode & FMODE_PREAD))
+		if (!r->file || !image_readable(r->file))
 			ret = -EBADF;
 	}
 	if (ret)

@@ -199,7 +199,8 @@ struct som_reset {
  * Return: 0; EINTR on a fatal signal; EFAULT or the file's error if the image
  * cannot be read; EINVAL if @start or @image is not page aligned, @end is
  * below @start, a flag is not known or both images are asked for; EBADF if
- * @image_fd cannot be read; EFAULT if the range is not user memory; ENOMEM;
+ * @image_fd is not a file that the kernel itself can read at an offset (directories,
+ * pipes and most files of /proc are not); EFAULT if the range is not user memory; ENOMEM;
  * EHWPOISON if what is at @walk_end is of a unit whose memory has failed.
  * On an error that comes after the work began, @walk_end, @rewritten and
  * @released say how far it got; from @walk_end on, pages that were written are
