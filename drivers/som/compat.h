@@ -7,6 +7,7 @@
 #define _SOM_COMPAT_H
 
 #include <linux/cgroup.h>
+#include <linux/compat.h>
 #include <linux/fs.h>
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
@@ -14,11 +15,14 @@
 #include <linux/pgtable.h>
 #include <linux/rcupdate.h>
 #include <linux/rwsem.h>
+#include <linux/sched.h>
+#include <linux/sched/task_stack.h>
 #include <linux/seqlock.h>
 #include <linux/slab.h>
 #include <linux/userfaultfd_k.h>
 #include <linux/version.h>
 #include <asm/pgalloc.h>
+#include <asm/syscall.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0) || \
 	LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
@@ -123,7 +127,36 @@ static inline bool som_private_works(void)
 typedef void (*som_failure_probe)(void *data, unsigned long pfn, int type,
 				  int result);
 
+/**
+ * som_mm_owner - a task that has an address space
+ * @mm: the address space
+ *
+ * Context: RCU.
+ * Return: the task, or NULL if the kernel does not know one.
+ */
+static inline struct task_struct *som_mm_owner(struct mm_struct *mm)
+{
+#ifdef CONFIG_MEMCG
+	return rcu_dereference(mm->owner);
+#else
+	return NULL;
+#endif
+}
+
 #ifdef CONFIG_X86
+/**
+ * som_in_ptrace - is the current task in the system call ptrace()?
+ *
+ * Context: Process context.
+ * Return: true if so; false may also mean that it is not known.
+ */
+static inline bool som_in_ptrace(void)
+{
+	return !(current->flags & (PF_KTHREAD | PF_USER_WORKER)) &&
+	       !in_compat_syscall() &&
+	       syscall_get_nr(current, task_pt_regs(current)) == __NR_ptrace;
+}
+
 /**
  * som_ptes_idle - are 8 special entries all there, and none of them dirty?
  * @pte: the first

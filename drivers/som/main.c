@@ -4,7 +4,7 @@
  *
  * How the parts depend on each other, from the top down:
  *
- *	main: sysfs, debugfs, file, hwpoison, policy, private, collapse, zero, trim, units,
+ *	main: access, sysfs, debugfs, file, hwpoison, policy, private, collapse, zero, trim, units,
  *		recycle, work, pool
  *	debugfs: inode, owner, pool
  *	sysfs: migrate, pinnable, account, recycle, zero, trim, pool
@@ -17,7 +17,7 @@
  *	track: vma, pte, owner, scan, collapse, zap, pool
  *	inode: private, punch, owner, area
  *	private: vma, punch, work, zap, owner
- *	vma: pte, gig, punch, zap, owner, pool
+ *	vma: access, pte, gig, punch, zap, owner, pool
  *	gig: entry, owner, numa, pool
  *	punch: entry, going, collapse, work, zap, owner, pool
  *	collapse: pte, entry, work, zap, owner
@@ -29,6 +29,7 @@
  */
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include "access.h"
 #include "cgroup.h"
 #include "collapse.h"
 #include "debugfs.h"
@@ -59,6 +60,7 @@ static int __init som_init(void)
 {
 	int ret;
 
+	som_access_init();
 	ret = som_policy_init();
 	if (ret)
 		return ret;

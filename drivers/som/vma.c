@@ -31,6 +31,7 @@
 #include <linux/pagemap.h>
 #include <linux/pfn_t.h>
 #include <linux/sched/signal.h>
+#include "access.h"
 #include "compat.h"
 #include "fork.h"
 #include "gig.h"
@@ -697,7 +698,8 @@ static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 	void *mem;
 	long unit;
 
-	if (!span || len < 0 || som_span_superseded(span, pgoff, pgoff))
+	if (!span || len < 0 || som_span_superseded(span, pgoff, pgoff) ||
+	    !som_access_allowed(vma, span->private, write))
 		return -EFAULT;
 	len = min_t(unsigned long, len, PAGE_SIZE - offset_in_page(addr));
 

@@ -396,6 +396,10 @@ static const char why_vm_4k[] =
 	"A special entry of 4 KiB cannot be pinned (mm/gup.c, follow_pfn_pte()). "
 	"/proc/PID/mem and ptrace work everywhere.";
 
+static const char why_shared[] =
+	"Anonymous memory is a private mapping here. In a shared one nobody "
+	"overrides that it cannot be written (mm/gup.c, check_vma_flags()).";
+
 static const struct conform_row proc_rows[] = {
 	{ "maps", op_maps, 0, 0,
 	  { "rw-p, 8192 kB", "rw-p, 8192 kB, /anon_hugepage (deleted)",
@@ -457,7 +461,8 @@ static const struct conform_row proc_rows[] = {
 	  { "read:, ok, zeroes, write:, ok, data kept" } },
 	{ "mem, PROT_NONE", op_mem, 3, 0,
 	  { "read:, ok, data kept, write:, ok, data kept",
-	    "read:, ok, data kept, write:, EIO, data kept" } },
+	    "read:, ok, data kept, write:, EIO, data kept",
+	    "read:, ok, data kept, write:, EIO, data kept" }, why_shared },
 	{ "map_files", op_map_files, 0, 0,
 	  { "ENOENT", "/anon_hugepage (deleted), open: ok",
 	    "/dev/som, open: ENXIO", "/dev/som, open: ENXIO" },
@@ -468,10 +473,12 @@ static const struct conform_row proc_rows[] = {
 	  { "peek: ok, poke: ok, data kept" } },
 	{ "ptrace peek and poke, PROT_READ", op_ptrace, 2, 0,
 	  { "peek: ok, poke: ok, data kept",
-	    "peek: ok, poke: EIO, data kept" } },
+	    "peek: ok, poke: EIO, data kept",
+	    "peek: ok, poke: EIO, data kept" }, why_shared },
 	{ "ptrace peek and poke, PROT_NONE", op_ptrace, 3, 0,
 	  { "peek: ok, poke: ok, data kept",
-	    "peek: ok, poke: EIO, data kept" } },
+	    "peek: ok, poke: EIO, data kept",
+	    "peek: ok, poke: EIO, data kept" }, why_shared },
 	{ "process_vm_readv, writev, remote", op_process_vm, 0, 0,
 	  { "readv:, ok, data kept, writev:, ok, data kept" } },
 	{ "process_vm_readv, writev, remote, 4K entries", op_process_vm, 1, 0,
