@@ -2,7 +2,10 @@
 /*
  * Access from outside against a mapping's protection where only ptrace may: see som_force.h.
  *
- * SOM-TEST: append=proc_mem.force_override=never
+ * The debug kernel is built without CONFIG_MEMCG, and so without mm->owner, by which the
+ * driver knows a tracer: it refuses more there than anonymous memory does.
+ *
+ * SOM-TEST: append=proc_mem.force_override=never kernels=generic,cloud
  */
 #include "som_force.h"
 
