@@ -50,9 +50,11 @@ static struct ending ending_start(enum kind kind, bool memory)
 	if (!e.pid) {
 		close(go[1]);
 		if (memory) {
-			char *mem = map_memory(kind, fd, 2 * GIB,
-					       MAP_NORESERVE);
+			char *mem;
 
+			/* The policy of a file is for its opener to set. */
+			fd = som_open();
+			mem = map_memory(kind, fd, 2 * GIB, MAP_NORESERVE);
 			for (i = 0; i < EXIT_UNITS; i++)
 				write_byte(mem + i * UNIT);
 			check_mapped(kind, fd, EXIT_UNITS * UNIT);

@@ -115,8 +115,11 @@ static void run_processes(enum kind kind, int nr)
 		if (pid < 0)
 			die("fork");
 		if (!pid) {
-			char *mem = map_memory(kind, fd, TOUCHES * UNIT, 0);
+			char *mem;
 
+			/* The policy of a file is for its opener to set. */
+			fd = som_open();
+			mem = map_memory(kind, fd, TOUCHES * UNIT, 0);
 			pin_to(i);
 			touch(&w, mem);
 			check_mapped(kind, fd, TOUCHES * UNIT);

@@ -105,6 +105,8 @@ static __u64 measure_exit(enum kind kind, size_t units)
 		die("fork");
 	if (!pid) {
 		close(go[1]);
+		/* The policy of a file is for its opener to set. */
+		fd = som_open();
 		if (units) {
 			mem = map_memory(kind, fd, 2 * GIB, MAP_NORESERVE);
 			for (i = 0; i < units; i++)
