@@ -223,7 +223,7 @@ static void page_failed(unsigned long pfn, bool kept)
 	spin_unlock(&failures_lock);
 	unmap_before_return();
 	/* That task may be kept from returning. */
-	schedule_work(&hwpoison_work);
+	queue_work(system_unbound_wq, &hwpoison_work);
 }
 
 /*

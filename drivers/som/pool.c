@@ -260,14 +260,20 @@ bool som_pool_look(void)
 	return true;
 }
 
+/* On any processor that is not isolated. */
+static void queue_held_work(void)
+{
+	queue_delayed_work(system_unbound_wq, &pool.held_work,
+			   msecs_to_jiffies(SOM_HELD_MS));
+}
+
 static void som_pool_held_work(struct work_struct *work)
 {
 	bool left = som_pool_unhold();
 
 	som_pool_settle();
 	if (left)
-		schedule_delayed_work(&pool.held_work,
-				      msecs_to_jiffies(SOM_HELD_MS));
+		queue_held_work();
 }
 
 /**
@@ -936,8 +942,7 @@ void som_pool_hold_units(const unsigned long *units, unsigned int nr,
 	}
 	kfree(spare);
 	if (nr)
-		schedule_delayed_work(&pool.held_work,
-				      msecs_to_jiffies(SOM_HELD_MS));
+		queue_held_work();
 }
 
 /**
