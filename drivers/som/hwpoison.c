@@ -28,16 +28,17 @@
 #include <linux/gfp.h>
 #include <linux/interval_tree.h>
 #include <linux/mm.h>
-#include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/page-flags.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/task_work.h>
 #include <linux/tracepoint.h>
+#include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 #include "compat.h"
 #include "entry.h"
@@ -57,6 +58,14 @@ static DEFINE_SPINLOCK(failures_lock);
 
 static void som_hwpoison_work(struct work_struct *work);
 static DECLARE_WORK(hwpoison_work, som_hwpoison_work);
+
+/*
+ * Tasks that are to call som_hwpoison_task_work(). The module must not go before they
+ * have: som_hwpoison_exit() waits for them. A reference to the module would be given back
+ * by code of the module's own, which could be gone before it returns.
+ */
+static atomic_t nr_callbacks;
+static bool callbacks_used;
 
 static struct tracepoint *failure_tracepoint;
 
@@ -192,7 +201,8 @@ static void som_hwpoison_task_work(struct callback_head *head)
 {
 	kfree(head);
 	unmap_poisoned();
-	module_put(THIS_MODULE);
+	if (atomic_dec_and_test(&nr_callbacks))
+		wake_up_var(&nr_callbacks);
 }
 
 /* Have step 2 done before the current task sees user space again, if that can be had. */
@@ -200,16 +210,19 @@ static void unmap_before_return(void)
 {
 	struct callback_head *head;
 
-	if (current->flags & PF_KTHREAD || !try_module_get(THIS_MODULE))
+	if (current->flags & PF_KTHREAD)
 		return;
 	head = kmalloc(sizeof(*head), GFP_ATOMIC);
-	if (head) {
-		init_task_work(head, som_hwpoison_task_work);
-		if (!task_work_add(current, head, TWA_RESUME))
-			return;
-		kfree(head);
-	}
-	module_put(THIS_MODULE);
+	if (!head)
+		return;
+	init_task_work(head, som_hwpoison_task_work);
+	WRITE_ONCE(callbacks_used, true);
+	atomic_inc(&nr_callbacks);
+	if (!task_work_add(current, head, TWA_RESUME))
+		return;
+	/* It is about to end, and will not return. Nobody waits yet: see the exit. */
+	atomic_dec(&nr_callbacks);
+	kfree(head);
 }
 
 /* A page has failed. @kept: see som_pool_poison(). */
@@ -293,5 +306,10 @@ void som_hwpoison_exit(void)
 		tracepoint_probe_unregister(failure_tracepoint, (void *)probe,
 					    NULL);
 	tracepoint_synchronize_unregister();
+	/* Nobody counts up from here on. */
+	wait_var_event(&nr_callbacks, !atomic_read(&nr_callbacks));
+	/* Whoever has counted down may still be in the function, and preempted there. */
+	if (callbacks_used)
+		synchronize_rcu_tasks();
 	cancel_work_sync(&hwpoison_work);
 }

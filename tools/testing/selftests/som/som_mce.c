@@ -369,6 +369,25 @@ TEST_F(mce, tracepoint)
 	EXPECT_EQ(1, trace_has(want));
 }
 
+/*
+ * A task on its way back to user space gives no reference to the module back: that would
+ * be done by the module's own code, which could be unloaded before it returns.
+ */
+TEST_F(mce, module_is_not_let_go_by_itself)
+{
+	static const char enable[] =
+		"/sys/kernel/tracing/events/module/module_put/enable";
+	char *p = som_map(self->fd, UNIT);
+
+	ASSERT_NE(MAP_FAILED, p);
+	som_fill(p, UNIT, 1);
+	if (som_write_string(enable, "1"))
+		SKIP(return, "no tracefs");
+	ASSERT_EQ(0, fail(p + BAD_PAGE * PAGE));
+	som_write_string(enable, "0");
+	EXPECT_EQ(0, trace_has("module_put: som "));
+}
+
 /* A 1 GiB entry goes as a whole, and comes back in parts. */
 TEST_F(mce, gigantic_entry)
 {
