@@ -742,26 +742,6 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 	return span;
 }
 
-/* Page offsets lose one of the VMAs that map them: its dirty bits are gone. */
-static void alias_written(struct som_owner *owner, unsigned long first,
-			  unsigned long last)
-{
-	unsigned long idx = som_pgoff_unit(first);
-	struct som_record *rec;
-
-	xa_for_each_range(&owner->tracker.records, idx, rec, idx,
-			  som_pgoff_unit(last)) {
-		struct mutex *lock = som_owner_lock_unit(owner, idx);
-		unsigned long lo = max(first, som_unit_pgoff(idx));
-		unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
-
-		som_tracker_wrote(&owner->tracker, idx,
-				  lo - som_unit_pgoff(idx), hi - lo + 1);
-		mutex_unlock(lock);
-		cond_resched();
-	}
-}
-
 /*
  * A span goes while others map the same page offsets. At the end of a move by
  * mremap its entries were handed to the new one, made under the very same
@@ -785,7 +765,8 @@ static void span_unalias(struct som_span *span)
 		if (first > last || (other->dup &&
 				     other->dup_seq == som_mm_write_seq(owner->mm)))
 			continue;
-		alias_written(owner, first, last);
+		/* The dirty bits of one of the VMAs that map them are gone. */
+		som_owner_wrote(owner, first, last);
 		if (last == hi)
 			break;
 		next = last + 1;
@@ -1043,6 +1024,35 @@ struct mutex *som_owner_lock_look(struct som_owner *owner, unsigned long idx)
 			settle(owner, idx);
 	}
 	return lock;
+}
+
+/**
+ * som_owner_wrote - note that pages may have been written, or have to be told once more
+ * @owner: whose
+ * @first: first page offset
+ * @last: last page offset
+ *
+ * Goes by records: what has none was not cleaned. A discarded unit stays so.
+ *
+ * Context: Process context; takes fault_locks. mmap_lock is held, or the VMA is gone.
+ */
+void som_owner_wrote(struct som_owner *owner, unsigned long first,
+		     unsigned long last)
+{
+	struct som_record *rec;
+	unsigned long idx;
+
+	xa_for_each_range(&owner->tracker.records, idx, rec,
+			  som_pgoff_unit(first), som_pgoff_unit(last)) {
+		struct mutex *lock = som_owner_lock_look(owner, idx);
+		unsigned long lo = max(first, som_unit_pgoff(idx));
+		unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
+
+		som_tracker_wrote(&owner->tracker, idx,
+				  lo - som_unit_pgoff(idx), hi - lo + 1);
+		mutex_unlock(lock);
+		cond_resched();
+	}
 }
 
 /*

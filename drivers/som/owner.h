@@ -243,6 +243,8 @@ int som_span_promise(struct som_span *span, unsigned long first,
 struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx);
 struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx);
 struct mutex *som_owner_lock_look(struct som_owner *owner, unsigned long idx);
+void som_owner_wrote(struct som_owner *owner, unsigned long first,
+		     unsigned long last);
 long som_owner_unit(struct som_span *span, unsigned long idx,
 		    enum som_level *level);
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx);

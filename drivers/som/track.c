@@ -724,22 +724,8 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 void som_track_unclean(struct som_owner *owner, struct vm_area_struct *vma,
 		       unsigned long addr, unsigned long end)
 {
-	pgoff_t first = linear_page_index(vma, addr);
-	pgoff_t last = linear_page_index(vma, end - 1);
-	struct som_record *rec;
-	unsigned long idx;
-
-	xa_for_each_range(&owner->tracker.records, idx, rec,
-			  som_pgoff_unit(first), som_pgoff_unit(last)) {
-		struct mutex *lock = som_owner_lock_look(owner, idx);
-		unsigned long lo = max(first, som_unit_pgoff(idx));
-		unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
-
-		som_tracker_wrote(&owner->tracker, idx,
-				  lo - som_unit_pgoff(idx), hi - lo + 1);
-		mutex_unlock(lock);
-		cond_resched();
-	}
+	som_owner_wrote(owner, linear_page_index(vma, addr),
+			linear_page_index(vma, end - 1));
 }
 
 /**
