@@ -16,6 +16,9 @@
  * namespace takes the place of who made it: it is one user, whose limit is that
  * of all in it.
  *
+ * The pool gives no chunk to two users. To it, whoever is charged last is one user with
+ * all below it: UID 1000 and its namespaces, or a container.
+ *
  * Locking: som_charge_lock makes a charge all or nothing: no count shows what is
  * refused afterwards, so a charge is refused only if it does not fit. Below it is
  * the pool's commit_lock. Charges are taken back without it: the counts are atomic.
@@ -49,6 +52,7 @@
  * @ns: a user namespace that root has made, with a reference; or NULL.
  * @units: units of its owners, and of the users below it.
  * @pinnable: those that are pinnable (pinnable.c).
+ * @pool: its chunks, where it has no @parent.
  */
 struct som_user {
 	struct hlist_node hash;
@@ -58,6 +62,7 @@ struct som_user {
 	struct user_namespace *ns;
 	atomic_long_t units;
 	atomic_long_t pinnable;
+	struct som_pool_user pool;
 };
 
 static DEFINE_HASHTABLE(som_users, 6);
@@ -157,7 +162,8 @@ static void put_user_ref(struct som_user *user)
 	struct som_user *parent;
 
 	while (user && user_unref(user)) {
-		WARN_ON_ONCE(atomic_long_read(&user->units));
+		WARN_ON_ONCE(atomic_long_read(&user->units) ||
+			     user->pool.commit.claim);
 		if (user->ns)
 			put_user_ns(user->ns);
 		parent = user->parent;
@@ -184,6 +190,7 @@ static struct som_user *make_user(struct som_user *parent, kuid_t uid,
 	new->parent = parent;
 	new->uid = uid;
 	new->ns = ns;
+	new->pool.uid = from_kuid_munged(&init_user_ns, ns ? ns->owner : uid);
 	spin_lock(&som_users_lock);
 	user = lookup_user(new);
 	if (!user) {
@@ -276,6 +283,14 @@ static void user_sub(struct som_user *user, unsigned long nr_units)
 
 static void account_gone(struct som_holder *holder, unsigned int nr_units);
 
+/* Whose chunks a user's units are in. */
+static struct som_pool_user *user_pool(struct som_user *user)
+{
+	while (user->parent)
+		user = user->parent;
+	return &user->pool;
+}
+
 /**
  * som_account_alloc - make an account with nothing charged, of the current user
  *
@@ -296,8 +311,10 @@ struct som_account *som_account_alloc(void)
 	if (IS_ERR(account->cgroup))
 		goto out_free;
 	account->user = current_som_user();
-	if (account->user)
+	if (account->user) {
+		account->pool = user_pool(account->user);
 		return account;
+	}
 	som_cgroup_put(account->cgroup);
 out_free:
 	kfree(account);
@@ -477,7 +494,7 @@ static bool try_charge(struct som_account *account, unsigned long nr_units,
 		lack->kind = SOM_LACK_USER;
 	} else if (over_cgroup(account->cgroup, nr_units, lack)) {
 		lack->kind = SOM_LACK_CGROUP;
-	} else if (!som_pool_charge(nr_units)) {
+	} else if (!som_pool_charge(account->pool, nr_units)) {
 		lack->kind = SOM_LACK_POOL;
 		lack->units = nr_units;
 	} else {
@@ -534,7 +551,7 @@ void som_account_uncharge(struct som_account *account, unsigned long nr_units)
 {
 	if (!nr_units)
 		return;
-	som_pool_uncharge(nr_units);
+	som_pool_uncharge(account->pool, nr_units);
 	uncharge_counts(account, nr_units);
 }
 
@@ -566,7 +583,7 @@ static void transfer(struct som_account *from, struct som_account *to)
 /**
  * som_account_transfer - make the charge of a unit another account's
  * @from: who has the charge
- * @to: who is to have it
+ * @to: who is to have it, of the same user to the pool
  *
  * To the pool nothing changes: nobody else can be promised the unit in between.
  *

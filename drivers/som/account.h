@@ -29,6 +29,7 @@ struct task_struct;
  * @mmap_max: what it will be if an mmap succeeds that is going on.
  * @mmap_task: who is in that mmap, or NULL.
  * @user: the user who has it.
+ * @pool: whose chunks its units are in: of the user that is charged last.
  * @cgroup: the cgroup that is charged (cgroup.c), or NULL.
  */
 struct som_account {
@@ -40,6 +41,7 @@ struct som_account {
 	unsigned long mmap_max;
 	const struct task_struct *mmap_task;
 	struct som_user *user;
+	struct som_pool_user *pool;
 	struct som_cgroup *cgroup;
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For people: /sys/kernel/debug/som/owners, a line for each owner, and units, a
- * character for each unit of the pool. Only root sees it.
+ * For people: /sys/kernel/debug/som/owners, a line for each owner, chunks, a line for
+ * each chunk, and units, a character for each unit of the pool. Only root sees it.
  */
 #include <linux/debugfs.h>
 #include <linux/mm_types.h>
@@ -48,6 +48,26 @@ static int units_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(units);
 
+/* Who has a chunk, and who keeps others from what has been released of it. */
+static int chunks_show(struct seq_file *m, void *v)
+{
+	struct som_chunk_info info;
+	unsigned long nr = 0;
+
+	seq_puts(m, "chunk node uid used quarantined pinned\n");
+	for (; som_pool_next_chunk(nr, &info); nr = info.chunk + 1) {
+		seq_printf(m, "%lu %d ", info.chunk, info.nid);
+		if (info.owned && !info.shared)
+			seq_printf(m, "%u", info.uid);
+		else
+			seq_puts(m, info.owned ? "all" : "-");
+		seq_printf(m, " %u %u %d\n", info.used, info.held, info.pinned);
+		cond_resched();
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(chunks);
+
 /**
  * som_debugfs_init - make the files
  *
@@ -59,6 +79,7 @@ void som_debugfs_init(void)
 {
 	som_dir = debugfs_create_dir("som", NULL);
 	debugfs_create_file("owners", 0400, som_dir, NULL, &owners_fops);
+	debugfs_create_file("chunks", 0400, som_dir, NULL, &chunks_fops);
 	debugfs_create_file("units", 0400, som_dir, NULL, &units_fops);
 }
 

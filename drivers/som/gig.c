@@ -171,7 +171,8 @@ vm_fault_t som_gig_fault(struct vm_fault *vmf, struct som_span *span)
 	if (gig_empty(owner, first)) {
 		if (som_dumping())
 			goto out_gig;
-		chunk = som_numa_alloc_chunk(vmf->vma, first);
+		chunk = som_numa_alloc_chunk(owner->account->pool, vmf->vma,
+					     first);
 		if (chunk < 0)
 			goto out_gig;
 	}

@@ -160,7 +160,8 @@ static bool compact_unit(struct som_compaction *c, struct som_owner *owner,
 
 	if (!compact_lock(c, mm))
 		return false;
-	target = som_pool_alloc_target(som_unit_nid(c->chunk * SOM_CHUNK_UNITS));
+	target = som_pool_alloc_target(owner->account->pool,
+				       som_unit_nid(c->chunk * SOM_CHUNK_UNITS));
 	if (target < 0) {
 		mmap_write_unlock(mm);
 		return false;

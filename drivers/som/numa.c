@@ -87,6 +87,7 @@ static void find_place(struct som_place *place, struct vm_area_struct *vma,
 
 /**
  * som_numa_alloc - take a unit for a VMA
+ * @user: whose it will be
  * @vma: the VMA
  * @idx: unit index
  *
@@ -95,38 +96,42 @@ static void find_place(struct som_place *place, struct vm_area_struct *vma,
  * allows only nodes of which the pool has nothing free, or memory has failed that was
  * promised.
  */
-long som_numa_alloc(struct vm_area_struct *vma, unsigned long idx)
+long som_numa_alloc(struct som_pool_user *user, struct vm_area_struct *vma,
+		    unsigned long idx)
 {
 	struct som_place place;
 	long unit;
 
 	find_place(&place, vma, idx);
-	unit = som_pool_alloc(place.nid, place.nodes);
+	unit = som_pool_alloc(user, place.nid, place.nodes);
 	if (unit < 0 && place.strict)
-		return som_pool_units_left(place.nodes) ? -EAGAIN : -ENOSPC;
+		return som_pool_units_left(user, place.nodes) ? -EAGAIN :
+								 -ENOSPC;
 	if (unit < 0 && place.nodes)
-		unit = som_pool_alloc(place.nid, NULL);
+		unit = som_pool_alloc(user, place.nid, NULL);
 	if (unit < 0)
-		return som_pool_broken() ? -ENOSPC : -EAGAIN;
+		return som_pool_broken(user) ? -ENOSPC : -EAGAIN;
 	return unit;
 }
 
 /**
  * som_numa_alloc_chunk - take all units of an empty chunk for a VMA
+ * @user: whose they will be
  * @vma: the VMA
  * @idx: first unit index
  *
  * Context: as som_numa_alloc().
  * Return: chunk number, or -ENOSPC.
  */
-long som_numa_alloc_chunk(struct vm_area_struct *vma, unsigned long idx)
+long som_numa_alloc_chunk(struct som_pool_user *user,
+			  struct vm_area_struct *vma, unsigned long idx)
 {
 	struct som_place place;
 	long chunk;
 
 	find_place(&place, vma, idx / SOM_CHUNK_UNITS);
-	chunk = som_pool_alloc_chunk(place.nid, place.nodes);
+	chunk = som_pool_alloc_chunk(user, place.nid, place.nodes);
 	if (chunk < 0 && place.nodes && !place.strict)
-		chunk = som_pool_alloc_chunk(place.nid, NULL);
+		chunk = som_pool_alloc_chunk(user, place.nid, NULL);
 	return chunk;
 }

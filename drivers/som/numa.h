@@ -2,9 +2,12 @@
 #ifndef _SOM_NUMA_H
 #define _SOM_NUMA_H
 
+struct som_pool_user;
 struct vm_area_struct;
 
-long som_numa_alloc(struct vm_area_struct *vma, unsigned long idx);
-long som_numa_alloc_chunk(struct vm_area_struct *vma, unsigned long idx);
+long som_numa_alloc(struct som_pool_user *user, struct vm_area_struct *vma,
+		    unsigned long idx);
+long som_numa_alloc_chunk(struct som_pool_user *user,
+			  struct vm_area_struct *vma, unsigned long idx);
 
 #endif /* _SOM_NUMA_H */

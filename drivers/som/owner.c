@@ -921,7 +921,7 @@ static int settle_pinned(struct som_owner *owner, unsigned long idx,
 	if (xa_reserve(&owner->limbo, old, GFP_KERNEL_ACCOUNT))
 		goto out_uncharge;
 	ret = -EAGAIN;
-	unit = som_pool_alloc(som_unit_nid(old), NULL);
+	unit = som_pool_alloc(owner->account->pool, som_unit_nid(old), NULL);
 	if (unit < 0)
 		goto out_release;
 	som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
@@ -1233,7 +1233,7 @@ static long take_unit(struct som_span *span, unsigned long idx, bool *zeroed)
 		unit = -ENOENT;
 	}
 	if (likely(unit < 0))
-		return som_numa_alloc(span->vma, idx);
+		return som_numa_alloc(owner->account->pool, span->vma, idx);
 	*zeroed = !span->reuse;
 	if (*zeroed)
 		som_unit_zero(unit);

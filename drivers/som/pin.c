@@ -27,7 +27,8 @@
 static void *alloc_memory(struct som_owner *owner, bool pinnable)
 {
 	long unit = pinnable ? som_pinnable_alloc(owner->account) :
-			       som_pool_alloc_unzeroed(numa_mem_id());
+			       som_pool_alloc_unzeroed(owner->account->pool,
+						       numa_mem_id());
 
 	if (unit < 0)
 		return ERR_PTR(unit);

@@ -13,6 +13,11 @@
  * chunk. Processors that meet at a chunk go to different ones; so units are
  * not spread over more chunks than there are takers at a time.
  *
+ * A chunk is one user's as long as any of its units is used or held, and nobody's
+ * else: the source counts pins by chunk, and a pin is to cost the others of its user
+ * at most. commit.h says how a user's reservation is kept. Where the
+ * administrator has users share chunks, all of them are one to the pool.
+ *
  * Life of a unit: free (zeroed or dirty) -> som_pool_alloc() -> used ->
  * som_pool_free() -> dirty, or held while somebody has a pin on the chunk ->
  * dirty -> being zeroed (zero.c) -> zeroed. som_pool_alloc() zeroes what is dirty
@@ -42,9 +47,11 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/array_size.h>
 #include <linux/bitmap.h>
 #include <linux/delay.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/nodemask.h>
 #include <linux/percpu.h>
@@ -80,6 +87,7 @@ struct som_chunk {
 	bool has_zeroed;	/* as its marks say */
 	bool has_dirty;
 	unsigned long round;	/* of the last compaction that tried it */
+	struct som_pool_user *user;	/* who has units of it, or NULL */
 	struct list_head holds;	/* who is charged for what is held */
 	struct som_unitmap map;
 	struct som_extent ext;
@@ -111,8 +119,9 @@ static struct {
 	struct som_pool_node *nodes;	/* nr_node_ids of them */
 	unsigned long nr_chunks;	/* under resize */
 	struct mutex resize;		/* growing and shrinking */
-	spinlock_t commit_lock;		/* guards commit and gone */
+	spinlock_t commit_lock;		/* guards commit, users' and gone */
 	struct som_commit commit;
+	struct som_pool_user everybody;	/* with share_chunks */
 	struct list_head gone;		/* of units that are not held any more */
 	struct delayed_work held_work;
 	bool draining;			/* a compaction is under way */
@@ -125,6 +134,11 @@ static struct {
 	.held_work = __DELAYED_WORK_INITIALIZER(pool.held_work,
 						som_pool_held_work, 0),
 };
+
+/* Under commit_lock, and changed only while nothing is reserved or used. */
+static bool share_chunks __read_mostly;
+module_param(share_chunks, bool, 0444);
+MODULE_PARM_DESC(share_chunks, "have users share chunks: what one of them pins holds back what others release (default N)");
 
 /* Set before the first unit is poisoned, and never cleared. */
 bool som_pool_any_poisoned;
@@ -176,6 +190,17 @@ static inline void chunk_mark_free(struct som_chunk *chunk)
 		chunk_set_marks(chunk, zeroed, dirty);
 }
 
+/* Who a user is to the pool. Whoever has something reserved stays the same. */
+static struct som_pool_user *pool_user(struct som_pool_user *user)
+{
+	return READ_ONCE(share_chunks) ? &pool.everybody : user;
+}
+
+static struct som_commit_user *chunk_commit(struct som_chunk *chunk)
+{
+	return chunk->user ? &chunk->user->commit : NULL;
+}
+
 /* So many units of a chunk are new among those that are retired. */
 static void chunk_retired(struct som_chunk *chunk, unsigned int nr)
 {
@@ -184,8 +209,74 @@ static void chunk_retired(struct som_chunk *chunk, unsigned int nr)
 	if (likely(!nr))
 		return;
 	spin_lock(&pool.commit_lock);
-	som_commit_retire(&pool.commit, nr);
+	som_commit_retire(&pool.commit, chunk_commit(chunk), nr);
 	spin_unlock(&pool.commit_lock);
+}
+
+/**
+ * enum som_take - chunks that a unit may come from
+ * @SOM_TAKE_OWN: the user's.
+ * @SOM_TAKE_CLAIMED: nobody's, if the user has fewer than it claims.
+ * @SOM_TAKE_FREE: nobody's, if others do not claim all of them.
+ */
+enum som_take {
+	SOM_TAKE_OWN,
+	SOM_TAKE_CLAIMED,
+	SOM_TAKE_FREE,
+};
+
+/* May a user have another chunk? It may be no more when that is tried. */
+static bool may_take(const struct som_pool_user *user, enum som_take how)
+{
+	bool ok;
+
+	if (how == SOM_TAKE_OWN)
+		return false;
+	if (how == SOM_TAKE_CLAIMED)
+		return READ_ONCE(user->commit.chunks) <
+		       READ_ONCE(user->commit.claim);
+	spin_lock(&pool.commit_lock);
+	ok = som_commit_may_take(&pool.commit, &user->commit);
+	spin_unlock(&pool.commit_lock);
+	return ok;
+}
+
+/* A chunk becomes a user's, if it is nobody's. */
+static bool chunk_take(struct som_chunk *chunk, struct som_pool_user *user)
+{
+	bool ok;
+
+	lockdep_assert_held(&chunk->lock);
+
+	if (chunk->user)
+		return false;
+	spin_lock(&pool.commit_lock);
+	ok = som_commit_take(&pool.commit, &user->commit,
+			     chunk->map.nr_retired);
+	spin_unlock(&pool.commit_lock);
+	if (ok)
+		WRITE_ONCE(chunk->user, user);
+	return ok;
+}
+
+static void chunk_forget_user(struct som_chunk *chunk)
+{
+	cmpxchg(&chunk->user->hint, chunk, NULL);
+	WRITE_ONCE(chunk->user, NULL);
+}
+
+/* A chunk becomes nobody's, if no unit of it is used or held. */
+static inline void chunk_leave(struct som_chunk *chunk)
+{
+	lockdep_assert_held(&chunk->lock);
+
+	if (likely(chunk->map.nr_used || chunk->map.nr_held) || !chunk->user)
+		return;
+	spin_lock(&pool.commit_lock);
+	som_commit_leave(&pool.commit, &chunk->user->commit,
+			 chunk->map.nr_retired);
+	spin_unlock(&pool.commit_lock);
+	chunk_forget_user(chunk);
 }
 
 /*
@@ -206,10 +297,11 @@ static void chunk_unhold(struct som_chunk *chunk)
 	chunk_mark(chunk, &pool.chunks, SOM_HAS_HELD, false);
 	chunk_mark_free(chunk);
 	spin_lock(&pool.commit_lock);
-	som_commit_restore(&pool.commit, nr);
+	som_commit_restore(&pool.commit, &chunk->user->commit, nr);
 	list_splice_tail_init(&chunk->holds, &pool.gone);
 	spin_unlock(&pool.commit_lock);
 	chunk_retired(chunk, chunk->map.nr_retired - retired);
+	chunk_leave(chunk);
 }
 
 /* Take back the charges of units that are not held any more. */
@@ -384,20 +476,21 @@ void som_unit_zero_others(unsigned long unit, const unsigned long *pages)
 }
 
 /**
- * som_pool_charge - promise units to an owner
+ * som_pool_charge - reserve units for an owner
+ * @user: whose they will be
  * @nr_units: how many
  *
  * Context: Process context; takes pool.commit_lock; may be called with other
  * spinlocks held.
- * Return: true, or false (and nothing is changed) if the pool cannot hold
- * that promise.
+ * Return: true, or false (and nothing is changed) if there are not as many that
+ * the user can have.
  */
-bool som_pool_charge(unsigned long nr_units)
+bool som_pool_charge(struct som_pool_user *user, unsigned long nr_units)
 {
 	bool ok;
 
 	spin_lock(&pool.commit_lock);
-	ok = som_commit_charge(&pool.commit, nr_units);
+	ok = som_commit_charge(&pool.commit, &pool_user(user)->commit, nr_units);
 	spin_unlock(&pool.commit_lock);
 	return ok;
 }
@@ -414,53 +507,151 @@ unsigned long som_pool_units(void)
 }
 
 /**
- * som_pool_room - count the units that can be promised
+ * som_pool_room - count the units that can be reserved
+ * @user: for whom
  *
  * Context: Process context; takes pool.commit_lock.
  * Return: number of units.
  */
-unsigned long som_pool_room(void)
+unsigned long som_pool_room(struct som_pool_user *user)
 {
 	unsigned long nr;
 
 	spin_lock(&pool.commit_lock);
-	nr = som_commit_room(&pool.commit);
+	nr = som_commit_room(&pool.commit, &pool_user(user)->commit);
 	spin_unlock(&pool.commit_lock);
 	return nr;
 }
 
 /**
- * som_pool_uncharge - take promises back
+ * som_pool_uncharge - take reservations back
+ * @user: whose they are
  * @nr_units: how many units, each charged before
  *
  * Context: Process context; takes pool.commit_lock.
  */
-void som_pool_uncharge(unsigned long nr_units)
+void som_pool_uncharge(struct som_pool_user *user, unsigned long nr_units)
 {
 	if (!nr_units)
 		return;
 	spin_lock(&pool.commit_lock);
-	som_commit_uncharge(&pool.commit, nr_units);
+	som_commit_uncharge(&pool.commit, &pool_user(user)->commit, nr_units);
 	spin_unlock(&pool.commit_lock);
 }
 
-/* Take a unit of a chunk that is locked, and that no compaction wants. */
-static inline long take_locked(struct som_chunk *chunk, bool *zeroed)
+/**
+ * som_pool_same_user - can a unit of one user become another's?
+ * @a: one user
+ * @b: another user, or the same
+ *
+ * If not, the other one needs a copy, in a chunk of its own.
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool som_pool_same_user(const struct som_pool_user *a,
+			const struct som_pool_user *b)
 {
-	int unit = -ENOSPC;
+	return a == b || READ_ONCE(share_chunks);
+}
 
-	if (!chunk->dead && !chunk->draining)
-		unit = som_unitmap_take(&chunk->map, zeroed);
+/**
+ * som_pool_keep - count units that owners keep
+ * @user: whose owners
+ * @nr: how many more; or fewer, if negative
+ *
+ * Context: Any.
+ */
+void som_pool_keep(struct som_pool_user *user, int nr)
+{
+	atomic_long_add(nr, &pool_user(user)->kept);
+}
+
+/**
+ * som_pool_kept - the count of som_pool_keep()
+ * @user: whose owners
+ *
+ * Context: Any.
+ * Return: number of units.
+ */
+unsigned long som_pool_kept(struct som_pool_user *user)
+{
+	return atomic_long_read(&pool_user(user)->kept);
+}
+
+/**
+ * som_pool_idle_units - count units that become free if a user's owners keep none
+ * @user: whose owners
+ *
+ * Context: Any. Nothing keeps the answer from changing.
+ * Return: all units of its chunks, if it has no others than those that are kept; or 0.
+ */
+unsigned long som_pool_idle_units(struct som_pool_user *user)
+{
+	user = pool_user(user);
+	return READ_ONCE(user->commit.units) == atomic_long_read(&user->kept) ?
+		READ_ONCE(user->commit.claim) * SOM_CHUNK_UNITS : 0;
+}
+
+/**
+ * som_pool_shared - are chunks shared between users?
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool som_pool_shared(void)
+{
+	return READ_ONCE(share_chunks);
+}
+
+/**
+ * som_pool_share - have users share chunks, or not
+ * @share: whether they shall
+ *
+ * Context: Process context; takes pool.commit_lock.
+ * Return: 0; -EBUSY if a unit is reserved, used or quarantined: nothing is changed.
+ */
+int som_pool_share(bool share)
+{
+	int ret = 0;
+
+	spin_lock(&pool.commit_lock);
+	if (share_chunks != share && pool.commit.claimed)
+		ret = -EBUSY;
+	else
+		WRITE_ONCE(share_chunks, share);
+	spin_unlock(&pool.commit_lock);
+	return ret;
+}
+
+/* Take a unit of a chunk that is locked, if a user may, and no compaction wants it. */
+static inline long take_locked(struct som_chunk *chunk,
+			       struct som_pool_user *user, enum som_take how,
+			       bool *zeroed)
+{
+	int unit;
+
+	if (chunk->dead || chunk->draining ||
+	    !som_unitmap_nr_free(&chunk->map))
+		return -ENOSPC;
+	if (unlikely(chunk->user != user) &&
+	    (how == SOM_TAKE_OWN || !chunk_take(chunk, user)))
+		return -ENOSPC;
+	unit = som_unitmap_take(&chunk->map, zeroed);
 	if (unit < 0)
 		return unit;
 	chunk_mark_free(chunk);
-	if (raw_cpu_read(som_hint) != chunk)
+	/* A user's processors do not take turns at writing to its hint. */
+	if (raw_cpu_read(som_hint) != chunk) {
 		raw_cpu_write(som_hint, chunk);
+		WRITE_ONCE(user->hint, chunk);
+	}
 	return chunk_nr(chunk) * SOM_CHUNK_UNITS + unit;
 }
 
 /* Take a unit of a chunk. @wait: also if others have it locked. */
-static long take_from_chunk(struct som_chunk *chunk, bool wait, bool *zeroed)
+static long take_from_chunk(struct som_chunk *chunk, struct som_pool_user *user,
+			    enum som_take how, bool wait, bool *zeroed)
 {
 	long unit;
 
@@ -468,13 +659,23 @@ static long take_from_chunk(struct som_chunk *chunk, bool wait, bool *zeroed)
 		spin_lock(&chunk->lock);
 	else if (!spin_trylock(&chunk->lock))
 		return -EBUSY;
-	unit = take_locked(chunk, zeroed);
+	unit = take_locked(chunk, user, how, zeroed);
 	spin_unlock(&chunk->lock);
 	return unit;
 }
 
-/* Take a zeroed unit where this processor took its last, if it has the chunk alone. */
-static long take_hinted(int nid, bool *zeroed)
+static inline bool hint_fits(const struct som_chunk *chunk,
+			     const struct som_pool_user *user, int nid)
+{
+	return chunk && READ_ONCE(chunk->user) == user &&
+	       chunk->ext.nid == nid && READ_ONCE(chunk->has_zeroed);
+}
+
+/*
+ * Take a zeroed unit where this processor took its last, or else its user, if nobody
+ * else is at that chunk.
+ */
+static long take_hinted(struct som_pool_user *user, int nid, bool *zeroed)
 {
 	struct som_chunk *chunk;
 	long unit = -ENOSPC;
@@ -482,22 +683,30 @@ static long take_hinted(int nid, bool *zeroed)
 	/* As good as RCU's lock here, and cheaper. */
 	preempt_disable();
 	chunk = raw_cpu_read(som_hint);
-	if (chunk && chunk->ext.nid == nid && READ_ONCE(chunk->has_zeroed))
-		unit = take_from_chunk(chunk, false, zeroed);
+	if (unlikely(!hint_fits(chunk, user, nid)))
+		chunk = READ_ONCE(user->hint);
+	if (likely(hint_fits(chunk, user, nid)))
+		unit = take_from_chunk(chunk, user, SOM_TAKE_OWN, false, zeroed);
 	preempt_enable();
 	return unit;
 }
 
 /* Take a unit of a node's chunks with a mark. */
-static long take_marked(int nid, xa_mark_t mark, bool wait, bool *zeroed)
+static long take_marked(struct som_pool_user *user, enum som_take how, int nid,
+			xa_mark_t mark, bool wait, bool *zeroed)
 {
+	const struct som_pool_user *of = how == SOM_TAKE_OWN ? user : NULL;
 	struct som_chunk *chunk;
 	unsigned long nr;
 	long unit = -ENOSPC;
 
+	if (of != user && !may_take(user, how))
+		return unit;
 	rcu_read_lock();
 	xa_for_each_marked(&pool.nodes[nid].chunks, nr, chunk, mark) {
-		unit = take_from_chunk(chunk, wait, zeroed);
+		if (READ_ONCE(chunk->user) != of)
+			continue;
+		unit = take_from_chunk(chunk, user, how, wait, zeroed);
 		if (unit >= 0)
 			break;
 	}
@@ -505,20 +714,39 @@ static long take_marked(int nid, xa_mark_t mark, bool wait, bool *zeroed)
 	return unit;
 }
 
-/* A zeroed unit if there is one, else a dirty one; best without waiting for a lock. */
-static long take_from_node(int nid, bool *zeroed)
+/*
+ * A zeroed unit if there is one, best without waiting for a lock, or else a dirty one;
+ * of a chunk that the user does not claim yet only if it has no other on the node.
+ */
+static long take_from_node(struct som_pool_user *user, bool own, int nid,
+			   bool *zeroed)
 {
-	long unit = take_marked(nid, SOM_HAS_ZEROED, false, zeroed);
+	static const struct {
+		enum som_take how;
+		xa_mark_t mark;
+		bool wait;
+	} order[] = {
+		{ SOM_TAKE_OWN, SOM_HAS_ZEROED, false },
+		{ SOM_TAKE_CLAIMED, SOM_HAS_ZEROED, true },
+		{ SOM_TAKE_OWN, SOM_HAS_ZEROED, true },
+		{ SOM_TAKE_OWN, SOM_HAS_DIRTY, true },
+		{ SOM_TAKE_FREE, SOM_HAS_ZEROED, true },
+		{ SOM_TAKE_FREE, SOM_HAS_DIRTY, true },
+	};
+	long unit = -ENOSPC;
+	unsigned int i;
 
-	if (unit < 0)
-		unit = take_marked(nid, SOM_HAS_ZEROED, true, zeroed);
-	if (unit < 0)
-		unit = take_marked(nid, SOM_HAS_DIRTY, true, zeroed);
+	for (i = 0; i < ARRAY_SIZE(order) && unit < 0; i++) {
+		if (!own || order[i].how == SOM_TAKE_OWN)
+			unit = take_marked(user, order[i].how, nid,
+					   order[i].mark, order[i].wait, zeroed);
+	}
 	return unit;
 }
 
 /* By distance from a node, among some nodes, or all. */
-static long take_unit(int nid, const nodemask_t *nodes, bool *zeroed)
+static long take_unit(struct som_pool_user *user, bool own, int nid,
+		      const nodemask_t *nodes, bool *zeroed)
 {
 	const int *order = pool.nodes[nid].order;
 	long unit = -ENOSPC;
@@ -526,7 +754,7 @@ static long take_unit(int nid, const nodemask_t *nodes, bool *zeroed)
 
 	for (i = 0; i < nr_node_ids && unit < 0; i++) {
 		if (!nodes || node_isset(order[i], *nodes))
-			unit = take_from_node(order[i], zeroed);
+			unit = take_from_node(user, own, order[i], zeroed);
 	}
 	return unit;
 }
@@ -535,7 +763,8 @@ static long take_unit(int nid, const nodemask_t *nodes, bool *zeroed)
  * Take a unit of a chunk that a compaction wants empty, which gives up on it then. Of
  * those, first of one that is not empty: empty ones are what it is for.
  */
-static long take_draining(const nodemask_t *nodes, bool *zeroed)
+static long take_draining(struct som_pool_user *user, const nodemask_t *nodes,
+			  bool *zeroed)
 {
 	struct som_chunk *chunk;
 	long unit = -ENOSPC;
@@ -553,7 +782,9 @@ static long take_draining(const nodemask_t *nodes, bool *zeroed)
 			    (empty || chunk->map.nr_used) &&
 			    som_unitmap_nr_free(&chunk->map)) {
 				chunk->draining = false;
-				unit = take_locked(chunk, zeroed);
+				unit = take_locked(chunk, user, SOM_TAKE_FREE,
+						   zeroed);
+				chunk->draining = unit < 0;
 			}
 			spin_unlock(&chunk->lock);
 			if (unit >= 0)
@@ -564,32 +795,34 @@ static long take_draining(const nodemask_t *nodes, bool *zeroed)
 	return unit;
 }
 
-static inline long try_alloc_unit(int nid, const nodemask_t *nodes,
-				  bool draining, bool *zeroed)
+static inline long try_alloc_unit(struct som_pool_user *user, int nid,
+				  const nodemask_t *nodes, bool target,
+				  bool *zeroed)
 {
 	long unit = -ENOSPC;
 
 	if (!nodes || node_isset(nid, *nodes))
-		unit = take_hinted(nid, zeroed);
+		unit = take_hinted(user, nid, zeroed);
 	if (unit < 0)
-		unit = take_unit(nid, nodes, zeroed);
+		unit = take_unit(user, target, nid, nodes, zeroed);
 	if (unit < 0 && READ_ONCE(pool.commit.withheld)) {
 		som_pool_unhold();
-		unit = take_unit(nid, nodes, zeroed);
+		unit = take_unit(user, target, nid, nodes, zeroed);
 	}
-	if (unit < 0 && draining && READ_ONCE(pool.draining))
-		unit = take_draining(nodes, zeroed);
+	if (unit < 0 && !target && READ_ONCE(pool.draining))
+		unit = take_draining(user, nodes, zeroed);
 	return unit;
 }
 
 /*
- * Is a unit of some nodes free, or about to be? @draining: also of chunks that a
- * compaction wants empty.
+ * Is a unit of some nodes that a user may have free, or about to be? @target: not of
+ * chunks that are empty, or that a compaction wants empty.
  */
-static bool units_left(const nodemask_t *nodes, bool draining)
+static bool units_left(struct som_pool_user *user, const nodemask_t *nodes,
+		       bool target)
 {
+	bool found = false, more = !target && may_take(user, SOM_TAKE_FREE);
 	struct som_chunk *chunk;
-	bool found = false;
 	unsigned long nr;
 
 	rcu_read_lock();
@@ -597,7 +830,8 @@ static bool units_left(const nodemask_t *nodes, bool draining)
 		if (nodes && !node_isset(chunk->ext.nid, *nodes))
 			continue;
 		spin_lock(&chunk->lock);
-		found = !chunk->dead && (draining || !chunk->draining) &&
+		found = !chunk->dead && !(target && chunk->draining) &&
+			(chunk->user == user || (more && !chunk->user)) &&
 			som_unitmap_nr_free(&chunk->map) + chunk->map.nr_zeroing;
 		spin_unlock(&chunk->lock);
 		if (found)
@@ -609,28 +843,30 @@ static bool units_left(const nodemask_t *nodes, bool draining)
 
 /*
  * What is being zeroed is waited for: that takes no longer than to zero one unit.
- * @draining: also from chunks that a compaction wants empty, if there is nothing else.
+ * @target: for a compaction, as units_left() has it.
  */
-static inline long alloc_unit(int nid, const nodemask_t *nodes, bool draining,
-			      bool *zeroed)
+static inline long alloc_unit(struct som_pool_user *user, int nid,
+			      const nodemask_t *nodes, bool target, bool *zeroed)
 {
-	long unit = try_alloc_unit(nid, nodes, draining, zeroed);
+	long unit;
 
-	while (unlikely(unit < 0) && units_left(nodes, draining)) {
+	user = pool_user(user);
+	unit = try_alloc_unit(user, nid, nodes, target, zeroed);
+	while (unlikely(unit < 0) && units_left(user, nodes, target)) {
 		usleep_range(50, 200);
-		unit = try_alloc_unit(nid, nodes, draining, zeroed);
+		unit = try_alloc_unit(user, nid, nodes, target, zeroed);
 	}
 	return unit;
 }
 
-static long alloc_unzeroed(int nid, bool draining)
+static long alloc_unzeroed(struct som_pool_user *user, int nid, bool target)
 {
 	bool zeroed;
 	long unit;
 
 	might_sleep();
 
-	unit = alloc_unit(nid, NULL, draining, &zeroed);
+	unit = alloc_unit(user, nid, NULL, target, &zeroed);
 	if (unit >= 0)
 		trace_som_unit_alloc(unit, false);
 	return unit;
@@ -638,6 +874,7 @@ static long alloc_unzeroed(int nid, bool draining)
 
 /**
  * som_pool_alloc_unzeroed - take a unit all of which will be overwritten
+ * @user: whose it will be
  * @nid: node that it should be near to
  *
  * It has bytes of a former owner: nobody may see it before it is overwritten.
@@ -645,13 +882,14 @@ static long alloc_unzeroed(int nid, bool draining)
  * Context: Process context; may sleep.
  * Return: unit number, or -ENOSPC if there is none.
  */
-long som_pool_alloc_unzeroed(int nid)
+long som_pool_alloc_unzeroed(struct som_pool_user *user, int nid)
 {
-	return alloc_unzeroed(nid, true);
+	return alloc_unzeroed(user, nid, false);
 }
 
 /**
  * som_pool_alloc_target - take a unit for a compaction to move another one to
+ * @user: whose it will be
  * @nid: node that it should be near to
  *
  * As som_pool_alloc_unzeroed(), but never of a chunk that is empty, or is being emptied.
@@ -659,13 +897,14 @@ long som_pool_alloc_unzeroed(int nid)
  * Context: Process context; may sleep.
  * Return: unit number, or -ENOSPC if there is none.
  */
-long som_pool_alloc_target(int nid)
+long som_pool_alloc_target(struct som_pool_user *user, int nid)
 {
-	return alloc_unzeroed(nid, false);
+	return alloc_unzeroed(user, nid, true);
 }
 
 /**
  * som_pool_alloc - take a unit that was charged before
+ * @user: whose it will be
  * @nid: node that it should be near to
  * @nodes: nodes that it must be of, or NULL
  *
@@ -676,14 +915,15 @@ long som_pool_alloc_target(int nid)
  * makes up for the charge is on its way back from its former owner, or all are of other
  * nodes.
  */
-long som_pool_alloc(int nid, const nodemask_t *nodes)
+long som_pool_alloc(struct som_pool_user *user, int nid,
+		    const nodemask_t *nodes)
 {
 	bool zeroed;
 	long unit;
 
 	might_sleep();
 
-	unit = alloc_unit(nid, nodes, true, &zeroed);
+	unit = alloc_unit(user, nid, nodes, false, &zeroed);
 	if (unit < 0)
 		return unit;
 	if (!zeroed)
@@ -694,18 +934,20 @@ long som_pool_alloc(int nid, const nodemask_t *nodes)
 
 /**
  * som_pool_units_left - has the pool anything of some nodes?
+ * @user: for whom
  * @nodes: which
  *
  * Context: Process context.
  * Return: true if a unit is free or being zeroed: there will be one soon.
  */
-bool som_pool_units_left(const nodemask_t *nodes)
+bool som_pool_units_left(struct som_pool_user *user, const nodemask_t *nodes)
 {
-	return units_left(nodes, true);
+	return units_left(pool_user(user), nodes, false);
 }
 
 /* All units of an empty chunk of a node. @busy: some chunk is being zeroed. */
-static long take_chunk(int nid, unsigned long *dirty, bool *busy)
+static long take_chunk(struct som_pool_user *user, int nid,
+		       unsigned long *dirty, bool *busy)
 {
 	struct som_chunk *chunk;
 	unsigned long nr;
@@ -714,11 +956,11 @@ static long take_chunk(int nid, unsigned long *dirty, bool *busy)
 	rcu_read_lock();
 	xa_for_each(&pool.nodes[nid].chunks, nr, chunk) {
 		spin_lock(&chunk->lock);
-		if (!chunk->dead) {
+		if (!chunk->dead && chunk_take(chunk, user)) {
 			taken = som_unitmap_take_all(&chunk->map, dirty);
-			*busy |= !taken && !chunk->map.nr_used &&
-				 chunk->map.nr_zeroing;
+			*busy |= !taken && chunk->map.nr_zeroing;
 			chunk->draining &= !taken;
+			chunk_leave(chunk);
 			chunk_mark_free(chunk);
 		}
 		spin_unlock(&chunk->lock);
@@ -731,15 +973,17 @@ static long take_chunk(int nid, unsigned long *dirty, bool *busy)
 
 /**
  * som_pool_alloc_chunk - take all units of an empty chunk
+ * @user: whose they will be
  * @nid: node that it should be near to
  * @nodes: nodes that it must be of, or NULL
  *
  * The caller charges them. Their memory is zero.
  *
  * Context: Process context; may take as long as zeroing a GiB does.
- * Return: chunk number, or -ENOSPC if no chunk is empty.
+ * Return: chunk number, or -ENOSPC if no chunk is empty, or others claim those.
  */
-long som_pool_alloc_chunk(int nid, const nodemask_t *nodes)
+long som_pool_alloc_chunk(struct som_pool_user *user, int nid,
+			  const nodemask_t *nodes)
 {
 	const int *order = pool.nodes[nid].order;
 	DECLARE_BITMAP(dirty, SOM_CHUNK_UNITS);
@@ -748,11 +992,13 @@ long som_pool_alloc_chunk(int nid, const nodemask_t *nodes)
 	unsigned int i;
 	bool busy;
 
+	user = pool_user(user);
 	do {
 		busy = false;
 		for (i = 0; i < nr_node_ids && chunk < 0; i++) {
 			if (!nodes || node_isset(order[i], *nodes))
-				chunk = take_chunk(order[i], dirty, &busy);
+				chunk = take_chunk(user, order[i], dirty,
+						   &busy);
 		}
 		/* That takes no longer than to zero one unit. */
 		if (chunk < 0 && busy)
@@ -823,6 +1069,7 @@ static bool free_run(const unsigned long *units, unsigned int nr, bool look)
 		pinned = look && pool.source->pinned(&chunk->ext);
 		if (likely(!pinned)) {
 			put_run(chunk, units, nr, false);
+			chunk_leave(chunk);
 			chunk_mark_free(chunk);
 		}
 		spin_unlock(&chunk->lock);
@@ -1105,33 +1352,36 @@ bool som_pool_test_poisoned(unsigned long unit)
 }
 
 /**
- * som_pool_broken - is more promised than there is, as memory has failed?
+ * som_pool_broken - is more reserved than there is, as memory has failed?
+ * @user: for whom
  *
  * Context: Any.
  * Return: true if so: a unit that is not there need not be on its way.
  */
-bool som_pool_broken(void)
+bool som_pool_broken(struct som_pool_user *user)
 {
 	bool broken;
 
 	if (likely(!READ_ONCE(som_pool_any_poisoned)))
 		return false;
 	spin_lock(&pool.commit_lock);
-	broken = som_commit_broken(&pool.commit);
+	broken = som_commit_broken(&pool.commit, &pool_user(user)->commit);
 	spin_unlock(&pool.commit_lock);
 	return broken;
 }
 
-/* Free units of chunks that are not being emptied. */
+/* Free units of other chunks of the same user that are not being emptied. */
 static unsigned long free_elsewhere(const struct som_chunk *but)
 {
+	const struct som_pool_user *user = READ_ONCE(but->user);
 	struct som_chunk *chunk;
 	unsigned long i, nr = 0;
 
 	xa_for_each(&pool.chunks, i, chunk) {
 		/* A unit whose zeroing ends now is counted once. */
 		spin_lock(&chunk->lock);
-		if (chunk != but && !chunk->draining)
+		if (chunk != but && !chunk->draining && user &&
+		    chunk->user == user)
 			nr += som_unitmap_nr_free(&chunk->map) +
 			      chunk->map.nr_zeroing;
 		spin_unlock(&chunk->lock);
@@ -1163,24 +1413,16 @@ void som_pool_drain_begin(void)
 	rcu_read_unlock();
 }
 
-/**
- * som_pool_drain_next - choose a chunk to be emptied
- * @round: number of the compaction; each chunk is chosen once in a round
- *
- * It is the one with the fewest units in use that fit elsewhere. From now on its units are
- * taken last.
- *
- * Context: Process context.
- * Return: chunk number, or -ENOSPC if there is none.
+/*
+ * The chunk with the fewest units in use that was not chosen in a round. @fits: they fit
+ * into other chunks. Return: false if there is none.
  */
-long som_pool_drain_next(unsigned long round)
+static bool drain_choose(unsigned long round, long *nr, bool *fits)
 {
-	struct som_chunk *chunk, *best = NULL;
 	unsigned int used, fewest = SOM_CHUNK_UNITS + 1;
-	long nr = -ENOSPC;
+	struct som_chunk *chunk, *best = NULL;
 	unsigned long i;
 
-	rcu_read_lock();
 	xa_for_each(&pool.chunks, i, chunk) {
 		used = READ_ONCE(chunk->map.nr_used);
 		if (used && used < fewest && chunk->round != round) {
@@ -1188,16 +1430,40 @@ long som_pool_drain_next(unsigned long round)
 			best = chunk;
 		}
 	}
-	if (best && free_elsewhere(best) >= fewest) {
-		spin_lock(&best->lock);
-		best->round = round;
-		best->draining = true;
-		chunk_mark_free(best);
-		spin_unlock(&best->lock);
-		nr = chunk_nr(best);
-	}
-	rcu_read_unlock();
-	return nr;
+	if (!best)
+		return false;
+	*nr = chunk_nr(best);
+	*fits = free_elsewhere(best) >= fewest;
+	spin_lock(&best->lock);
+	best->round = round;
+	best->draining = *fits;
+	chunk_mark_free(best);
+	spin_unlock(&best->lock);
+	return true;
+}
+
+/**
+ * som_pool_drain_next - choose a chunk to be emptied
+ * @round: number of the compaction; each chunk is chosen once in a round
+ *
+ * It is the one with the fewest units in use that fit into others of its user. From now
+ * on its units are taken last.
+ *
+ * Context: Process context.
+ * Return: chunk number, or -ENOSPC if there is none.
+ */
+long som_pool_drain_next(unsigned long round)
+{
+	bool found, fits = false;
+	long nr = -ENOSPC;
+
+	do {
+		rcu_read_lock();
+		found = drain_choose(round, &nr, &fits);
+		rcu_read_unlock();
+		cond_resched();
+	} while (found && !fits);
+	return fits ? nr : -ENOSPC;
 }
 
 /**
@@ -1305,7 +1571,7 @@ static int som_pool_add(void)
 	}
 	trace_som_chunk_get(chunk_nr(chunk), chunk->ext.nid);
 	spin_lock(&pool.commit_lock);
-	som_commit_grow(&pool.commit, SOM_CHUNK_UNITS);
+	som_commit_grow(&pool.commit);
 	spin_unlock(&pool.commit_lock);
 	chunk->dead = false;
 	/* A compaction may have set marks when it was not among its node's chunks yet. */
@@ -1348,11 +1614,13 @@ static bool som_pool_remove(struct som_chunk *chunk)
 	held = chunk->map.nr_held;
 	if (!chunk->map.nr_used) {
 		spin_lock(&pool.commit_lock);
-		gone = som_commit_shrink_held(&pool.commit, SOM_CHUNK_UNITS -
-					      chunk->map.nr_retired, held);
+		gone = som_commit_shrink(&pool.commit, chunk_commit(chunk),
+					 chunk->map.nr_retired, held);
 		if (gone)
 			list_splice_tail_init(&chunk->holds, &pool.gone);
 		spin_unlock(&pool.commit_lock);
+		if (gone && chunk->user)
+			chunk_forget_user(chunk);
 	}
 	chunk->dead = gone;
 	spin_unlock(&chunk->lock);
@@ -1470,6 +1738,41 @@ void som_pool_show(struct seq_file *m)
 		seq_printf(m, "%lu %d %s\n", nr, chunk->ext.nid, text);
 	}
 	rcu_read_unlock();
+}
+
+/**
+ * som_pool_next_chunk - tell of a chunk who has it
+ * @nr: chunk number to begin with
+ * @info: where the result goes, for the first chunk from there on
+ *
+ * Context: Process context.
+ * Return: true, or false if there is none.
+ */
+bool som_pool_next_chunk(unsigned long nr, struct som_chunk_info *info)
+{
+	struct som_chunk *chunk;
+	bool found = false;
+
+	rcu_read_lock();
+	chunk = xa_find(&pool.chunks, &nr, ULONG_MAX, XA_PRESENT);
+	if (chunk) {
+		found = true;
+		spin_lock(&chunk->lock);
+		*info = (struct som_chunk_info) {
+			.chunk = nr,
+			.nid = chunk->ext.nid,
+			.used = chunk->map.nr_used,
+			.held = chunk->map.nr_held,
+			.pinned = pool.source->pinned(&chunk->ext),
+			.owned = chunk->user,
+			.shared = chunk->user == &pool.everybody,
+		};
+		if (info->owned && !info->shared)
+			info->uid = chunk->user->uid;
+		spin_unlock(&chunk->lock);
+	}
+	rcu_read_unlock();
+	return found;
 }
 
 /**

@@ -2,11 +2,14 @@
 #ifndef _SOM_POOL_H
 #define _SOM_POOL_H
 
+#include <linux/atomic.h>
 #include <linux/nodemask.h>
 #include <linux/types.h>
 #include <linux/wait.h>
+#include "commit.h"
 
 struct seq_file;
+struct som_chunk;
 
 /**
  * struct som_pool_stats - a snapshot of the pool or of one node of it
@@ -42,20 +45,68 @@ struct som_holder {
 	void (*gone)(struct som_holder *holder, unsigned int nr_units);
 };
 
+/**
+ * struct som_pool_user - a user, whose chunks are nobody else's
+ * @commit: reservations; the pool's commit_lock guards it.
+ * @kept: units that its owners keep for themselves (recycle.c).
+ * @uid: its user ID, or that of who made its user namespace, for messages.
+ * @hint: a chunk of it to take the next unit from, or NULL.
+ *
+ * All zero is one with nothing. It may end when its owners have ended and nothing is
+ * held for them.
+ */
+struct som_pool_user {
+	struct som_commit_user commit;
+	atomic_long_t kept;
+	unsigned int uid;
+	struct som_chunk *hint;
+};
+
+/**
+ * struct som_chunk_info - what a chunk is used for
+ * @chunk: its number.
+ * @nid: NUMA node.
+ * @used: units that have an owner.
+ * @held: units released while pinned.
+ * @pinned: whether somebody has a pin on it now.
+ * @owned: whether it is a user's.
+ * @shared: whether it is everybody's, as users share chunks.
+ * @uid: whose it is otherwise.
+ */
+struct som_chunk_info {
+	unsigned long chunk;
+	int nid;
+	unsigned int used;
+	unsigned int held;
+	bool pinned;
+	bool owned;
+	bool shared;
+	unsigned int uid;
+};
+
 int som_pool_init(unsigned long nr_chunks);
 void som_pool_exit(void);
 int som_pool_resize(unsigned long nr_chunks);
 void som_pool_stats(int nid, struct som_pool_stats *stats);
 
-bool som_pool_charge(unsigned long nr_units);
-unsigned long som_pool_room(void);
+bool som_pool_charge(struct som_pool_user *user, unsigned long nr_units);
+unsigned long som_pool_room(struct som_pool_user *user);
 unsigned long som_pool_units(void);
-void som_pool_uncharge(unsigned long nr_units);
-long som_pool_alloc(int nid, const nodemask_t *nodes);
-long som_pool_alloc_unzeroed(int nid);
-long som_pool_alloc_target(int nid);
-long som_pool_alloc_chunk(int nid, const nodemask_t *nodes);
-bool som_pool_units_left(const nodemask_t *nodes);
+void som_pool_uncharge(struct som_pool_user *user, unsigned long nr_units);
+bool som_pool_same_user(const struct som_pool_user *a,
+			const struct som_pool_user *b);
+bool som_pool_shared(void);
+void som_pool_keep(struct som_pool_user *user, int nr);
+unsigned long som_pool_kept(struct som_pool_user *user);
+unsigned long som_pool_idle_units(struct som_pool_user *user);
+int som_pool_share(bool share);
+long som_pool_alloc(struct som_pool_user *user, int nid,
+		    const nodemask_t *nodes);
+long som_pool_alloc_unzeroed(struct som_pool_user *user, int nid);
+long som_pool_alloc_target(struct som_pool_user *user, int nid);
+long som_pool_alloc_chunk(struct som_pool_user *user, int nid,
+			  const nodemask_t *nodes);
+bool som_pool_units_left(struct som_pool_user *user, const nodemask_t *nodes);
 void som_pool_free_chunk(unsigned long chunk);
 void som_pool_free(unsigned long unit);
 unsigned int som_pool_free_units(unsigned long *units, unsigned int nr);
@@ -68,10 +119,11 @@ bool som_pool_has_dirty(int nid);
 wait_queue_head_t *som_pool_dirty_wait(int nid);
 bool som_pool_trim(unsigned long low);
 void som_pool_show(struct seq_file *m);
+bool som_pool_next_chunk(unsigned long nr, struct som_chunk_info *info);
 bool som_pool_pinned(unsigned long unit);
 bool som_pool_poison(unsigned long pfn, bool kept);
 bool som_pool_test_poisoned(unsigned long unit);
-bool som_pool_broken(void);
+bool som_pool_broken(struct som_pool_user *user);
 void som_pool_drain_begin(void);
 long som_pool_drain_next(unsigned long round);
 bool som_pool_draining(unsigned long chunk);

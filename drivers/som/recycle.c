@@ -78,6 +78,14 @@ static void queue_release(void)
 				      SOM_RELEASE_MS : SOM_REAP_MS);
 }
 
+/* So many more units are kept. */
+static void count(struct som_recycle *recycle, int nr)
+{
+	atomic_long_add(nr, &recycle->nr);
+	som_pool_keep(recycle->account->pool, nr);
+	atomic_long_add(nr, &som_recycle_nr);
+}
+
 /* Take any unit out; -ENOENT if there is none. */
 static long take(struct som_recycle *recycle)
 {
@@ -90,10 +98,8 @@ static long take(struct som_recycle *recycle)
 		ret = unit;
 	}
 	xa_unlock(&recycle->units);
-	if (ret >= 0) {
-		atomic_long_dec(&recycle->nr);
-		atomic_long_dec(&som_recycle_nr);
-	}
+	if (ret >= 0)
+		count(recycle, -1);
 	return ret;
 }
 
@@ -147,11 +153,9 @@ bool som_recycle_keep(struct som_recycle *recycle, unsigned long unit,
 	    (!charged && !som_account_charge(recycle->account, 1)))
 		return false;
 	/* Before it can be found, so that the counts do not go below 0. */
-	atomic_long_inc(&recycle->nr);
-	atomic_long_inc(&som_recycle_nr);
+	count(recycle, 1);
 	if (xa_err(xa_store(&recycle->units, unit, xa_mk_value(1), GFP_KERNEL))) {
-		atomic_long_dec(&recycle->nr);
-		atomic_long_dec(&som_recycle_nr);
+		count(recycle, -1);
 		if (!charged)
 			som_account_uncharge(recycle->account, 1);
 		return false;
@@ -219,10 +223,48 @@ static bool helps(const struct som_recycle *recycle,
 	case SOM_LACK_CGROUP:
 		return som_account_counts(recycle->account, lack);
 	case SOM_LACK_POOL:
-		return true;
+		return som_pool_same_user(recycle->account->pool, account->pool);
 	default:
 		return false;
 	}
+}
+
+/*
+ * Units that an account gets, at most, if everybody gives up what helps: its own user,
+ * and users who have nothing but what they keep, all of whose chunks become free. What
+ * anybody else keeps is in chunks that stay theirs.
+ */
+static unsigned long could_give(const struct som_account *account)
+{
+	unsigned long nr = som_pool_kept(account->pool);
+	struct som_recycle *recycle;
+
+	lockdep_assert_held(&som_recycle_lock);
+
+	list_for_each_entry(recycle, &som_recycle_list, list) {
+		if (!som_pool_same_user(recycle->account->pool, account->pool))
+			nr += som_pool_idle_units(recycle->account->pool);
+	}
+	return nr;
+}
+
+/* Have such users give up all of it until the account has room for some units. */
+static unsigned long drain_idle(const struct som_account *account,
+				unsigned long units)
+{
+	struct som_recycle *recycle;
+	unsigned long nr = 0;
+
+	lockdep_assert_held(&som_recycle_lock);
+
+	list_for_each_entry(recycle, &som_recycle_list, list) {
+		if (som_pool_room(account->pool) >= units)
+			break;
+		if (!som_pool_same_user(recycle->account->pool, account->pool) &&
+		    som_pool_idle_units(recycle->account->pool))
+			nr += give_up(recycle, ULONG_MAX);
+	}
+	return nr;
 }
 
 /* Give up what an account lacks, where that helps; false if there is nothing. */
@@ -233,21 +275,25 @@ static bool drain_for(const struct som_account *account,
 	struct som_recycle *recycle;
 
 	if (lack->kind == SOM_LACK_POOL)
-		room = som_pool_room();
+		room = som_pool_room(account->pool);
 	/* For a moment there was too little of it. */
 	if (room >= lack->units)
 		return true;
 	want = lack->units - room;
-	/* Nobody gives anything up for what cannot be had. */
-	if (want > som_recycle_total())
-		return false;
 	mutex_lock(&som_recycle_lock);
+	/* Nobody gives anything up for what cannot be had. */
+	if (want > (lack->kind == SOM_LACK_POOL ? could_give(account) :
+						  som_recycle_total()))
+		goto out;
 	list_for_each_entry(recycle, &som_recycle_list, list) {
 		if (nr == want)
 			break;
 		if (helps(recycle, account, lack))
 			nr += give_up(recycle, want - nr);
 	}
+	if (lack->kind == SOM_LACK_POOL && nr < want)
+		nr += drain_idle(account, lack->units);
+out:
 	mutex_unlock(&som_recycle_lock);
 	return nr;
 }
@@ -258,7 +304,8 @@ static bool drain_for(const struct som_account *account,
  * @nr_units: how many
  *
  * Where a limit is in the way, only those give up something whose units count against
- * it: the owner itself, or the owners of its user. Others do if the pool is.
+ * it: the owner itself, or the owners of its user. If the pool is, the owners of its
+ * user do, and those of users who have nothing else (could_give()).
  *
  * Context: Process context.
  * Return: as som_account_charge().

@@ -280,7 +280,8 @@ static int copy_to_heir(struct som_link *link, unsigned long idx,
 
 	if (!charge_heir(link->heir, idx, &bits))
 		return -ENOSPC;
-	unit = som_pool_alloc_unzeroed(numa_mem_id());
+	unit = som_pool_alloc_unzeroed(link->heir->account->pool,
+				       numa_mem_id());
 	if (unit < 0) {
 		uncharge_heir(link->heir, bits);
 		return -EAGAIN;
@@ -477,6 +478,18 @@ static bool hand_over(struct som_owner *owner, unsigned long idx, void *entry,
 }
 
 /*
+ * Can an heir get a unit of an owner itself? Not if somebody has a pin on it, who shall
+ * not see the heir's bytes; nor one of another user's chunk.
+ */
+static bool may_hand_over(const struct som_owner *owner, const void *entry,
+			  const struct som_owner *heir)
+{
+	return !som_entry_test(entry, SOM_ENTRY_PINNABLE) &&
+	       !som_entry_pinned(entry) &&
+	       som_pool_same_user(owner->account->pool, heir->account->pool);
+}
+
+/*
  * Give heirs copies of a unit that goes. So that they can be charged for them, the owner
  * gives back its promise first; not of a unit of the pool, which may be held for a pin.
  * Return: true if that is done.
@@ -509,9 +522,7 @@ static bool bequeath_unit(struct som_owner *owner, unsigned long idx,
 	if (!entry || !som_entry_test(entry, SOM_ENTRY_SHARED))
 		return true;
 	link = next_heir(owner, idx);
-	/* Who has a pin shall not see the heir's bytes. */
-	if (!link || som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
-	    som_entry_pinned(entry))
+	if (!link || !may_hand_over(owner, entry, link->heir))
 		return bequeath_copies(owner, idx, entry, lose, promise);
 	heir = link->heir;
 	inherited_pages(heir, idx, pages);

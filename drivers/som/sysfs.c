@@ -117,6 +117,28 @@ static ssize_t compact_store(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_WO(compact);
 
+static ssize_t share_chunks_show(struct device *dev,
+				 struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%d\n", som_pool_shared());
+}
+
+static ssize_t share_chunks_store(struct device *dev,
+				  struct device_attribute *attr,
+				  const char *buf, size_t count)
+{
+	bool share;
+	int ret;
+
+	ret = kstrtobool(buf, &share);
+	if (ret)
+		return ret;
+	som_recycle_drain();
+	ret = som_pool_share(share);
+	return ret ? ret : count;
+}
+static DEVICE_ATTR_RW(share_chunks);
+
 static ssize_t units_pinnable_show(struct device *dev,
 				   struct device_attribute *attr, char *buf)
 {
@@ -222,6 +244,7 @@ static struct attribute *som_attrs[] = {
 	&dev_attr_nr_chunks.attr.attr,
 	&dev_attr_chunks_empty.attr.attr,
 	&dev_attr_compact.attr,
+	&dev_attr_share_chunks.attr,
 	&dev_attr_units_pinnable.attr,
 	&dev_attr_units_total.attr.attr,
 	&dev_attr_units_free.attr.attr,

@@ -58,6 +58,8 @@ const struct setting settings[] = {
 	  "most that one process may have" },
 	{ "limit_user", "units or max",
 	  "most that all processes of one user may have" },
+	{ "share_chunks", "0 or 1, while no unit is reserved or used",
+	  "whether users share chunks, and each other's pins" },
 	{ "max_pinnable", "units",
 	  "most units that can be pinnable at a time" },
 	{ "max_pinnable_user", "units, 0 = half of max_pinnable",

@@ -32,6 +32,8 @@ FIXTURE_SETUP(limit)
 	som_state_read(&self->before);
 	ASSERT_LE(64, self->before.free);
 	ASSERT_EQ(0, stat(SOM_DEV, &self->node));
+	/* There is one chunk for several users. */
+	ASSERT_EQ(0, set_limit("share_chunks", "1"));
 	som_catch_faults();
 	self->fd = som_open();
 	ASSERT_LE(0, self->fd);
@@ -48,6 +50,7 @@ FIXTURE_TEARDOWN_PARENT(limit)
 	    chmod(SOM_DEV, self->node.st_mode & 0777))
 		TH_LOG("%s is not as it was", SOM_DEV);
 	EXPECT_TRUE(som_state_wait(&self->before));
+	EXPECT_EQ(0, set_limit("share_chunks", "0"));
 }
 
 TEST_F(limit, words)

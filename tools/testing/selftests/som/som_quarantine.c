@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Memory that is given up while somebody has a pin on its chunk: who is charged for it,
- * what the pin sees, and that nobody waits for a pin that is a stranger's.
+ * what the pin sees, and that nobody waits for a pin that is a stranger's, where users
+ * share chunks.
  *
  * SOM-TEST: chunks=1 timeout=900 takes=40
  */
@@ -31,6 +32,7 @@ FIXTURE_SETUP(quarantine)
 	ASSERT_EQ(CHUNK_UNITS, self->before.free);
 	ASSERT_EQ(0, stat(SOM_DEV, &self->node));
 	ASSERT_EQ(0, chmod(SOM_DEV, 0666));
+	ASSERT_EQ(0, som_write_string(SOM_SYSFS "share_chunks", "1"));
 	self->zero_rate = som_setting("zero_rate", 0);
 	som_catch_faults();
 	self->fd = som_open();
@@ -47,6 +49,7 @@ FIXTURE_TEARDOWN_PARENT(quarantine)
 	if (chmod(SOM_DEV, self->node.st_mode & 0777))
 		TH_LOG("%s is not as it was", SOM_DEV);
 	EXPECT_TRUE(som_state_wait(&self->before));
+	EXPECT_EQ(0, som_write_string(SOM_SYSFS "share_chunks", "0"));
 }
 
 static long quarantined(void)
