@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * somctl status: the pool, its nodes, its owners and a map of its units, for
+ * somctl status: the pool, its nodes, its owners, its chunks and a map of its units, for
  * people or as JSON. What the driver does not have, or does not show to this
  * user, is left out; what is not shown is told.
  */
@@ -21,10 +21,14 @@
 
 #define MAX_NODES	1024
 
+/* Of more chunks, only those are listed that a pin has to do with. */
+#define MAX_CHUNKS	16
+
 /**
  * struct status - what there is to show
  * @nodes: numbers of the nodes, sorted.
  * @owners: without columns where it cannot be read.
+ * @chunks: as @owners.
  * @map: without chunks where it cannot be read.
  * @unreadable: names of files that exist and this user may not read.
  */
@@ -32,8 +36,9 @@ struct status {
 	unsigned long nodes[MAX_NODES];
 	size_t nr_nodes;
 	struct table owners;
+	struct table chunks;
 	struct map map;
-	const char *unreadable[2];
+	const char *unreadable[3];
 	size_t nr_unreadable;
 };
 
@@ -83,6 +88,9 @@ static void gather(struct status *st, bool map)
 	text = read_or_tell(st, "owners");
 	if (text)
 		table_parse(&st->owners, text);
+	text = read_or_tell(st, "chunks");
+	if (text)
+		table_parse(&st->chunks, text);
 	text = map ? read_or_tell(st, "units") : NULL;
 	if (text)
 		map_parse(&st->map, text);
@@ -91,6 +99,7 @@ static void gather(struct status *st, bool map)
 static void release(struct status *st)
 {
 	table_free(&st->owners);
+	table_free(&st->chunks);
 	map_free(&st->map);
 }
 
@@ -200,6 +209,41 @@ static void show_owners(const struct status *st)
 	}
 }
 
+/* Has a pin to do with a chunk: of what is released, or for whoever has it? */
+static bool chunk_pinned(const struct table *t, size_t row)
+{
+	size_t held = table_column(t, "quarantined");
+	size_t pinned = table_column(t, "pinned");
+
+	return (held < t->columns && strcmp(table_word(t, row, held), "0")) ||
+	       (pinned < t->columns && strcmp(table_word(t, row, pinned), "0"));
+}
+
+static void show_chunks(const struct status *st, bool full)
+{
+	const struct table *t = &st->chunks;
+	size_t row, i, hidden = 0;
+
+	if (!t->columns || !t->rows)
+		return;
+	putchar('\n');
+	for (i = 0; i < t->columns; i++)
+		printf("%*s ", (int)table_width(t, i), table_name(t, i));
+	putchar('\n');
+	for (row = 0; row < t->rows; row++) {
+		if (!full && t->rows > MAX_CHUNKS && !chunk_pinned(t, row)) {
+			hidden++;
+			continue;
+		}
+		for (i = 0; i < t->columns; i++)
+			printf("%*s ", (int)table_width(t, i),
+			       table_word(t, row, i));
+		putchar('\n');
+	}
+	if (hidden)
+		printf("%zu more without pins: --full\n", hidden);
+}
+
 /* Without the map of units: how much of each node is in which state. */
 static void show_shares(const struct status *st, const struct term *t)
 {
@@ -236,6 +280,7 @@ static void show(const struct status *st, bool map, bool full)
 	show_pool();
 	show_nodes(st);
 	show_owners(st);
+	show_chunks(st, full);
 	if (map) {
 		putchar('\n');
 		if (st->map.nr)
@@ -331,6 +376,23 @@ static void json_owners(struct json *j, const struct status *st)
 	json_close(j, ']');
 }
 
+static void json_chunks(struct json *j, const struct status *st)
+{
+	const struct table *t = &st->chunks;
+	size_t row, i;
+
+	if (!t->columns)
+		return;
+	json_open(j, "chunks", '[');
+	for (row = 0; row < t->rows; row++) {
+		json_open(j, NULL, '{');
+		for (i = 0; i < t->columns; i++)
+			json_word(j, table_name(t, i), table_word(t, row, i));
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
 static void show_json(const struct status *st)
 {
 	struct json j = { .out = stdout };
@@ -345,6 +407,7 @@ static void show_json(const struct status *st)
 	json_settings(&j);
 	json_hugetlb(&j);
 	json_owners(&j, st);
+	json_chunks(&j, st);
 	if (st->map.nr)
 		map_json(&st->map, &j, "map");
 	json_open(&j, "unreadable", '[');

@@ -456,6 +456,58 @@ static bool make_copy(unsigned int chunks)
 	       copy_file("sys/kernel/debug/som/units", map);
 }
 
+/* Of many chunks, those that a pin has to do with. */
+static bool make_chunks(unsigned int nr)
+{
+	char text[4096];
+	unsigned int i, n;
+
+	n = snprintf(text, sizeof(text),
+		     "chunk node uid used quarantined pinned\n");
+	for (i = 0; i < nr; i++)
+		n += snprintf(text + n, sizeof(text) - n, "%u 0 %s 5 %d %d\n",
+			      100 + i, i ? "2000" : "-", i == 2, i == 3);
+	return copy_file("sys/kernel/debug/som/chunks", text);
+}
+
+TEST_F(som, chunks)
+{
+	struct iovec iov = { .iov_len = PAGE };
+	char *p = som_map(self->fd, UNIT);
+	int fds[2];
+
+	ASSERT_NE(MAP_FAILED, p);
+	*p = 1;
+	iov.iov_base = p;
+	ASSERT_EQ(0, pipe(fds));
+	ASSERT_EQ(PAGE, vmsplice(fds[1], &iov, 1, 0));
+	ASSERT_EQ(0, munmap(p, UNIT));
+	ASSERT_EQ(0, run("status", "--json"));
+	EXPECT_TRUE(json_valid(result.out));
+	p = strstr(result.out, "\"chunks\": ");
+	ASSERT_NE(NULL, p);
+	EXPECT_EQ(0, number_behind(p, "\"uid\": "));
+	EXPECT_EQ(1, number_behind(p, "\"quarantined\": "));
+	EXPECT_EQ(1, number_behind(p, "\"pinned\": "));
+	close(fds[0]);
+	close(fds[1]);
+
+	ASSERT_TRUE(make_copy(2));
+	ASSERT_TRUE(make_chunks(16));
+	ASSERT_EQ(0, run("--root", COPY, "status"));
+	EXPECT_EQ(15, count(result.out, " 2000 "));
+	ASSERT_TRUE(make_chunks(17));
+	ASSERT_EQ(0, run("--root", COPY, "status"));
+	EXPECT_EQ(2, count(result.out, " 2000 "));
+	EXPECT_SAYS(result.out, "\n15 more without pins: --full\n");
+	ASSERT_EQ(0, run("--root", COPY, "status", "--full"));
+	EXPECT_EQ(16, count(result.out, " 2000 "));
+	ASSERT_EQ(0, run("--root", COPY, "status", "--json"));
+	EXPECT_TRUE(json_valid(result.out));
+	EXPECT_EQ(16, count(result.out, "\"uid\": 2000"));
+	EXPECT_EQ(0, remove(COPY "/sys/kernel/debug/som/chunks"));
+}
+
 TEST_F(som, json_of_strange_files)
 {
 	ASSERT_TRUE(make_copy(6));
@@ -858,7 +910,8 @@ TEST_F(som, unprivileged)
 	ASSERT_EQ(0, run_as(NOBODY, "status", "--json", NULL));
 	EXPECT_TRUE(json_valid(result.out));
 	/* What stands in debugfs is root's. */
-	EXPECT_SAYS(result.out, "\"owners\",\n\t\t\"units\"\n\t]");
+	EXPECT_SAYS(result.out,
+		    "\"owners\",\n\t\t\"chunks\",\n\t\t\"units\"\n\t]");
 	EXPECT_EQ(0, run_as(NOBODY, "set", NULL));
 	EXPECT_EQ(4, run_as(NOBODY, "grow", "1", NULL));
 	EXPECT_SAYS(result.err, "nr_chunks: Permission denied (only root may)");
