@@ -583,17 +583,22 @@ static void transfer(struct som_account *from, struct som_account *to)
 /**
  * som_account_transfer - make the charge of a unit another account's
  * @from: who has the charge
- * @to: who is to have it, of the same user to the pool
+ * @to: who is to have it
  *
- * To the pool nothing changes: nobody else can be promised the unit in between.
+ * To the pool nothing changes: nobody else can be promised the unit in between. So it is of
+ * one user before and after (som_pool_same_user()): another one needs a copy of the unit,
+ * with a charge of its own, since no chunk has units of two.
  *
  * Context: Process context.
- * Return: true, or false (and nothing is changed) if a limit of @to would be exceeded.
+ * Return: true, or false (and nothing is changed) if a limit of @to would be exceeded, or
+ * the pool takes @to for another user.
  */
 bool som_account_transfer(struct som_account *from, struct som_account *to)
 {
 	bool fits;
 
+	if (!som_pool_same_user(from->pool, to->pool))
+		return false;
 	spin_lock(&som_charge_lock);
 	fits = !excess(&to->units, 1, owner_limit(to)) && !over_others(from, to);
 	if (fits)
