@@ -267,10 +267,12 @@ static inline bool som_commit_broken(const struct som_commit *c,
 /**
  * som_commit_grow - a chunk was added to the pool
  * @c: the reservations
+ * @retired: units of it whose memory has failed
  */
-static inline void som_commit_grow(struct som_commit *c)
+static inline void som_commit_grow(struct som_commit *c, unsigned long retired)
 {
-	c->total += SOM_CHUNK_UNITS;
+	c->total += SOM_CHUNK_UNITS - retired;
+	c->retired += retired;
 	c->chunks++;
 }
 

@@ -44,6 +44,13 @@ static_assert(__same_type(((struct mm_struct *)NULL)->mm_lock_seq, seqcount_t),
 #define SOM_MT_FLAGS		(MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU)
 
 /**
+ * define SOM_SOURCES - the sources that this kernel allows, in the order of their use
+ *
+ * HugeTLB is the last: nobody asks for it by name.
+ */
+#define SOM_SOURCES	{ &som_source_hugetlb }
+
+/**
  * som_file_tryget - take a reference unless the file is on its way out
  * @file: a file whose memory is known to be valid
  *

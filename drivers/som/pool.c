@@ -65,6 +65,7 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include "commit.h"
+#include "compat.h"
 #include "pool.h"
 #include "range.h"
 #include "source.h"
@@ -108,13 +109,15 @@ struct som_pool_node {
 	int *order;			/* all nodes, by distance */
 };
 
+/* In the order in which they are asked for memory; it goes back in the opposite order. */
+static const struct som_source * const sources[] = SOM_SOURCES;
+
 /* The chunk that a processor took its last unit from: set under chunk->lock. */
 static DEFINE_PER_CPU(struct som_chunk *, som_hint);
 
 static void som_pool_held_work(struct work_struct *work);
 
 static struct {
-	const struct som_source *source;
 	struct xarray chunks;
 	struct som_pool_node *nodes;	/* nr_node_ids of them */
 	unsigned long nr_chunks;	/* under resize */
@@ -125,8 +128,9 @@ static struct {
 	struct list_head gone;		/* of units that are not held any more */
 	struct delayed_work held_work;
 	bool draining;			/* a compaction is under way */
+	bool exiting;			/* under resize */
+	bool opened[ARRAY_SIZE(sources)];	/* under resize */
 } pool = {
-	.source = &som_source_hugetlb,
 	.chunks = XARRAY_INIT(pool.chunks, 0),
 	.resize = __MUTEX_INITIALIZER(pool.resize),
 	.commit_lock = __SPIN_LOCK_UNLOCKED(pool.commit_lock),
@@ -199,6 +203,12 @@ static struct som_pool_user *pool_user(struct som_pool_user *user)
 static struct som_commit_user *chunk_commit(struct som_chunk *chunk)
 {
 	return chunk->user ? &chunk->user->commit : NULL;
+}
+
+/* Not of a chunk that is dead: its source may have it back. */
+static bool chunk_pinned(const struct som_chunk *chunk)
+{
+	return chunk->ext.source->pinned(&chunk->ext);
 }
 
 /* So many units of a chunk are new among those that are retired. */
@@ -279,6 +289,17 @@ static inline void chunk_leave(struct som_chunk *chunk)
 	chunk_forget_user(chunk);
 }
 
+/* The module stays as long as somebody has a pin that its chunk's source does not wait for. */
+static void hold_module(const struct som_chunk *chunk, bool hold)
+{
+	if (chunk->ext.source->flags & SOM_SOURCE_PINS_LEAVE)
+		return;
+	if (hold)
+		__module_get(THIS_MODULE);
+	else
+		module_put(THIS_MODULE);
+}
+
 /*
  * Held units of a chunk become free when the last pin on it is gone. No new
  * pin can come to a held unit: nothing maps it.
@@ -290,9 +311,9 @@ static void chunk_unhold(struct som_chunk *chunk)
 	lockdep_assert_held(&chunk->lock);
 
 	/* What a dead chunk holds was accounted for when it died, and its extent goes. */
-	if (chunk->dead || !chunk->map.nr_held ||
-	    pool.source->pinned(&chunk->ext))
+	if (chunk->dead || !chunk->map.nr_held || chunk_pinned(chunk))
 		return;
+	hold_module(chunk, false);
 	nr = som_unitmap_unhold(&chunk->map);
 	chunk_mark(chunk, &pool.chunks, SOM_HAS_HELD, false);
 	chunk_mark_free(chunk);
@@ -1066,7 +1087,7 @@ static bool free_run(const unsigned long *units, unsigned int nr, bool look)
 	chunk = xa_load(&pool.chunks, units[0] / SOM_CHUNK_UNITS);
 	if (!WARN_ON_ONCE(!chunk)) {
 		spin_lock(&chunk->lock);
-		pinned = look && pool.source->pinned(&chunk->ext);
+		pinned = look && chunk_pinned(chunk);
 		if (likely(!pinned)) {
 			put_run(chunk, units, nr, false);
 			chunk_leave(chunk);
@@ -1151,6 +1172,8 @@ static void hold_run(const unsigned long *units, unsigned int nr,
 		hold->nr = 0;
 		list_add(&hold->list, &chunk->holds);
 	}
+	if (!chunk->map.nr_held)
+		hold_module(chunk, true);
 	nr = put_run(chunk, units, nr, true);
 	hold->nr += nr;
 	spin_lock(&pool.commit_lock);
@@ -1285,7 +1308,7 @@ bool som_pool_pinned(unsigned long unit)
 
 	rcu_read_lock();
 	chunk = xa_load(&pool.chunks, unit / SOM_CHUNK_UNITS);
-	pinned = chunk && pool.source->pinned(&chunk->ext);
+	pinned = chunk && chunk_pinned(chunk);
 	rcu_read_unlock();
 	return pinned;
 }
@@ -1313,10 +1336,10 @@ bool som_pool_poison(unsigned long pfn, bool kept)
 		goto out;
 	WRITE_ONCE(som_pool_any_poisoned, true);
 	spin_lock(&chunk->lock);
-	if (kept)
-		pool.source->poison(&chunk->ext);
 	/* The numbers of a dead chunk were accounted for when it died. */
 	if (!chunk->dead) {
+		if (kept)
+			chunk->ext.source->poison(&chunk->ext);
 		retired = chunk->map.nr_retired;
 		fresh = som_unitmap_poison(&chunk->map, unit % SOM_CHUNK_UNITS);
 		retired = chunk->map.nr_retired - retired;
@@ -1534,7 +1557,22 @@ void som_pool_drain_end(void)
 	WRITE_ONCE(pool.draining, false);
 }
 
-/* Take one chunk from the source. */
+/* Take one extent from the first source that has one. */
+static int get_extent(struct som_extent *ext)
+{
+	int ret = -ENOMEM;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sources) && ret == -ENOMEM; i++) {
+		if (!pool.opened[i])
+			continue;
+		ext->source = sources[i];
+		ret = sources[i]->get(ext);
+	}
+	return ret;
+}
+
+/* Take one chunk from a source. */
 static int som_pool_add(void)
 {
 	struct som_chunk *chunk;
@@ -1545,7 +1583,7 @@ static int som_pool_add(void)
 	chunk = kzalloc(sizeof(*chunk), GFP_KERNEL);
 	if (!chunk)
 		return -ENOMEM;
-	ret = pool.source->get(&chunk->ext);
+	ret = get_extent(&chunk->ext);
 	if (ret)
 		goto out_free;
 	spin_lock_init(&chunk->lock);
@@ -1563,7 +1601,7 @@ static int som_pool_add(void)
 
 	spin_lock(&chunk->lock);
 	/* What has failed before it could be found here is not known page by page. */
-	if (pool.source->poison(&chunk->ext)) {
+	if (chunk->ext.source->poison(&chunk->ext)) {
 		spin_unlock(&chunk->lock);
 		xa_erase(&chunk_node(chunk)->chunks, chunk_nr(chunk));
 		ret = -ENOMEM;
@@ -1571,7 +1609,7 @@ static int som_pool_add(void)
 	}
 	trace_som_chunk_get(chunk_nr(chunk), chunk->ext.nid);
 	spin_lock(&pool.commit_lock);
-	som_commit_grow(&pool.commit);
+	som_commit_grow(&pool.commit, 0);
 	spin_unlock(&pool.commit_lock);
 	chunk->dead = false;
 	/* A compaction may have set marks when it was not among its node's chunks yet. */
@@ -1586,19 +1624,45 @@ out_erase:
 	xa_erase(&pool.chunks, chunk_nr(chunk));
 	synchronize_rcu();
 out_put:
-	pool.source->put(&chunk->ext);
+	/* Nobody has seen it: that does not fail. */
+	WARN_ON_ONCE(chunk->ext.source->put(&chunk->ext));
 out_free:
 	kfree(chunk);
 	return ret;
 }
 
 /*
+ * May a chunk go that nobody uses? A source that does not wait for pins, nor remembers what
+ * memory has failed, leaves both to the pool.
+ */
+static bool may_leave(const struct som_chunk *chunk)
+{
+	return chunk->ext.source->flags & SOM_SOURCE_PINS_LEAVE ||
+	       (!chunk->map.nr_held &&
+		(!chunk->map.nr_poisoned || pool.exiting));
+}
+
+/* A chunk that was to go stays. */
+static void chunk_revive(struct som_chunk *chunk)
+{
+	spin_lock(&chunk->lock);
+	spin_lock(&pool.commit_lock);
+	som_commit_grow(&pool.commit, chunk->map.nr_retired);
+	spin_unlock(&pool.commit_lock);
+	chunk->dead = false;
+	chunk_mark_free(chunk);
+	spin_unlock(&chunk->lock);
+}
+
+/*
  * Give one chunk back if it is empty and no promise needs it. Units that are
- * held do not count: whoever pins them has a reference to the source's folio,
- * and the source waits for that by itself.
+ * held do not count where the source waits for the pins by itself: whoever pins them has
+ * a reference to its folio. The source has it back before it leaves the xarrays, as it may
+ * refuse it: as long as it is dead, nobody looks at its memory.
  */
 static bool som_pool_remove(struct som_chunk *chunk)
 {
+	const struct som_source *source = chunk->ext.source;
 	unsigned int held, cpu;
 	bool gone = false;
 
@@ -1611,8 +1675,9 @@ static bool som_pool_remove(struct som_chunk *chunk)
 		usleep_range(50, 200);
 		spin_lock(&chunk->lock);
 	}
+	chunk_unhold(chunk);
 	held = chunk->map.nr_held;
-	if (!chunk->map.nr_used) {
+	if (!chunk->map.nr_used && may_leave(chunk)) {
 		spin_lock(&pool.commit_lock);
 		gone = som_commit_shrink(&pool.commit, chunk_commit(chunk),
 					 chunk->map.nr_retired, held);
@@ -1628,20 +1693,24 @@ static bool som_pool_remove(struct som_chunk *chunk)
 		return false;
 
 	som_pool_settle();
+	if (source->put(&chunk->ext)) {
+		chunk_revive(chunk);
+		return false;
+	}
 	/* Nobody remembers a chunk that is dead. */
 	for_each_possible_cpu(cpu)
 		cmpxchg(per_cpu_ptr(&som_hint, cpu), chunk, NULL);
 	xa_erase(&chunk_node(chunk)->chunks, chunk_nr(chunk));
 	xa_erase(&pool.chunks, chunk_nr(chunk));
 	trace_som_chunk_put(chunk_nr(chunk), chunk->ext.nid);
-	pool.source->put(&chunk->ext);
 	pool.nr_chunks--;
 	kfree_rcu(chunk, rcu);
 	return true;
 }
 
-/* Remove up to nr empty chunks; how many went. */
-static unsigned long som_pool_shrink(unsigned long nr)
+/* Remove up to nr empty chunks of a source; how many went. */
+static unsigned long shrink_source(const struct som_source *source,
+				   unsigned long nr)
 {
 	struct som_chunk *chunk;
 	unsigned long i, gone = 0;
@@ -1649,9 +1718,21 @@ static unsigned long som_pool_shrink(unsigned long nr)
 	xa_for_each(&pool.chunks, i, chunk) {
 		if (gone == nr)
 			break;
-		gone += som_pool_remove(chunk);
+		if (chunk->ext.source == source)
+			gone += som_pool_remove(chunk);
 		cond_resched();
 	}
+	return gone;
+}
+
+/* Remove up to nr empty chunks, of the last source first; how many went. */
+static unsigned long som_pool_shrink(unsigned long nr)
+{
+	unsigned int i = ARRAY_SIZE(sources);
+	unsigned long gone = 0;
+
+	while (i--)
+		gone += shrink_source(sources[i], nr - gone);
 	return gone;
 }
 
@@ -1668,6 +1749,7 @@ static unsigned long som_pool_shrink(unsigned long nr)
  */
 int som_pool_resize(unsigned long nr_chunks)
 {
+	const struct som_source *last = sources[ARRAY_SIZE(sources) - 1];
 	unsigned long before, nr;
 	int ret = 0;
 
@@ -1686,8 +1768,8 @@ int som_pool_resize(unsigned long nr_chunks)
 			/* Those just taken may be in use already: try. */
 			som_pool_shrink(nr);
 			pr_err("asked for %lu more chunks, found %lu %s; reserve with %s or boot with %s\n",
-			       nr_chunks - before, nr, pool.source->name,
-			       pool.source->hint_file, pool.source->hint_boot);
+			       nr_chunks - before, nr, last->name,
+			       last->hint_file, last->hint_boot);
 		}
 	}
 	mutex_unlock(&pool.resize);
@@ -1763,7 +1845,7 @@ bool som_pool_next_chunk(unsigned long nr, struct som_chunk_info *info)
 			.nid = chunk->ext.nid,
 			.used = chunk->map.nr_used,
 			.held = chunk->map.nr_held,
-			.pinned = pool.source->pinned(&chunk->ext),
+			.pinned = !chunk->dead && chunk_pinned(chunk),
 			.owned = chunk->user,
 			.shared = chunk->user == &pool.everybody,
 		};
@@ -1811,6 +1893,36 @@ void som_pool_stats(int nid, struct som_pool_stats *stats)
 	rcu_read_unlock();
 	som_pool_settle();
 	stats->committed = READ_ONCE(pool.commit.committed);
+}
+
+/**
+ * som_pool_source_stats - count what a source has given
+ * @nr: number of the source, from 0 on
+ * @stats: where the result goes
+ *
+ * Context: Process context.
+ * Return: true, or false if there is no such source.
+ */
+bool som_pool_source_stats(unsigned int nr, struct som_source_stats *stats)
+{
+	struct som_chunk *chunk;
+	unsigned long i;
+
+	if (nr >= ARRAY_SIZE(sources))
+		return false;
+	*stats = (struct som_source_stats){ .dir = sources[nr]->dir };
+	rcu_read_lock();
+	xa_for_each(&pool.chunks, i, chunk) {
+		spin_lock(&chunk->lock);
+		if (!chunk->dead && chunk->ext.source == sources[nr]) {
+			stats->chunks++;
+			stats->used += chunk->map.nr_used;
+			stats->cost += sources[nr]->cost(&chunk->ext);
+		}
+		spin_unlock(&chunk->lock);
+	}
+	rcu_read_unlock();
+	return true;
 }
 
 /* Emulated nodes may be as near to each other as to themselves: itself first. */
@@ -1867,8 +1979,50 @@ static int make_nodes(void)
 	return 0;
 }
 
+static void close_sources(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sources); i++) {
+		if (pool.opened[i])
+			sources[i]->close();
+		pool.opened[i] = false;
+	}
+}
+
+/*
+ * Open the sources. One that was asked for has to be there, and tells why it is not.
+ * HugeTLB, the last, need not be where there is another one.
+ */
+static int open_sources(void)
+{
+	const unsigned int last = ARRAY_SIZE(sources) - 1;
+	bool any = false;
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < last; i++) {
+		ret = sources[i]->open();
+		if (ret && ret != -ENODEV)
+			goto out_close;
+		pool.opened[i] = !ret;
+		any |= !ret;
+	}
+	ret = sources[last]->open();
+	pool.opened[last] = !ret;
+	if (!ret)
+		return 0;
+	pr_err("%s cannot be had (%d); boot with %s\n", sources[last]->name,
+	       ret, sources[last]->hint_boot);
+	if (any)
+		return 0;
+out_close:
+	close_sources();
+	return ret;
+}
+
 /**
- * som_pool_init - open the source and take the first chunks
+ * som_pool_init - open the sources and take the first chunks
  * @nr_chunks: how many
  *
  * Context: Module load.
@@ -1881,10 +2035,8 @@ int som_pool_init(unsigned long nr_chunks)
 	ret = make_nodes();
 	if (ret)
 		return ret;
-	ret = pool.source->open();
+	ret = open_sources();
 	if (ret) {
-		pr_err("%s cannot be had (%d); boot with %s\n",
-		       pool.source->name, ret, pool.source->hint_boot);
 		free_nodes();
 		return ret;
 	}
@@ -1902,12 +2054,15 @@ int som_pool_init(unsigned long nr_chunks)
 void som_pool_exit(void)
 {
 	mutex_lock(&pool.resize);
-	som_pool_shrink(pool.nr_chunks);
-	WARN_ON_ONCE(pool.nr_chunks);
+	pool.exiting = true;
+	WARN_ON_ONCE(pool.commit.committed);
+	/* What is held keeps the module; any other pin is somebody's who looks at a page. */
+	while (som_pool_shrink(pool.nr_chunks), pool.nr_chunks)
+		msleep(20);
 	mutex_unlock(&pool.resize);
 	cancel_delayed_work_sync(&pool.held_work);
 	som_pool_settle();
-	pool.source->close();
+	close_sources();
 	xa_destroy(&pool.chunks);
 	free_nodes();
 }

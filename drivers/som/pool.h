@@ -37,6 +37,20 @@ struct som_pool_stats {
 };
 
 /**
+ * struct som_source_stats - what a source has given
+ * @dir: its directory in sysfs.
+ * @chunks: chunks of the pool.
+ * @used: units of them that have an owner.
+ * @cost: bytes of kernel memory that those chunks cost.
+ */
+struct som_source_stats {
+	const char *dir;
+	unsigned long chunks;
+	unsigned long used;
+	unsigned long cost;
+};
+
+/**
  * struct som_holder - who is charged for units that the pool holds back
  * @gone: the pool does not hold some of them any more. Process context; the pool has
  *	taken their charge back from its own count.
@@ -88,6 +102,7 @@ int som_pool_init(unsigned long nr_chunks);
 void som_pool_exit(void);
 int som_pool_resize(unsigned long nr_chunks);
 void som_pool_stats(int nid, struct som_pool_stats *stats);
+bool som_pool_source_stats(unsigned int nr, struct som_source_stats *stats);
 
 bool som_pool_charge(struct som_pool_user *user, unsigned long nr_units);
 unsigned long som_pool_room(struct som_pool_user *user);

@@ -126,9 +126,20 @@ out_file:
 	return ret;
 }
 
-static void som_hugetlb_put(struct som_extent *ext)
+static bool som_hugetlb_poison(struct som_extent *ext)
+{
+	bool poisoned = folio_test_hwpoison(ext->folio);
+
+	/* Whoever sees the mark has the reference, too: it was taken before. */
+	WRITE_ONCE(ext->poisoned, poisoned);
+	return poisoned;
+}
+
+static int som_hugetlb_put(struct som_extent *ext)
 {
 	atomic_sub(SOM_HUGETLB_MAPCOUNT, &ext->folio->_large_mapcount);
+	/* As of now: it may have failed when the pool had given it up. */
+	som_hugetlb_poison(ext);
 	/* Only when it has no user any more can the kernel unmark it: that is not yet. */
 	if (ext->poisoned)
 		folio_put(ext->folio);
@@ -139,6 +150,7 @@ static void som_hugetlb_put(struct som_extent *ext)
 	fput(ext->file);
 	ext->folio = NULL;
 	ext->file = NULL;
+	return 0;
 }
 
 static bool som_hugetlb_pinned(const struct som_extent *ext)
@@ -147,17 +159,20 @@ static bool som_hugetlb_pinned(const struct som_extent *ext)
 	       ext->refs + READ_ONCE(ext->poisoned);
 }
 
-static bool som_hugetlb_poison(struct som_extent *ext)
+/* All struct pages, or a page of them; and the page tables that map where all would be. */
+static unsigned long som_hugetlb_cost(const struct som_extent *ext)
 {
-	bool poisoned = folio_test_hwpoison(ext->folio);
+	unsigned long pages = SOM_CHUNK_PAGES * sizeof(struct page);
+	unsigned long tables = DIV_ROUND_UP(pages, PMD_SIZE) * PAGE_SIZE;
 
-	/* Whoever sees the mark has the reference, too: it was taken before. */
-	WRITE_ONCE(ext->poisoned, poisoned);
-	return poisoned;
+	return folio_test_hugetlb_vmemmap_optimized(ext->folio) ?
+		tables + PAGE_SIZE : pages;
 }
 
 const struct som_source som_source_hugetlb = {
 	.name = "HugeTLB 1 GiB pages",
+	.dir = "hugetlb_1g",
+	.flags = SOM_SOURCE_PINS_LEAVE,
 	.hint_file = "/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages",
 	.hint_boot = "hugepagesz=1G hugepages=N",
 	.open = som_hugetlb_open,
@@ -166,4 +181,5 @@ const struct som_source som_source_hugetlb = {
 	.put = som_hugetlb_put,
 	.pinned = som_hugetlb_pinned,
 	.poison = som_hugetlb_poison,
+	.cost = som_hugetlb_cost,
 };

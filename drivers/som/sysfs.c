@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The pool in sysfs: numbers of the whole pool as attributes of the device,
- * and the same for each NUMA node in a directory of its own. The directories are
+ * and some for each NUMA node and each source in a directory of its own. The directories are
  * named groups of attributes, so that they are made before anybody can open the device.
  */
 #include <linux/array_size.h>
@@ -327,7 +327,72 @@ struct som_node {
 
 static struct som_node *som_nodes;
 
-/* The pool's attributes, and a group for each node. */
+/* A number of a source. */
+struct som_source_attr {
+	struct device_attribute attr;
+	unsigned int source;
+	size_t offset;		/* in struct som_source_stats */
+};
+
+static const struct {
+	const char *name;
+	size_t offset;
+} som_source_stats[] = {
+	{ "nr_chunks", offsetof(struct som_source_stats, chunks) },
+	{ "units_used", offsetof(struct som_source_stats, used) },
+	{ "kernel_bytes", offsetof(struct som_source_stats, cost) },
+};
+
+/* The directory of a source. */
+struct som_source_dir {
+	struct attribute_group group;
+	struct som_source_attr stats[ARRAY_SIZE(som_source_stats)];
+	struct attribute *attrs[ARRAY_SIZE(som_source_stats) + 1];
+};
+
+/* More than there are. */
+#define SOM_MAX_SOURCES		8
+
+static struct som_source_dir som_source_dirs[SOM_MAX_SOURCES];
+
+static ssize_t source_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	struct som_source_attr *a = container_of(attr, struct som_source_attr,
+						 attr);
+	struct som_source_stats stats;
+
+	som_pool_source_stats(a->source, &stats);
+	return sysfs_emit(buf, "%lu\n",
+			  *(unsigned long *)((char *)&stats + a->offset));
+}
+
+/* Return: false if there is no such source. */
+static bool som_source_init(unsigned int nr)
+{
+	struct som_source_dir *dir = &som_source_dirs[nr];
+	struct som_source_stats stats;
+	unsigned int i;
+
+	if (!som_pool_source_stats(nr, &stats))
+		return false;
+	for (i = 0; i < ARRAY_SIZE(som_source_stats); i++) {
+		struct som_source_attr *a = &dir->stats[i];
+
+		a->source = nr;
+		a->offset = som_source_stats[i].offset;
+		a->attr.attr.name = som_source_stats[i].name;
+		a->attr.attr.mode = 0444;
+		a->attr.show = source_show;
+		sysfs_attr_init(&a->attr.attr);
+		dir->attrs[i] = &a->attr.attr;
+	}
+	dir->group.name = stats.dir;
+	dir->group.attrs = dir->attrs;
+	return true;
+}
+
+/* The pool's attributes, and a group for each node and each source. */
 static const struct attribute_group **som_groups;
 
 static void som_node_init(struct som_node *node, int nid)
@@ -360,11 +425,12 @@ static void som_node_init(struct som_node *node, int nid)
  */
 const struct attribute_group **som_sysfs_init(void)
 {
-	unsigned int nr = 0;
+	unsigned int nr = 0, i;
 	int nid;
 
 	som_nodes = kcalloc(nr_node_ids, sizeof(*som_nodes), GFP_KERNEL);
-	som_groups = kcalloc(nr_node_ids + 2, sizeof(*som_groups), GFP_KERNEL);
+	som_groups = kcalloc(nr_node_ids + SOM_MAX_SOURCES + 2,
+			     sizeof(*som_groups), GFP_KERNEL);
 	if (!som_nodes || !som_groups) {
 		som_sysfs_exit();
 		return NULL;
@@ -374,6 +440,8 @@ const struct attribute_group **som_sysfs_init(void)
 		som_node_init(&som_nodes[nid], nid);
 		som_groups[nr++] = &som_nodes[nid].group;
 	}
+	for (i = 0; i < SOM_MAX_SOURCES && som_source_init(i); i++)
+		som_groups[nr++] = &som_source_dirs[i].group;
 	return som_groups;
 }
 

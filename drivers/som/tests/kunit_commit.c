@@ -34,7 +34,7 @@ static void commit_empty_pool(struct kunit *test)
 
 	KUNIT_EXPECT_FALSE(test, som_commit_charge(&c, &u, 1));
 	KUNIT_EXPECT_FALSE(test, som_commit_take(&c, &u, 0));
-	som_commit_grow(&c);
+	som_commit_grow(&c, 0);
 	KUNIT_EXPECT_TRUE(test, som_commit_charge(&c, &u, 1));
 }
 
@@ -72,7 +72,7 @@ static void commit_retire(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, som_commit_shrink(&c, NULL, 0, 0));
 	som_commit_uncharge(&c, &u, 1);
 	KUNIT_EXPECT_FALSE(test, som_commit_broken(&c, &u));
-	som_commit_grow(&c);
+	som_commit_grow(&c, 0);
 	KUNIT_EXPECT_TRUE(test, som_commit_charge(&c, &u, 1));
 }
 

@@ -125,6 +125,35 @@ TEST_F(som, nodes_add_up)
 	ASSERT_EQ(0, som_setting("zero_rate", rate));
 }
 
+/* The sum over the directories of sources. */
+static long sum_of_sources(const char *name)
+{
+	static const char * const dirs[] = { "hugetlb_1g", "range" };
+	char path[128];
+	long sum = 0, value;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(dirs); i++) {
+		snprintf(path, sizeof(path), SOM_SYSFS "%s/%s", dirs[i], name);
+		value = som_number(path);
+		sum += value > 0 ? value : 0;
+	}
+	return sum;
+}
+
+TEST_F(som, sources_add_up)
+{
+	char *p = som_map(self->fd, 20 * UNIT);
+
+	ASSERT_NE(MAP_FAILED, p);
+	som_touch_units(p, 10 * UNIT);
+	EXPECT_EQ(som_pool("nr_chunks"), sum_of_sources("nr_chunks"));
+	EXPECT_EQ(som_used(), sum_of_sources("units_used"));
+	/* With struct pages of 64 bytes, none of them free, it is 16 MiB a GiB. */
+	EXPECT_LT(0, sum_of_sources("kernel_bytes"));
+	EXPECT_GE(som_pool("nr_chunks") << 24, sum_of_sources("kernel_bytes"));
+}
+
 TEST_F(som, every_node_with_memory_has_a_directory)
 {
 	char path[512];
