@@ -21,6 +21,7 @@
 #include <linux/slab.h>
 #include <linux/userfaultfd_k.h>
 #include <linux/version.h>
+#include <asm/e820/api.h>
 #include <asm/pgalloc.h>
 #include <asm/syscall.h>
 
@@ -48,7 +49,11 @@ static_assert(__same_type(((struct mm_struct *)NULL)->mm_lock_seq, seqcount_t),
  *
  * HugeTLB is the last: nobody asks for it by name.
  */
+#ifdef CONFIG_ZONE_DEVICE
+#define SOM_SOURCES	{ &som_source_range, &som_source_hugetlb }
+#else
 #define SOM_SOURCES	{ &som_source_hugetlb }
+#endif
 
 /**
  * som_file_tryget - take a reference unless the file is on its way out
@@ -151,6 +156,19 @@ static inline struct task_struct *som_mm_owner(struct mm_struct *mm)
 }
 
 #ifdef CONFIG_X86
+/**
+ * som_memory_listed - is there anything in the firmware's memory map?
+ * @start: physical address
+ * @size: bytes
+ *
+ * Context: Any.
+ * Return: true if any entry has a part of it.
+ */
+static inline bool som_memory_listed(phys_addr_t start, unsigned long size)
+{
+	return e820__mapped_raw_any(start, start + size, 0);
+}
+
 /**
  * som_in_ptrace - is the current task in the system call ptrace()?
  *

@@ -25,7 +25,7 @@
  *	recycle: account, work, pool
  *	account: pool
  *	zero, trim, numa: pool
- *	pool: unitmap, commit, source_hugetlb
+ *	pool: unitmap, commit, source_hugetlb, source_range
  */
 #include <linux/miscdevice.h>
 #include <linux/module.h>

@@ -82,5 +82,6 @@ struct som_source {
 };
 
 extern const struct som_source som_source_hugetlb;
+extern const struct som_source som_source_range;
 
 #endif /* _SOM_SOURCE_H */

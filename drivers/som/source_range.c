@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Chunks from physical memory that the kernel does not use: ranges that the command
+ * line keeps out of System RAM (memmap=, mem=), or that firmware reserves for a
+ * purpose. The parameter "ranges" names them.
+ *
+ * Life of a chunk:
+ *
+ *	load	the range is checked, and claimed in /proc/iomem: nobody else gets it
+ *	get	memremap_pages() makes struct pages: one compound page of 1 GiB, whose
+ *		struct pages but two are one page of memory
+ *	put	memunmap_pages() takes them away. Its wait is not for pins, so a
+ *		pinned chunk stays
+ *	unload	the claim is given back
+ *
+ * What is claimed must not be in use, nor be anything but memory: all of it is listed
+ * in the memory map of the firmware, and no part of it is System RAM. A window of a bus
+ * with nothing behind it could be claimed as well.
+ *
+ * The folio has one reference of its own, which ZONE_DEVICE has given it. Each other
+ * is a pin. As in source_hugetlb.c it is counted as mapped more than once.
+ *
+ * The pool keeps a chunk with memory that has failed until the module goes: nobody else
+ * knows which memory that is.
+ *
+ * All but pinned() and poison() run under the pool's mutex.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/err.h>
+#include <linux/ioport.h>
+#include <linux/kernel.h>
+#include <linux/memory_hotplug.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/nodemask.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include "compat.h"
+#include "range.h"
+#include "source.h"
+
+/* Mappings the folio is said to have: "more than one". */
+#define SOM_RANGE_MAPCOUNT	2
+
+/* Two pages of struct pages, and eight of page tables for the place that 262,144 take. */
+#define SOM_RANGE_COST		(10 * PAGE_SIZE)
+
+/**
+ * struct som_gig - a GiB of a range
+ * @list: link in som_gigs.
+ * @start: physical address.
+ * @claim: its claim in /proc/iomem.
+ * @pgmap: for memremap_pages().
+ * @taken: the pool has it.
+ */
+struct som_gig {
+	struct list_head list;
+	phys_addr_t start;
+	struct resource *claim;
+	struct dev_pagemap pgmap;
+	bool taken;
+};
+
+static LIST_HEAD(som_gigs);
+
+static char *ranges;
+module_param(ranges, charp, 0444);
+MODULE_PARM_DESC(ranges, "physical memory outside System RAM to take chunks from, SIZE@ADDRESS[,...] (default none)");
+
+/* The failure is the pool's to handle, which hears of it by the tracepoint (hwpoison.c). */
+static int som_range_failure(struct dev_pagemap *pgmap, unsigned long pfn,
+			     unsigned long nr_pages, int flags)
+{
+	return 0;
+}
+
+static const struct dev_pagemap_ops som_range_ops = {
+	.memory_failure = som_range_failure,
+};
+
+static void drop_gig(struct som_gig *gig)
+{
+	list_del(&gig->list);
+	release_mem_region(gig->start, SOM_CHUNK_SIZE);
+	kfree(gig);
+}
+
+static void drop_gigs(void)
+{
+	struct som_gig *gig, *next;
+
+	list_for_each_entry_safe(gig, next, &som_gigs, list)
+		drop_gig(gig);
+}
+
+/* Why a GiB cannot be had: 0 or -errno. */
+static int refuse(phys_addr_t start)
+{
+	phys_addr_t at;
+
+	if (region_intersects(start, SOM_CHUNK_SIZE, IORESOURCE_SYSTEM_RAM,
+			      IORES_DESC_NONE) != REGION_DISJOINT)
+		return -EEXIST;
+	for (at = start; at < start + SOM_CHUNK_SIZE; at += SOM_UNIT_SIZE) {
+		if (!som_memory_listed(at, SOM_UNIT_SIZE))
+			return -ENXIO;
+	}
+	return 0;
+}
+
+static int add_gig(phys_addr_t start)
+{
+	struct som_gig *gig;
+	int ret = refuse(start);
+
+	if (ret)
+		return ret;
+	gig = kzalloc(sizeof(*gig), GFP_KERNEL);
+	if (!gig)
+		return -ENOMEM;
+	gig->start = start;
+	gig->pgmap.type = MEMORY_DEVICE_GENERIC;
+	gig->pgmap.range.start = start;
+	gig->pgmap.range.end = start + SOM_CHUNK_SIZE - 1;
+	gig->pgmap.nr_range = 1;
+	gig->pgmap.vmemmap_shift = SOM_CHUNK_SHIFT - PAGE_SHIFT;
+	gig->pgmap.ops = &som_range_ops;
+	gig->claim = request_mem_region(start, SOM_CHUNK_SIZE, KBUILD_MODNAME);
+	if (!gig->claim) {
+		kfree(gig);
+		return -EBUSY;
+	}
+	list_add_tail(&gig->list, &som_gigs);
+	return 0;
+}
+
+/* One range, or an error. */
+static int claim_range(const char *text)
+{
+	unsigned long long size, start, at, end;
+	char *rest;
+	int ret;
+
+	size = memparse(text, &rest);
+	if (*rest != '@' || rest == text)
+		return -EINVAL;
+	text = rest + 1;
+	start = memparse(text, &rest);
+	if (*rest || rest == text || !size ||
+	    !IS_ALIGNED(start | size, SOM_CHUNK_SIZE) ||
+	    check_add_overflow(start, size, &end) ||
+	    end - 1 > (1ULL << MAX_PHYSMEM_BITS) - 1)
+		return -EINVAL;
+	for (at = start; at < end; at += SOM_CHUNK_SIZE) {
+		ret = add_gig(at);
+		if (ret)
+			return ret;
+		cond_resched();
+	}
+	return 0;
+}
+
+static const char *reason(int error)
+{
+	switch (error) {
+	case -EINVAL:
+		return "not SIZE@ADDRESS, both multiples of 1 GiB";
+	case -EEXIST:
+		return "overlaps System RAM";
+	case -ENXIO:
+		return "not in the memory map of the firmware";
+	case -EBUSY:
+		return "in use, or named twice";
+	default:
+		return "out of memory";
+	}
+}
+
+/* All ranges are claimed, or none, and one line tells why. */
+static int som_range_open(void)
+{
+	char *copy, *rest, *text;
+	int ret = 0;
+
+	if (!ranges || !*ranges)
+		return -ENODEV;
+	copy = kstrdup(ranges, GFP_KERNEL);
+	if (!copy)
+		return -ENOMEM;
+	rest = copy;
+	while (!ret && (text = strsep(&rest, ",")))
+		ret = claim_range(text);
+	if (ret) {
+		pr_err("range %s: %s\n", text, reason(ret));
+		drop_gigs();
+	}
+	kfree(copy);
+	return ret;
+}
+
+static int gig_nid(const struct som_gig *gig)
+{
+	int nid = phys_to_target_node(gig->start);
+
+	return nid >= 0 && node_online(nid) ? nid : first_online_node;
+}
+
+static struct som_gig *spare_gig(void)
+{
+	struct som_gig *gig;
+
+	list_for_each_entry(gig, &som_gigs, list) {
+		if (!gig->taken)
+			return gig;
+	}
+	return NULL;
+}
+
+static int som_range_get(struct som_extent *ext)
+{
+	struct som_gig *gig = spare_gig();
+	struct folio *folio;
+	void *addr;
+
+	if (!gig)
+		return -ENOMEM;
+	addr = memremap_pages(&gig->pgmap, gig_nid(gig));
+	if (IS_ERR(addr))
+		return PTR_ERR(addr);
+	folio = pfn_folio(PHYS_PFN(gig->start));
+	atomic_add(SOM_RANGE_MAPCOUNT, &folio->_large_mapcount);
+	atomic_add(SOM_RANGE_MAPCOUNT, &folio->_entire_mapcount);
+	gig->taken = true;
+	ext->pfn = PHYS_PFN(gig->start);
+	ext->nid = gig_nid(gig);
+	ext->zeroed = false;
+	ext->priv = gig;
+	ext->folio = folio;
+	ext->refs = folio_ref_count(folio);
+	return 0;
+}
+
+static bool som_range_pinned(const struct som_extent *ext)
+{
+	return folio_ref_count(ext->folio) > ext->refs;
+}
+
+static int som_range_put(struct som_extent *ext)
+{
+	struct som_gig *gig = ext->priv;
+
+	/* Whoever looks for a page without a lock has it, or has gone on, after this. */
+	synchronize_rcu();
+	if (som_range_pinned(ext))
+		return -EBUSY;
+	atomic_sub(SOM_RANGE_MAPCOUNT, &ext->folio->_large_mapcount);
+	atomic_sub(SOM_RANGE_MAPCOUNT, &ext->folio->_entire_mapcount);
+	memunmap_pages(&gig->pgmap);
+	gig->taken = false;
+	return 0;
+}
+
+/* The kernel keeps no reference to memory of a device that has failed. */
+static bool som_range_poison(struct som_extent *ext)
+{
+	return false;
+}
+
+static unsigned long som_range_cost(const struct som_extent *ext)
+{
+	return SOM_RANGE_COST;
+}
+
+const struct som_source som_source_range = {
+	.name = "GiB of the ranges",
+	.dir = "range",
+	.hint_file = "no file",
+	.hint_boot = "ranges=SIZE@ADDRESS, and memmap=SIZE$ADDRESS",
+	.open = som_range_open,
+	.close = drop_gigs,
+	.get = som_range_get,
+	.put = som_range_put,
+	.pinned = som_range_pinned,
+	.poison = som_range_poison,
+	.cost = som_range_cost,
+};
