@@ -10,6 +10,7 @@
 #include <linux/compat.h>
 #include <linux/fs.h>
 #include <linux/maple_tree.h>
+#include <linux/mman.h>
 #include <linux/mm.h>
 #include <linux/mm_types.h>
 #include <linux/pgtable.h>
@@ -155,6 +156,28 @@ static inline struct task_struct *som_mm_owner(struct mm_struct *mm)
 #endif
 }
 
+#ifdef CONFIG_PAGE_TABLE_CHECK
+#include <linux/page_table_check.h>
+
+/**
+ * som_checks_page_tables - does the kernel check how often memory is mapped?
+ *
+ * It calls BUG() then where anonymous memory, as som's is to it, has two writable
+ * entries.
+ *
+ * Return: true if so.
+ */
+static inline bool som_checks_page_tables(void)
+{
+	return !static_branch_likely(&page_table_check_disabled);
+}
+#else
+static inline bool som_checks_page_tables(void)
+{
+	return false;
+}
+#endif
+
 #ifdef CONFIG_X86
 /**
  * som_memory_listed - is there anything in the firmware's memory map?
@@ -167,6 +190,22 @@ static inline struct task_struct *som_mm_owner(struct mm_struct *mm)
 static inline bool som_memory_listed(phys_addr_t start, unsigned long size)
 {
 	return e820__mapped_raw_any(start, start + size, 0);
+}
+
+/**
+ * som_mremap_leaves - does the current mremap() leave mapped what it moves?
+ *
+ * ->mremap cannot tell. That is so with a length of 0 and with MREMAP_DONTUNMAP.
+ *
+ * Context: Process context, within mremap().
+ * Return: true if so.
+ */
+static inline bool som_mremap_leaves(void)
+{
+	unsigned long args[6];
+
+	syscall_get_arguments(current, task_pt_regs(current), args);
+	return !PAGE_ALIGN(args[1]) || args[3] & MREMAP_DONTUNMAP;
 }
 
 /**

@@ -26,10 +26,12 @@
  *	account: pool
  *	zero, trim, numa: pool
  *	pool: unitmap, commit, source_hugetlb, source_range
+ *	source_hugetlb: anon
  */
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include "access.h"
+#include "anon.h"
 #include "cgroup.h"
 #include "collapse.h"
 #include "debugfs.h"
@@ -61,6 +63,7 @@ static int __init som_init(void)
 	int ret;
 
 	som_access_init();
+	som_anon_init();
 	ret = som_policy_init();
 	if (ret)
 		return ret;
@@ -112,6 +115,7 @@ out_work:
 	som_work_exit();
 out_units:
 	som_units_module_exit();
+	som_anon_exit();
 	return ret;
 }
 module_init(som_init);
@@ -131,6 +135,7 @@ static void __exit som_exit(void)
 	som_cgroup_exit();
 	som_hwpoison_exit();
 	som_units_module_exit();
+	som_anon_exit();
 }
 module_exit(som_exit);
 

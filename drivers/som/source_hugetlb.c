@@ -18,7 +18,8 @@
  * be one that nobody maps. madvise(MADV_COLD or MADV_PAGEOUT) looks at what a
  * 2 MiB entry points to, special or not, and tries to split a folio that one
  * address space alone maps. So the folio is counted as mapped more than once
- * while som has it: that is left alone.
+ * while som has it: that is left alone. It is anonymous memory to the kernel for as
+ * long (anon.c).
  */
 #include <linux/cred.h>
 #include <linux/err.h>
@@ -30,6 +31,7 @@
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/pagemap.h>
+#include "anon.h"
 #include "range.h"
 #include "source.h"
 
@@ -112,6 +114,7 @@ static int som_hugetlb_get(struct som_extent *ext)
 	}
 
 	atomic_add(SOM_HUGETLB_MAPCOUNT, &folio->_large_mapcount);
+	som_anon_claim(folio);
 	ext->pfn = folio_pfn(folio);
 	ext->nid = folio_nid(folio);
 	ext->zeroed = true;
@@ -137,6 +140,8 @@ static bool som_hugetlb_poison(struct som_extent *ext)
 
 static int som_hugetlb_put(struct som_extent *ext)
 {
+	/* Truncation goes by it, and so does who frees the page. */
+	som_anon_return(ext->folio, ext->file->f_mapping);
 	atomic_sub(SOM_HUGETLB_MAPCOUNT, &ext->folio->_large_mapcount);
 	/* As of now: it may have failed when the pool had given it up. */
 	som_hugetlb_poison(ext);

@@ -291,6 +291,9 @@ static int som_vma_mremap(struct vm_area_struct *vma)
 	if (last >= span->limit || (span->private && span->grown) ||
 	    som_span_crowded(span))
 		return -ENOMEM;
+	/* Private memory is accessible in one of its mappings alone. */
+	if (som_checks_page_tables() && !span->private && som_mremap_leaves())
+		return -ENOMEM;
 	if (span->promised || !(vma->vm_flags & VM_ACCESS_FLAGS) ||
 	    vma->vm_flags & VM_NORESERVE)
 		return 0;

@@ -182,20 +182,24 @@ static const char why_dontunmap[] =
 	"A shared mapping stays behind with the same memory, as of any file "
 	"(mremap(2)). What stays behind of a private one would have to be fresh "
 	"memory, which a driver cannot make it: access is refused as long as the "
-	"other one lives, and it reads as zero then.";
+	"other one lives, and it reads as zero then. Where the kernel checks page "
+	"tables, as the debug kernel does, shared memory has one mapping only.";
 static const char why_duplicate[] =
 	"The kernel refuses it for private mappings only, and to the kernel, "
 	"som's are shared. The second mapping is of the same memory; it takes the "
-	"memory of a private one over.";
+	"memory of a private one over. Where the kernel checks page tables, shared "
+	"memory has one mapping only.";
 
 #define HUGE_NO		"EINVAL, data kept"
 #define GROWN		{ "ok, in place, data kept, zeroes", HUGE_NO,	\
 			  "ENOMEM, data kept", "ENOMEM, data kept" }
 #define LEFT		{ "ok, data kept, left behind:, zeroes", HUGE_NO, \
-			  "ok, data kept, left behind:, data kept",	\
+			  "ok, data kept, left behind:, data kept"	\
+			  "; debug: ENOMEM, data kept",			\
 			  "ok, data kept, left behind:, SIGBUS" }
 #define DUPLICATE	{ "EINVAL, data kept", NULL,			\
-			  "ok, data kept, the same memory, data kept",	\
+			  "ok, data kept, the same memory, data kept"	\
+			  "; debug: ENOMEM, data kept",			\
 			  "ok, data kept, the first: refused, zeroes" }
 
 static const struct conform_row mremap_rows[] = {

@@ -390,8 +390,6 @@ static const char why_flags[] =
 	"huge entries whatever THP is set to.";
 static const char why_numa_maps[] =
 	"The kernel counts no special entries here.";
-static const char why_file[] =
-	"The kernel calls every page that is not anonymous one of a file.";
 static const char why_vm_4k[] =
 	"A special entry of 4 KiB cannot be pinned (mm/gup.c, follow_pfn_pte()). "
 	"/proc/PID/mem and ptrace work everywhere.";
@@ -436,11 +434,7 @@ static const struct conform_row proc_rows[] = {
 	    "default, file=/dev/som", "default, file=/dev/som" },
 	  why_numa_maps },
 	{ "pagemap", op_pagemap, 0, 0,
-	  { "empty: 0 present, filled: 2048 present, 0 of a file, data kept",
-	    NULL,
-	    "empty: 0 present, filled: 2048 present, 2048 of a file, data kept",
-	    "empty: 0 present, filled: 2048 present, 2048 of a file, data kept" },
-	  why_file },
+	  { "empty: 0 present, filled: 2048 present, 0 of a file, data kept" } },
 	{ "PAGEMAP_SCAN of pagemap, filled", op_pagemap_scan, 0, 0,
 	  { "2048 pages PRESENT WRITTEN" } },
 	{ "clear_refs, 1", op_clear_refs, 1, 0, { "ok, data kept" } },

@@ -600,8 +600,8 @@ TEST_F(copy, a_child_that_moves_memory)
 		for (int i = 0; i < 20; i++) {
 			char *q = mremap(self->p, 0, UNIT / 2, MREMAP_MAYMOVE);
 
-			child_assert(q != MAP_FAILED);
-			child_assert(!munmap(q, UNIT / 2));
+			child_assert(som_no_second_view() == (q == MAP_FAILED));
+			child_assert(q == MAP_FAILED || !munmap(q, UNIT / 2));
 			child_assert(!madvise(self->p + i % NR * UNIT + PAGE,
 					      PAGE, MADV_REMOVE));
 		}

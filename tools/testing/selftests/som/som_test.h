@@ -96,6 +96,15 @@ static inline bool som_debug_kernel(void)
 	return debug;
 }
 
+/*
+ * mremap from length 0, and MREMAP_DONTUNMAP, make a second mapping of shared memory.
+ * Where the kernel checks page tables, as the debug kernel does, som refuses that.
+ */
+static inline bool som_no_second_view(void)
+{
+	return som_debug_kernel();
+}
+
 /* Nobody tells a test what kernel it runs on when it is run by hand. */
 static inline bool som_cloud_kernel(void)
 {

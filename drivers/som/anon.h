@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SOM_ANON_H
+#define _SOM_ANON_H
+
+struct address_space;
+struct folio;
+
+void som_anon_init(void);
+void som_anon_exit(void);
+void som_anon_claim(struct folio *folio);
+void som_anon_return(struct folio *folio, struct address_space *mapping);
+
+#endif /* _SOM_ANON_H */
