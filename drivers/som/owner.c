@@ -52,7 +52,8 @@ static atomic_long_t som_owner_ids = ATOMIC_LONG_INIT(0);
 /*
  * Most of what is recorded of an owner goes by the units that it has, or by its VMAs. Two
  * kinds of records go by addresses, which cost nothing: leaves, one for each 256 unit
- * indices of which one was touched, and the runs of tracked indices. They are bounded
+ * indices of which one was touched, and the runs of tracked indices. So do records of what
+ * a scan has reported in part of units without memory. They are bounded
  * by the units that there can be, by VMAs, and by something for everybody, in bytes.
  * What is promised is always recorded: the pool bounds that.
  */
@@ -62,6 +63,7 @@ static atomic_long_t som_owner_ids = ATOMIC_LONG_INIT(0);
 /* With the nodes of the trees that they are in. */
 #define SOM_LEAF_BYTES		(sizeof(struct som_leaf) + 640)
 #define SOM_RUN_BYTES		64
+#define SOM_RECORD_BYTES	(sizeof(struct som_record) + 16)
 
 static unsigned long max_records;
 module_param(max_records, ulong, 0644);
@@ -80,7 +82,20 @@ static unsigned long records_max(struct som_owner *owner)
 static unsigned long records_now(struct som_owner *owner)
 {
 	return atomic_long_read(&owner->units.nr_leaves) * SOM_LEAF_BYTES +
-	       READ_ONCE(owner->tracker.nr_ranges) * SOM_RUN_BYTES;
+	       READ_ONCE(owner->tracker.nr_ranges) * SOM_RUN_BYTES +
+	       atomic_long_read(&owner->tracker.nr_dropped) * SOM_RECORD_BYTES;
+}
+
+/**
+ * som_owner_may_record - may there be one more record that goes by addresses?
+ * @owner: whose
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool som_owner_may_record(struct som_owner *owner)
+{
+	return records_now(owner) < records_max(owner);
 }
 
 /**
@@ -652,6 +667,9 @@ struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
 	span->limit = allot.limit;
 	span->promised = promise;
 	span->private = private;
+	span->anew = som_tracker_seen(&owner->tracker, addr, addr + len);
+	if (span->anew)
+		WRITE_ONCE(owner->tracker.anew, true);
 	span_insert(span, allot.start, last);
 	owner->cursor = allot.limit;
 	mutex_unlock(&owner->lock);
@@ -686,9 +704,89 @@ static bool span_left(struct som_span *span)
 			    &superseded) == span->it.last && superseded;
 }
 
+/* Whoever has found some indices tracked, or not, at a fault has made its records. */
+static void wait_for_faults(struct som_owner *owner)
+{
+	unsigned int i;
+
+	for (i = 0; i < SOM_FAULT_LOCKS; i++)
+		mutex_unlock(som_owner_lock_index(owner, i));
+}
+
+/*
+ * End tracking. Faults go on meanwhile: one that has found its index tracked makes a record,
+ * and has its fault_lock until then.
+ */
+static void untrack(struct som_owner *owner, unsigned long first,
+		    unsigned long last)
+{
+	struct som_record *rec;
+	struct mutex *lock;
+	unsigned long idx;
+
+	som_tracker_end(&owner->tracker, first, last);
+	wait_for_faults(owner);
+	xa_for_each_range(&owner->tracker.records, idx, rec, first, last) {
+		lock = som_owner_lock_index(owner, idx);
+		som_tracker_remove(&owner->tracker, idx, idx);
+		mutex_unlock(lock);
+		cond_resched();
+	}
+}
+
+/* Pages of an index that others share, with or without memory, count as written. */
+static void part_anew(struct som_owner *owner, unsigned long idx,
+		      unsigned long first, unsigned long last)
+{
+	struct som_tracker *t = &owner->tracker;
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
+	unsigned long lo = max(first, som_unit_pgoff(idx));
+	unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
+	struct mutex *lock = som_owner_lock_index(owner, idx);
+
+	bitmap_set(pages, lo - som_unit_pgoff(idx), hi - lo + 1);
+	if (som_tracker_find(t, idx))
+		som_tracker_wrote(t, idx, lo - som_unit_pgoff(idx), hi - lo + 1);
+	else if (som_tracker_tracks(t, idx) &&
+		 !som_units_load(&owner->units, idx))
+		som_tracker_unreported(t, idx, pages,
+				       GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+	mutex_unlock(lock);
+}
+
+/*
+ * mremap is about to show page offsets at addresses where a scan has seen something else:
+ * all of it counts as written until the next one, and so, as nobody can tell apart what two
+ * mappings show, does what stays at the old addresses. Tracking begins once more; but for
+ * units of which others map a part, at either end, which note that.
+ */
+static void span_moved(struct som_owner *owner, unsigned long first,
+		       unsigned long last)
+{
+	unsigned long from = som_pgoff_unit(first + SOM_UNIT_PAGES - 1);
+	unsigned long behind = som_pgoff_unit(last + 1);
+	struct interval_tree_node *it;
+
+	lockdep_assert_held(&owner->lock);
+
+	WRITE_ONCE(owner->tracker.anew, true);
+	for (it = interval_tree_iter_first(&owner->spans, first, last); it;
+	     it = interval_tree_iter_next(it, first, last)) {
+		WRITE_ONCE(container_of(it, struct som_span, it)->anew, true);
+		cond_resched();
+	}
+	if (from < behind)
+		untrack(owner, from, behind - 1);
+	if (first < som_unit_pgoff(from))
+		part_anew(owner, from - 1, first, last);
+	if (last >= som_unit_pgoff(behind) && behind >= from)
+		part_anew(owner, behind, first, last);
+}
+
 /**
  * som_span_dup - a second VMA for page offsets of a first
  * @old: span of the first
+ * @addr: address of the second
  * @first: first page offset of the second
  * @last: its last page offset
  * @split: whether the first VMA loses those page offsets (which are at one of
@@ -698,8 +796,9 @@ static bool span_left(struct som_span *span)
  * write.
  * Return: the second VMA's span.
  */
-struct som_span *som_span_dup(struct som_span *old, unsigned long first,
-			      unsigned long last, bool split)
+struct som_span *som_span_dup(struct som_span *old, unsigned long addr,
+			      unsigned long first, unsigned long last,
+			      bool split)
 {
 	struct som_owner *owner = old->owner;
 	struct som_span *span;
@@ -710,6 +809,7 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 	span->limit = old->limit;
 	span->promised = old->promised;
 	span->private = old->private;
+	span->anew = old->anew;
 	span->generation = old->generation + !(split || span_left(old));
 	span->map_size = old->map_size;
 	span->pinnable = old->pinnable;
@@ -738,6 +838,9 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long first,
 		WRITE_ONCE(owner->may_alias, true);
 	}
 	span_insert(span, first, last);
+	if (!split && som_tracker_seen(&owner->tracker, addr, addr +
+				       ((last - first + 1) << PAGE_SHIFT)))
+		span_moved(owner, first, last);
 	mutex_unlock(&owner->lock);
 	return span;
 }
@@ -1194,7 +1297,7 @@ static bool leaf_refused(struct som_span *span, unsigned long idx)
 
 	return !span->promised && !som_units_slot(&owner->units, idx) &&
 	       !mtree_load(&owner->promised, idx) &&
-	       records_now(owner) >= records_max(owner);
+	       !som_owner_may_record(owner);
 }
 
 /**
@@ -1396,27 +1499,6 @@ static int track_unit(struct som_owner *owner, unsigned long idx)
 	return ret;
 }
 
-/*
- * Undo what som_owner_track() has done so far. Faults go on meanwhile: one that has
- * found its index tracked makes a record, and has its fault_lock until then.
- */
-static void untrack(struct som_owner *owner, unsigned long first,
-		    unsigned long last)
-{
-	struct som_record *rec;
-	struct mutex *lock;
-	unsigned long idx;
-
-	som_tracker_end(&owner->tracker, first, last);
-	for (idx = 0; idx < SOM_FAULT_LOCKS; idx++)
-		mutex_unlock(som_owner_lock_index(owner, idx));
-	xa_for_each_range(&owner->tracker.records, idx, rec, first, last) {
-		lock = som_owner_lock_index(owner, idx);
-		som_tracker_remove(&owner->tracker, idx, idx);
-		mutex_unlock(lock);
-	}
-}
-
 /**
  * som_owner_track - track writes, as far as that is done at a time
  * @owner: whose
@@ -1472,6 +1554,133 @@ int som_owner_track(struct som_owner *owner, unsigned long first,
 out:
 	mutex_unlock(&owner->lock);
 	return ret;
+}
+
+/**
+ * som_owner_keep - keep what counts as written of an index that is about to be tracked
+ * @owner: whose
+ * @idx: unit index
+ * @first: first page offset of those that need not be kept
+ * @last: last of them
+ *
+ * Where nothing is tracked, what was mapped anew counts as written (struct som_span). A
+ * record has to say so from then on.
+ *
+ * Context: Process context; takes owner->lock. The caller has mmap_lock and
+ * tracker.lock.
+ * Return: true; false if there can be no record.
+ */
+bool som_owner_keep(struct som_owner *owner, unsigned long idx,
+		    unsigned long first, unsigned long last)
+{
+	struct som_tracker *t = &owner->tracker;
+	unsigned long lo = som_unit_pgoff(idx), hi = som_unit_pgoff(idx + 1) - 1;
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
+	struct interval_tree_node *it;
+	struct mutex *lock;
+	bool done = true;
+
+	if (!READ_ONCE(t->anew))
+		return true;
+	mutex_lock(&owner->lock);
+	for (it = interval_tree_iter_first(&owner->spans, lo, hi); it;
+	     it = interval_tree_iter_next(it, lo, hi)) {
+		unsigned long from = max(lo, it->start), to = min(hi, it->last);
+
+		if (container_of(it, struct som_span, it)->anew)
+			bitmap_set(pages, from - lo, to - from + 1);
+		cond_resched();
+	}
+	first = max(first, lo);
+	last = min(last, hi);
+	if (first <= last)
+		bitmap_clear(pages, first - lo, last - first + 1);
+	lock = som_owner_lock_index(owner, idx);
+	if (bitmap_empty(pages, SOM_UNIT_PAGES) || som_tracker_tracks(t, idx))
+		done = true;
+	else if (!som_units_load(&owner->units, idx))
+		done = som_owner_may_record(owner) &&
+		       !som_tracker_unreported(t, idx, pages,
+					       GFP_KERNEL_ACCOUNT);
+	else if (!som_tracker_find(t, idx))
+		done = som_tracker_make(t, idx, false);
+	mutex_unlock(lock);
+	mutex_unlock(&owner->lock);
+	return done;
+}
+
+/* Track first..last, all of which were reported; nobody else maps any of it. */
+static int track_reported(struct som_owner *owner, unsigned long first,
+			  unsigned long last)
+{
+	unsigned long idx = som_pgoff_unit(first), end = som_pgoff_unit(last);
+	unsigned long done;
+	int ret = 0;
+
+	if (!som_owner_keep(owner, idx, first, last) ||
+	    (end != idx && !som_owner_keep(owner, end, first, last)))
+		return -ENOMEM;
+	for (; idx <= end && !ret; idx = done + 1) {
+		done = end;
+		ret = som_owner_track(owner, idx, &done);
+		cond_resched();
+	}
+	return ret;
+}
+
+/* The first part of first..last that another VMA maps, too; false if there is none. */
+static bool find_other(struct som_span *span, unsigned long *first,
+		       unsigned long *last)
+{
+	struct som_owner *owner = span->owner;
+	struct interval_tree_node *it;
+
+	if (!READ_ONCE(owner->may_alias))
+		return false;
+	mutex_lock(&owner->lock);
+	it = interval_tree_iter_first(&owner->spans, *first, *last);
+	if (it == &span->it)
+		it = interval_tree_iter_next(it, *first, *last);
+	if (it) {
+		*first = max(*first, it->start);
+		*last = min(*last, it->last);
+	}
+	mutex_unlock(&owner->lock);
+	return it;
+}
+
+/**
+ * som_owner_reported - track what was mapped anew, as it was reported as written
+ * @span: span of the mapping
+ * @first: first page offset
+ * @last: last page offset
+ *
+ * Without memory for that, it is reported once more; and so are units of which others map
+ * the same pages, since what one of them shows was not reported of the other.
+ *
+ * Context: Process context; takes owner->lock. The caller has mmap_lock and
+ * tracker.lock.
+ */
+void som_owner_reported(struct som_span *span, unsigned long first,
+			unsigned long last)
+{
+	unsigned long from, to;
+	int ret = 0;
+
+	while (first <= last && !ret) {
+		from = first;
+		to = last;
+		if (find_other(span, &from, &to)) {
+			from = som_unit_pgoff(som_pgoff_unit(from));
+			to = som_unit_pgoff(som_pgoff_unit(to) + 1) - 1;
+		} else {
+			from = last + 1;
+			to = last;
+		}
+		if (first < from)
+			ret = track_reported(span->owner, first, from - 1);
+		first = to + 1;
+	}
 }
 
 /**

@@ -173,6 +173,8 @@ enum som_fork {
  * @cut: page offset at which the VMA was last about to be cut.
  * @cut_seq: by which holder of mmap_lock.
  * @grown: mremap has added something to what it has moved.
+ * @anew: it was mapped, or moved, to where a scan has been before: what has no memory, and
+ *	is not tracked, counts as written. Changed under mmap_lock for write.
  * @private: MAP_PRIVATE: MADV_DONTNEED discards.
  * @map_size: bytes that one entry maps at most.
  * @pinnable: it is to stay of the kind that can be pinned for writing (vma.c).
@@ -196,6 +198,7 @@ struct som_span {
 	unsigned long cut;
 	unsigned int cut_seq;
 	bool grown;
+	bool anew;
 	bool private;
 	unsigned long map_size;
 	bool pinnable;
@@ -232,8 +235,9 @@ pid_t som_owner_pid(struct som_owner *owner, struct pid_namespace *ns);
 
 struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
 			      unsigned long len, bool promise, bool private);
-struct som_span *som_span_dup(struct som_span *old, unsigned long first,
-			      unsigned long last, bool split);
+struct som_span *som_span_dup(struct som_span *old, unsigned long addr,
+			      unsigned long first, unsigned long last,
+			      bool split);
 struct som_span *som_span_inherit(struct som_span *from,
 				  struct som_owner *owner);
 void som_span_unmap(struct som_span *span);
@@ -261,6 +265,11 @@ bool som_owner_populated(struct som_owner *owner, unsigned long *idx,
 			 unsigned long last);
 int som_owner_track(struct som_owner *owner, unsigned long first,
 		    unsigned long *last);
+void som_owner_reported(struct som_span *span, unsigned long first,
+			unsigned long last);
+bool som_owner_keep(struct som_owner *owner, unsigned long idx,
+		    unsigned long first, unsigned long last);
+bool som_owner_may_record(struct som_owner *owner);
 bool som_owner_maps_2m(const struct vm_area_struct *vma);
 unsigned long som_span_run(struct som_span *span, unsigned long first,
 			   unsigned long last, bool *superseded);

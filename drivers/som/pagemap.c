@@ -91,6 +91,7 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 	struct som_tracker *tracker = &owner->tracker;
 	struct mm_struct *mm = owner->mm;
 	bool clean = flags & PM_SCAN_WP_MATCHING;
+	unsigned long begin = *addr;
 	struct vm_area_struct *vma;
 	struct vma_iterator vmi;
 	struct som_sweep sweep;
@@ -111,7 +112,7 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 		sweep.budget--;
 		if (!som_vma_span(vma))
 			continue;
-		if (flags & PM_SCAN_CHECK_WPASYNC &&
+		if (flags & PM_SCAN_CHECK_WPASYNC && !som_vma_span(vma)->anew &&
 		    !som_tracker_covers(tracker,
 					som_pgoff_unit(linear_page_index(vma, *addr)),
 					som_pgoff_unit(linear_page_index(vma, stop - 1))))
@@ -126,6 +127,10 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 	if (!vma)
 		*addr = end;
 	som_sweep_end(&sweep);
+	/* What comes to these addresses later, there or not, was not seen by this scan. */
+	if (clean)
+		som_tracker_saw(tracker, begin,
+				scan->full ? scan->walk_end : *addr);
 	mutex_unlock(&tracker->lock);
 	mmap_read_unlock(mm);
 	return ret;

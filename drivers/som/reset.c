@@ -228,6 +228,29 @@ static int zero_units(struct som_resetter *r)
 	return 0;
 }
 
+/*
+ * All that has memory is tracked, up to where *last goes: what has none was mapped anew, and
+ * stays written for the next scan, as what was released does.
+ */
+static int track_units(struct som_resetter *r, unsigned long first,
+		       unsigned long *last)
+{
+	unsigned long idx = first, end;
+	unsigned int nr = 0;
+	int ret = 0;
+
+	for (; !ret && som_owner_populated(r->owner, &idx, *last); idx++) {
+		if (nr++ == SOM_TRACK_UNITS) {
+			*last = idx - 1;
+			break;
+		}
+		end = idx;
+		ret = som_owner_keep(r->owner, idx, 1, 0) ?
+			som_owner_track(r->owner, idx, &end) : -ENOMEM;
+	}
+	return ret;
+}
+
 /* All is tracked, up to where *stop goes. */
 static int track_vma(struct som_resetter *r, struct vm_area_struct *vma,
 		     unsigned long addr, unsigned long *stop)
@@ -241,7 +264,8 @@ static int track_vma(struct som_resetter *r, struct vm_area_struct *vma,
 	if (ret)
 		return ret;
 	last = som_pgoff_unit(linear_page_index(vma, *stop - 1));
-	ret = som_owner_track(r->owner, first, &last);
+	ret = som_vma_span(vma)->anew ? track_units(r, first, &last) :
+					som_owner_track(r->owner, first, &last);
 	*stop = som_track_behind(vma, last, *stop);
 	return ret;
 }

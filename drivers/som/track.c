@@ -412,13 +412,15 @@ static bool view_scan(struct som_view *view, struct som_scan *scan, u64 base,
 
 /*
  * Report addresses *addr..end, of units that have no memory. False if the scan
- * has to stop, at *addr.
+ * has to stop, at *addr. What was mapped anew is written, and clean, that is, tracked, when
+ * it was copied out.
  */
 static bool scan_hole(struct som_sweep *sweep, struct som_scan *scan,
 		      struct vm_area_struct *vma, unsigned long *addr,
-		      unsigned long end)
+		      unsigned long end, bool clean)
 {
 	struct som_owner *owner = sweep->owner;
+	bool anew = som_vma_span(vma)->anew;
 
 	while (*addr < end) {
 		unsigned long idx = som_pgoff_unit(linear_page_index(vma, *addr));
@@ -430,14 +432,23 @@ static bool scan_hole(struct som_sweep *sweep, struct som_scan *scan,
 				       som_pgoff_unit(linear_page_index(vma, end - 1)),
 				       &tracked);
 		next = som_track_behind(vma, last, end);
-		if (tracked)
+		if (tracked || anew)
 			categories |= PAGE_IS_WPALLOWED;
+		if (!tracked && anew)
+			categories |= PAGE_IS_WRITTEN;
 		if (!sweep->budget || !som_scan_room(scan, 1))
 			return false;
 		sweep->budget--;
-		if (som_scan_matches(scan, categories))
+		if (som_scan_matches(scan, categories)) {
 			som_scan_push(scan, *addr,
 				      (next - *addr) >> PAGE_SHIFT, categories);
+			if (clean && anew && !tracked && scan->vec_len)
+				scan->dropped = true;
+			else if (clean && anew && !tracked)
+				som_owner_reported(som_vma_span(vma),
+						   linear_page_index(vma, *addr),
+						   linear_page_index(vma, next - 1));
+		}
 		if (scan->full)
 			return false;
 		*addr = next;
@@ -487,7 +498,8 @@ static int scan_gone(struct som_sweep *sweep, struct som_scan *scan,
 	if (!rec && scan->vec_len) {
 		scan->dropped = true;
 	} else if (!rec) {
-		som_tracker_reported(t, idx, first, last - first);
+		som_tracker_reported(t, idx, first, last - first,
+				     som_owner_may_record(sweep->owner));
 	} else if (rec->discarded) {
 		bitmap_andnot(rec->written, rec->written, pages,
 			      SOM_UNIT_PAGES);
@@ -523,11 +535,11 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 		mutex_unlock(lock);
 		if (ret >= 0)
 			return ret;
-		return scan_hole(sweep, scan, vma, &addr, end);
+		return scan_hole(sweep, scan, vma, &addr, end, clean);
 	}
 	som_view_read(&view, owner, vma, idx, unit, aliased);
 	view_clip(&view, addr, end, &first, &last);
-	if (view.rec)
+	if (view.rec || som_vma_span(vma)->anew)
 		base |= PAGE_IS_WPALLOWED;
 	if (som_scan_uses(scan, PAGE_IS_HUGE) &&
 	    som_owner_level(owner, idx) >= SOM_LEVEL_2M &&
@@ -555,13 +567,19 @@ static int track_hole(struct som_owner *owner, struct vm_area_struct *vma,
 	unsigned long first, behind, last;
 	int ret = 0;
 
-	if (addr >= end)
+	/* What was mapped anew is, when it was reported. */
+	if (addr >= end || som_vma_span(vma)->anew)
 		return 0;
 	first = som_pgoff_unit(linear_page_index(vma, addr));
 	if (passed)
 		behind = som_pgoff_unit(linear_page_index(vma, end - 1)) + 1;
 	else
 		behind = som_pgoff_unit(linear_page_index(vma, end));
+	/* Another VMA may have a part of the first and the last. */
+	if (first < behind && !som_owner_keep(owner, first, 1, 0))
+		first++;
+	if (first < behind && !som_owner_keep(owner, behind - 1, 1, 0))
+		behind--;
 	/* As often as the scan has found indices that were not tracked. */
 	for (; first < behind && !ret; first = last + 1) {
 		last = behind - 1;
@@ -681,7 +699,7 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 			found = last + 1;
 		}
 		more = active_only ||
-		       scan_hole(sweep, scan, vma, addr, hole_end);
+		       scan_hole(sweep, scan, vma, addr, hole_end, clean);
 		if (more)
 			*addr = hole_end;
 		if (clean && !tracked) {
@@ -697,7 +715,8 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 
 		if (clean && !tracked) {
 			got = found;
-			ret = som_owner_track(owner, found, &got);
+			ret = som_owner_keep(owner, found, 1, 0) ?
+				som_owner_track(owner, found, &got) : -ENOMEM;
 			if (ret)
 				return ret;
 		}
@@ -729,7 +748,7 @@ void som_track_unclean(struct som_owner *owner, struct vm_area_struct *vma,
 }
 
 /**
- * som_track_reported - what has lost its memory in a part of a VMA was reported as written
+ * som_track_reported - what has no memory in a part of a VMA was reported as written
  * @owner: whose
  * @vma: the VMA
  * @addr: first address
@@ -738,7 +757,7 @@ void som_track_unclean(struct som_owner *owner, struct vm_area_struct *vma,
  * It is clean from now on. What has gone since it was reported is, too: whoever looks at it
  * after the scan's call sees it.
  *
- * Context: mmap_lock is held; takes fault_locks.
+ * Context: mmap_lock is held; takes tracker.lock, owner->lock and fault_locks.
  */
 void som_track_reported(struct som_owner *owner, struct vm_area_struct *vma,
 			unsigned long addr, unsigned long end)
@@ -764,8 +783,14 @@ void som_track_reported(struct som_owner *owner, struct vm_area_struct *vma,
 		}
 		if (!som_units_load(&owner->units, idx))
 			som_tracker_reported(t, idx, lo - som_unit_pgoff(idx),
-					     hi - lo + 1);
+					     hi - lo + 1,
+					     som_owner_may_record(owner));
 		mutex_unlock(lock);
 		cond_resched();
+	}
+	if (som_vma_span(vma)->anew) {
+		mutex_lock(&t->lock);
+		som_owner_reported(som_vma_span(vma), first, last);
+		mutex_unlock(&t->lock);
 	}
 }

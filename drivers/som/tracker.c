@@ -14,6 +14,11 @@
  * pages, a record says which are left. It goes with the last of them, or becomes
  * the record of the unit that comes next.
  *
+ * What was mapped anew where a scan has been before shows other bytes than then, and has no
+ * memory either. No record says so, as addresses cost nothing, but its span (owner.h,
+ * @anew): there, an index that is not tracked counts as written. When a scan has
+ * reported pages of such an index it becomes tracked, with a record of the rest.
+ *
  * In DIRTY mode a unit's pages go by groups of 64. A group that is written now
  * and then is left live: its dirty bits are read by every scan. One that was not
  * written for some scans loses write access, and costs a scan nothing from
@@ -45,11 +50,15 @@ void som_tracker_init(struct som_tracker *t)
 	xa_init_flags(&t->records, XA_FLAGS_ACCOUNT);
 	mutex_init(&t->lock);
 	t->nr_ranges = 0;
+	atomic_long_set(&t->nr_dropped, 0);
+	t->nr_seen = 0;
+	t->seen[0] = (struct som_seen) {};
 	t->removed = 0;
 	t->known.first = 1;
 	t->known.last = 0;
 	t->buf = NULL;
 	t->on = false;
+	t->anew = false;
 }
 
 /**
@@ -58,7 +67,7 @@ void som_tracker_init(struct som_tracker *t)
  */
 void som_tracker_destroy(struct som_tracker *t)
 {
-	WARN_ON_ONCE(!xa_empty(&t->records));
+	WARN_ON_ONCE(!xa_empty(&t->records) || atomic_long_read(&t->nr_dropped));
 	kvfree(t->buf);
 	mtree_destroy(&t->ranges);
 	xa_destroy(&t->records);
@@ -211,10 +220,21 @@ void som_tracker_end(struct som_tracker *t, unsigned long first,
 	smp_store_release(&t->removed, t->removed + 1);
 }
 
-static void free_record(struct som_record *rec)
+/* A record's mode changes; or it goes, for which any mode but DROPPED will do. */
+static void set_mode(struct som_tracker *t, struct som_record *rec,
+		     enum som_mode mode)
 {
-	if (!xa_is_value(rec))
-		kfree(rec);
+	atomic_long_add((mode == SOM_MODE_DROPPED) -
+			(rec->mode == SOM_MODE_DROPPED), &t->nr_dropped);
+	rec->mode = mode;
+}
+
+static void free_record(struct som_tracker *t, struct som_record *rec)
+{
+	if (xa_is_value(rec))
+		return;
+	set_mode(t, rec, SOM_MODE_CLEAN);
+	kfree(rec);
 }
 
 /**
@@ -236,7 +256,7 @@ void som_tracker_remove(struct som_tracker *t, unsigned long first,
 		return;
 	xa_for_each_range(&t->records, idx, rec, first, last) {
 		xa_erase(&t->records, idx);
-		free_record(rec);
+		free_record(t, rec);
 		cond_resched();
 	}
 	som_tracker_end(t, first, last);
@@ -287,7 +307,7 @@ void som_tracker_drop(struct som_tracker *t, unsigned long idx)
 			kfree(rec);
 			return;
 		}
-		rec->mode = SOM_MODE_DROPPED;
+		set_mode(t, rec, SOM_MODE_DROPPED);
 	} else {
 		xa_store(&t->records, idx, SOM_ALL_DROPPED, GFP_NOWAIT);
 		kfree(rec);
@@ -328,23 +348,24 @@ bool som_tracker_dropped(struct som_tracker *t, unsigned long idx,
  * @idx: unit index; nothing happens if it has memory
  * @first: first page in the unit
  * @nr: number of pages
+ * @may: whether a record of the others may be made
  *
- * Without memory for a record of the rest, all are reported once more.
+ * Without, all are reported once more.
  *
  * Context: Process context; the fault_lock of @idx is held.
  */
 void som_tracker_reported(struct som_tracker *t, unsigned long idx,
-			  unsigned int first, unsigned int nr)
+			  unsigned int first, unsigned int nr, bool may)
 {
 	struct som_record *rec = xa_load(&t->records, idx), *rest;
 
 	if (!rec || (!xa_is_value(rec) && rec->mode != SOM_MODE_DROPPED))
 		return;
 	if (xa_is_value(rec) && nr < SOM_UNIT_PAGES) {
-		rest = kzalloc(sizeof(*rest), GFP_KERNEL_ACCOUNT);
+		rest = may ? kzalloc(sizeof(*rest), GFP_KERNEL_ACCOUNT) : NULL;
 		if (!rest)
 			return;
-		rest->mode = SOM_MODE_DROPPED;
+		set_mode(t, rest, SOM_MODE_DROPPED);
 		rest->active = true;
 		bitmap_fill(rest->written, SOM_UNIT_PAGES);
 		xa_store(&t->records, idx, rest, GFP_NOWAIT);
@@ -356,7 +377,114 @@ void som_tracker_reported(struct som_tracker *t, unsigned long idx,
 			return;
 	}
 	xa_erase(&t->records, idx);
-	free_record(rec);
+	free_record(t, rec);
+}
+
+/**
+ * som_tracker_unreported - pages without memory count as written, and are to be reported
+ * @t: the tracker
+ * @idx: unit index, tracked or about to be; it has no memory
+ * @pages: the pages, a bit for each; those that did so before still do
+ * @gfp: how to get memory for a record
+ *
+ * Context: Process context; the fault_lock of @idx is held.
+ * Return: 0 or -ENOMEM.
+ */
+int som_tracker_unreported(struct som_tracker *t, unsigned long idx,
+			   const unsigned long *pages, gfp_t gfp)
+{
+	struct som_record *rec = xa_load(&t->records, idx), *new = NULL;
+	int ret;
+
+	if (xa_is_value(rec))
+		return 0;
+	if (!rec) {
+		new = kzalloc(sizeof(*new), gfp);
+		if (!new)
+			return -ENOMEM;
+		ret = xa_err(xa_store(&t->records, idx, new, gfp));
+		if (ret) {
+			kfree(new);
+			return ret;
+		}
+		set_mode(t, new, SOM_MODE_DROPPED);
+		/* So that it is looked for, also if nothing comes to be tracked. */
+		WRITE_ONCE(t->on, true);
+		new->active = true;
+		xa_set_mark(&t->records, idx, SOM_RECORD_DROPPED);
+		xa_set_mark(&t->records, idx, SOM_RECORD_ACTIVE);
+		rec = new;
+	}
+	bitmap_or(rec->written, rec->written, pages, SOM_UNIT_PAGES);
+	return 0;
+}
+
+/**
+ * som_tracker_note_seen - the part of som_tracker_saw() that is not inline
+ * @t: the tracker
+ * @start: first address
+ * @end: address behind the last
+ *
+ * Needs no memory: where there are too many ranges, the two that lie closest become one, and
+ * what is between them counts as seen, too.
+ *
+ * Context: @t->lock and mmap_lock are held.
+ */
+void som_tracker_note_seen(struct som_tracker *t, unsigned long start,
+			   unsigned long end)
+{
+	unsigned long gap, least = ULONG_MAX;
+	unsigned int i, nr = 0, near = 0;
+
+	if (start >= end)
+		return;
+	for (i = 0; i < t->nr_seen; i++) {
+		struct som_seen *s = &t->seen[i];
+
+		if (s->end < start || s->start > end) {
+			t->seen[nr++] = *s;
+			continue;
+		}
+		start = min(start, s->start);
+		end = max(end, s->end);
+	}
+	if (nr == SOM_SEEN) {
+		for (i = 0; i < nr; i++) {
+			gap = t->seen[i].end < start ? start - t->seen[i].end :
+						       t->seen[i].start - end;
+			if (gap >= least)
+				continue;
+			least = gap;
+			near = i;
+		}
+		start = min(start, t->seen[near].start);
+		end = max(end, t->seen[near].end);
+		t->seen[near] = t->seen[--nr];
+	}
+	t->seen[nr] = t->seen[0];
+	t->seen[0] = (struct som_seen) { start, end };
+	t->nr_seen = nr + 1;
+}
+
+/**
+ * som_tracker_seen - has a scan with PM_SCAN_WP_MATCHING passed any of some addresses?
+ * @t: the tracker
+ * @start: the first
+ * @end: behind the last
+ *
+ * Context: mmap_lock is held for write.
+ * Return: true if so.
+ */
+bool som_tracker_seen(const struct som_tracker *t, unsigned long start,
+		      unsigned long end)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->nr_seen; i++) {
+		if (start < t->seen[i].end && end > t->seen[i].start)
+			return true;
+	}
+	return false;
 }
 
 /**
@@ -420,7 +548,7 @@ struct som_record *som_tracker_make(struct som_tracker *t, unsigned long idx,
 		if (!rec)
 			return NULL;
 	}
-	rec->mode = fresh ? SOM_MODE_CLEAN : SOM_MODE_OPEN;
+	set_mode(t, rec, fresh ? SOM_MODE_CLEAN : SOM_MODE_OPEN);
 	if (all)
 		bitmap_fill(rec->written, SOM_UNIT_PAGES);
 	if (fresh)

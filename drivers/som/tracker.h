@@ -2,6 +2,8 @@
 #ifndef _SOM_TRACKER_H
 #define _SOM_TRACKER_H
 
+#include <linux/atomic.h>
+#include <linux/gfp_types.h>
 #include <linux/maple_tree.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
@@ -59,6 +61,18 @@ struct som_record {
 	bool discarded:1;
 };
 
+/** define SOM_SEEN - ranges of addresses that are told apart: struct som_tracker. */
+#define SOM_SEEN	16
+
+/**
+ * struct som_seen - addresses
+ * @start: the first.
+ * @end: behind the last.
+ */
+struct som_seen {
+	unsigned long start, end;
+};
+
 /**
  * struct som_tracker - what of an owner is tracked
  * @ranges: unit indices that are tracked, populated or not; changed under
@@ -67,25 +81,35 @@ struct som_record {
  * @records: unit index -> record, of those that are populated, or were, and a scan has
  *	not reported all pages as written since: these are marked SOM_RECORD_DROPPED.
  *	Marked SOM_RECORD_ACTIVE unless the record is sure that no page is written.
+ * @nr_dropped: records in mode SOM_MODE_DROPPED: SOM_ALL_DROPPED is none.
  * @removed: how often indices were removed from @ranges.
  * @known: indices that are tracked if @removed is still what it was then; used
  *	under @lock.
  * @lock: one scan or reset at a time; taken under mmap_lock.
+ * @seen: addresses that a scan with PM_SCAN_WP_MATCHING has passed, whatever was there, and
+ *	some more if they lie scattered; the last one first. Changed under @lock and
+ *	mmap_lock.
+ * @nr_seen: how many ranges of them there are.
  * @buf: a buffer that the last scan left for the next one, or NULL.
  * @on: something is or was tracked.
+ * @anew: something was mapped, or moved, to where a scan had been. Stays.
  */
 struct som_tracker {
 	struct maple_tree ranges;
 	unsigned long nr_ranges;
 	struct xarray records;
+	atomic_long_t nr_dropped;
 	unsigned long removed;
 	struct {
 		unsigned long first, last;
 		unsigned long removed;
 	} known;
 	struct mutex lock;	/* one scan at a time */
+	struct som_seen seen[SOM_SEEN];
+	unsigned int nr_seen;
 	void *buf;
 	bool on;
+	bool anew;
 };
 
 #define SOM_RECORD_ACTIVE	XA_MARK_0
@@ -113,7 +137,13 @@ void som_tracker_drop(struct som_tracker *t, unsigned long idx);
 bool som_tracker_dropped(struct som_tracker *t, unsigned long idx,
 			 unsigned long *written);
 void som_tracker_reported(struct som_tracker *t, unsigned long idx,
-			  unsigned int first, unsigned int nr);
+			  unsigned int first, unsigned int nr, bool may);
+int som_tracker_unreported(struct som_tracker *t, unsigned long idx,
+			   const unsigned long *pages, gfp_t gfp);
+void som_tracker_note_seen(struct som_tracker *t, unsigned long start,
+			   unsigned long end);
+bool som_tracker_seen(const struct som_tracker *t, unsigned long start,
+		      unsigned long end);
 void som_tracker_discarded(struct som_tracker *t, unsigned long idx);
 void som_tracker_settled(struct som_tracker *t, unsigned long idx);
 struct som_record *som_tracker_find(struct som_tracker *t, unsigned long idx);
@@ -156,6 +186,21 @@ static inline unsigned long som_record_writable(const struct som_record *rec)
 static inline bool som_tracker_tracks(struct som_tracker *t, unsigned long idx)
 {
 	return READ_ONCE(t->on) && mtree_load(&t->ranges, idx);
+}
+
+/**
+ * som_tracker_saw - note that a scan with PM_SCAN_WP_MATCHING has passed addresses
+ * @t: the tracker
+ * @start: the first
+ * @end: behind the last
+ *
+ * Context: @t->lock and mmap_lock are held.
+ */
+static inline void som_tracker_saw(struct som_tracker *t, unsigned long start,
+				   unsigned long end)
+{
+	if (unlikely(start < t->seen[0].start || end > t->seen[0].end))
+		som_tracker_note_seen(t, start, end);
 }
 
 /**

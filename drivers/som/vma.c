@@ -236,7 +236,8 @@ static void som_vma_open(struct vm_area_struct *vma)
 	}
 	old = vma_lookup(vma->vm_mm, vma->vm_start);
 	split = old && old->vm_private_data == span;
-	span = som_span_dup(span, vma->vm_pgoff, vma_last_pgoff(vma), split);
+	span = som_span_dup(span, vma->vm_start, vma->vm_pgoff,
+			    vma_last_pgoff(vma), split);
 	span->vma = vma;
 	vma->vm_private_data = span;
 	/* After it is known: who maps from then on what is superseded, is refused. */

@@ -118,10 +118,10 @@ struct som_info {
  * - PAGE_IS_FILE, PAGE_IS_SWAPPED, PAGE_IS_PFNZERO, PAGE_IS_SOFT_DIRTY: never.
  *
  * The first scan with PM_SCAN_WP_MATCHING over a range starts its tracking,
- * also where nothing is populated yet; the end of the mapping ends it. A new mapping
- * is not tracked, whatever was at its addresses before. PM_SCAN_CHECK_WPASYNC fails
- * with EPERM if memory in the range is not tracked when the call comes to it: whoever
- * keeps a copy of the range sets it in every scan but the first.
+ * also where nothing is populated yet; the end of the mapping ends it. What is mapped, or
+ * moved by mremap(), to addresses that such a scan has passed is written, all of it.
+ * Elsewhere a new mapping is not tracked: PM_SCAN_CHECK_WPASYNC fails with EPERM if memory
+ * in the range is not tracked when the call comes to it.
  *
  * Written but not present: memory was given back (MADV_REMOVE, MADV_DONTNEED of a
  * private mapping, SOM_IOC_RESET). The page is zero, and need not be read, which

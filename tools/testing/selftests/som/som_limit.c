@@ -673,6 +673,33 @@ TEST_F(limit, of_runs_that_are_tracked)
 	EXPECT_EQ(0, som_write_string(max_records, "0"));
 }
 
+/*
+ * What a scan has reported of a unit without memory is kept as long as there may be records.
+ * Where there may be none, all of the unit is reported once more.
+ */
+TEST_F(limit, of_parts_that_were_reported)
+{
+	long nr = 1000, before, i;
+	char *p;
+
+	p = som_map_at(self->fd, NULL, nr * UNIT, RW, MAP_NORESERVE);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, som_scan_clean(self->fd, p, nr * UNIT));
+	before = records_of(self->fd);
+	ASSERT_EQ(p, som_map_at(self->fd, p, nr * UNIT, RW,
+				MAP_NORESERVE | MAP_FIXED));
+	ASSERT_EQ(0, som_write_string(max_records, "64"));
+	for (i = 0; i < nr; i++)
+		ASSERT_EQ(0, som_scan_clean(self->fd, p + i * UNIT, PAGE));
+	EXPECT_GE(before + 66, records_of(self->fd));
+	EXPECT_EQ(512 - 1, som_scan_count(self->fd, p, UNIT, WRITTEN));
+	EXPECT_EQ(512, som_scan_count(self->fd, p + (nr - 1) * UNIT, UNIT, WRITTEN));
+	ASSERT_EQ(0, som_scan_clean(self->fd, p, nr * UNIT));
+	EXPECT_EQ(0, som_scan_count(self->fd, p, nr * UNIT, WRITTEN));
+	EXPECT_GE(before + 1, records_of(self->fd));
+	EXPECT_EQ(0, som_write_string(max_records, "0"));
+}
+
 TEST_F(limit, of_a_file_only_lower)
 {
 	struct som_policy policy = { .size = sizeof(policy) };

@@ -442,16 +442,18 @@ TEST_F(som, unmapping_a_part_loses_no_write)
 	EXPECT_EQ(2, som_scan_count(self->fd, p, 2 * UNIT, WRITTEN));
 }
 
+/* Where no scan has been before. */
 TEST_F(som, moving_keeps_what_was_written)
 {
-	char *p = map_tracked(self->fd, 2), *room = som_room(4 * UNIT, UNIT);
+	char *p = map_tracked(self->fd, 2), *room;
 	static const size_t shift[] = { 0, 3 * PAGE };
 	char *q;
 	size_t i;
 
 	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_NE(MAP_FAILED, room);
 	for (i = 0; i < ARRAY_SIZE(shift); i++) {
+		room = som_room(4 * UNIT, UNIT);
+		ASSERT_NE(MAP_FAILED, room);
 		write_page(p, 3);
 		som_fill_pages(p + UNIT, UNIT, 4);
 		q = mremap(p, 2 * UNIT, 2 * UNIT, MREMAP_MAYMOVE | MREMAP_FIXED,
@@ -1056,23 +1058,246 @@ TEST_F(som, remove_of_a_part_is_a_write)
 	EXPECT_EQ(0, som_scan_count(self->fd, p, UNIT, WRITTEN));
 }
 
-TEST_F(som, new_mapping_is_not_tracked)
+/*
+ * Memory that is mapped where a scan has been: it shows other bytes than then, and whoever
+ * keeps a copy has to learn that.
+ */
+TEST_F(som, mapped_anew_is_written)
 {
-	char *p = map_tracked(self->fd, 2), *q;
+	char *p = map_tracked(self->fd, 4), *q;
 
 	ASSERT_NE(MAP_FAILED, p);
-	q = som_map_at(self->fd, p, UNIT, RW, MAP_FIXED);
-	ASSERT_EQ(p, q);
-	GET(p, 2 * UNIT_PAGES, ALL);
-	EXPECT_PAGES(0, UNIT_PAGES, 0);
-	EXPECT_PAGES(UNIT_PAGES, 2 * UNIT_PAGES, TRACKED | PRESENT);
-	/* Whoever keeps a copy learns that there is other memory. */
-	EXPECT_EQ(-EPERM, som_scan_written(self->fd, p, 2 * UNIT, CHECK, NULL, 0));
-	EXPECT_EQ(-EPERM, som_scan_written(self->fd, p, 2 * UNIT, CHECK | WP, NULL,
-					   0));
+	q = som_map_at(self->fd, p + UNIT, UNIT, RW, MAP_FIXED);
+	ASSERT_EQ(p + UNIT, q);
+	ASSERT_EQ(0, munmap(p + 3 * UNIT + 7 * PAGE, PAGE));
+	q = som_map_private_at(self->fd, p + 3 * UNIT + 7 * PAGE, PAGE, RW,
+			       MAP_FIXED);
+	ASSERT_NE(MAP_FAILED, q);
+	GET(p, 4 * UNIT_PAGES, ALL | ZERO);
+	EXPECT_PAGES(0, UNIT_PAGES, TRACKED | PRESENT);
+	EXPECT_PAGES(UNIT_PAGES, 2 * UNIT_PAGES, TRACKED | WRITTEN | ZERO);
+	EXPECT_PAGES(2 * UNIT_PAGES, 3 * UNIT_PAGES + 7, TRACKED | PRESENT);
+	EXPECT_PAGES(3 * UNIT_PAGES + 7, 3 * UNIT_PAGES + 8,
+		     TRACKED | WRITTEN | ZERO);
+	EXPECT_PAGES(3 * UNIT_PAGES + 8, 4 * UNIT_PAGES, TRACKED | PRESENT);
+	/* A scan of a part leaves the rest, whatever is touched meanwhile. */
+	ASSERT_EQ(0, som_scan_clean(self->fd, p + UNIT + 5 * PAGE, 10 * PAGE));
+	EXPECT_EQ(UNIT_PAGES - 10 + 1,
+		  som_scan_count(self->fd, p, 4 * UNIT, WRITTEN));
+	READ_ONCE(p[UNIT]);
+	EXPECT_EQ(UNIT_PAGES - 10 + 1,
+		  som_scan_count(self->fd, p, 4 * UNIT, WRITTEN));
+	EXPECT_EQ(3, som_scan_written(self->fd, p, 4 * UNIT, WP | CHECK,
+				      (struct page_region [4]) {}, 4));
+	EXPECT_EQ(0, som_scan_count(self->fd, p, 4 * UNIT, WRITTEN));
+	write_page(p + UNIT, 6);
+	EXPECT_EQ(1, som_scan_count(self->fd, p, 4 * UNIT, WRITTEN));
+}
+
+/* Touched before the scan; and given up once more. */
+TEST_F(som, mapped_anew_and_used)
+{
+	char *p = map_tracked(self->fd, 2);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(p, som_map_at(self->fd, p, 2 * UNIT, RW, MAP_FIXED));
 	write_page(p, 3);
-	GET(p, UNIT_PAGES, ALL);
-	EXPECT_PAGES(0, UNIT_PAGES, PRESENT | WRITTEN);
+	GET(p, 2 * UNIT_PAGES, ALL);
+	EXPECT_PAGES(0, UNIT_PAGES, ALL);
+	EXPECT_PAGES(UNIT_PAGES, 2 * UNIT_PAGES, TRACKED | WRITTEN);
+	ASSERT_EQ(0, madvise(p, UNIT, MADV_REMOVE));
+	EXPECT_EQ(2 * UNIT_PAGES, som_scan_count(self->fd, p, 2 * UNIT, WRITTEN));
+	/* A reset is no scan. */
+	write_page(p, 3);
+	ASSERT_EQ(0, som_reset_zero(self->fd, p, 2 * UNIT));
+	EXPECT_EQ(-1, som_not_zero(p, UNIT));
+	EXPECT_EQ(UNIT_PAGES, som_scan_count(self->fd, p, 2 * UNIT, WRITTEN));
+	ASSERT_EQ(0, som_scan_clean(self->fd, p, 2 * UNIT));
+	EXPECT_EQ(0, som_scan_count(self->fd, p, 2 * UNIT, WRITTEN));
+}
+
+/* As what has gone: it is clean when it was told, and not before. */
+TEST_F(som, mapped_anew_and_not_told)
+{
+	char *p = map_tracked(self->fd, 8);
+	char *area = mmap(NULL, 2 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct page_region *vec = (struct page_region *)(area + PAGE);
+	struct pm_scan_arg arg;
+	size_t i;
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_NE(MAP_FAILED, area);
+	ASSERT_EQ(0, munmap(area + PAGE, PAGE));
+	for (i = 0; i < 8; i += 2)
+		ASSERT_EQ(p + i * UNIT, som_map_at(self->fd, p + i * UNIT, UNIT,
+						   RW, MAP_FIXED));
+	arg = som_scan_args(p, 8 * UNIT, vec - 8, 8);
+	arg.flags = WP;
+	arg.category_mask = WRITTEN | PRESENT;
+	EXPECT_EQ(0, som_scan_call(self->fd, &arg));
+	for (i = 0; i < 4; i++) {
+		EXPECT_EQ(-EFAULT, som_scan_written(self->fd, p, 8 * UNIT, WP,
+						    vec - i, 4));
+		EXPECT_EQ(4 * UNIT_PAGES,
+			  som_scan_count(self->fd, p, 8 * UNIT, WRITTEN));
+	}
+	/* No more than fits. */
+	arg = som_scan_args(p, 8 * UNIT, vec - 8, 8);
+	arg.flags = WP;
+	arg.category_mask = WRITTEN;
+	arg.max_pages = UNIT_PAGES + 3;
+	EXPECT_EQ(2, som_scan_call(self->fd, &arg));
+	EXPECT_EQ(som_addr(p + 2 * UNIT + 3 * PAGE), arg.walk_end);
+	GET(p, 4 * UNIT_PAGES, WRITTEN);
+	EXPECT_PAGES(0, 2 * UNIT_PAGES + 3, 0);
+	EXPECT_PAGES(2 * UNIT_PAGES + 3, 3 * UNIT_PAGES, WRITTEN);
+	EXPECT_PAGES(3 * UNIT_PAGES, 4 * UNIT_PAGES, 0);
+	EXPECT_EQ(3, som_scan_written(self->fd, p, 8 * UNIT, WP, vec - 4, 4));
+	EXPECT_EQ(0, som_scan_count(self->fd, p, 8 * UNIT, WRITTEN));
+}
+
+/*
+ * mremap to where a scan has been. What is moved is clean, and has bytes, or none, at its
+ * old place.
+ */
+TEST_F(som, moved_over_is_written)
+{
+	static const struct { size_t from, pages, to; } moves[] = {
+		{ 0, 2 * UNIT_PAGES, UNIT_PAGES },
+		{ 0, 2 * UNIT_PAGES, 7 },
+		{ 3, 1, UNIT_PAGES + 3 },
+		{ UNIT_PAGES + 3, 1, 9 },
+		{ UNIT_PAGES - 2, 4, UNIT_PAGES },
+		{ 5, 2 * UNIT_PAGES - 9, UNIT_PAGES + 5 },
+	};
+	size_t i, how;
+	char *p, *q, *to;
+
+	for (i = 0; i < ARRAY_SIZE(moves); i++) {
+		size_t len = moves[i].pages * PAGE;
+
+		for (how = 0; how < 4; how++) {
+			p = map_tracked(self->fd, 4);
+			ASSERT_NE(MAP_FAILED, p);
+			q = som_map(self->fd, 2 * UNIT);
+			ASSERT_NE(MAP_FAILED, q);
+			ASSERT_EQ(0, som_scan_clean(self->fd, q, 2 * UNIT));
+			/* All, one unit, or nothing of it has memory. */
+			if (how < 2)
+				som_fill_pages(q + how * UNIT,
+					       (2 - how) * UNIT, 2);
+			if (how == 3)
+				ASSERT_EQ(0, madvise(q, UNIT, MADV_REMOVE));
+			ASSERT_EQ(0, som_scan_clean(self->fd, q, 2 * UNIT));
+			to = p + moves[i].to * PAGE;
+			ASSERT_EQ(to, mremap(q + moves[i].from * PAGE, len, len,
+					     MREMAP_MAYMOVE | MREMAP_FIXED, to));
+			GET(p, 4 * UNIT_PAGES, WRITTEN | TRACKED);
+			EXPECT_PAGES(0, moves[i].to, TRACKED);
+			EXPECT_PAGES(moves[i].to, moves[i].to + moves[i].pages,
+				     WRITTEN | TRACKED);
+			EXPECT_PAGES(moves[i].to + moves[i].pages,
+				     4 * UNIT_PAGES, TRACKED);
+			/* What stays where it was is as it was. */
+			EXPECT_EQ(0, som_scan_count(self->fd, q, 2 * UNIT,
+						    WRITTEN));
+			ASSERT_EQ(0, som_scan_clean(self->fd, q, 2 * UNIT));
+			EXPECT_EQ((long)moves[i].pages,
+				  som_scan_count(self->fd, p, 4 * UNIT, WRITTEN));
+			ASSERT_LT(0, som_scan_written(self->fd, p, 4 * UNIT,
+						      WP | CHECK,
+						      (struct page_region [8]) {},
+						      8));
+			EXPECT_EQ(0, som_scan_count(self->fd, p, 4 * UNIT,
+						    WRITTEN));
+			write_page(to, 0);
+			EXPECT_EQ(1, som_scan_count(self->fd, p, 4 * UNIT,
+						    WRITTEN));
+			munmap(p, 4 * UNIT);
+			munmap(q, 2 * UNIT);
+		}
+	}
+}
+
+/* The same where the old place shows it, too. */
+TEST_F(som, duplicated_over_is_written)
+{
+	char *p = map_tracked(self->fd, 4), *q;
+	size_t i;
+
+	ASSERT_NE(MAP_FAILED, p);
+	q = som_map(self->fd, 3 * UNIT);
+	ASSERT_NE(MAP_FAILED, q);
+	ASSERT_EQ(0, som_scan_clean(self->fd, q, 3 * UNIT));
+	som_fill_pages(q, UNIT, 2);
+	som_fill_pages(q + 2 * UNIT, UNIT, 2);
+	ASSERT_EQ(0, som_scan_clean(self->fd, q, 3 * UNIT));
+	ASSERT_EQ(0, madvise(q + 2 * UNIT, UNIT, MADV_REMOVE));
+	if (mremap(q, 0, 3 * UNIT, MREMAP_MAYMOVE | MREMAP_FIXED, p) != p)
+		SKIP(return, "no duplicating mremap (errno %d)", errno);
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(3 * UNIT_PAGES,
+			  som_scan_count(self->fd, p, 4 * UNIT, WRITTEN));
+		/* Of this one, two units were clean: more may be told, not less. */
+		EXPECT_EQ(UNIT_PAGES, som_scan_count(self->fd, q + 2 * UNIT, UNIT,
+						     WRITTEN));
+		/* Cleaned by way of one, it would be unseen by way of the other. */
+		ASSERT_EQ(0, som_scan_clean(self->fd, i ? p : q, 3 * UNIT));
+	}
+	ASSERT_EQ(0, munmap(q, 3 * UNIT));
+	EXPECT_EQ(3 * UNIT_PAGES, som_scan_count(self->fd, p, 4 * UNIT, WRITTEN));
+	ASSERT_EQ(0, som_scan_clean(self->fd, p, 4 * UNIT));
+	EXPECT_EQ(0, som_scan_count(self->fd, p, 4 * UNIT, WRITTEN));
+}
+
+/* It is addresses that a scan has passed, with or without memory. */
+TEST_F(som, mapped_where_nothing_was)
+{
+	char *room = som_room(64 * UNIT, UNIT), *p;
+	size_t i;
+
+	ASSERT_NE(MAP_FAILED, room);
+	p = som_map_at(self->fd, room + 63 * UNIT, UNIT, RW, MAP_FIXED);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, som_scan_clean(self->fd, room + 32 * UNIT, 32 * UNIT));
+	ASSERT_NE(MAP_FAILED, som_map_at(self->fd, room + 33 * UNIT, UNIT, RW,
+					 MAP_FIXED));
+	EXPECT_EQ(UNIT_PAGES, som_scan_count(self->fd, room, 64 * UNIT, WRITTEN));
+	/* No scan was here, nor does one of nothing, or without WP, count. */
+	ASSERT_EQ(0, som_scan_clean(self->fd, room + 3 * UNIT, 0));
+	ASSERT_EQ(0, som_scan_written(self->fd, room, 32 * UNIT, 0, NULL, 0));
+	ASSERT_NE(MAP_FAILED, som_map_at(self->fd, room + 3 * UNIT, UNIT, RW,
+					 MAP_FIXED));
+	EXPECT_EQ(-EPERM, som_scan_written(self->fd, room, 32 * UNIT, CHECK, NULL,
+					   0));
+	EXPECT_EQ(UNIT_PAGES, som_scan_count(self->fd, room, 64 * UNIT, WRITTEN));
+	/* As many places as one likes. */
+	for (i = 0; i < 31; i++)
+		ASSERT_EQ(0, som_scan_clean(self->fd, room + i * UNIT, PAGE));
+	for (i = 4; i < 31; i++)
+		ASSERT_NE(MAP_FAILED, som_map_at(self->fd, room + i * UNIT, UNIT,
+						 RW, MAP_FIXED));
+	EXPECT_EQ(28 * UNIT_PAGES,
+		  som_scan_count(self->fd, room, 64 * UNIT, WRITTEN));
+}
+
+/* Not by addresses: a terabyte is mapped anew, told and clean as fast as a page. */
+TEST_F(som, a_terabyte_mapped_anew)
+{
+	size_t len = 1UL << 40;
+	char *p = som_map_at(self->fd, NULL, len, RW, MAP_NORESERVE);
+	struct page_region vec[8];
+	double start = som_now();
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, som_scan_clean(self->fd, p, len));
+	ASSERT_EQ(p, som_map_at(self->fd, p, len, RW, MAP_NORESERVE | MAP_FIXED));
+	write_page(p + len / 2, 3);
+	ASSERT_EQ(1, som_scan_written(self->fd, p, len, WP | CHECK, vec, 8));
+	EXPECT_EQ(som_addr(p), vec[0].start);
+	EXPECT_EQ(som_addr(p) + len, vec[0].end);
+	EXPECT_EQ(0, som_scan_written(self->fd, p, len, WP | CHECK, vec, 8));
+	EXPECT_GT(20, som_now() - start);
 }
 
 /*

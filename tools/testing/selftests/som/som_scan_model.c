@@ -40,6 +40,7 @@ struct page {
 	unsigned int idx;
 	int prot;
 	bool split;		/* a VMA may start here */
+	bool anew;		/* mapped where a scan had been: written until told */
 };
 
 struct model {
@@ -49,6 +50,8 @@ struct model {
 	int fd, mem, pipe[2];
 	char *room, *image;
 	struct page pages[PAGES];
+	bool seen[PAGES];	/* by a scan with WP */
+	bool known;		/* something was mapped: the driver notes that */
 	__u64 counter;
 	long count[16];
 	bool failed;
@@ -95,7 +98,7 @@ static enum maybe page_written(const struct page *p)
 	if (p->unit->tracked)
 		return p->unit->written[p->idx] == GONE ? YES :
 			p->unit->written[p->idx];
-	return p->unit->present ? YES : NO;
+	return p->unit->present || p->anew ? YES : NO;
 }
 
 /* To be rewritten by a reset? */
@@ -103,6 +106,8 @@ static enum maybe page_differs(const struct page *p, bool image)
 {
 	if (p->unit->tracked && p->unit->written[p->idx] == GONE &&
 	    (!image || !p->unit->present))
+		return NO;
+	if (!p->unit->tracked && !p->unit->present)
 		return NO;
 	return page_written(p);
 }
@@ -117,13 +122,18 @@ static void mark_clean(struct page *p)
 	p->unit->written[p->idx] = p->unit->fuzzy ? MAYBE : NO;
 }
 
-/* From now on tracked: what is there counts as written. */
-static void start_tracking(struct unit *u)
+/* From now on tracked: what is there, and what was mapped anew, counts as written. */
+static void start_tracking(struct model *m, struct unit *u)
 {
+	size_t i;
+
 	if (u->tracked)
 		return;
 	u->tracked = true;
 	memset(u->written, u->present ? YES : NO, sizeof(u->written));
+	for (i = 0; i < PAGES && !u->present; i++)
+		if (m->pages[i].unit == u && m->pages[i].anew)
+			u->written[m->pages[i].idx] = GONE;
 }
 
 static void populate(struct unit *u)
@@ -224,14 +234,37 @@ static bool learn_unit(struct model *m, size_t page)
 		if (u->tracked && !(c & TRACKED))
 			return wrong(m, "page %#zx is not tracked any more", page);
 		unit_gone(u);
-		u->tracked = c & TRACKED;
+		u->tracked = c & TRACKED && (u->tracked || !m->pages[page].anew);
 		return true;
 	}
 	if (!u->present && c & PRESENT)
 		return wrong(m, "page %#zx is there already", page);
+	/* Of these it is told anyway, and makes no difference until they are told. */
+	if (m->pages[page].anew && !u->tracked)
+		return c & TRACKED || wrong(m, "page %#zx was mapped anew", page);
 	if (c & TRACKED)
-		start_tracking(u);
+		start_tracking(m, u);
 	u->tracked = c & TRACKED;
+	return true;
+}
+
+/* The driver and the model begin anew: all is tracked, clean, and seen. */
+static bool clean_all(struct model *m)
+{
+	size_t i;
+
+	trace(m, "clean all%s", "");
+	if (som_scan_clean(m->fd, m->room, PAGES * PAGE))
+		return wrong(m, "cleaning all");
+	for (i = 0; i < PAGES; i++) {
+		struct unit *u = m->pages[i].unit;
+
+		m->seen[i] = m->known;
+		if (!u)
+			continue;
+		u->tracked = true;
+		memset(u->written, u->fuzzy ? MAYBE : NO, sizeof(u->written));
+	}
 	return true;
 }
 
@@ -298,10 +331,10 @@ static __u64 page_categories(const struct page *p, bool starts, __u64 *unknown)
 
 	*unknown = 0;
 	/* By the very scan that starts tracking it: before or after. */
-	if (starts)
-		*unknown |= TRACKED;
-	else if (u->tracked)
+	if (p->anew || (u->tracked && !starts))
 		c |= TRACKED;
+	else if (starts)
+		*unknown |= TRACKED;
 	c |= u->present ? PRESENT : ZERO;
 	if (u->present)
 		*unknown |= HUGE_2M;
@@ -427,12 +460,14 @@ static bool check_scan(struct model *m, const struct pm_scan_arg *a,
 			return wrong(m, "page %#zx is not told, is %#llx", i,
 				     c);
 		}
-		if (wp) {
-			start_tracking(p->unit);
+		if (wp && (told || p->unit->present || !p->anew)) {
+			start_tracking(m, p->unit);
 			if (told && page_written(p) != NO)
 				mark_clean(p);
 		}
 	}
+	for (i = from; wp && i < stop; i++)
+		m->seen[i] = m->known;
 	if (stop < to) {
 		struct page *p = &m->pages[stop];
 		__u64 c, unknown;
@@ -453,7 +488,7 @@ static bool check_scan(struct model *m, const struct pm_scan_arg *a,
 			if (!learn_unit(m, i))
 				return false;
 			/* Not if it stopped inside, where nothing is yet. */
-			if (i < stop && !u->tracked &&
+			if (i < stop && !u->tracked && !m->pages[i].anew &&
 			    (u->present || stop == to ||
 			     u != m->pages[stop].unit))
 				return wrong(m, "page %#zx is not tracked", i);
@@ -513,7 +548,8 @@ static bool do_scan(struct model *m)
 		arg.return_mask = WRITTEN;
 	}
 	for (i = from; i < from + len; i++)
-		if (m->pages[i].unit && !m->pages[i].unit->tracked)
+		if (m->pages[i].unit && !m->pages[i].unit->tracked &&
+		    !m->pages[i].anew)
 			tracked = false;
 
 	ret = som_scan_call(m->fd, &arg);
@@ -525,14 +561,7 @@ static bool do_scan(struct model *m)
 		if (tracked)
 			return wrong(m, "EPERM, but all is tracked");
 		/* It may have come some way: no limit was told. */
-		for (i = from; i < from + len; i++) {
-			struct page *p = &m->pages[i];
-
-			if (arg.flags & WP && p->unit && p->unit->tracked &&
-			    page_written(p) == YES)
-				p->unit->written[p->idx] = MAYBE;
-		}
-		return true;
+		return !(arg.flags & WP) || clean_all(m);
 	}
 	if (ret < 0)
 		return wrong(m, "scan: error %ld", ret);
@@ -674,8 +703,8 @@ static bool do_reset(struct model *m)
 	for (i = from; i < from + len; i++) {
 		struct page *p = &m->pages[i];
 
-		if (p->unit) {
-			start_tracking(p->unit);
+		if (p->unit && (p->unit->present || !p->anew)) {
+			start_tracking(m, p->unit);
 			if (p->unit->present)
 				mark_clean(p);
 		}
@@ -686,7 +715,7 @@ static bool do_reset(struct model *m)
 
 		if (p->unit && p->unit->present && !learn_unit(m, i))
 			return false;
-		if (p->unit && !p->unit->tracked)
+		if (p->unit && !p->unit->tracked && !p->anew)
 			return wrong(m, "page %#zx is not tracked", i);
 	}
 	return true;
@@ -786,14 +815,22 @@ static bool do_unmap(struct model *m)
 	return reserve(m, from, len);
 }
 
+/* Has a scan been at any of some pages? */
+static bool any_seen(struct model *m, size_t from, size_t len)
+{
+	return memchr(m->seen + from, true, len);
+}
+
 static bool do_map(struct model *m)
 {
 	static const int prots[] = { PROT_NONE, PROT_READ, RW, RW, RW, RW };
 	int prot = prots[som_below(&m->rnd, ARRAY_SIZE(prots))];
 	int flags = som_one_in(&m->rnd, 4) ? MAP_NORESERVE : 0;
 	size_t len, from = random_range(m, &len), i;
+	bool anew = any_seen(m, from, len);
 	struct unit *u = NULL;
 
+	m->known = true;
 	trace(m, "map %#zx + %#zx: %d", from, len, prot);
 	if (som_map_at(m->fd, address(m, from), len * PAGE, prot,
 		       MAP_FIXED | flags) == MAP_FAILED)
@@ -809,6 +846,7 @@ static bool do_map(struct model *m)
 		p->idx = i % UNIT_PAGES;
 		p->prot = prot;
 		p->split = i == from;
+		p->anew = anew;
 	}
 	set_split(m, from + len);
 	return true;
@@ -840,9 +878,32 @@ static void move_pages(struct model *m, size_t from, size_t to, size_t len)
 	set_split(m, to + len);
 }
 
+/*
+ * Pages were moved to where a scan has been: they are written, and no more is. Units of
+ * which all page offsets were among them, mapped or not, are not tracked any more.
+ */
+static void moved_anew(struct model *m, size_t to, size_t len)
+{
+	size_t i;
+
+	for (i = to; i < to + len; i++) {
+		struct page *p = &m->pages[i];
+		struct unit *u = p->unit;
+
+		p->anew = true;
+		if (!u->tracked)
+			continue;
+		if (i - to >= p->idx && to + len - i >= UNIT_PAGES - p->idx)
+			u->tracked = false;
+		else
+			u->written[p->idx] = u->present ? YES : GONE;
+	}
+}
+
 static bool do_move(struct model *m)
 {
 	size_t from, len, to;
+	bool anew, fuzzy;
 
 	if (!random_run(m, &from, &len) || !other_place(m, from, len, &to))
 		return true;
@@ -850,8 +911,12 @@ static bool do_move(struct model *m)
 	if (mremap(address(m, from), len * PAGE, len * PAGE, MREMAP_MAYMOVE |
 		   MREMAP_FIXED, address(m, to)) == MAP_FAILED)
 		return wrong(m, "mremap");
+	anew = any_seen(m, to, len);
 	move_pages(m, from, to, len);
-	return reserve(m, from, len);
+	fuzzy = m->pages[to].unit->fuzzy || m->pages[to + len - 1].unit->fuzzy;
+	if (anew)
+		moved_anew(m, to, len);
+	return reserve(m, from, len) && (!anew || !fuzzy || clean_all(m));
 }
 
 static bool do_duplicate(struct model *m)
@@ -875,7 +940,8 @@ static bool do_duplicate(struct model *m)
 		   MREMAP_FIXED, address(m, to)) == MAP_FAILED)
 		return wrong(m, "duplicating mremap");
 	move_pages(m, from, to, len);
-	return true;
+	/* The other mapping of it is as it was, or anew, too. */
+	return !any_seen(m, to, len) || clean_all(m);
 }
 
 /* Everything at once. */

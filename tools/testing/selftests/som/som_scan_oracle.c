@@ -349,8 +349,10 @@ struct side {
 static void make_side(struct __test_metadata *_metadata, struct side *s,
 		      enum start start)
 {
+	/* Where no scan has been before. */
 	if (s->uffd < 0)
-		s->mem = som_map(s->fd, PAGES * PAGE);
+		s->mem = som_map_at(s->fd, som_room(PAGES * PAGE, UNIT),
+				    PAGES * PAGE, RW, MAP_FIXED);
 	else if (start == UNTRACKED)
 		s->mem = mmap(NULL, PAGES * PAGE, RW,
 			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
