@@ -43,7 +43,29 @@ static_assert(__same_type(((struct mm_struct *)NULL)->mm_lock_seq, seqcount_t),
  * the walk that frees it after a grace period (mt_free_walk()) takes
  * the metadata for a pointer. With it, metadata has a place of its own.
  */
-#define SOM_MT_FLAGS		(MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU)
+#define SOM_MT_FLAGS		(MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU | \
+				 MT_FLAGS_LOCK_EXTERN)
+
+/**
+ * som_mas_store - store into a maple tree, and charge the memory that it needs
+ * @mas: the state, with a range
+ * @entry: what to store there
+ * @gfp: how to get memory
+ *
+ * As the tree of VMAs is stored to. mas_store_gfp() tries to get memory without waiting
+ * first, and without __GFP_ACCOUNT, whatever it is told.
+ *
+ * Context: The tree's lock is held, a mutex; or @gfp does not wait.
+ * Return: 0 or -ENOMEM.
+ */
+static inline int som_mas_store(struct ma_state *mas, void *entry, gfp_t gfp)
+{
+	int ret = mas_preallocate(mas, entry, gfp);
+
+	if (!ret)
+		mas_store_prealloc(mas, entry);
+	return ret;
+}
 
 /**
  * define SOM_SOURCES - the sources that this kernel allows, in the order of their use

@@ -133,9 +133,9 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 	som_share_init(&owner->share);
 	INIT_LIST_HEAD(&owner->heirs);
 	owner->spans = RB_ROOT_CACHED;
-	mt_init_flags(&owner->promised, SOM_MT_FLAGS | MT_FLAGS_LOCK_EXTERN);
+	mt_init_flags(&owner->promised, SOM_MT_FLAGS);
 	mt_set_external_lock(&owner->promised, &owner->lock);
-	som_tracker_init(&owner->tracker);
+	som_tracker_init(&owner->tracker, &owner->lock);
 	som_collapse_init(owner);
 	mmgrab(mm);
 	owner->mm = mm;
@@ -160,8 +160,8 @@ void som_owner_destroy(struct som_owner *owner)
 	WARN_ON_ONCE(!som_units_destroy(&owner->units) || owner->nr_promised);
 	mutex_lock(&owner->lock);
 	__mt_destroy(&owner->promised);
-	mutex_unlock(&owner->lock);
 	som_tracker_destroy(&owner->tracker);
+	mutex_unlock(&owner->lock);
 	som_recycle_destroy(&owner->recycle);
 	som_account_put(owner->account);
 	som_inode_disinherit(owner);
@@ -312,7 +312,7 @@ static int promise_units(struct som_owner *owner, unsigned long first,
 			goto out_return;
 		charged = need - taken;
 	}
-	ret = mas_store_gfp(&mas, xa_mk_value(1), GFP_KERNEL_ACCOUNT);
+	ret = som_mas_store(&mas, xa_mk_value(1), GFP_KERNEL_ACCOUNT);
 	if (ret)
 		goto out_uncharge;
 	owner->nr_promised += need;
@@ -340,7 +340,7 @@ static unsigned long unpromise(struct som_owner *owner, unsigned long first,
 
 	if (!nr)
 		return 0;
-	mas_store_gfp(&mas, NULL, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+	som_mas_store(&mas, NULL, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	owner->nr_promised -= nr;
 	return nr - som_going_charge(owner, first, last);
 }

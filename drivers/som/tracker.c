@@ -43,10 +43,12 @@
 /**
  * som_tracker_init - nothing is tracked
  * @t: the tracker
+ * @lock: owner->lock
  */
-void som_tracker_init(struct som_tracker *t)
+void som_tracker_init(struct som_tracker *t, struct mutex *lock)
 {
 	mt_init_flags(&t->ranges, SOM_MT_FLAGS);
+	mt_set_external_lock(&t->ranges, lock);
 	xa_init_flags(&t->records, XA_FLAGS_ACCOUNT);
 	mutex_init(&t->lock);
 	t->nr_ranges = 0;
@@ -64,12 +66,14 @@ void som_tracker_init(struct som_tracker *t)
 /**
  * som_tracker_destroy - the end of a tracker
  * @t: the tracker; it has no records
+ *
+ * Context: Process context; owner->lock is held.
  */
 void som_tracker_destroy(struct som_tracker *t)
 {
 	WARN_ON_ONCE(!xa_empty(&t->records) || atomic_long_read(&t->nr_dropped));
 	kvfree(t->buf);
-	mtree_destroy(&t->ranges);
+	__mt_destroy(&t->ranges);
 	xa_destroy(&t->records);
 }
 
@@ -186,8 +190,8 @@ int som_tracker_add(struct som_tracker *t, unsigned long first,
 	runs = count_runs(t, first, last, &beyond);
 	if (!runs && t->nr_ranges >= max)
 		return -ENOMEM;
-	ret = mtree_store_range(&t->ranges, first, last, xa_mk_value(1),
-				GFP_KERNEL_ACCOUNT);
+	mas_set_range(&mas, first, last);
+	ret = som_mas_store(&mas, xa_mk_value(1), GFP_KERNEL_ACCOUNT);
 	if (!ret) {
 		WRITE_ONCE(t->nr_ranges, t->nr_ranges - runs + 1);
 		WRITE_ONCE(t->on, true);
@@ -208,14 +212,14 @@ int som_tracker_add(struct som_tracker *t, unsigned long first,
 void som_tracker_end(struct som_tracker *t, unsigned long first,
 		     unsigned long last)
 {
+	MA_STATE(mas, &t->ranges, first, last);
 	unsigned long runs, beyond;
 
 	runs = count_runs(t, first, last, &beyond);
 	if (!runs)
 		return;
 	WRITE_ONCE(t->nr_ranges, t->nr_ranges - runs + beyond);
-	mtree_store_range(&t->ranges, first, last, NULL,
-			  GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+	som_mas_store(&mas, NULL, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	/* After it: who sees the new number sees that they are gone. */
 	smp_store_release(&t->removed, t->removed + 1);
 }

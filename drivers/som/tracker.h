@@ -121,7 +121,7 @@ struct som_tracker {
 /** define SOM_TRACK_UNITS - units that are looked at with tracker.lock held, at most. */
 #define SOM_TRACK_UNITS		1024
 
-void som_tracker_init(struct som_tracker *t);
+void som_tracker_init(struct som_tracker *t, struct mutex *lock);
 void som_tracker_destroy(struct som_tracker *t);
 bool som_tracker_covers(struct som_tracker *t, unsigned long first,
 			unsigned long last);

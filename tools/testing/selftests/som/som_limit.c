@@ -673,6 +673,87 @@ TEST_F(limit, of_runs_that_are_tracked)
 	EXPECT_EQ(0, som_write_string(max_records, "0"));
 }
 
+/* Bytes of a cgroup's slab memory that processes alone give back. */
+static long cgroup_slab(const char *name)
+{
+	char path[128], line[128];
+	long bytes = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), CGROUPS "%s/memory.stat", name);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "slab_unreclaimable %ld", &bytes);
+	if (f)
+		fclose(f);
+	return bytes;
+}
+
+/*
+ * What the driver allocates for a process is charged to its cgroup: nodes of maple trees,
+ * leaves of entries, records of units with memory, and of units that had some.
+ */
+TEST_F(limit, kernel_memory_is_charged)
+{
+	long nr = 8192, i, units = 300, was, now;
+	pid_t pid;
+	char *p;
+
+	som_write_string(CGROUPS "cgroup.subtree_control", "+memory");
+	if (!make_cgroup("som_k") || cgroup_slab("som_k") < 0)
+		SKIP(return, "there is no memory cgroup");
+	pid = fork();
+	if (!pid) {
+		int fd;
+
+		child_assert(!join_cgroup("som_k"));
+		fd = som_open();
+		p = som_map_at(fd, NULL, 2 * nr * UNIT, RW, MAP_NORESERVE);
+		child_assert(p != MAP_FAILED);
+		som_touch_units(p, UNIT);
+
+		/* 16 bytes for the run, and for what is between it and the next. */
+		was = cgroup_slab("som_k");
+		child_assert(track_scattered(fd, p, nr) == nr);
+		now = cgroup_slab("som_k");
+		printf("# %ld bytes for %ld runs\n", now - was, nr);
+		child_assert(now - was > nr * 24);
+
+		was = now;
+		child_assert(munmap(p, 2 * nr * UNIT) == 0);
+		p = som_map_at(fd, NULL, 256 * units * UNIT, RW, MAP_NORESERVE);
+		child_assert(p != MAP_FAILED);
+		for (i = 0; i < units; i++)
+			p[i * 256 * UNIT] = 1;
+		now = cgroup_slab("som_k");
+		printf("# %ld bytes for %ld leaves, less the runs\n", now - was,
+		       units);
+		child_assert(now - was > units * 2080 - nr * 48);
+
+		was = now;
+		child_assert(!som_scan_clean(fd, p, 256 * units * UNIT));
+		now = cgroup_slab("som_k");
+		printf("# %ld bytes for %ld records\n", now - was, units);
+		child_assert(now - was > units * 200);
+
+		for (i = 0; i < units; i++)
+			child_assert(!madvise(p + i * 256 * UNIT, UNIT,
+					      MADV_REMOVE));
+		was = cgroup_slab("som_k");
+		for (i = 0; i < units; i++)
+			child_assert(!som_scan_clean(fd, p + i * 256 * UNIT,
+						     PAGE));
+		now = cgroup_slab("som_k");
+		printf("# %ld bytes for %ld records of parts\n", now - was,
+		       units);
+		child_assert(now - was > units * 200);
+		fflush(stdout);
+		_exit(0);
+	}
+	EXPECT_EQ(0, som_wait_child(pid));
+	EXPECT_EQ(0, remove_cgroup("som_k"));
+}
+
 /*
  * What a scan has reported of a unit without memory is kept as long as there may be records.
  * Where there may be none, all of the unit is reported once more.
