@@ -18,12 +18,13 @@ static struct dentry *som_dir;
 static int owners_show(struct seq_file *m, void *v)
 {
 	struct som_owner_stats stats;
+	struct som_owner_walk walk;
 	struct som_owner *owner;
-	unsigned long id = 0;
 
 	seq_puts(m, "pid uid mapped_kB reserved units_2m units_4k units_1g pinnable kept quarantined charged\n");
-	while ((owner = som_inode_next_owner(id))) {
-		id = owner->id;
+	som_owner_walk_begin(&walk);
+	/* Once there is no more room, all is done again with more. */
+	while (!seq_has_overflowed(m) && (owner = som_owner_walk_next(&walk))) {
 		som_owner_stats(owner, &stats);
 		seq_printf(m, "%d %u %lu %lu %lu %lu %lu %lu %ld %ld %ld\n",
 			   som_owner_pid(owner, task_active_pid_ns(current)),
@@ -35,8 +36,8 @@ static int owners_show(struct seq_file *m, void *v)
 			   atomic_long_read(&owner->recycle.nr),
 			   atomic_long_read(&owner->account->held),
 			   atomic_long_read(&owner->account->units));
-		som_inode_put_owner(owner);
 	}
+	som_owner_walk_end(&walk);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(owners);

@@ -174,7 +174,8 @@ static void unmap_owner(struct som_owner *owner, const unsigned long *pfns,
 static void unmap_poisoned(void)
 {
 	static DEFINE_MUTEX(one_at_a_time);
-	unsigned long pfns[SOM_FAILURES], id = 0;
+	unsigned long pfns[SOM_FAILURES];
+	struct som_owner_walk walk;
 	struct som_owner *owner;
 	unsigned int nr;
 
@@ -184,11 +185,10 @@ static void unmap_poisoned(void)
 	memcpy(pfns, failures, nr * sizeof(*pfns));
 	nr_failures = 0;
 	spin_unlock(&failures_lock);
-	while ((owner = som_inode_next_owner(id))) {
-		id = owner->id;
+	som_owner_walk_begin(&walk);
+	while ((owner = som_owner_walk_next(&walk)))
 		unmap_owner(owner, pfns, nr);
-		som_inode_put_owner(owner);
-	}
+	som_owner_walk_end(&walk);
 	mutex_unlock(&one_at_a_time);
 }
 

@@ -17,7 +17,7 @@
  * The file system is mounted while /dev/som is open or there is an owner, and
  * no longer: a permanent mount would pin the module.
  *
- * som_owners_lock guards the table and the step from "last reference gone" to
+ * som_owners_lock guards the table, the list and the step from "last reference gone" to
  * "not in the table". It is the innermost lock here; owner->lock is not taken
  * under it, and nothing is allocated.
  */
@@ -25,6 +25,7 @@
 #include <linux/fs.h>
 #include <linux/falloc.h>
 #include <linux/hashtable.h>
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mount.h>
@@ -38,9 +39,16 @@
 #include "punch.h"
 #include "work.h"
 
+/* Owners and walks that are looked at for each hold of som_owners_lock. */
+#define SOM_WALK_OWNERS	64
+
 #define SOM_FS_MAGIC	0x534f4d31	/* "SOM1" */
 
 static DEFINE_HASHTABLE(som_owners, 8);
+/* All of them, in the order in which they came, and walks among them. */
+static LIST_HEAD(som_owner_list);
+/* The highest number of those that came. */
+static unsigned long som_last_owner;
 static DEFINE_MUTEX(som_owners_lock);
 
 static struct vfsmount *som_mnt;
@@ -142,6 +150,7 @@ static int som_inode_release(struct inode *inode, struct file *file)
 
 	mutex_lock(&som_owners_lock);
 	hash_del(&owner->hash);
+	list_del_init(&owner->listed.list);
 	mutex_unlock(&som_owners_lock);
 	free_owner(owner);
 	som_inode_unpin();
@@ -242,30 +251,84 @@ struct som_owner *som_inode_find_owner(struct mm_struct *mm)
 }
 
 /**
- * som_inode_next_owner - go through all owners
- * @id: number of the one before, or 0
+ * som_owner_walk_begin - begin to go through all owners
+ * @walk: a way
  *
  * Context: Process context; takes som_owners_lock.
- * Return: the owner with the next number, to be given back with
- * som_inode_put_owner(), or NULL.
  */
-struct som_owner *som_inode_next_owner(unsigned long id)
+void som_owner_walk_begin(struct som_owner_walk *walk)
 {
-	struct som_owner *owner, *next = NULL;
-	int bucket;
-
+	walk->at.owner = NULL;
+	walk->owner = NULL;
 	mutex_lock(&som_owners_lock);
-	do {
-		if (next)
-			id = next->id;
-		next = NULL;
-		hash_for_each(som_owners, bucket, owner, hash) {
-			if (owner->id > id && (!next || owner->id < next->id))
-				next = owner;
-		}
-	} while (next && !som_file_tryget(next->file));
+	walk->last = som_last_owner;
+	list_add(&walk->at.list, &som_owner_list);
 	mutex_unlock(&som_owners_lock);
-	return next;
+}
+
+/* The owner behind a walk's place, to which it goes. *more: it has not come to the end. */
+static struct som_owner *walk_step(struct som_owner_walk *walk, bool *more)
+{
+	struct som_listed *next;
+	unsigned int seen;
+
+	lockdep_assert_held(&som_owners_lock);
+
+	for (seen = 0; seen < SOM_WALK_OWNERS; seen++) {
+		*more = !list_is_last(&walk->at.list, &som_owner_list);
+		if (!*more)
+			return NULL;
+		next = list_next_entry(&walk->at, list);
+		/* Those behind it came after the walk began. */
+		*more = !next->owner || next->owner->id <= walk->last;
+		if (!*more)
+			return NULL;
+		list_move(&walk->at.list, &next->list);
+		if (next->owner && som_file_tryget(next->owner->file))
+			return next->owner;
+	}
+	return NULL;
+}
+
+/**
+ * som_owner_walk_next - go to the next owner
+ * @walk: the way
+ *
+ * Those that were there when the walk began and still are; each once.
+ *
+ * Context: Process context; takes som_owners_lock, for some owners at a time.
+ * Return: the owner, which stays until the next call, or NULL if there are no more.
+ */
+struct som_owner *som_owner_walk_next(struct som_owner_walk *walk)
+{
+	struct som_owner *owner;
+	bool more;
+
+	if (walk->owner)
+		som_inode_put_owner(walk->owner);
+	do {
+		mutex_lock(&som_owners_lock);
+		owner = walk_step(walk, &more);
+		mutex_unlock(&som_owners_lock);
+		cond_resched();
+	} while (!owner && more);
+	walk->owner = owner;
+	return owner;
+}
+
+/**
+ * som_owner_walk_end - end a walk
+ * @walk: the way, wherever it is
+ *
+ * Context: Process context; takes som_owners_lock.
+ */
+void som_owner_walk_end(struct som_owner_walk *walk)
+{
+	if (walk->owner)
+		som_inode_put_owner(walk->owner);
+	mutex_lock(&som_owners_lock);
+	list_del(&walk->at.list);
+	mutex_unlock(&som_owners_lock);
 }
 
 /* An owner that nobody can find yet; a reference to its file is the caller's. */
@@ -276,6 +339,8 @@ static struct som_owner *make_owner(struct mm_struct *mm)
 
 	if (!owner)
 		return ERR_PTR(-ENOMEM);
+	INIT_LIST_HEAD(&owner->listed.list);
+	owner->listed.owner = owner;
 	som_private_new(owner);
 	file = som_inode_file(owner, NULL, &som_inode_fops);
 	if (IS_ERR(file)) {
@@ -308,8 +373,11 @@ struct som_owner *som_inode_get_owner(struct mm_struct *mm)
 		return owner;
 	mutex_lock(&som_owners_lock);
 	other = find_owner(mm);
-	if (!other)
+	if (!other) {
 		hash_add(som_owners, &owner->hash, (unsigned long)mm);
+		list_add_tail(&owner->listed.list, &som_owner_list);
+		som_last_owner = max(som_last_owner, owner->id);
+	}
 	mutex_unlock(&som_owners_lock);
 	if (!other)
 		return owner;

@@ -2,14 +2,29 @@
 #ifndef _SOM_INODE_H
 #define _SOM_INODE_H
 
+#include "owner.h"
+
 struct file;
 struct mm_struct;
-struct som_owner;
+
+/**
+ * struct som_owner_walk - a way through all owners
+ * @at: behind the last one, in the list of owners.
+ * @owner: the last one, with a reference, or NULL.
+ * @last: number of the last one to come to: those that come later would have no end.
+ */
+struct som_owner_walk {
+	struct som_listed at;
+	struct som_owner *owner;
+	unsigned long last;
+};
 
 int som_inode_pin(void);
 void som_inode_unpin(void);
 struct som_owner *som_inode_find_owner(struct mm_struct *mm);
-struct som_owner *som_inode_next_owner(unsigned long id);
+void som_owner_walk_begin(struct som_owner_walk *walk);
+struct som_owner *som_owner_walk_next(struct som_owner_walk *walk);
+void som_owner_walk_end(struct som_owner_walk *walk);
 struct som_owner *som_inode_get_owner(struct mm_struct *mm);
 void som_inode_put_owner(struct som_owner *owner);
 struct file *som_inode_inherit(struct som_owner *owner,

@@ -210,18 +210,19 @@ static bool compact_owner(struct som_compaction *c, struct som_owner *owner)
 static int compact_chunk(unsigned long chunk)
 {
 	struct som_compaction c = { .chunk = chunk, .waits = SOM_COMPACT_WAITS };
+	struct som_owner_walk walk;
 	struct som_owner *owner;
-	unsigned long id = 0;
 	bool more = true;
+	int ret = 0;
 
-	while (more && (owner = som_inode_next_owner(id))) {
-		id = owner->id;
+	som_owner_walk_begin(&walk);
+	while (more && !ret && (owner = som_owner_walk_next(&walk))) {
 		more = compact_owner(&c, owner);
-		som_inode_put_owner(owner);
 		if (signal_pending(current))
-			return -EINTR;
+			ret = -EINTR;
 	}
-	return 0;
+	som_owner_walk_end(&walk);
+	return ret;
 }
 
 /**

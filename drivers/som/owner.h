@@ -4,6 +4,7 @@
 
 #include <linux/atomic.h>
 #include <linux/interval_tree.h>
+#include <linux/list.h>
 #include <linux/maple_tree.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
@@ -22,6 +23,7 @@
 struct file;
 struct inode;
 struct mm_struct;
+struct som_owner;
 struct pid;
 struct pid_namespace;
 
@@ -53,10 +55,21 @@ enum som_level {
 };
 
 /**
+ * struct som_listed - a member of the list of all owners
+ * @list: link.
+ * @owner: whose it is, or NULL: a walk is here (struct som_owner_walk).
+ */
+struct som_listed {
+	struct list_head list;
+	struct som_owner *owner;
+};
+
+/**
  * struct som_owner - one process's address space and what it holds
  * @mm: the address space; its structure, not its users, is referenced.
  * @file: the pseudo file in vm_file of every mapping; its life is the owner's.
  * @hash: link in the table of owners (inode.c).
+ * @listed: link in the list of owners (inode.c).
  * @id: unique number.
  * @pid: the process, for people; changed under @span_lock.
  * @lock: guards @spans, @reserved and its tree, @cursor, @mapped_pages, and
@@ -98,6 +111,7 @@ struct som_owner {
 	struct mm_struct *mm;
 	struct file *file;
 	struct hlist_node hash;
+	struct som_listed listed;
 	unsigned long id;
 	struct pid *pid;
 	struct mutex lock;	/* spans, promises, removal of units */

@@ -336,4 +336,65 @@ TEST_F(som, dontneed_of_what_has_holes)
 	EXPECT_LT(many, 24 * few);
 }
 
+/*
+ * Whoever goes through all owners comes to each of them once. By the file that lists them,
+ * which is read with half the room for it until there is enough.
+ */
+static __u64 owners_cost(struct __test_metadata *_metadata, size_t nr)
+{
+	int fd = open("/sys/kernel/debug/som/owners", O_RDONLY | O_CLOEXEC);
+	__u64 best = ~0ULL, cost;
+	size_t i, lines, j;
+	static char buf[1 << 18];
+	ssize_t got, len;
+
+	ASSERT_LE(0, fd);
+	for (i = 0; i < TRIES; i++) {
+		cost = __rdtsc();
+		for (len = 0; (got = pread(fd, buf + len, sizeof(buf) - len, len)) > 0;)
+			len += got;
+		cost = __rdtsc() - cost;
+		best = cost < best ? cost : best;
+		for (lines = 0, j = 0; j < (size_t)len; j++)
+			lines += buf[j] == '\n';
+		ASSERT_LE(nr + 1, lines);
+	}
+	close(fd);
+	return best / nr;
+}
+
+TEST_F(som, owners_of_others)
+{
+	size_t sizes[2] = { 50, 1000 }, nr = 0, i;
+	pid_t *pids = calloc(sizes[1], sizeof(*pids));
+	__u64 cost[2];
+	int ready[2];
+	char byte;
+
+	ASSERT_EQ(0, pipe(ready));
+	for (i = 0; i < 2; i++) {
+		for (; nr < sizes[i]; nr++) {
+			pids[nr] = fork();
+			ASSERT_LE(0, pids[nr]);
+			if (!pids[nr]) {
+				char *p = som_map_at(self->fd, NULL, PAGE,
+						     PROT_NONE, 0);
+
+				child_assert(p != MAP_FAILED);
+				child_assert(write(ready[1], "", 1) == 1);
+				for (;;)
+					pause();
+			}
+			ASSERT_EQ(1, read(ready[0], &byte, 1));
+		}
+		cost[i] = owners_cost(_metadata, nr);
+	}
+	TH_LOG("an owner of 50: %llu, of 1000: %llu", cost[0], cost[1]);
+	EXPECT_GT(3 * cost[0], cost[1]);
+	for (i = 0; i < nr; i++)
+		kill(pids[i], SIGKILL);
+	for (i = 0; i < nr; i++)
+		waitpid(pids[i], NULL, 0);
+}
+
 TEST_HARNESS_MAIN
