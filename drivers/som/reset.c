@@ -138,11 +138,16 @@ static bool harvest_vma(struct som_resetter *r, struct som_sweep *sweep,
  */
 static void skip_zeroes(const struct reset_unit *u, struct som_record *rec)
 {
-	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
+	unsigned long zeroes = 0;
+	unsigned int word;
 
-	if (rec->pinned || u->aliased ||
-	    bitmap_subset(rec->written, rec->nonzero, SOM_UNIT_PAGES))
+	/* Mostly there are none. */
+	for (word = 0; word < SOM_UNIT_GROUPS; word++)
+		zeroes |= rec->written[word] & ~rec->nonzero[word];
+	if (likely(!zeroes) || rec->pinned || u->aliased)
 		return;
+	bitmap_zero(pages, SOM_UNIT_PAGES);
 	bitmap_set(pages, u->first, unit_last(u) - u->first);
 	bitmap_andnot(pages, pages, rec->nonzero, SOM_UNIT_PAGES);
 	bitmap_andnot(rec->written, rec->written, pages, SOM_UNIT_PAGES);
