@@ -181,9 +181,6 @@ vm_fault_t som_gig_fault(struct vm_fault *vmf, struct som_span *span)
 			    &tracked) < first + SOM_CHUNK_UNITS - 1 || tracked)
 		goto out;
 	empty = gig_empty(owner, first);
-	/* What has left the indices may have their promises' charges still. */
-	if (empty && READ_ONCE(owner->nr_going))
-		goto out;
 	if (empty && (chunk < 0 || !gig_store(owner, first, chunk)))
 		goto out;
 	if (empty)

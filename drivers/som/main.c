@@ -19,9 +19,9 @@
  *	private: vma, punch, work, zap, owner
  *	vma: access, pte, gig, punch, zap, owner, pool
  *	gig: entry, owner, numa, pool
- *	punch: entry, going, collapse, work, zap, owner, pool
+ *	punch: entry, collapse, work, zap, owner, pool
  *	collapse: pte, entry, work, zap, owner
- *	owner, entry, going, zap: units, tracker, pinnable, recycle, account, cgroup, numa, pool
+ *	owner, entry, zap: units, tracker, pinnable, recycle, account, cgroup, numa, pool
  *	recycle: account, work, pool
  *	account: pool
  *	zero, trim, numa: pool

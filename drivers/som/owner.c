@@ -36,7 +36,6 @@
 #include "collapse.h"
 #include "compat.h"
 #include "entry.h"
-#include "going.h"
 #include "inode.h"
 #include "owner.h"
 #include "numa.h"
@@ -128,8 +127,6 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 		mutex_init(&owner->fault_lock[i]);
 	som_units_init(&owner->units);
 	xa_init_flags(&owner->limbo, XA_FLAGS_ACCOUNT);
-	INIT_LIST_HEAD(&owner->going);
-	spin_lock_init(&owner->going_lock);
 	som_share_init(&owner->share);
 	INIT_LIST_HEAD(&owner->heirs);
 	owner->spans = RB_ROOT_CACHED;
@@ -328,10 +325,7 @@ out_return:
 	return ret;
 }
 
-/*
- * The end of all promises in first..last. Return: how many charges there were, but for
- * those that units need which are on their way out.
- */
+/* The end of all promises in first..last. Return: how many charges there were. */
 static unsigned long unpromise(struct som_owner *owner, unsigned long first,
 			       unsigned long last)
 {
@@ -342,7 +336,7 @@ static unsigned long unpromise(struct som_owner *owner, unsigned long first,
 		return 0;
 	som_mas_store(&mas, NULL, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	owner->nr_promised -= nr;
-	return nr - som_going_charge(owner, first, last);
+	return nr;
 }
 
 /**
@@ -1348,30 +1342,16 @@ static long populate(struct som_span *span, unsigned long idx, void **slot,
 		     enum som_level level)
 {
 	struct som_owner *owner = span->owner;
-	bool charged = false, zeroed, back = false;
-	long unit = -ENOENT;
+	bool charged = false, zeroed;
+	long unit;
 	int ret;
 
 	if (!span->promised && !mtree_load(&owner->promised, idx)) {
 		charged = som_recycle_charge(owner->account, 1);
 		if (!charged)
-			unit = som_going_back(owner, idx, &charged);
-		if (!charged)
 			return -ENOSPC;
-	} else if (unlikely(READ_ONCE(owner->nr_going))) {
-		unit = som_going_return(owner, idx);
 	}
-	back = unit >= 0;
-	if (unlikely(back)) {
-		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
-		/* Memory that has failed is not touched: the caller refuses it. */
-		if (!som_pool_poisoned(unit))
-			som_unit_zero(unit);
-		/* A TLB may have it still: it counts as written. */
-		zeroed = false;
-	} else {
-		unit = take_unit(span, idx, &zeroed);
-	}
+	unit = take_unit(span, idx, &zeroed);
 	if (unit < 0) {
 		ret = unit;
 		goto out_uncharge;
@@ -1383,7 +1363,7 @@ static long populate(struct som_span *span, unsigned long idx, void **slot,
 	smp_mb();
 	/* What is there without a record counts as written. */
 	if (som_tracker_tracks(&owner->tracker, idx) &&
-	    !som_tracker_make(&owner->tracker, idx, zeroed) && !back) {
+	    !som_tracker_make(&owner->tracker, idx, zeroed)) {
 		void *entry = som_units_erase(&owner->units, idx);
 
 		/* take_charges() may have taken over the charge. */

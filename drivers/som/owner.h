@@ -81,9 +81,6 @@ struct som_listed {
  *	in @units from its look-up until it is in the page table.
  * @units: unit index -> entry (entry.h).
  * @limbo: unit number -> entry, of discarded units that were replaced.
- * @going: units that have left @units and are not given up yet (going.c).
- * @going_lock: guards @going.
- * @nr_going: how many members @going has; it counts up before a unit leaves @units.
  * @spans: every VMA's interval of page offsets.
  * @promised: unit indices that are reserved.
  * @nr_promised: how many.
@@ -120,9 +117,6 @@ struct som_owner {
 	struct mutex fault_lock[SOM_FAULT_LOCKS];	/* one unit index each */
 	struct som_units units;
 	struct xarray limbo;
-	struct list_head going;
-	spinlock_t going_lock;	/* units on their way out */
-	unsigned int nr_going;
 	struct rb_root_cached spans;
 	struct maple_tree promised;
 	unsigned long nr_promised;

@@ -3,24 +3,21 @@
  * Taking units away below living VMAs, for MADV_REMOVE, the driver's own calls and
  * MADV_DONTNEED of private mappings:
  *
- *  1. under owner->lock and the unit's fault lock, the entry leaves
- *     owner->units: from now on a fault finds nothing and takes a new unit;
- *     a fault that found the old one has its page table entry in place;
- *  2. som_zap() clears page table entries and flushes the TLB;
- *  3. others may have cleared an entry of the unit without having flushed yet:
- *     munmap and everything else that does so holds mmap_lock until it
- *     has. Taking mmap_lock for write once, after 2., waits for them;
- *  4. only then the units go to the pool. Those that may be pinned are held there.
+ *  1. mmap_lock is taken for write: munmap and everything else that clears entries
+ *     holds it until it has flushed the TLB. So nobody is between the two;
+ *  2. under owner->lock and the units' fault_locks, som_zap() clears page table entries and
+ *     flushes: nothing maps the units any more, and no fault can map them;
+ *  3. those that may be pinned now need a charge of their own, as the pool may hold them for
+ *     long, while their promises stay. If that cannot be had, a unit stays at its
+ *     index, discarded: see settle();
+ *  4. the others leave owner->units and go to the pool, before their fault_locks are given
+ *     up. So a fault at their indices finds that their promises are free.
  *
- * Between 1. and 4. a unit is "going" (going.c): it has no charge but the promise of its index,
- * if that stays. If it may be pinned then, so that the pool has to hold it, the owner
- * is charged for it; if that cannot be had, it goes back to its index, discarded.
+ * Not chosen: step 1 after step 2, alone, as a barrier, which can be waited for no more when
+ * the units have left their indices, also when the process is killed; and which leaves
+ * them between two places, where a fault at an index has to find its old unit.
  *
- * A unit that was punched in part, and is found to be all zero, goes with
- * mmap_lock, owner->lock and fault_lock held throughout: punch_zero_unit().
- *
- * A fault may meet, between 1. and 2., an entry of the old unit where it wants
- * the new one; vma.c sees that and retries.
+ * Up to SOM_FAULT_LOCKS units, of indices that have a lock each, go with one flush.
  */
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -30,7 +27,6 @@
 #include "collapse.h"
 #include "compat.h"
 #include "entry.h"
-#include "going.h"
 #include "owner.h"
 #include "pool.h"
 #include "punch.h"
@@ -79,86 +75,48 @@ static void punch_unmap(struct som_owner *owner, unsigned long idx,
 		som_zap(owner, som_unit_pgoff(idx), nr << SOM_UNIT_PAGE_SHIFT);
 }
 
-/*
- * Step 3. Not killable: the end of the process waits for the lock just so, and until
- * it has it, the units cannot go anywhere.
- */
-static void punch_barrier(struct som_owner *owner)
-{
-	mmap_write_lock(owner->mm);
-	mmap_write_unlock(owner->mm);
-}
-
-/* Which units a batch is to take. */
+/* Which units are to go. */
 enum punch_which {
 	PUNCH_COVERED,		/* all whose mapped parts are in the range */
 	PUNCH_DISCARDED,	/* all that were discarded */
 };
 
-/* A unit goes back to its index, where nothing came meanwhile, discarded. */
-static void going_put_back(struct som_owner *owner, struct som_going *going,
-			   unsigned int i)
-{
-	unsigned long idx = going->idx[i];
-	void *entry, **slot;
-	struct mutex *lock;
-
-	mutex_lock(&owner->lock);
-	lock = som_owner_lock_index(owner, idx);
-	spin_lock(&owner->going_lock);
-	entry = som_going_promised(going->entry[i]) ? going->entry[i] : NULL;
-	if (entry)
-		going->entry[i] = NULL;
-	spin_unlock(&owner->going_lock);
-	/* It has its promise, so a span touches it, and its leaf has stayed. */
-	slot = som_units_slot(&owner->units, idx);
-	if (entry && !WARN_ON_ONCE(!slot || READ_ONCE(*slot))) {
-		WRITE_ONCE(owner->discards, true);
-		WRITE_ONCE(*slot, som_entry(som_entry_unit(entry),
-					    SOM_LEVEL_NONE |
-					    SOM_ENTRY_DISCARDED));
-		atomic_long_inc(&owner->nr_level[SOM_LEVEL_NONE]);
-		som_units_hint(&owner->units, idx, SOM_HINT_DISCARDED);
-		som_units_hint(&owner->units, idx, SOM_HINT_UNTOLD);
-		if (som_tracker_tracks(&owner->tracker, idx))
-			som_tracker_make(&owner->tracker, idx, false);
-	}
-	mutex_unlock(lock);
-	mutex_unlock(&owner->lock);
-}
-
-/*
- * Step 4. Nothing maps the units any more, so one that is seen not to be pinned never
- * will be. Return: how many went.
+/**
+ * struct punch - units that are taken away
+ * @owner: whose
+ * @first: first page offset
+ * @last: last page offset
+ * @which: which of those
+ * @idx: the next unit index
+ * @found: there is an entry at @idx that is to be looked at
+ * @more: there may be some from @idx on
+ * @looks: how many units may still be looked at with the locks held
+ * @error: why it stops at @idx: -EAGAIN, heirs need copies first, and the pool has nothing
+ *	right now
+ * @stay: some units stay, as they may be pinned
+ * @given: how many have gone
  */
-static unsigned int going_drop(struct som_owner *owner, struct som_going *going,
-			       bool *stay)
-{
-	unsigned int i, nr = 0;
+struct punch {
+	struct som_owner *owner;
+	unsigned long first, last;
+	enum punch_which which;
+	unsigned long idx;
+	bool found, more;
+	unsigned int looks;
+	int error;
+	bool stay;
+	unsigned long given;
+};
 
-	for (i = 0; i < going->nr; i++) {
-		void *entry = READ_ONCE(going->entry[i]);
-
-		if (!som_going_promised(entry) ||
-		    !som_pool_pinned(som_entry_unit(entry)) ||
-		    som_going_settle(owner, going->idx[i]))
-			continue;
-		going_put_back(owner, going, i);
-		*stay = true;
-	}
-	som_going_end(owner, going);
-	for (i = 0; i < going->nr; i++) {
-		if (going->entry[i])
-			going->entry[nr++] = going->entry[i];
-	}
-	som_entries_drop(owner, going->entry, nr);
-	return nr;
-}
+/* Units of indices that have a lock each; all of those are held. */
+struct punch_window {
+	unsigned int nr;
+	unsigned long idx[SOM_FAULT_LOCKS];
+	struct mutex *lock[SOM_FAULT_LOCKS];
+};
 
 /*
- * A unit that may be pinned needs a charge of its own when it goes, as the pool may hold
- * it for long, while its owner's promise stays. If that cannot be had, it stays,
- * discarded: see settle(). @charge: to try is not in vain, as far as is known.
+ * Step 3. @charge: to try is not in vain, as far as is known. Return: whether the unit goes.
  */
 static bool punch_may_go(struct som_owner *owner, unsigned long idx,
 			 const void *entry, bool charge)
@@ -181,145 +139,180 @@ static bool punch_may_go(struct som_owner *owner, unsigned long idx,
 }
 
 /*
- * Is a unit to go (1), or not (0)? If not, what is to be zeroed of it is, or it stays as it
- * is but for being discarded, and is to be unmapped (2). Its index is locked.
- * -EAGAIN: heirs need copies first, and the pool has nothing right now.
+ * Is a unit to go (1), or not (0)? If not, what is to be zeroed of it is. Its index is
+ * locked. Or an error, as in struct punch.
  */
-static int punch_takes(struct som_owner *owner, unsigned long idx,
-		       unsigned long first, unsigned long last,
-		       enum punch_which which, bool charge)
+static int punch_takes(struct punch *p, unsigned long idx)
 {
-	void *entry = som_units_load(&owner->units, idx);
+	void *entry = som_units_load(&p->owner->units, idx);
+	int ret;
 
-	if (!entry || (which == PUNCH_DISCARDED &&
+	if (!entry || (p->which == PUNCH_DISCARDED &&
 		       !som_entry_test(entry, SOM_ENTRY_DISCARDED)))
 		return 0;
-	if (som_entry_test(entry, SOM_ENTRY_SHARED) &&
-	    som_share_break(owner, idx))
-		return -EAGAIN;
+	if (som_entry_test(entry, SOM_ENTRY_SHARED)) {
+		ret = som_share_break(p->owner, idx);
+		if (ret)
+			return ret;
+	}
 	/* Whoever pins it must go on seeing the owner's bytes. */
-	if (which == PUNCH_DISCARDED || punch_covers(owner, idx, first, last))
-		return punch_may_go(owner, idx, entry, charge) ? 1 : 2;
-	punch_zero(owner, som_entry_unit(entry), idx, first, last);
+	if (p->which == PUNCH_DISCARDED ||
+	    punch_covers(p->owner, idx, p->first, p->last))
+		return 1;
+	punch_zero(p->owner, som_entry_unit(entry), idx, p->first, p->last);
 	return 0;
 }
 
 /* The next index that punch_takes() is to be asked about. */
-static bool punch_find(struct som_owner *owner, unsigned long *idx,
-		       unsigned long last, enum punch_which which)
+static void punch_find(struct punch *p)
 {
-	return which == PUNCH_DISCARDED ?
-		som_units_find_hinted(&owner->units, idx, last,
-				      SOM_HINT_DISCARDED) :
-		som_units_find(&owner->units, idx, last);
+	unsigned long last = som_pgoff_unit(p->last);
+	struct som_units *units = &p->owner->units;
+
+	p->more = p->which == PUNCH_DISCARDED ?
+		som_units_find_hinted(units, &p->idx, last, SOM_HINT_DISCARDED) :
+		som_units_find(units, &p->idx, last);
+	p->found = p->more;
 }
 
 /*
- * Steps 1 and 2 for those of the next SOM_BATCH units at or behind *idx that are to go: take
- * them out of owner->units and out of the page tables. So owner->lock is not held for
- * longer, whether they go or not. *more: there may be some from *idx on. *again: it is to
- * be done once more from there on, later. *stay: some stay, as they may be pinned.
+ * Units that are to go, with their locks. Stops where an index has the lock of another one,
+ * which is then p->idx, and p->found; or before the next look.
  */
-static void punch_batch(struct som_owner *owner, unsigned long *idx,
-			unsigned long first, unsigned long last,
-			enum punch_which which, struct som_going *going,
-			bool *more, bool *again, bool *stay)
+static void punch_gather(struct punch *p, struct punch_window *w)
 {
-	unsigned long i = *idx, run = 0, run_len = 0;
-	unsigned int seen;
-	void *entry;
+	struct som_owner *owner = p->owner;
 	int takes;
 
-	lockdep_assert_held(&owner->lock);
+	for (w->nr = 0; w->nr < SOM_FAULT_LOCKS && !p->error; p->idx++) {
+		struct mutex *lock = &owner->fault_lock[0];
 
-	for (seen = 0; seen < SOM_BATCH; seen++, i++) {
-		struct mutex *lock;
-
-		/* Not before there is room for it: that takes the leaf's hint. */
-		*more = punch_find(owner, &i, som_pgoff_unit(last), which);
-		if (!*more)
-			break;
-		lock = som_owner_lock_index(owner, i);
-		takes = punch_takes(owner, i, first, last, which, !*stay);
-		if (takes == 2) {
-			/* Whoever touches it settles what is left to do. */
-			mutex_unlock(lock);
-			if (which == PUNCH_COVERED)
-				punch_unmap(owner, i, 1);
-			*stay = true;
+		if (!p->found && !p->looks)
+			return;
+		if (!p->found)
+			punch_find(p);
+		if (!p->more)
+			return;
+		/* In this order, as whoever takes all of them. */
+		if (w->nr && p->idx / SOM_FAULT_LOCKS !=
+			     w->idx[0] / SOM_FAULT_LOCKS)
+			return;
+		p->found = false;
+		p->looks -= min(p->looks, 1U);
+		lock += p->idx % SOM_FAULT_LOCKS;
+		mutex_lock_nest_lock(lock, &owner->lock);
+		takes = punch_takes(p, p->idx);
+		if (takes > 0) {
+			w->idx[w->nr] = p->idx;
+			w->lock[w->nr++] = lock;
 			continue;
 		}
-		if (takes <= 0) {
-			mutex_unlock(lock);
-			*again = takes;
-			if (!*again)
-				continue;
-			if (which == PUNCH_DISCARDED)
-				som_units_hint(&owner->units, i,
-					       SOM_HINT_DISCARDED);
-			break;
-		}
-		entry = som_going_add(owner, going, i);
-		som_tracker_drop(&owner->tracker, i);
 		mutex_unlock(lock);
-		if (som_entry_level(entry) == SOM_LEVEL_4K)
-			som_collapse_want(owner, i);
-		som_entry_forget(owner, entry);
-		if (run + run_len != i) {
-			punch_unmap(owner, run, run_len);
-			run = i;
-			run_len = 0;
-		}
-		run_len++;
+		if (!takes)
+			continue;
+		p->error = takes;
+		/* To be found once more. */
+		if (p->which == PUNCH_DISCARDED)
+			som_units_hint(&owner->units, p->idx,
+				       SOM_HINT_DISCARDED);
+		return;
 	}
-	punch_unmap(owner, run, run_len);
-	*idx = i;
+}
+
+static void punch_unmap_window(struct som_owner *owner,
+			       const struct punch_window *w)
+{
+	unsigned int i, run = 0;
+
+	for (i = 1; i <= w->nr; i++) {
+		if (i < w->nr && w->idx[i] == w->idx[i - 1] + 1)
+			continue;
+		punch_unmap(owner, w->idx[run], i - run);
+		run = i;
+	}
+}
+
+/* Steps 2 to 4 for some of the next units. */
+static void punch_some(struct punch *p)
+{
+	struct som_owner *owner = p->owner;
+	void *gone[SOM_FAULT_LOCKS], *entry;
+	unsigned int i, nr = 0;
+	struct punch_window w;
+
+	lockdep_assert_held(&owner->lock);
+	mmap_assert_write_locked(owner->mm);
+
+	punch_gather(p, &w);
+	punch_unmap_window(owner, &w);
+	for (i = 0; i < w.nr; i++) {
+		entry = som_units_load(&owner->units, w.idx[i]);
+		if (!punch_may_go(owner, w.idx[i], entry, !p->stay)) {
+			p->stay = true;
+			continue;
+		}
+		entry = som_units_erase(&owner->units, w.idx[i]);
+		som_tracker_drop(&owner->tracker, w.idx[i]);
+		if (som_entry_level(entry) == SOM_LEVEL_4K)
+			som_collapse_want(owner, w.idx[i]);
+		som_entry_forget(owner, entry);
+		gone[nr++] = entry;
+	}
+	som_entries_drop(owner, gone, nr);
+	p->given += nr;
+	for (i = 0; i < w.nr; i++)
+		mutex_unlock(w.lock[i]);
+}
+
+/* Step 1. A worker waits for nobody. */
+static int punch_lock(struct punch *p)
+{
+	if (p->which == PUNCH_COVERED)
+		return mmap_write_lock_killable(p->owner->mm);
+	return som_work_lock(p->owner) ? 0 : -EBUSY;
 }
 
 /*
- * Take units out of a range, and give them back; *given: how many. Return: 0; -EINTR on a
- * fatal signal; in a worker, which waits for nobody, -EAGAIN if heirs need copies first, and
- * -EBUSY if mmap_lock is not to be had: it has that before step 1 instead of step 3.
+ * Take units out of a range, and give them back, SOM_BATCH at a time. Return: 0; -EINTR on a
+ * fatal signal; in a worker -EAGAIN if heirs need copies first, and -EBUSY if mmap_lock
+ * is not to be had.
  */
-static int punch_units(struct som_owner *owner, unsigned long first,
-		       unsigned long last, enum punch_which which,
-		       unsigned long *given)
+static int punch_units(struct punch *p)
 {
-	unsigned long idx = som_pgoff_unit(first);
-	bool more, again, stay = false;
-	struct som_going going;
-	int ret = 0;
+	struct som_owner *owner = p->owner;
+	int ret;
 
+	p->idx = som_pgoff_unit(p->first);
+	p->found = false;
+	p->stay = false;
+	p->given = 0;
 	do {
-		again = false;
-		if (which == PUNCH_DISCARDED && !som_work_lock(owner)) {
-			/* The leaf's hint may have been taken. */
-			som_units_hint(&owner->units, idx, SOM_HINT_DISCARDED);
-			ret = -EBUSY;
+		ret = punch_lock(p);
+		if (ret)
 			break;
-		}
-		som_going_begin(owner, &going);
+		p->looks = SOM_BATCH;
+		p->error = 0;
 		mutex_lock(&owner->lock);
-		punch_batch(owner, &idx, first, last, which, &going, &more,
-			    &again, &stay);
+		do {
+			punch_some(p);
+		} while (p->more && !p->error && (p->looks || p->found));
 		mutex_unlock(&owner->lock);
-		if (which == PUNCH_DISCARDED)
-			mmap_write_unlock(owner->mm);
-		else if (going.nr)
-			punch_barrier(owner);
-		*given += going_drop(owner, &going, &stay);
-		if (again && which == PUNCH_DISCARDED)
+		mmap_write_unlock(owner->mm);
+		if (p->error == -EAGAIN && p->which == PUNCH_DISCARDED)
 			ret = -EAGAIN;
-		else if (again)
+		else if (p->error == -EAGAIN)
 			schedule_timeout_killable(1);
 		else
 			cond_resched();
 		if (!ret && fatal_signal_pending(current))
 			ret = -EINTR;
-	} while (!ret && more);
+	} while (!ret && p->more);
+	/* The leaf's hint may have been taken. */
+	if (ret && p->which == PUNCH_DISCARDED)
+		som_units_hint(&owner->units, p->idx, SOM_HINT_DISCARDED);
 	/* Those that stay go when they are not pinned any more. */
-	if (ret == -EAGAIN || ret == -EBUSY || stay)
-		som_work_queue(&owner->discard_work, ret == -EAGAIN && !stay ?
+	if (ret == -EAGAIN || ret == -EBUSY || p->stay)
+		som_work_queue(&owner->discard_work, ret == -EAGAIN && !p->stay ?
 						     SOM_DISCARD_MS :
 						     SOM_PINNED_MS);
 	return ret;
@@ -359,10 +352,9 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
 	gone = unit >= 0 && !som_tracker_tracks(&owner->tracker, idx) &&
 	       unit_is_zero(unit, first);
 	mutex_unlock(lock);
-	if (!gone)
+	if (!gone || mmap_write_lock_killable(owner->mm))
 		return 0;
 
-	mmap_write_lock(owner->mm);
 	mutex_lock(&owner->lock);
 	lock = som_owner_lock_unit(owner, idx);
 	entry = som_units_load(&owner->units, idx);
@@ -433,19 +425,29 @@ static int punch_notes(struct som_owner *owner, unsigned long first,
  * holds, and the owner is charged for it; if it cannot be, the unit stays,
  * discarded. Promises stay.
  *
- * Context: Process context of the owner; takes owner->lock and, apart from
- * it, mmap_lock. The caller has neither.
+ * Context: Process context of the owner; takes mmap_lock for write, and owner->lock, for
+ * SOM_BATCH units at a time. The caller has neither.
  * Return: 0, or -EINTR on a fatal signal, and a part may be done.
  */
 int som_owner_punch(struct som_owner *owner, unsigned long first,
 		    unsigned long last, unsigned long *given)
 {
-	unsigned long idx;
+	struct punch p = {
+		.owner = owner,
+		.first = first,
+		.last = last,
+		.which = PUNCH_COVERED,
+	};
+	unsigned long idx = som_pgoff_unit(first);
 	int ret;
 
 	*given = 0;
-	ret = punch_notes(owner, first, last) ?:
-	      punch_units(owner, first, last, PUNCH_COVERED, given);
+	ret = punch_notes(owner, first, last);
+	/* Whoever gives up what he has not waits for nobody. */
+	if (ret || !som_units_find(&owner->units, &idx, som_pgoff_unit(last)))
+		return ret;
+	ret = punch_units(&p);
+	*given = p.given;
 	if (ret)
 		return ret;
 	/* Only the first and the last unit can have been punched in part. */
@@ -620,11 +622,16 @@ void som_span_discard_left(struct som_span *span)
  */
 void som_owner_release_discarded(struct som_owner *owner)
 {
-	unsigned long unit, given = 0;
+	struct punch p = {
+		.owner = owner,
+		.last = ULONG_MAX,
+		.which = PUNCH_DISCARDED,
+	};
 	void *batch[SOM_BATCH];
+	unsigned long unit;
 	int nr;
 
-	punch_units(owner, 0, ULONG_MAX, PUNCH_DISCARDED, &given);
+	punch_units(&p);
 	do {
 		if (xa_empty(&owner->limbo))
 			return;

@@ -2,14 +2,16 @@
 /*
  * punch.c: a unit is taken away below a living VMA, and becomes another owner's.
  *
- * One unit index of one owner, its page table entry, one processor with a TLB that runs
- * the owner's program all the time, two units of memory. Beside each other: a punch with
- * its four steps; a fault; somebody who clears the entry with mmap_lock held and flushes
- * later (munmap, MADV_DONTNEED of shared memory); another owner who takes what is free.
+ * One unit index of one owner, promised one unit, its page table entry, one processor with a
+ * TLB that runs the owner's program all the time, two units of memory. Beside each other: a
+ * punch with its four steps; a fault, which needs no mmap_lock; somebody who clears the
+ * entry with mmap_lock held and flushes later (munmap, MADV_DONTNEED of shared memory); a
+ * device that pins what the entry maps; another owner who takes what is free.
  *
- * Safe: no page table entry and no TLB has a unit that is not the owner's.
+ * Safe: no page table entry and no TLB has a unit that is not the owner's, nor has a pin;
+ * and the owner never has two units by one promise.
  *
- * MUTANTS: NO_ERASE NO_FLUSH NO_BARRIER NO_FAULT_LOCK
+ * MUTANTS: NO_FLUSH NO_MMAP_LOCK NO_FAULT_LOCK FREE_FIRST LOOK_FIRST UNLOCK_FIRST
  */
 #define NONE	0
 #define THIS	1
@@ -19,6 +21,7 @@ byte tree;		/* the unit at the index; 0: none */
 byte pte;		/* the unit that the entry maps */
 byte tlb;		/* the unit that the processor would access */
 byte who[3];		/* unit -> its owner */
+byte pin;		/* the unit that a device has a pin on */
 bool owner_lock, fault_lock, ptl, writer;
 byte readers;		/* of mmap_lock */
 
@@ -96,41 +99,83 @@ end:	do
 	od
 }
 
+/* get_user_pages(): looks at the entry under the page table's lock. */
+active proctype device()
+{
+end:	do
+	:: lock(ptl);
+		pin = pte;
+		unlock(ptl)
+	:: pin = 0
+	od
+}
+
+inline zap()
+{
+	lock(ptl);
+#ifdef NO_FLUSH
+	pte = 0;
+	unlock(ptl);
+#else
+	if
+	:: pte != 0 -> pte = 0; unlock(ptl); tlb = 0
+	:: else -> unlock(ptl)			/* nothing to flush */
+	fi;
+#endif
+}
+
 active proctype punch()
 {
 	byte unit;
+	bool pinned;
 
 end:	do
 	:: tree != 0 ->
-		lock(owner_lock);
-		lock(fault_lock);
-		unit = tree;
-#ifndef NO_ERASE
-		tree = 0;				/* step 1 */
+#ifndef NO_MMAP_LOCK
+		write_lock();				/* step 1 */
 #endif
-		unlock(fault_lock);
-		lock(ptl);				/* step 2 */
-#ifdef NO_FLUSH
-		pte = 0;
-		unlock(ptl);
-#else
+		lock(owner_lock);
+#ifndef NO_FAULT_LOCK
+		lock(fault_lock);
+#endif
+		unit = tree;
+#ifdef LOOK_FIRST
+		pinned = (unit != 0 && pin == unit);
+#endif
+#ifdef FREE_FIRST
+		tree = 0;
 		if
-		:: pte != 0 -> pte = 0; unlock(ptl); tlb = 0
-		:: else -> unlock(ptl)			/* nothing to flush */
+		:: unit != 0 -> who[unit] = NONE
+		:: else
 		fi;
 #endif
-#ifdef NO_ERASE
-		tree = 0;
+		zap();					/* step 2 */
+#ifndef LOOK_FIRST
+		pinned = (unit != 0 && pin == unit);	/* step 3 */
+#endif
+#ifndef FREE_FIRST
+		if
+		:: unit != 0 && !pinned ->		/* step 4 */
+			tree = 0;
+#ifdef UNLOCK_FIRST
+			unlock(fault_lock);
+#endif
+			who[unit] = NONE
+		:: else					/* it stays, discarded */
+#ifdef UNLOCK_FIRST
+			unlock(fault_lock)
+#endif
+		fi;
+#endif
+#if !defined(NO_FAULT_LOCK) && !defined(UNLOCK_FIRST)
+		unlock(fault_lock);
 #endif
 		unlock(owner_lock);
-#ifndef NO_BARRIER
-		write_lock();				/* step 3 */
+#ifndef NO_MMAP_LOCK
 		write_unlock();
 #endif
-		if
-		:: unit != 0 -> who[unit] = NONE	/* step 4 */
-		:: else
-		fi
+		unit = 0;
+		pinned = false
 	od
 }
 
@@ -147,4 +192,5 @@ end:	do
 	od
 }
 
-ltl safe { [] ((pte == 0 || who[pte] == THIS) && (tlb == 0 || who[tlb] == THIS)) }
+#define mine(unit)	((unit) == 0 || who[unit] == THIS)
+ltl safe { [] (mine(pte) && mine(tlb) && mine(pin) && !(who[1] == THIS && who[2] == THIS)) }
