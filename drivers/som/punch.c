@@ -92,7 +92,7 @@ enum punch_which {
  * @more: there may be some from @idx on
  * @looks: how many units may still be looked at with the locks held
  * @error: why it stops at @idx: -EAGAIN, heirs need copies first, and the pool has nothing
- *	right now
+ *	right now; -ERESTART, they need more of them
  * @stay: some units stay, as they may be pinned
  * @given: how many have gone
  */
@@ -151,7 +151,9 @@ static int punch_takes(struct punch *p, unsigned long idx)
 		       !som_entry_test(entry, SOM_ENTRY_DISCARDED)))
 		return 0;
 	if (som_entry_test(entry, SOM_ENTRY_SHARED)) {
-		ret = som_share_break(p->owner, idx);
+		/* Copies take so much longer than a look. */
+		p->looks -= min(p->looks, SOM_BATCH / 4);
+		ret = som_share_break_some(p->owner, idx);
 		if (ret)
 			return ret;
 	}
@@ -463,7 +465,7 @@ int som_owner_punch(struct som_owner *owner, unsigned long first,
 
 /* The same of what was inherited and not copied yet. */
 static void discard_notes(struct som_owner *owner, unsigned long first,
-			  unsigned long last)
+			  unsigned long last, unsigned long *until)
 {
 	unsigned long idx = som_pgoff_unit(first);
 
@@ -472,7 +474,7 @@ static void discard_notes(struct som_owner *owner, unsigned long first,
 		    som_unit_pgoff(idx + 1) - 1 <= last)
 			som_share_drop(owner, idx, idx);
 		else
-			som_share_settle_now(owner, idx);
+			som_share_settle_now(owner, idx, until);
 	}
 }
 
@@ -524,10 +526,10 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 		       unsigned long last)
 {
 	bool noted = false, alias = discard_alias(owner, first, last);
-	unsigned long idx;
+	unsigned long idx, until = 0;
 	void *entry;
 
-	discard_notes(owner, first, last);
+	discard_notes(owner, first, last, &until);
 	WRITE_ONCE(owner->discards, true);
 	som_units_for_each(&owner->units, idx, entry, som_pgoff_unit(first),
 			   som_pgoff_unit(last)) {
@@ -537,8 +539,9 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 
 		/* Another mapping of it must not go on showing the old bytes. */
 		if (!whole || alias) {
-			if (som_entry_test(entry, SOM_ENTRY_SHARED))
-				som_share_settle_now(owner, idx);
+			if (som_entry_test(entry, SOM_ENTRY_SHARED) &&
+			    som_share_settle_now(owner, idx, &until))
+				continue;
 			discard_pages(som_entry_unit(entry),
 				      lo - som_unit_pgoff(idx), hi - lo + 1);
 		}

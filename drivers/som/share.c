@@ -35,10 +35,12 @@
 #include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/jiffies.h>
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/topology.h>
 #include "account.h"
@@ -62,7 +64,9 @@ struct som_part {
 #define SOM_LOST	xa_mk_value(0)
 /* Units that are copied between two looks at anything else. */
 #define SOM_PULL_UNITS	16
-/* How long who can neither fail nor come again tries, in milliseconds. */
+/* Copies that are made for each hold of share.lock. */
+#define SOM_BREAK_COPIES	4
+/* Retry limit (ms) for callers that can neither fail nor restart. */
 #define SOM_SETTLE_MS	200
 
 /**
@@ -320,18 +324,21 @@ static struct som_link *next_heir(struct som_owner *source, unsigned long idx)
 }
 
 /*
- * Give every heir a copy. @lose: those that cannot have one lose the bytes. share.lock
- * is held. Return: 0 or -EAGAIN.
+ * Give heirs copies. @lose: those that cannot have one lose the bytes. share.lock
+ * is held. Return: 0 when all have them; -ERESTART if there are more of them; -EAGAIN.
  */
 static int break_locked(struct som_owner *owner, unsigned long idx, bool lose)
 {
 	void *entry = som_units_load(&owner->units, idx);
+	unsigned int copies = 0;
 	struct som_link *link;
 	int ret;
 
 	if (!entry || !som_entry_test(entry, SOM_ENTRY_SHARED))
 		return 0;
 	while ((link = next_heir(owner, idx))) {
+		if (copies++ == SOM_BREAK_COPIES)
+			return -ERESTART;
 		ret = copy_to_heir(link, idx, som_entry_unit(entry));
 		if (ret == -EAGAIN && !lose)
 			return ret;
@@ -343,16 +350,16 @@ static int break_locked(struct som_owner *owner, unsigned long idx, bool lose)
 }
 
 /**
- * som_share_break - a unit is about to change, or to be lost: heirs get their copies
+ * som_share_break_some - the same as som_share_break(), for some heirs
  * @owner: whose
  * @idx: unit index
  *
- * Heirs that have opted out of a promise lose the bytes if they cannot be charged.
+ * For callers with locks that others wait for.
  *
- * Context: Process context; som_owner_lock_index() is held, so that it stays as it is.
- * Return: 0, or -EAGAIN if the pool has nothing right now.
+ * Context: as som_share_break().
+ * Return: as som_share_break(), or -ERESTART if there are more.
  */
-int som_share_break(struct som_owner *owner, unsigned long idx)
+int som_share_break_some(struct som_owner *owner, unsigned long idx)
 {
 	int ret;
 
@@ -361,6 +368,26 @@ int som_share_break(struct som_owner *owner, unsigned long idx)
 	mutex_lock(&owner->share.lock);
 	ret = break_locked(owner, idx, false);
 	mutex_unlock(&owner->share.lock);
+	return ret;
+}
+
+/**
+ * som_share_break - a unit is about to change, or to be lost: heirs get their copies
+ * @owner: whose
+ * @idx: unit index
+ *
+ * Heirs that have opted out of a promise lose the bytes if they cannot be charged.
+ *
+ * Context: Process context; som_owner_lock_index() is held, so that it stays as it is.
+ * share.lock is taken for some copies at a time.
+ * Return: 0, or -EAGAIN if the pool has nothing right now.
+ */
+int som_share_break(struct som_owner *owner, unsigned long idx)
+{
+	int ret;
+
+	while ((ret = som_share_break_some(owner, idx)) == -ERESTART)
+		cond_resched();
 	return ret;
 }
 
@@ -718,30 +745,42 @@ void som_share_lose(struct som_owner *owner, unsigned long idx)
  * som_share_settle_now - make a unit its owner's alone, without coming again
  * @owner: whose
  * @idx: unit index
+ * @until: when to wait no longer, in jiffies; 0 as long as nobody has waited. For all
+ *	units of a call
  *
  * For the MMU notifier, which can neither fail nor wait for long. Bytes that cannot be
- * kept are lost to who would have inherited them: access is refused there.
+ * kept are lost to who would have inherited them: access is refused there. Not those of a
+ * process that is killed: it will not see what it was about to change.
  *
  * Context: Process context; mmap_lock is held.
+ * Return: 0, or -EINTR if the process is killed, and the unit may be as it was.
  */
-void som_share_settle_now(struct som_owner *owner, unsigned long idx)
+int som_share_settle_now(struct som_owner *owner, unsigned long idx,
+			 unsigned long *until)
 {
-	unsigned int ms;
 	int ret;
 
-	for (ms = 0; ms < SOM_SETTLE_MS; ms++) {
+	for (;;) {
 		ret = som_share_pull(owner, idx) ?:
 		      som_share_break(owner, idx);
 		if (!ret)
-			return;
-		if (ret != -EAGAIN)
+			return 0;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (!*until)
+			*until = (jiffies + msecs_to_jiffies(SOM_SETTLE_MS)) | 1;
+		if (ret != -EAGAIN || time_after(jiffies, *until))
 			break;
-		usleep_range(1000, 2000);
+		schedule_timeout_killable(1);
 	}
 	som_share_lose(owner, idx);
-	mutex_lock(&owner->share.lock);
-	break_locked(owner, idx, true);
-	mutex_unlock(&owner->share.lock);
+	do {
+		mutex_lock(&owner->share.lock);
+		ret = break_locked(owner, idx, true);
+		mutex_unlock(&owner->share.lock);
+		cond_resched();
+	} while (ret == -ERESTART);
+	return 0;
 }
 
 /*

@@ -62,8 +62,10 @@ int som_share_pull_range(struct som_owner *owner, unsigned long first,
 void som_share_drop(struct som_owner *owner, unsigned long first,
 		    unsigned long last);
 int som_share_break(struct som_owner *owner, unsigned long idx);
+int som_share_break_some(struct som_owner *owner, unsigned long idx);
 void som_share_lose(struct som_owner *owner, unsigned long idx);
-void som_share_settle_now(struct som_owner *owner, unsigned long idx);
+int som_share_settle_now(struct som_owner *owner, unsigned long idx,
+			 unsigned long *until);
 unsigned long som_share_bequeath(struct som_owner *owner, unsigned long first,
 				 unsigned long last);
 bool som_share_find(struct som_owner *owner, unsigned long *idx,

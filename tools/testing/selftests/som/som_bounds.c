@@ -336,6 +336,69 @@ TEST_F(som, dontneed_of_what_has_holes)
 	EXPECT_LT(many, 24 * few);
 }
 
+/* What a thread waits for in mmap, at most. */
+struct mapper {
+	int fd, stop;
+	__u64 worst;
+};
+
+static void *map_and_unmap(void *arg)
+{
+	struct mapper *m = arg;
+
+	while (!READ_ONCE(m->stop)) {
+		__u64 took = __rdtsc();
+		char *p = som_map_at(m->fd, NULL, PAGE, PROT_NONE, 0);
+
+		took = __rdtsc() - took;
+		m->worst = took > m->worst ? took : m->worst;
+		munmap(p, PAGE);
+		sched_yield();
+	}
+	return NULL;
+}
+
+/*
+ * Memory that children depend on is copied when it is given up, some at a time: other
+ * threads do not wait for all of it. 20 children, 8 units; one copy is 262,144.
+ */
+TEST_F(som, remove_of_what_children_depend_on)
+{
+	struct som_policy policy = { .size = sizeof(policy) };
+	struct mapper m = { .fd = self->fd };
+	size_t nr = 20, units = 8, i;
+	pthread_t thread;
+	pid_t pids[20];
+	char *p;
+
+	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_GET_POLICY, &policy));
+	policy.options = SOM_POLICY_FORK_COPY;
+	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_SET_POLICY, &policy));
+	p = som_map(self->fd, units * UNIT);
+	ASSERT_NE(MAP_FAILED, p);
+	som_fill_pages(p, units * UNIT, 5);
+	for (i = 0; i < nr; i++) {
+		pids[i] = fork();
+		ASSERT_LE(0, pids[i]);
+		if (!pids[i])
+			for (;;)
+				pause();
+	}
+	ASSERT_EQ(0, pthread_create(&thread, NULL, map_and_unmap, &m));
+	usleep(20000);
+	m.worst = 0;
+	ASSERT_EQ(0, madvise(p, units * UNIT, MADV_REMOVE));
+	WRITE_ONCE(m.stop, 1);
+	pthread_join(thread, NULL);
+	EXPECT_EQ((long)(nr * units), som_used());
+	TH_LOG("a thread waits for %llu", m.worst);
+	EXPECT_GT(262144ULL * nr * units / 3, m.worst);
+	for (i = 0; i < nr; i++)
+		kill(pids[i], SIGKILL);
+	for (i = 0; i < nr; i++)
+		waitpid(pids[i], NULL, 0);
+}
+
 /*
  * Whoever goes through all owners comes to each of them once. By the file that lists them,
  * which is read with half the room for it until there is enough.
