@@ -17,7 +17,8 @@
  *	track: vma, pte, owner, scan, collapse, zap, pool
  *	inode: private, punch, owner, area
  *	private: vma, punch, work, zap, owner
- *	vma: access, pte, gig, punch, zap, owner, pool
+ *	dump: zap, owner, pool
+ *	vma: access, dump, pte, gig, punch, zap, owner, pool
  *	gig: entry, owner, numa, pool
  *	punch: entry, collapse, work, zap, owner, pool
  *	collapse: pte, entry, work, zap, owner

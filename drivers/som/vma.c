@@ -33,6 +33,7 @@
 #include <linux/sched/signal.h>
 #include "access.h"
 #include "compat.h"
+#include "dump.h"
 #include "fork.h"
 #include "gig.h"
 #include "owner.h"
@@ -581,7 +582,7 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 	enum som_level level;
 	struct mutex *lock;
 	vm_fault_t ret;
-	bool huge;
+	bool huge, dump;
 	long unit;
 
 	if (!span)
@@ -603,10 +604,14 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 	lock = som_owner_lock_unit(span->owner, idx);
 	level = huge ? SOM_LEVEL_2M : SOM_LEVEL_4K;
 	unit = som_owner_unit(span, idx, &level);
-	if (unit >= 0 && som_owner_shared(span->owner, idx) &&
+	dump = order == 0 && som_dumping() &&
+	       !som_owner_pinnable(span->owner, idx);
+	if (unit >= 0 && !dump && som_owner_shared(span->owner, idx) &&
 	    !som_map_shared(vmf, idx) && som_share_break(span->owner, idx))
 		unit = -EAGAIN;
-	if (unit >= 0)
+	if (unit >= 0 && dump)
+		ret = som_dump_fault(vmf, span->owner, idx, unit);
+	else if (unit >= 0)
 		ret = som_map_unit(vmf, idx, unit, huge, level);
 	mutex_unlock(lock);
 	if (unit < 0)
@@ -735,6 +740,16 @@ static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 	return len;
 }
 
+/* Has no name: but a core dump asks for it, and has to fault from then on. */
+static const char *som_vma_name(struct vm_area_struct *vma)
+{
+	struct som_span *span = som_vma_span(vma);
+
+	if (som_dumping() && span && current->mm == vma->vm_mm)
+		som_dump_begin(span->owner, vma);
+	return NULL;
+}
+
 #define SOM_VM_OPS							\
 	.open = som_vma_open,						\
 	.close = som_vma_close,						\
@@ -744,7 +759,8 @@ static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 	.fault = som_vma_fault,						\
 	.huge_fault = som_vma_huge_fault,				\
 	.map_pages = som_vma_map_pages,					\
-	.access = som_vma_access
+	.access = som_vma_access,					\
+	.name = som_vma_name
 
 static const struct vm_operations_struct som_vm_ops = {
 	SOM_VM_OPS,
