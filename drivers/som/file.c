@@ -24,6 +24,7 @@
 #include "owner.h"
 #include "policy.h"
 #include "private.h"
+#include "remap.h"
 #include "vma.h"
 
 struct som_file {
@@ -103,20 +104,43 @@ out:
 	return ret;
 }
 
+/* What mmap() is to do; or -EINVAL. */
+enum { MAP_NEW, MAP_JOIN, MAP_DODUMP };
+
+static int map_way(const struct som_file *sf, pgoff_t pgoff)
+{
+	switch (pgoff - READ_ONCE(sf->settings.map_pgoff)) {
+	case 0:
+		return MAP_NEW;
+	case SOM_MMAP_JOIN >> PAGE_SHIFT:
+		return MAP_JOIN;
+	case SOM_MMAP_DODUMP >> PAGE_SHIFT:
+		return MAP_DODUMP;
+	default:
+		return -EINVAL;
+	}
+}
+
 static int som_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct som_file *sf = file->private_data;
 	struct som_owner *owner;
-	int ret;
+	int ret, way;
 
-	if (vma->vm_pgoff != READ_ONCE(sf->settings.map_pgoff))
-		return -EINVAL;
+	way = map_way(sf, vma->vm_pgoff);
+	if (way < 0)
+		return way;
 	if (!(file->f_mode & FMODE_WRITE))
 		return -EACCES;
 
 	owner = som_inode_get_owner(vma->vm_mm);
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
+	if (way != MAP_NEW) {
+		ret = som_remap_mmap(owner, vma);
+		som_inode_put_owner(owner);
+		return ret;
+	}
 	som_account_mmap_begin(owner->account,
 			       som_policy_max_units(&sf->settings, owner));
 	ret = vma->vm_flags & VM_MAYSHARE ? 0 : som_private_start(owner);
@@ -135,11 +159,35 @@ static int som_mmap(struct file *file, struct vm_area_struct *vma)
 	return 0;
 }
 
+/* All that can be refused is refused here, as behind it MAP_FIXED has unmapped a range. */
+static int prepare_remap(struct file *file, unsigned long addr,
+			 unsigned long len, unsigned long flags, bool dodump)
+{
+	struct som_owner *owner;
+	int ret;
+
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EACCES;
+	owner = som_inode_find_owner(current->mm);
+	if (!owner)
+		return -EINVAL;
+	ret = som_remap_prepare(owner, addr, len, flags, dodump);
+	som_inode_put_owner(owner);
+	return ret;
+}
+
 /* The offset is not where something is in the file: it says nothing of the place. */
 static unsigned long som_file_area(struct file *file, unsigned long addr,
 				   unsigned long len, unsigned long pgoff,
 				   unsigned long flags)
 {
+	struct som_file *sf = file->private_data;
+	int way = map_way(sf, pgoff);
+
+	if (way > MAP_NEW)
+		way = prepare_remap(file, addr, len, flags, way == MAP_DODUMP);
+	if (way < 0)
+		return way;
 	return som_get_unmapped_area(file, addr, len, 0, flags);
 }
 

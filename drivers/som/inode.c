@@ -37,6 +37,7 @@
 #include "owner.h"
 #include "private.h"
 #include "punch.h"
+#include "remap.h"
 #include "work.h"
 
 /* Owners and walks that are looked at for each hold of som_owners_lock. */
@@ -140,6 +141,7 @@ static void free_owner(struct som_owner *owner)
 {
 	som_work_cancel(&owner->discard_work);
 	som_work_cancel(&owner->collapse_work);
+	som_remap_destroy(owner);
 	som_owner_destroy(owner);
 	som_private_free_owner(owner);
 }

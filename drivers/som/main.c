@@ -8,15 +8,16 @@
  *		recycle, work, pool
  *	debugfs: inode, owner, pool
  *	sysfs: migrate, pinnable, account, recycle, zero, trim, pool
- *	file: ioctl, vma, inode, area, policy, private
+ *	file: ioctl, remap, vma, inode, area, policy, private
  *	ioctl: pagemap, reset, pin, policy, inode, owner, pool
  *	hwpoison: inode, entry, zap, owner, pinnable, pool
  *	pin: migrate, vma, inode, owner, pinnable, pool
  *	migrate: inode, entry, collapse, zap, owner, pool
  *	pagemap, reset: track, scan, vma, inode, punch, owner
  *	track: vma, pte, owner, scan, collapse, zap, pool
- *	inode: private, punch, owner, area
+ *	inode: remap, private, punch, owner, area
  *	private: vma, punch, work, zap, owner
+ *	remap: vma, owner
  *	dump: zap, owner, pool
  *	vma: access, dump, pte, gig, punch, zap, owner, pool
  *	gig: entry, owner, numa, pool

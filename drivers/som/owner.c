@@ -569,9 +569,19 @@ static void release_untouched(struct som_owner *owner, unsigned long first,
 	release_units(owner, first, last);
 }
 
-static void span_insert(struct som_span *span, unsigned long first,
-			unsigned long last)
+/**
+ * som_span_insert - add a span to its owner's tree
+ * @span: the span
+ * @first: its first page offset
+ * @last: its last page offset
+ *
+ * Context: owner->lock is held.
+ */
+void som_span_insert(struct som_span *span, unsigned long first,
+		     unsigned long last)
 {
+	lockdep_assert_held(&span->owner->lock);
+
 	span->it.start = first;
 	span->it.last = last;
 	spin_lock(&span->owner->span_lock);
@@ -664,7 +674,7 @@ struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
 	span->anew = som_tracker_seen(&owner->tracker, addr, addr + len);
 	if (span->anew)
 		WRITE_ONCE(owner->tracker.anew, true);
-	span_insert(span, allot.start, last);
+	som_span_insert(span, allot.start, last);
 	owner->cursor = allot.limit;
 	mutex_unlock(&owner->lock);
 	return span;
@@ -820,9 +830,9 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long addr,
 		span->dup_seq = old->dup_seq;
 		span_remove(old);
 		if (first == start)
-			span_insert(old, last + 1, end);
+			som_span_insert(old, last + 1, end);
 		else
-			span_insert(old, start, first - 1);
+			som_span_insert(old, start, first - 1);
 	} else {
 		span->grown = span_grows(old, first, last);
 		/* Longer than the old one, som_span_promise() is to be asked. */
@@ -831,7 +841,7 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long addr,
 		span->dup_seq = som_mm_write_seq(owner->mm);
 		WRITE_ONCE(owner->may_alias, true);
 	}
-	span_insert(span, first, last);
+	som_span_insert(span, first, last);
 	if (!split && som_tracker_seen(&owner->tracker, addr, addr +
 				       ((last - first + 1) << PAGE_SHIFT)))
 		span_moved(owner, first, last);
@@ -905,7 +915,7 @@ struct som_span *som_span_inherit(struct som_span *from,
 		ret = promise_units(owner, som_pgoff_unit(first),
 				    som_pgoff_unit(last));
 	if (!ret) {
-		span_insert(span, first, last);
+		som_span_insert(span, first, last);
 		owner->cursor = from->owner->cursor;
 		owner->floor = owner->cursor;
 		from->owner->floor = owner->cursor;

@@ -26,6 +26,7 @@ struct mm_struct;
 struct som_owner;
 struct pid;
 struct pid_namespace;
+struct som_remap;
 
 /** define SOM_FAULT_LOCKS - locks that serialise faults on one unit index. */
 #define SOM_FAULT_LOCKS	16
@@ -103,6 +104,7 @@ struct som_listed {
  * @recycle: units that it has released and keeps.
  * @share: what it has inherited, and what others have from it.
  * @heirs: files of mappings that it has inherited; made by fork, and then fixed.
+ * @remap: a mapping that is about to replace others (remap.c), or NULL.
  */
 struct som_owner {
 	struct mm_struct *mm;
@@ -139,6 +141,7 @@ struct som_owner {
 	struct som_recycle recycle;
 	struct som_share share;
 	struct list_head heirs;
+	struct som_remap *remap;
 };
 
 /**
@@ -248,6 +251,8 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long addr,
 			      bool split);
 struct som_span *som_span_inherit(struct som_span *from,
 				  struct som_owner *owner);
+void som_span_insert(struct som_span *span, unsigned long first,
+		     unsigned long last);
 void som_span_unmap(struct som_span *span);
 int som_span_promise(struct som_span *span, unsigned long first,
 		     unsigned long last);

@@ -41,6 +41,7 @@
 #include "pte.h"
 #include "punch.h"
 #include "range.h"
+#include "remap.h"
 #include "share.h"
 #include "trace.h"
 #include "vma.h"
@@ -251,6 +252,7 @@ static void som_vma_close(struct vm_area_struct *vma)
 	struct som_span *span = som_vma_span(vma);
 
 	if (span) {
+		som_remap_close(span);
 		som_span_discard_left(span);
 		som_span_unmap(span);
 	}
@@ -811,4 +813,24 @@ int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
 	if (fork == SOM_FORK_NONE)
 		vm_flags_set(vma, VM_DONTCOPY);
 	return 0;
+}
+
+/**
+ * som_vma_take - make a VMA a som mapping of memory that was mapped before
+ * @vma: new
+ * @span: its span
+ * @flags: what vm_flags of the VMAs were that it replaces
+ * @ask: whether som_vma_ask() was called for them
+ *
+ * Context: Process context; the caller has mmap_lock for write.
+ */
+void som_vma_take(struct vm_area_struct *vma, struct som_span *span,
+		  vm_flags_t flags, bool ask)
+{
+	vma->vm_private_data = span;
+	vma->vm_ops = &som_vm_ops;
+	vm_flags_set(vma, flags);
+	vm_flags_clear(vma, ~(flags | VM_ACCOUNT | VM_SOFTDIRTY));
+	if (ask)
+		som_vma_ask(vma);
 }

@@ -2,6 +2,8 @@
 #ifndef _SOM_VMA_H
 #define _SOM_VMA_H
 
+#include <linux/mm_types.h>
+
 struct mm_struct;
 struct som_owner;
 struct som_span;
@@ -16,5 +18,7 @@ void som_vma_pinnable(struct vm_area_struct *vma);
 int som_vma_track(struct mm_struct *mm, unsigned long addr, unsigned long end);
 int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
 		unsigned long map_size, bool reuse, enum som_fork fork);
+void som_vma_take(struct vm_area_struct *vma, struct som_span *span,
+		  vm_flags_t flags, bool ask);
 
 #endif /* _SOM_VMA_H */

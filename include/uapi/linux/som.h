@@ -52,6 +52,32 @@
 #define SOM_UNIT_SIZE	(1UL << SOM_UNIT_SHIFT)
 
 /**
+ * define SOM_MMAP_JOIN - offset of mmap() that makes one mapping of several.
+ *
+ * mmap(addr, length, prot, MAP_FIXED | MAP_SHARED or MAP_PRIVATE, fd, offset), with
+ * this and the offset that the file was told, maps a range again that consists of som
+ * mappings of the caller. The memory stays, also under concurrent access. Afterwards
+ * the range is one mapping: the kernel cuts a mapping where mprotect() or madvise()
+ * change a part of it, does not join what is alike again, and allows
+ * vm.max_map_count mappings. The access stays what it is; @prot means nothing.
+ *
+ * Fails with EINVAL, and nothing is changed, without MAP_FIXED, or with
+ * MAP_FIXED_NOREPLACE; if the mappings were not one once, were moved apart since, or
+ * differ in access or advice; if any of the memory is mapped elsewhere, too (mremap), or
+ * has a policy (mbind); or if MAP_SHARED or MAP_PRIVATE is not what they are.
+ * EACCES: the file is not open for writing. ENOMEM, of the kernel: as for each
+ * MAP_FIXED, nothing may be mapped at the range then.
+ */
+#define SOM_MMAP_JOIN	(1UL << 12)
+
+/**
+ * define SOM_MMAP_DODUMP - the same, and the range is in core dumps.
+ *
+ * The kernel refuses MADV_DODUMP for som mappings, but not MADV_DONTDUMP. This undoes it.
+ */
+#define SOM_MMAP_DODUMP	(2UL << 12)
+
+/**
  * struct som_info - what the pool and the calling process hold
  * @size: size of this structure in bytes, set by the caller.
  * @flags: must be zero.

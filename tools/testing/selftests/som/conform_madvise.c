@@ -149,7 +149,7 @@ static const char why_wipe[] =
 	"child inherits nothing anyway.";
 static const char why_dump[] =
 	"The kernel refuses it for special mappings (mm/madvise.c, "
-	"madvise_vma_behavior()): MADV_DONTDUMP is for good.";
+	"madvise_vma_behavior()); SOM_MMAP_DODUMP does it.";
 static const char why_collapse[] =
 	"The kernel collapses anonymous and page cache memory only. som memory "
 	"has huge entries wherever they fit.";

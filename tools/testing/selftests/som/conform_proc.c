@@ -384,7 +384,7 @@ static const char why_maps[] =
 	"kernel.";
 static const char why_merge[] =
 	"Special mappings are never merged: whoever protects single pages should "
-	"mind vm.max_map_count.";
+	"mind vm.max_map_count, or map them again (SOM_MMAP_JOIN).";
 static const char why_flags[] =
 	"sh and ms: shared. dc: not inherited by fork. mm: special entries. hg: "
 	"huge entries whatever THP is set to.";

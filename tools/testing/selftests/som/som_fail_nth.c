@@ -561,6 +561,37 @@ TEST_F(fail, mmap_over)
 	EXPECT_ALL_TRIED(&in);
 }
 
+/*
+ * Several mappings become one. What fails before the kernel unmaps them changes nothing;
+ * behind that it leaves a hole, and the units go back.
+ */
+TEST_F(fail, join)
+{
+	struct inject in = {};
+	char *p, *q;
+
+	while (inject_next(&in)) {
+		p = som_map(self->fd, 3 * UNIT);
+		som_fill_pages(p, 3 * UNIT, 1);
+		mprotect(p + UNIT + PAGE, PAGE, PROT_READ);
+		mprotect(p + UNIT + PAGE, PAGE, RW);
+		inject_arm(&in);
+		q = mmap(p + UNIT, UNIT, RW, MAP_SHARED | MAP_FIXED, self->fd,
+			 SOM_MMAP_JOIN);
+		inject_disarm(&in, q == MAP_FAILED ? -1 : 0);
+		EXPECT_EQ(-1, som_check_pages(p, UNIT, 1));
+		if (!som_read_signal(p + UNIT))
+			EXPECT_EQ(som_word(1, 2 * UNIT - PAGE),
+				  *(__u64 *)(p + 2 * UNIT - PAGE));
+		EXPECT_TRUE(in.err || !som_read_signal(p + UNIT));
+		EXPECT_EQ(som_word(1, 2 * UNIT), *(__u64 *)(p + 2 * UNIT));
+		munmap(p, 3 * UNIT);
+		EXPECT_USED(0);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
 /* A child has all of the bytes, or there is none; a parent loses nothing. */
 TEST_F_TIMEOUT(fail, fork_with_a_copy, 900)
 {

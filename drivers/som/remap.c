@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One VMA in place of several, over the same memory (SOM_MMAP_JOIN).
+ *
+ * The kernel cuts a VMA where the access to a part of it changes, and never joins
+ * VMAs that are VM_MIXEDMAP again. So a program that changes access often
+ * would come to vm.max_map_count. It asks the driver to map a range again instead, with
+ * mmap(MAP_FIXED) at a special offset. All of that happens in one hold of mmap_lock:
+ *
+ * 1. The kernel asks ->get_unmapped_area. som_remap_prepare() looks at all VMAs of the
+ *    range and makes the span of the new one. This is the last step that can refuse:
+ *    behind it, the kernel has unmapped the range.
+ * 2. The kernel cuts VMAs at both ends, clears all entries, flushes, and closes the
+ *    VMAs. Before the first of their spans goes, som_remap_close() puts the new span
+ *    beside it: no unit is without one.
+ * 3. The kernel calls ->mmap, and som_remap_mmap() gives the new span to the new VMA.
+ *
+ * If the kernel fails between 1 and 2, nothing has changed; the span is freed by
+ * whoever finds it later. Between 2 and 3 it allocates a VMA. If that fails, it leaves
+ * a hole in the address space, as it does for any MAP_FIXED, and the next one who
+ * closes or joins a mapping, or the end of the owner, gives the units back.
+ *
+ * Which hold it was is told by its number (som_mm_write_seq()), so that what is left
+ * over is never used. owner->lock guards owner->remap.
+ *
+ * Not chosen: a call that changes VMAs itself, as the kernel exports nothing that
+ * could; and VMAs that the kernel joins, which may have no ->close.
+ */
+#include <linux/interval_tree.h>
+#include <linux/mempolicy.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/slab.h>
+#include "compat.h"
+#include "owner.h"
+#include "range.h"
+#include "remap.h"
+#include "vma.h"
+
+/* What the kernel sets for itself, and a new VMA has or gets. */
+#define SOM_REMAP_OWN	(VM_SOFTDIRTY | VM_ACCOUNT)
+
+/**
+ * struct som_remap - a VMA that is about to take the place of others
+ * @span: its span.
+ * @inserted: the span is in the owner's tree.
+ * @seq: number of the hold of mmap_lock.
+ * @addr: address of the VMA.
+ * @first: first page offset.
+ * @last: last page offset.
+ * @file: vm_file of the VMAs; valid during the hold, in which one of them has it.
+ * @flags: vm_flags of the VMAs, without SOM_REMAP_OWN.
+ * @ask: som_vma_ask() was called for one of them.
+ */
+struct som_remap {
+	struct som_span *span;
+	bool inserted;
+	unsigned int seq;
+	unsigned long addr;
+	unsigned long first;
+	unsigned long last;
+	struct file *file;
+	vm_flags_t flags;
+	bool ask;
+};
+
+static void free_remap(struct som_remap *remap)
+{
+	if (!remap)
+		return;
+	if (remap->inserted)
+		som_span_unmap(remap->span);
+	else
+		kfree(remap->span);
+	kfree(remap);
+}
+
+/* Take out what is left over of a call that has failed. */
+static void drop_remap(struct som_owner *owner)
+{
+	struct som_remap *remap;
+
+	mutex_lock(&owner->lock);
+	remap = owner->remap;
+	WRITE_ONCE(owner->remap, NULL);
+	mutex_unlock(&owner->lock);
+	free_remap(remap);
+}
+
+/* Can a VMA and the one in front of it be one? */
+static bool is_next(struct vm_area_struct *prev, struct vm_area_struct *vma,
+		    vm_flags_t ignore)
+{
+	const struct som_span *a = prev->vm_private_data;
+	const struct som_span *b = vma->vm_private_data;
+
+	return vma->vm_start == prev->vm_end &&
+	       vma->vm_pgoff == prev->vm_pgoff + vma_pages(prev) &&
+	       vma->vm_file == prev->vm_file &&
+	       !((vma->vm_flags ^ prev->vm_flags) & ~ignore) &&
+	       a->private == b->private && a->map_size == b->map_size &&
+	       a->pinnable == b->pinnable && a->reuse == b->reuse &&
+	       a->fork == b->fork && a->generation == b->generation &&
+	       a->limit == b->limit;
+}
+
+/* Look at the VMAs of a range. Return: how many, 0 if they cannot be one. */
+static unsigned long look_at(struct som_owner *owner, unsigned long addr,
+			     unsigned long end, struct som_remap *remap,
+			     vm_flags_t ignore)
+{
+	struct vm_area_struct *vma, *prev = NULL;
+	struct vma_iterator vmi;
+	struct som_span *span;
+	unsigned long nr = 0;
+
+	remap->span->promised = true;
+	vma_iter_init(&vmi, owner->mm, addr);
+	for_each_vma_range(vmi, vma, end) {
+		span = som_vma_span(vma);
+		if (!span || span->owner != owner || vma_policy(vma) ||
+		    (prev ? !is_next(prev, vma, ignore) : vma->vm_start > addr))
+			return 0;
+		remap->ask |= som_vma_tracked(vma);
+		remap->span->promised &= span->promised;
+		/* More may count as written, never less. */
+		remap->span->anew |= READ_ONCE(span->anew);
+		if (!prev)
+			remap->first = linear_page_index(vma, addr);
+		prev = vma;
+		nr++;
+	}
+	if (!prev || prev->vm_end < end)
+		return 0;
+	remap->last = linear_page_index(prev, end - 1);
+	remap->file = prev->vm_file;
+	remap->flags = prev->vm_flags & ~ignore;
+	return nr;
+}
+
+/* Do other VMAs than those of the range, which are @nr, map its page offsets? */
+static bool is_shown_twice(struct som_owner *owner, unsigned long first,
+			   unsigned long last, unsigned long nr)
+{
+	struct interval_tree_node *it;
+
+	if (!READ_ONCE(owner->may_alias))
+		return false;
+	mutex_lock(&owner->lock);
+	for (it = interval_tree_iter_first(&owner->spans, first, last); it && nr;
+	     it = interval_tree_iter_next(it, first, last))
+		nr--;
+	mutex_unlock(&owner->lock);
+	return it;
+}
+
+/* What a new span has of that of a VMA which it replaces. */
+static void take_after(struct som_span *span, const struct som_span *old)
+{
+	span->owner = old->owner;
+	span->limit = old->limit;
+	span->generation = old->generation;
+	span->private = old->private;
+	span->map_size = old->map_size;
+	span->pinnable = old->pinnable;
+	span->reuse = old->reuse;
+	span->fork = old->fork;
+}
+
+/**
+ * som_remap_prepare - see whether a range can be mapped again, as one VMA
+ * @owner: whose
+ * @addr: first address
+ * @len: length in bytes, of whole pages
+ * @flags: MAP_ flags
+ * @dodump: the VMA is to be in core dumps
+ *
+ * Context: Process context; mmap_lock is held for write.
+ * Return: 0; -EINVAL if it cannot, -ENOMEM.
+ */
+int som_remap_prepare(struct som_owner *owner, unsigned long addr,
+		      unsigned long len, unsigned long flags, bool dodump)
+{
+	vm_flags_t ignore = SOM_REMAP_OWN | (dodump ? VM_DONTDUMP : 0);
+	bool private = (flags & MAP_TYPE) == MAP_PRIVATE;
+	struct som_span *span, *old;
+	struct som_remap *remap;
+	unsigned long end, nr;
+	int ret = -EINVAL;
+
+	mmap_assert_write_locked(owner->mm);
+
+	if (!(flags & MAP_FIXED) || flags & MAP_FIXED_NOREPLACE ||
+	    !PAGE_ALIGNED(addr) || check_add_overflow(addr, len, &end))
+		return -EINVAL;
+	drop_remap(owner);
+	span = kzalloc(sizeof(*span), GFP_KERNEL_ACCOUNT);
+	remap = kzalloc(sizeof(*remap), GFP_KERNEL_ACCOUNT);
+	if (!span || !remap) {
+		ret = -ENOMEM;
+		goto out_free;
+	}
+	remap->span = span;
+	nr = look_at(owner, addr, end, remap, ignore);
+	if (!nr || is_shown_twice(owner, remap->first, remap->last, nr))
+		goto out_free;
+	old = som_vma_span(vma_lookup(owner->mm, addr));
+	if (old->private != private)
+		goto out_free;
+	take_after(span, old);
+	remap->addr = addr;
+	remap->seq = som_mm_write_seq(owner->mm);
+	mutex_lock(&owner->lock);
+	WRITE_ONCE(owner->remap, remap);
+	mutex_unlock(&owner->lock);
+	return 0;
+
+out_free:
+	kfree(remap);
+	kfree(span);
+	return ret;
+}
+
+/**
+ * som_remap_close - keep the units of a VMA that is about to be replaced
+ * @span: span of a VMA that goes
+ *
+ * Context: ->close. Takes owner->lock.
+ */
+void som_remap_close(struct som_span *span)
+{
+	struct som_owner *owner = span->owner;
+	struct som_remap *remap, *left = NULL;
+
+	if (likely(!READ_ONCE(owner->remap)))
+		return;
+	mutex_lock(&owner->lock);
+	remap = owner->remap;
+	if (remap && remap->seq != som_mm_write_seq(owner->mm)) {
+		left = remap;
+		WRITE_ONCE(owner->remap, NULL);
+	} else if (remap && !remap->inserted) {
+		som_span_insert(remap->span, remap->first, remap->last);
+		remap->inserted = true;
+	}
+	mutex_unlock(&owner->lock);
+	free_remap(left);
+}
+
+/**
+ * som_remap_mmap - map a range again
+ * @owner: whose
+ * @vma: the new VMA
+ *
+ * Context: ->mmap, with mmap_lock held for write since som_remap_prepare().
+ * Return: 0; -EINVAL if this is not what was prepared.
+ */
+int som_remap_mmap(struct som_owner *owner, struct vm_area_struct *vma)
+{
+	struct som_remap *remap = owner->remap;
+	struct som_span *span;
+
+	if (!remap || !remap->inserted || remap->addr != vma->vm_start ||
+	    remap->seq != som_mm_write_seq(vma->vm_mm) ||
+	    remap->last - remap->first + 1 != vma_pages(vma))
+		return -EINVAL;
+	mutex_lock(&owner->lock);
+	WRITE_ONCE(owner->remap, NULL);
+	mutex_unlock(&owner->lock);
+	span = remap->span;
+	if (remap->file != owner->file)
+		span->file = get_file(remap->file);
+	span->vma = vma;
+	vma_set_file(vma, remap->file);
+	vma->vm_pgoff = remap->first;
+	som_vma_take(vma, span, remap->flags, remap->ask);
+	kfree(remap);
+	return 0;
+}
+
+/**
+ * som_remap_destroy - give back what a call that failed has left
+ * @owner: nothing maps anything of it
+ *
+ * Context: Process context.
+ */
+void som_remap_destroy(struct som_owner *owner)
+{
+	drop_remap(owner);
+}
