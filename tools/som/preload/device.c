@@ -221,12 +221,12 @@ static unsigned long random_number(void)
 
 /*
  * From 1 << 63 on there are no regular files, block devices and sockets. The other bit
- * leaves room for the longest mapping. io_uring has nothing where all of the bits
- * 27 to 31 are set.
+ * leaves room for the longest mapping, and the lowest for SOM_MMAP_*. io_uring has
+ * nothing where all of the bits 27 to 31 are set.
  */
 static unsigned long random_offset(void)
 {
-	return 1UL << 63 | (random_number() & ~(3UL << 62) & ~(PAGE - 1)) |
+	return 1UL << 63 | (random_number() & ~(3UL << 62) & ~(16 * PAGE - 1)) |
 	       0xf8000000UL;
 }
 
@@ -417,6 +417,33 @@ bool is_our_fd(int fd)
 		return false;
 	sys_munmap(ret, PAGE);
 	return true;
+}
+
+/**
+ * map_again - map a range of som mappings again, over the same memory
+ * @addr: address.
+ * @len: bytes.
+ * @way: SOM_MMAP_JOIN or SOM_MMAP_DODUMP.
+ *
+ * With MAP_FIXED, a file that is not ours could unmap the range before it fails: it is
+ * made sure first. PROT_NONE costs nothing of vm.overcommit_memory's limit.
+ *
+ * Return: 0, or a negative errno: the mappings are as they were.
+ */
+long map_again(unsigned long addr, size_t len, unsigned long way)
+{
+	const int fds[] = { atomic_load(&the_fd), atomic_load(&old_fd) };
+	size_t i;
+	long ret;
+
+	for (i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
+		if (!is_our_fd(fds[i]))
+			continue;
+		ret = sys_mmap(addr, len, PROT_NONE, MAP_PRIVATE | MAP_FIXED,
+			       fds[i], map_offset + way);
+		return failed(ret) ? ret : 0;
+	}
+	return -EBADF;
 }
 
 /**

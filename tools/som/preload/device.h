@@ -36,6 +36,7 @@ extern struct config config;
 
 bool is_on(void);
 long map_device(unsigned long hint, size_t len, int prot, int flags);
+long map_again(unsigned long addr, size_t len, unsigned long way);
 bool is_our_fd(int fd);
 int next_our_fd(unsigned int first, unsigned int last);
 void move_our_fd(int fd);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Other ways by which mappings and descriptors come and go: libc's syscall(), and
- * shared memory attached over something else.
+ * shared memory attached over something else. And the program's own sandbox.
  *
  * Memory that is mapped by syscall() stays ordinary. What happens to som memory is
  * seen, and to our descriptor.
  */
+#include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/shm.h>
 #include <unistd.h>
 
@@ -15,8 +17,18 @@
 #include "raw.h"
 #include "table.h"
 
+/* The program has installed a seccomp filter, or is about to. */
+atomic_bool sandboxed;
+
 #define STRING(x)	#x
 #define NUMBER(x)	STRING(x)
+
+/* From now on a call that the program has not asked for may be its end. */
+static void see_sandbox(long number, long option)
+{
+	if (number == SYS_seccomp || option == PR_SET_SECCOMP)
+		atomic_store(&sandboxed, true);
+}
 
 static long see(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -42,6 +54,8 @@ static long see(long number, long a, long b, long c, long d, long e, long f)
 	case SYS_dup3:
 		return do_dup3(a, b, c);
 	default:
+		if (number == SYS_prctl || number == SYS_seccomp)
+			see_sandbox(number, a);
 		ret = sys(number, a, b, c, d, e, f);
 		if (number == SYS_mmap && !failed(ret))
 			forget(ret, b);
@@ -84,6 +98,8 @@ asm("	.text\n"
 	SEE(__NR_close_range)
 	SEE(__NR_dup2)
 	SEE(__NR_dup3)
+	SEE(__NR_prctl)
+	SEE(__NR_seccomp)
 	"	movq	%rdi, %rax\n"
 	"	movq	%rsi, %rdi\n"
 	"	movq	%rdx, %rsi\n"
@@ -99,6 +115,20 @@ asm("	.text\n"
 	"	jmp	set_errno\n"
 	"	.cfi_endproc\n"
 	"	.size	syscall, . - syscall\n");
+
+PUBLIC int prctl(int option, ...)
+{
+	unsigned long arg[4];
+	va_list args;
+	size_t i;
+
+	va_start(args, option);
+	for (i = 0; i < 4; i++)
+		arg[i] = va_arg(args, unsigned long);
+	va_end(args);
+	see_sandbox(SYS_prctl, option);
+	return answer(sys(SYS_prctl, option, arg[0], arg[1], arg[2], arg[3], 0));
+}
 
 PUBLIC void *shmat(int id, const void *addr, int flags)
 {

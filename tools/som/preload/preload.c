@@ -40,8 +40,16 @@
 
 #define UNIT		SOM_UNIT_SIZE
 
-/* What small mappings are cut from. */
-#define SMALL_SIZE	(4 * UNIT)
+/*
+ * What small mappings are cut from: 8 MiB, and an eighth of all that was needed for them
+ * so far, so that their number grows slowly with what they are for.
+ */
+#define SMALL_MIN	(4 * UNIT)
+#define SMALL_MAX	(32 * UNIT)
+#define SMALL_SHARE	8
+
+/* Guard pages of a mapping have so much at most. */
+#define GUARD_MAX	(16 * PAGE)
 
 /*
  * The kernel does not join mappings of som's again, and a process may have 65530 of any
@@ -50,6 +58,9 @@
 #define MAX_CUTS	384UL
 
 static atomic_bool said_on, said_dry, said_cut;
+
+/* The program has asked for MADV_DONTDUMP. */
+static atomic_bool not_dumped;
 
 /* Where a range of bytes ends, rounded up to a page; 0 if there is no such address. */
 static unsigned long end_of(unsigned long addr, size_t len)
@@ -80,10 +91,21 @@ void forget(unsigned long addr, size_t len)
 	table_change(addr, end_of(addr, len), IS_ANY, PAGE_OTHER);
 }
 
+/* A mapping begins at an address, if there is som memory. */
+static void note_begin(unsigned long addr)
+{
+	if (table_any(addr, addr + PAGE, IS_OURS))
+		table_cut(addr);
+}
+
 /* The kernel has put som memory there. */
 static void enter(unsigned long addr, size_t len, enum page_state state)
 {
-	table_change(addr, end_of(addr, len), IS_ANY, state);
+	unsigned long end = end_of(addr, len);
+
+	table_change(addr, end, IS_ANY, state);
+	note_begin(addr);
+	note_begin(end);
 }
 
 /*
@@ -101,21 +123,16 @@ static void left(unsigned long addr, size_t len, enum page_state state)
 	table_change(addr, end_of(addr, len), IS(PAGE_LEAVING), state);
 }
 
-/*
- * Mappings are cut where the access to a part of one changes. Not counted are cuts at
- * borders of units, of which there are not many.
- */
+/* Mappings are cut where the access to a part of one changes, or advice. */
+static void note_cuts(unsigned long addr, unsigned long end)
+{
+	note_begin(addr);
+	note_begin(end);
+}
+
 static bool is_inside(unsigned long addr)
 {
 	return addr % UNIT && table_all(addr - PAGE, addr + PAGE, IS_OURS);
-}
-
-static void note_cuts(unsigned long addr, unsigned long end)
-{
-	if (is_inside(addr))
-		table_cut(addr);
-	if (is_inside(end))
-		table_cut(end);
 }
 
 /* May there be more cuts, if it takes any, for other access to a range? */
@@ -251,65 +268,125 @@ static bool is_plain(int prot, int flags)
 }
 
 /*
- * What is left of the mapping that small ones are cut from is in one word: its address,
- * and in the bits below a page how many pages there are.
+ * What is left of the mapping that small ones are cut from is in one word: the number of
+ * its first page, and in the bits below that how many pages there are.
  */
+#define SMALL_BITS	24
+
 static unsigned long pack_small(unsigned long addr, unsigned long len)
 {
-	return addr | len / PAGE;
+	return addr / PAGE << SMALL_BITS | len / PAGE;
 }
 
 static unsigned long small_addr(unsigned long word)
 {
-	return word & ~(PAGE - 1);
+	return (word >> SMALL_BITS) * PAGE;
 }
 
 static unsigned long small_len(unsigned long word)
 {
-	return word % PAGE * PAGE;
+	return word % (1UL << SMALL_BITS) * PAGE;
+}
+
+static size_t small_size(void)
+{
+	size_t size = atomic_load(table_small_total()) / SMALL_SHARE &
+		      ~(UNIT - 1);
+
+	if (size < SMALL_MIN)
+		return SMALL_MIN;
+	return size < SMALL_MAX ? size : SMALL_MAX;
 }
 
 static long refill_small(size_t len, int flags)
 {
-	size_t size = SMALL_SIZE;
+	size_t sizes[] = { small_size(), SMALL_MIN, UNIT }, i;
 	unsigned long word;
-	long ret;
+	long ret = -ENOMEM;
 
-	ret = map_device(0, size, PROT_READ | PROT_WRITE, flags);
-	if (ret == -ENOMEM) {
-		size = UNIT;
-		ret = map_device(0, size, PROT_READ | PROT_WRITE, flags);
-	}
+	for (i = 0; i < sizeof(sizes) / sizeof(*sizes) && ret == -ENOMEM; i++)
+		ret = map_device(0, sizes[i], PROT_READ | PROT_WRITE, flags);
 	if (failed(ret))
 		return ret;
-	word = atomic_exchange(table_small(), pack_small(ret + len, size - len));
-	if (small_len(word))
+	i = sizes[i - 1];
+	atomic_fetch_add(table_small_total(), i);
+	table_cut(ret);
+	word = atomic_exchange(table_small(), pack_small(ret, i - len));
+	if (small_len(word)) {
 		sys_munmap(small_addr(word), small_len(word));
-	return ret;
+		forget(small_addr(word), small_len(word));
+	}
+	return ret + i - len;
 }
 
 /*
  * map_small - less than a unit
  *
  * By itself it would take a whole one. Instead, a larger mapping is made and given out
- * piece by piece, and is the program's when it is.
+ * piece by piece, and is the program's when it is. It begins at the top, as the kernel
+ * does: an allocator that maps more than it needs, to align it, and unmaps the rest
+ * finds the next piece where this one begins.
  */
 static long map_small(size_t len, int flags)
 {
-	unsigned long word = atomic_load(table_small());
+	unsigned long word = atomic_load(table_small()), left;
 
 	do {
+		left = small_len(word) - len;
 		if (small_len(word) < len)
 			return refill_small(len, flags);
 	} while (!atomic_compare_exchange_weak(table_small(), &word,
-					       pack_small(small_addr(word) + len,
-							  small_len(word) - len)));
-	return small_addr(word);
+					       pack_small(small_addr(word), left)));
+	return small_addr(word) + left;
+}
+
+/*
+ * unmap_small - take back what was cut from a mapping last, or a part of it
+ *
+ * Otherwise each alignment would leave a hole, and the mappings on both sides are two.
+ * What was given other access or advice since has a cut, and is not taken back. In a
+ * sandbox, madvise() may not be allowed.
+ *
+ * Return: false if it is to be unmapped.
+ */
+static bool unmap_small(unsigned long addr, size_t len)
+{
+	unsigned long word = atomic_load(table_small()), end = addr + len;
+
+	if (atomic_load(&sandboxed) || !small_len(word) ||
+	    small_addr(word) + small_len(word) != addr ||
+	    !table_all(addr, end, IS(PAGE_PROMISED)) || table_is_cut(addr) ||
+	    table_next_cut(addr, end + PAGE) <= end ||
+	    failed(sys_madvise(addr, len, MADV_DONTNEED)))
+		return false;
+	table_change(addr, end, IS_ANY, PAGE_OTHER);
+	if (atomic_compare_exchange_strong(table_small(), &word,
+					   pack_small(small_addr(word),
+						      small_len(word) + len)))
+		return true;
+	table_change(addr, end, IS_ANY, PAGE_PROMISED);
+	return false;
+}
+
+/*
+ * A unit and a little more: the little is in front, in a unit of its own. It may become a
+ * guard page, which would cut the unit that it is in.
+ */
+static long map_guarded(size_t len, int prot, int flags)
+{
+	size_t more = UNIT - len % UNIT;
+	long ret = map_device(0, len + more, prot, flags);
+
+	if (failed(ret))
+		return ret;
+	sys_munmap(ret, more);
+	return ret + more;
 }
 
 static long map_som(unsigned long hint, size_t len, int prot, int flags)
 {
 	int keep = MAP_POPULATE | MAP_NONBLOCK | MAP_FIXED_NOREPLACE;
+	bool small;
 	long ret;
 
 	if (config.noreserve)
@@ -319,9 +396,13 @@ static long map_som(unsigned long hint, size_t len, int prot, int flags)
 		hint = 0;
 	if (!table_open(true) || !table_has_room(hint, end_of(hint, len)))
 		return -ENOMEM;
-	if (len < UNIT && prot != PROT_NONE &&
-	    !(flags & (MAP_FIXED_NOREPLACE | MAP_POPULATE)))
+	small = len < UNIT && prot != PROT_NONE &&
+		!(flags & (MAP_FIXED_NOREPLACE | MAP_POPULATE));
+	if (small)
 		ret = map_small(end_of(0, len), flags & keep);
+	else if (!hint && len > UNIT && len % UNIT &&
+		 end_of(0, len) % UNIT <= GUARD_MAX)
+		ret = map_guarded(end_of(0, len), prot, flags & keep);
 	else
 		ret = map_device(hint, len, prot, flags & keep);
 	if (failed(ret)) {
@@ -329,7 +410,11 @@ static long map_som(unsigned long hint, size_t len, int prot, int flags)
 			say_dry(len);
 		return ret;
 	}
-	enter(ret, len, prot == PROT_NONE ? PAGE_RESERVED : PAGE_PROMISED);
+	if (small)
+		table_change(ret, end_of(ret, len), IS_ANY, PAGE_PROMISED);
+	else
+		enter(ret, len, prot == PROT_NONE ? PAGE_RESERVED :
+						    PAGE_PROMISED);
 	say_once(&said_on, "in use for mappings of at least ", config.min,
 		 " bytes");
 	return ret;
@@ -396,6 +481,8 @@ long do_munmap(unsigned long addr, size_t len)
 
 	if (!is_known(addr, len))
 		return sys_munmap(addr, len);
+	if (unmap_small(addr, end_of(addr, len) - addr))
+		return 0;
 	leave(addr, len);
 	ret = sys_munmap(addr, len);
 	left(addr, len, failed(ret) ? PAGE_PROMISED : PAGE_OTHER);
@@ -511,6 +598,31 @@ static long free_run(unsigned long start, unsigned long end)
 	return start < end ? sys_madvise(start, end - start, MADV_DONTNEED) : 0;
 }
 
+/* The kernel refuses MADV_DODUMP for som memory. Each mapping is made again instead. */
+static long dump_run(unsigned long start, unsigned long end)
+{
+	unsigned long next;
+	long ret = 0;
+
+	if (!atomic_load(&not_dumped))
+		return 0;
+	for (; start < end && !ret; start = next) {
+		next = table_next_cut(start, end);
+		ret = map_again(start, next - start, SOM_MMAP_DODUMP);
+	}
+	return ret;
+}
+
+/* Advice that the kernel takes for a part of a mapping, which it cuts. */
+static long cut_run(unsigned long start, unsigned long end, int advice)
+{
+	long ret = sys_madvise(start, end - start, advice);
+
+	if (!failed(ret))
+		note_cuts(start, end);
+	return ret;
+}
+
 static long advise_run(unsigned long start, unsigned long end, int advice)
 {
 	switch (advice) {
@@ -527,16 +639,19 @@ static long advise_run(unsigned long start, unsigned long end, int advice)
 	case MADV_COLLAPSE:
 	case MADV_MERGEABLE:
 	case MADV_UNMERGEABLE:
-	case MADV_DONTDUMP:
-	case MADV_DODUMP:
 	case MADV_KEEPONFORK:
 		/* Hints, and what som does anyway. */
 		return 0;
+	case MADV_DONTDUMP:
+		atomic_store(&not_dumped, true);
+		return cut_run(start, end, advice);
+	case MADV_DODUMP:
+		return dump_run(start, end);
 	case MADV_DONTFORK:
 	case MADV_DOFORK:
 		if (!config.options)
 			return 0;
-		return sys_madvise(start, end - start, advice);
+		return cut_run(start, end, advice);
 	case MADV_REMOVE:
 		/* There is no file to anonymous memory. */
 		return -EINVAL;

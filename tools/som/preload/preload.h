@@ -6,6 +6,7 @@
 #define SOM_PRELOAD_PRELOAD_H
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "raw.h"
@@ -31,6 +32,8 @@ long do_close(int fd);
 long do_close_range(unsigned int first, unsigned int last, unsigned int flags);
 long do_dup2(int old, int new);
 long do_dup3(int old, int new, int flags);
+
+extern atomic_bool sandboxed;
 
 void forget(unsigned long addr, size_t len);
 

@@ -189,6 +189,15 @@ static void test_table_cuts(void)
 	CHECK(!table_is_cut(at) && !table_is_cut(at + 2 * PAGE));
 	CHECK(table_is_cut(end - PAGE) && table_all(at, end, IS(PAGE_PROMISED)));
 	CHECK(run_end(at, end) == end);
+	CHECK(table_next_cut(at, end) == at + PAGE);
+	CHECK(table_next_cut(at + PAGE, end) == at + 100 * PAGE);
+	CHECK(table_next_cut(at + 100 * PAGE, at + 101 * PAGE) == at + 101 * PAGE);
+	CHECK(table_next_cut(at + 100 * PAGE, end) == end - PAGE);
+	CHECK(table_next_cut(end - PAGE, end) == end);
+	/* Borders of units are found, and do not count. */
+	table_cut(300 * GIB + UNIT);
+	CHECK(table_is_cut(300 * GIB + UNIT) && table_cuts() == 3);
+	CHECK(table_next_cut(at + 100 * PAGE, end) == 300 * GIB + UNIT);
 	/* What leaves takes its own along, and that at its end. */
 	table_change(at, at + 10 * PAGE, IS_ANY, PAGE_LEAVING);
 	CHECK(table_cuts() == 3);
@@ -254,6 +263,21 @@ static void test_table_threads(void)
 	table_change(i, i + GIB, IS_ANY, PAGE_OTHER);
 }
 
+/* How many mappings of the process begin in a range? */
+static size_t count_maps(unsigned long start, unsigned long end)
+{
+	FILE *file = fopen("/proc/self/maps", "r");
+	unsigned long at;
+	char line[512];
+	size_t nr = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		nr += sscanf(line, "%lx-", &at) == 1 && at >= start && at < end;
+	if (file)
+		fclose(file);
+	return nr;
+}
+
 static void test_where(void)
 {
 	unsigned long before = som_bytes();
@@ -305,6 +329,63 @@ static void test_small(void)
 		CHECK(i == 3 || !munmap(p[i], size));
 	/* The rest of what they were cut from stays for the next. */
 	CHECK(som_bytes() <= before + 4 * UNIT);
+}
+
+/*
+ * An allocator maps more than it needs, and unmaps what does not fit its alignment:
+ * neither holes nor mappings are left.
+ */
+static void test_small_aligned(void)
+{
+	const size_t size = UNIT / 2, align = 2 * PAGE, nr = 64;
+	unsigned long low = ~0UL, high = 0, at, more;
+	unsigned char *p[64];
+	size_t i;
+
+	for (i = 0; i < nr; i++) {
+		p[i] = map(size + PAGE, RW);
+		CHECK(p[i] != MAP_FAILED);
+		at = (unsigned long)p[i];
+		more = at % align;
+		CHECK(!munmap(more ? p[i] : p[i] + size, PAGE));
+		p[i] += more;
+		CHECK(all_are(p[i], size, 0));
+		memset(p[i], i + 1, size);
+		at = (unsigned long)p[i];
+		low = at < low ? at : low;
+		high = at + size > high ? at + size : high;
+	}
+	if (small_on_som())
+		CHECK(count_maps(low, high) <= nr * size / (4 * UNIT) + 4);
+	for (i = 0; i < nr; i++)
+		CHECK(all_are(p[i], size, i + 1));
+	/* The last one goes back, and the next has its place, and no bytes of it. */
+	i = nr - 1;
+	CHECK(!munmap(p[i], size));
+	p[i] = map(size, RW);
+	CHECK(p[i] != MAP_FAILED && all_are(p[i], size, 0));
+	/* Not so what has other access, or is not dumped. */
+	CHECK(!mprotect(p[i], PAGE, PROT_NONE) && !munmap(p[i], size));
+	p[i] = map(size, RW);
+	CHECK(p[i] != MAP_FAILED && all_are(p[i], size, 0));
+	memset(p[i], 1, size);
+	for (i = 0; i < nr; i++)
+		CHECK(!munmap(p[i], size));
+}
+
+/* A guard page below a stack does not cut the units of the stack. */
+static void test_guard(void)
+{
+	unsigned long before = info().units_2m;
+	unsigned char *p = map(2 * UNIT + PAGE, RW);
+
+	CHECK(p != MAP_FAILED && all_are(p, 2 * UNIT + PAGE, 0));
+	CHECK(!madvise(p, 2 * UNIT + PAGE, MADV_DONTNEED));
+	CHECK(!mprotect(p, PAGE, PROT_NONE));
+	memset(p + PAGE, 5, 2 * UNIT);
+	CHECK(!readable(p) && all_are(p + PAGE, 2 * UNIT, 5));
+	CHECK(info().units_2m >= before + if_units(2));
+	CHECK(!munmap(p, 2 * UNIT + PAGE));
 }
 
 static void test_munmap(void)
@@ -407,6 +488,68 @@ static void test_hints(void)
 	memset(p, 4, 2 * UNIT);
 	CHECK(all_are(p, 2 * UNIT, 4));
 	CHECK(!munmap(p, 2 * UNIT));
+}
+
+#define CORE		"/tmp/preload_test.core"
+#define SECRET		0x5ec3e75ec3e75ec3UL
+
+/* The pages that are not to be in the core file, of 4 units. */
+static bool is_left_out(size_t page)
+{
+	return page / 512 == 1 || page / 512 == 3;
+}
+
+static void crash(void)
+{
+	struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+	unsigned char *p = map(4 * UNIT, RW);
+	size_t at;
+
+	setrlimit(RLIMIT_CORE, &all);
+	for (at = 0; at < 4 * UNIT; at += PAGE)
+		*(unsigned long *)(p + at) = SECRET + at;
+	if (madvise(p, 4 * UNIT, MADV_DONTDUMP) ||
+	    madvise(p, UNIT, MADV_DODUMP) ||
+	    madvise(p + 2 * UNIT, UNIT / 2, MADV_DODUMP) ||
+	    madvise(p + UNIT, 2 * UNIT, MADV_DODUMP) ||
+	    madvise(p + UNIT, UNIT, MADV_DONTDUMP))
+		_exit(1);
+	for (at = 0; at < 4 * UNIT; at += PAGE)
+		if (*(unsigned long *)(p + at) != SECRET + at)
+			_exit(2);
+	abort();
+}
+
+/* MADV_DONTDUMP and MADV_DODUMP mean what they say, page by page of a core file. */
+static void test_dump(void)
+{
+	static int found[4 * UNIT / PAGE];
+	unsigned long page[PAGE / 8];
+	int fd, status;
+	size_t i;
+	pid_t pid;
+
+	/* Where core files go is for the whole machine: only in a test machine. */
+	if (!on_som || getuid())
+		return;
+	fd = open("/proc/sys/kernel/core_pattern", O_WRONLY | O_CLOEXEC);
+	CHECK(fd >= 0 && write(fd, CORE, strlen(CORE)) > 0);
+	close(fd);
+	unlink(CORE);
+	pid = fork();
+	if (!pid)
+		crash();
+	CHECK(waitpid(pid, &status, 0) == pid && WCOREDUMP(status));
+	fd = open(CORE, O_RDONLY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	memset(found, 0, sizeof(found));
+	while (read(fd, page, PAGE) == PAGE)
+		if (page[0] - SECRET < 4 * UNIT)
+			found[(page[0] - SECRET) / PAGE]++;
+	close(fd);
+	unlink(CORE);
+	for (i = 0; i < 4 * UNIT / PAGE; i++)
+		CHECK(found[i] == !is_left_out(i));
 }
 
 static void test_fixed(void)
@@ -845,21 +988,6 @@ static void test_model(void)
 				CHECK(model_holds(j));
 	}
 	CHECK(!munmap(p, MODEL_PAGES * PAGE));
-}
-
-/* How many mappings of the process begin in a range? */
-static size_t count_maps(unsigned long start, unsigned long end)
-{
-	FILE *file = fopen("/proc/self/maps", "r");
-	unsigned long at;
-	char line[512];
-	size_t nr = 0;
-
-	while (file && fgets(line, sizeof(line), file))
-		nr += sscanf(line, "%lx-", &at) == 1 && at >= start && at < end;
-	if (file)
-		fclose(file);
-	return nr;
 }
 
 #define PIECES_PAGES	(32 * UNIT / PAGE)
@@ -1644,10 +1772,13 @@ static const struct {
 	{ "table: no memory is left", test_table_full },
 	{ "mmap: only large, plain anonymous memory moves", test_where },
 	{ "mmap: small mappings, with SOM_PRELOAD_MIN=64K", test_small },
+	{ "mmap: small mappings that are aligned", test_small_aligned },
+	{ "mmap: a guard page in front", test_guard },
 	{ "munmap: whole, 4K parts, bad arguments", test_munmap },
 	{ "madvise: DONTNEED reads as zeroes", test_dontneed },
 	{ "madvise: DONTNEED gives units back", test_dontneed_releases },
 	{ "madvise: hints change nothing", test_hints },
+	{ "madvise: DONTDUMP, DODUMP and a core file", test_dump },
 	{ "mmap: MAP_FIXED over a reservation", test_fixed },
 	{ "mmap: MAP_FIXED_NOREPLACE, also with MAP_FIXED", test_noreplace },
 	{ "mmap: an address as a hint", test_hint },

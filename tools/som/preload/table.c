@@ -3,8 +3,8 @@
  * A tree of three levels: an entry for each GiB of addresses, below it one for each
  * 2 MiB, below that the pages, 16 in a word. An entry is a state of all that it stands
  * for, or the address of what is below it; once it is an address, it stays that. A page has
- * four bits: its state, and whether the kernel has a new mapping of som's begin there, where
- * it was one with the page before.
+ * four bits: its state, and whether the kernel has a mapping of som's begin there that may
+ * follow upon another.
  *
  * Ranges are page aligned. A range that is changed belongs to who changes it, as
  * in the kernel: of two threads that map or unmap the same addresses at the same time,
@@ -41,13 +41,16 @@
  * struct table - the table
  * @used: bytes of @arena that were given out.
  * @small: what preload.c keeps of small mappings.
- * @cuts: how many pages have CUT.
+ * @small_total: bytes of all mappings that small ones were cut from.
+ * @cuts: how many pages have CUT, but for those at borders of units, where a mapping costs
+ *	no larger entry, and of which there are not many.
  * @gib: the first level.
  * @arena: memory of the others.
  */
 struct table {
 	atomic_ulong used;
 	atomic_ulong small;
+	atomic_ulong small_total;
 	atomic_ulong cuts;
 	atomic_ulong gib[GIBS];
 	unsigned char arena[ARENA] __attribute__((aligned(4096)));
@@ -108,6 +111,17 @@ bool table_open(bool inherited)
 atomic_ulong *table_small(void)
 {
 	return &atomic_load(&the_table)->small;
+}
+
+/**
+ * table_small_total - another such word
+ *
+ * Context: table_open() has succeeded.
+ * Return: its address.
+ */
+atomic_ulong *table_small_total(void)
+{
+	return &atomic_load(&the_table)->small_total;
 }
 
 static void set_place(struct place *place, atomic_ulong *entry,
@@ -319,21 +333,26 @@ static bool change_entry(struct place *place, unsigned long start,
 					      coarse(value, to));
 }
 
-static unsigned long count_cuts(unsigned long value)
+static unsigned long count_cuts(const struct place *place, unsigned long value)
 {
-	return __builtin_popcountl(value & UNIFORM(CUT));
+	unsigned long bits = UNIFORM(CUT);
+
+	/* The first page is at the border of a unit. */
+	if (!(place->start % (1UL << UNIT_SHIFT)))
+		bits &= ~CUT;
+	return __builtin_popcountl(value & bits);
 }
 
 /* Return: whether it was @value until now, and is @changed. */
-static bool replace_word(atomic_ulong *entry, unsigned long *value,
+static bool replace_word(const struct place *place, unsigned long *value,
 			 unsigned long changed)
 {
-	unsigned long before = count_cuts(*value);
+	unsigned long before = count_cuts(place, *value);
 
-	if (!atomic_compare_exchange_weak(entry, value, changed))
+	if (!atomic_compare_exchange_weak(place->entry, value, changed))
 		return false;
 	atomic_fetch_add(&atomic_load(&the_table)->cuts,
-			 count_cuts(changed) - before);
+			 count_cuts(place, changed) - before);
 	return true;
 }
 
@@ -354,13 +373,13 @@ static void set_cut(unsigned long addr, bool cut)
 		if (cut)
 			changed |= CUT << page_shift(addr);
 		if (changed == value ||
-		    replace_word(place.entry, &value, changed))
+		    replace_word(&place, &value, changed))
 			return;
 	}
 }
 
 /**
- * table_cut - the kernel has two mappings from now on, before and after an address
+ * table_cut - note that the kernel has a mapping begin at an address
  * @addr: the address.
  */
 void table_cut(unsigned long addr)
@@ -383,7 +402,30 @@ bool table_is_cut(unsigned long addr)
 }
 
 /**
- * table_cuts - count the cuts
+ * table_next_cut - find where the mapping ends that an address is in
+ * @addr: the address.
+ * @end: where to stop.
+ *
+ * Return: the first address behind @addr for which table_cut() was called; @end if there
+ * is none below it.
+ */
+unsigned long table_next_cut(unsigned long addr, unsigned long end)
+{
+	struct place place;
+
+	addr += PAGE;
+	while (addr < end && find_place(addr, &place)) {
+		if (table_is_cut(addr))
+			return addr;
+		addr += PAGE;
+		if (!place.word || !(atomic_load(place.entry) & UNIFORM(CUT)))
+			addr = place.end;
+	}
+	return end;
+}
+
+/**
+ * table_cuts - count the cuts inside of units
  *
  * Return: how many there are.
  */
@@ -422,7 +464,7 @@ void table_change(unsigned long start, unsigned long end, unsigned int from,
 		do {
 			changed = change_word(value, start, next, from, to);
 		} while (changed != value &&
-			 !replace_word(place.entry, &value, changed));
+			 !replace_word(&place, &value, changed));
 	}
 	if (to == PAGE_OTHER)
 		set_cut(end, false);

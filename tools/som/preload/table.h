@@ -40,6 +40,7 @@ enum page_state {
 
 bool table_open(bool inherited);
 atomic_ulong *table_small(void);
+atomic_ulong *table_small_total(void);
 bool table_has_room(unsigned long start, unsigned long end);
 enum page_state table_run(unsigned long start, unsigned long end,
 			  unsigned long *run_end);
@@ -49,6 +50,7 @@ void table_change(unsigned long start, unsigned long end, unsigned int from,
 		  enum page_state to);
 bool table_is_cut(unsigned long addr);
 void table_cut(unsigned long addr);
+unsigned long table_next_cut(unsigned long addr, unsigned long end);
 unsigned long table_cuts(void);
 
 #endif /* SOM_PRELOAD_TABLE_H */

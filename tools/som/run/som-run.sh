@@ -117,6 +117,19 @@ find_allocator()
 	esac
 }
 
+# find_sanitizer FILE: sets sanitizer to what a program was built with, if any.
+find_sanitizer()
+{
+	sanitizer=
+	grep -qE '__(asan|tsan|msan|hwasan|lsan)_init' "$1" 2>/dev/null || return 0
+	for sanitizer in AddressSanitizer:asan ThreadSanitizer:tsan \
+			MemorySanitizer:msan HWAddressSanitizer:hwasan \
+			LeakSanitizer:lsan; do
+		! grep -q "__${sanitizer#*:}_init" "$1" || break
+	done
+	sanitizer=${sanitizer%:*}
+}
+
 allocator='' min='' max='' fork='' verbose=''
 while [ $# -gt 0 ]; do
 	value='' more=1
@@ -182,6 +195,23 @@ case $shim in
 *) shim=$PWD/$shim ;;
 esac
 
+command -v -- "$1" >/dev/null || {
+	printf 'som-run: %s: there is no such program\n' "$1" >&2
+	exit 127
+}
+file=$(command -v -- "$1")
+sanitizer=
+[ ! -f "$file" ] || find_sanitizer "$file"
+if [ -n "$sanitizer" ]; then
+	printf 'som-run: %s is built with %s, which has an allocator of its own: %s\n' \
+		"$file" "$sanitizer" \
+		"only what the program maps itself goes to som" >&2
+	allocator=none
+	# It would refuse to run behind another library.
+	[ "$sanitizer" != AddressSanitizer ] ||
+		export ASAN_OPTIONS="verify_asan_link_order=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
+fi
+
 found=
 case $allocator in
 '')
@@ -223,11 +253,6 @@ check_device
 [ -z "$fork" ] || export SOM_PRELOAD_FORK="$fork"
 [ -z "$verbose" ] || export SOM_PRELOAD_VERBOSE=1
 
-command -v -- "$1" >/dev/null || {
-	printf 'som-run: %s: there is no such program\n' "$1" >&2
-	exit 127
-}
-file=$(command -v -- "$1")
 if [ -f "$file" ] && { [ -u "$file" ] || [ -g "$file" ]; }; then
 	printf 'som-run: %s is set-user-ID or set-group-ID: %s\n' "$file" \
 		"ordinary memory is used" >&2
