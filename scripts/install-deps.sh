@@ -14,6 +14,8 @@ packages=(
 	dwarves perl python3 rsync xz-utils zstd ccache git
 	# the allocators that have hooks
 	g++ libjemalloc-dev libmimalloc-dev libgoogle-perftools-dev
+	# sandboxes in C
+	wabt
 	# the test machine
 	qemu-system-x86 busybox-static cpio kmod
 	# static checks
