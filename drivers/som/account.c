@@ -51,7 +51,7 @@
  * @uid: the user ID; INVALID_UID, if it is a user namespace.
  * @ns: a user namespace that root has made, with a reference; or NULL.
  * @units: units of its owners, and of the users below it.
- * @pinnable: those that are pinnable (pinnable.c).
+ * @extra: what else a user has that is limited, by enum som_extra.
  * @pool: its chunks, where it has no @parent.
  */
 struct som_user {
@@ -61,7 +61,7 @@ struct som_user {
 	kuid_t uid;
 	struct user_namespace *ns;
 	atomic_long_t units;
-	atomic_long_t pinnable;
+	atomic_long_t extra[SOM_EXTRAS];
 	struct som_pool_user pool;
 };
 
@@ -396,11 +396,12 @@ void som_account_hold(struct som_account *account, const unsigned long *units,
  * som_account_uid - whose account it is
  * @account: the account
  *
- * Return: the user ID as the initial user namespace has it.
+ * Context: Process context.
+ * Return: the user ID as the current user namespace has it.
  */
 unsigned int som_account_uid(const struct som_account *account)
 {
-	return from_kuid_munged(&init_user_ns, account->user->uid);
+	return from_kuid_munged(current_user_ns(), account->user->uid);
 }
 
 /**
@@ -555,105 +556,126 @@ void som_account_uncharge(struct som_account *account, unsigned long nr_units)
 	uncharge_counts(account, nr_units);
 }
 
-/* Would a unit be too much for what counts it for one account, but not for another? */
+/* Would units be too much for what counts them for one account, but not for another? */
 static bool over_others(const struct som_account *from,
-			const struct som_account *to)
+			const struct som_account *to, unsigned long nr_units,
+			struct som_shortage *lack)
 {
-	struct som_shortage lack = { .kind = SOM_LACK_USER };
-
-	if (over_limit(to->user, 1, &lack) && !som_account_counts(from, &lack))
+	lack->kind = SOM_LACK_USER;
+	if (over_limit(to->user, nr_units, lack) &&
+	    !som_account_counts(from, lack))
 		return true;
-	lack.kind = SOM_LACK_CGROUP;
-	return over_cgroup(to->cgroup, 1, &lack) &&
-	       !som_account_counts(from, &lack);
+	lack->kind = SOM_LACK_CGROUP;
+	return over_cgroup(to->cgroup, nr_units, lack) &&
+	       !som_account_counts(from, lack);
 }
 
-static void transfer(struct som_account *from, struct som_account *to)
+static void transfer(struct som_account *from, struct som_account *to,
+		     unsigned long nr_units)
 {
 	lockdep_assert_held(&som_charge_lock);
 
-	user_sub(from->user, 1);
-	user_add(to->user, 1);
-	som_cgroup_sub(from->cgroup, 1);
-	som_cgroup_add(to->cgroup, 1);
-	atomic_long_dec(&from->units);
-	atomic_long_inc(&to->units);
+	user_sub(from->user, nr_units);
+	user_add(to->user, nr_units);
+	som_cgroup_sub(from->cgroup, nr_units);
+	som_cgroup_add(to->cgroup, nr_units);
+	atomic_long_sub(nr_units, &from->units);
+	atomic_long_add(nr_units, &to->units);
 }
 
 /**
- * som_account_transfer - make the charge of a unit another account's
- * @from: who has the charge
- * @to: who is to have it
+ * som_account_transfer - make charges of units another account's
+ * @from: who has the charges
+ * @to: who is to have them; may be the same
+ * @nr_units: how many
+ * @lack: where it goes what there is too little of
  *
- * To the pool nothing changes: nobody else can be promised the unit in between. So it is of
- * one user before and after (som_pool_same_user()): another one needs a copy of the unit,
- * with a charge of its own, since no chunk has units of two.
+ * To the pool nothing changes: nobody else can be promised the units in between. So they are
+ * of one user before and after (som_pool_same_user()): another one needs copies of the units,
+ * with charges of its own, since no chunk has units of two.
  *
  * Context: Process context.
  * Return: true, or false (and nothing is changed) if a limit of @to would be exceeded, or
  * the pool takes @to for another user.
  */
-bool som_account_transfer(struct som_account *from, struct som_account *to)
+bool som_account_transfer(struct som_account *from, struct som_account *to,
+			  unsigned long nr_units, struct som_shortage *lack)
 {
 	bool fits;
 
+	if (from == to || !nr_units)
+		return true;
+	lack->kind = SOM_LACK_NONE;
+	lack->units = nr_units;
 	if (!som_pool_same_user(from->pool, to->pool))
 		return false;
 	spin_lock(&som_charge_lock);
-	fits = !excess(&to->units, 1, owner_limit(to)) && !over_others(from, to);
+	lack->units = excess(&to->units, nr_units, owner_limit(to));
+	fits = !lack->units;
+	if (!fits)
+		lack->kind = SOM_LACK_OWNER;
+	else
+		fits = !over_others(from, to, nr_units, lack);
 	if (fits)
-		transfer(from, to);
+		transfer(from, to, nr_units);
 	spin_unlock(&som_charge_lock);
 	return fits;
 }
 
 /**
  * som_account_return - undo som_account_transfer()
- * @from: who had the charge
- * @to: who has got it
+ * @from: who had the charges
+ * @to: who has got them
+ * @nr_units: how many
  *
  * Context: Process context.
  */
-void som_account_return(struct som_account *from, struct som_account *to)
+void som_account_return(struct som_account *from, struct som_account *to,
+			unsigned long nr_units)
 {
+	if (from == to || !nr_units)
+		return;
 	spin_lock(&som_charge_lock);
-	transfer(to, from);
+	transfer(to, from, nr_units);
 	spin_unlock(&som_charge_lock);
 }
 
 /**
- * som_account_charge_pinnable - charge a unit that is about to become pinnable
+ * som_account_charge_extra - charge something that is not a unit of the pool
  * @account: whose; its user is charged
- * @max: units that a user may have
+ * @which: what
+ * @max: how many a user may have
  *
  * Context: Process context; may be called with spinlocks held.
  * Return: true, or false (and nothing is changed) if the user has @max.
  */
-bool som_account_charge_pinnable(struct som_account *account,
-				 unsigned long max)
+bool som_account_charge_extra(struct som_account *account,
+			      enum som_extra which, unsigned long max)
 {
 	struct som_user *user;
 	bool ok = true;
 
 	spin_lock(&som_charge_lock);
 	for (user = account->user; user && ok; user = user->parent)
-		ok = !excess(&user->pinnable, 1, max);
+		ok = !excess(&user->extra[which], 1, max);
 	for (user = account->user; user && ok; user = user->parent)
-		atomic_long_inc(&user->pinnable);
+		atomic_long_inc(&user->extra[which]);
 	spin_unlock(&som_charge_lock);
 	return ok;
 }
 
 /**
- * som_account_uncharge_pinnable - undo som_account_charge_pinnable()
+ * som_account_uncharge_extra - undo som_account_charge_extra()
  * @account: whose
+ * @which: what
  *
  * Context: Any.
  */
-void som_account_uncharge_pinnable(struct som_account *account)
+void som_account_uncharge_extra(struct som_account *account,
+				enum som_extra which)
 {
 	struct som_user *user;
 
 	for (user = account->user; user; user = user->parent)
-		atomic_long_dec(&user->pinnable);
+		atomic_long_dec(&user->extra[which]);
 }

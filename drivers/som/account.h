@@ -46,6 +46,18 @@ struct som_account {
 };
 
 /**
+ * enum som_extra - what a user has that is limited beside units
+ * @SOM_EXTRA_PINNABLE: units that are page-backed (pinnable.c).
+ * @SOM_EXTRA_PARCELS: parcels (parcel.c).
+ * @SOM_EXTRAS: how many kinds there are.
+ */
+enum som_extra {
+	SOM_EXTRA_PINNABLE,
+	SOM_EXTRA_PARCELS,
+	SOM_EXTRAS,
+};
+
+/**
  * enum som_lack - why units cannot be charged
  * @SOM_LACK_NONE: they can.
  * @SOM_LACK_OWNER: the limit of a process, or its own.
@@ -88,15 +100,18 @@ bool som_account_try(struct som_account *account, unsigned long nr_units,
 		     struct som_shortage *lack);
 bool som_account_charge(struct som_account *account, unsigned long nr_units);
 void som_account_uncharge(struct som_account *account, unsigned long nr_units);
-bool som_account_transfer(struct som_account *from, struct som_account *to);
-void som_account_return(struct som_account *from, struct som_account *to);
+bool som_account_transfer(struct som_account *from, struct som_account *to,
+			  unsigned long nr_units, struct som_shortage *lack);
+void som_account_return(struct som_account *from, struct som_account *to,
+			unsigned long nr_units);
 void som_account_hold(struct som_account *account, const unsigned long *units,
 		      unsigned int nr);
 bool som_account_counts(const struct som_account *account,
 			const struct som_shortage *lack);
-bool som_account_charge_pinnable(struct som_account *account,
-				 unsigned long max);
-void som_account_uncharge_pinnable(struct som_account *account);
+bool som_account_charge_extra(struct som_account *account,
+			      enum som_extra which, unsigned long max);
+void som_account_uncharge_extra(struct som_account *account,
+				enum som_extra which);
 unsigned int som_account_uid(const struct som_account *account);
 
 int som_limit_parse(const char *text, unsigned long *limit);

@@ -47,7 +47,8 @@ static bool charge(struct som_account *account)
 
 	spin_lock(&som_pinnable_lock);
 	ok = atomic_long_read(&nr_pinnable) < max &&
-	     som_account_charge_pinnable(account, max_user);
+	     som_account_charge_extra(account, SOM_EXTRA_PINNABLE,
+				      max_user);
 	if (ok)
 		atomic_long_inc(&nr_pinnable);
 	spin_unlock(&som_pinnable_lock);
@@ -56,7 +57,7 @@ static bool charge(struct som_account *account)
 
 static void uncharge(struct som_account *account)
 {
-	som_account_uncharge_pinnable(account);
+	som_account_uncharge_extra(account, SOM_EXTRA_PINNABLE);
 	atomic_long_dec(&nr_pinnable);
 }
 

@@ -327,6 +327,30 @@ bool som_recycle_charge(struct som_account *account, unsigned long nr_units)
 }
 
 /**
+ * som_recycle_transfer - move charges to an account, at the cost of what owners keep
+ * @from: as som_account_transfer()
+ * @to: as som_account_transfer()
+ * @nr_units: how many
+ *
+ * Context: Process context.
+ * Return: as som_account_transfer().
+ */
+bool som_recycle_transfer(struct som_account *from, struct som_account *to,
+			  unsigned long nr_units)
+{
+	struct som_shortage lack;
+	unsigned int i;
+
+	for (i = 0; i < SOM_DRAIN_TRIES; i++) {
+		if (som_account_transfer(from, to, nr_units, &lack))
+			return true;
+		if (!drain_for(to, &lack))
+			break;
+	}
+	return false;
+}
+
+/**
  * som_recycle_total - how many units owners keep
  *
  * Return: number of units.

@@ -39,6 +39,8 @@ bool som_recycle_keep(struct som_recycle *recycle, unsigned long unit,
 		      bool charged);
 long som_recycle_take(struct som_recycle *recycle);
 bool som_recycle_drain(void);
+bool som_recycle_transfer(struct som_account *from, struct som_account *to,
+			  unsigned long nr_units);
 bool som_recycle_charge(struct som_account *account, unsigned long nr_units);
 unsigned long som_recycle_total(void);
 void som_recycle_changed(void);

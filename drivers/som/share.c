@@ -454,11 +454,13 @@ static int break_wider(struct som_owner *owner, unsigned long idx,
 static bool take_over_charge(struct som_owner *owner, struct som_owner *heir,
 			     unsigned long idx, unsigned long *bits)
 {
+	struct som_shortage lack;
+
 	*bits = 0;
 	if (mtree_load(&heir->promised, idx))
 		return true;
 	*bits = SOM_ENTRY_CHARGED;
-	return som_account_transfer(owner->account, heir->account);
+	return som_account_transfer(owner->account, heir->account, 1, &lack);
 }
 
 /*
@@ -485,7 +487,7 @@ static bool hand_over(struct som_owner *owner, unsigned long idx, void *entry,
 			 bits | (others ? SOM_ENTRY_SHARED : 0))) {
 		/* It stays, with its charge: it may come to be held for a pin. */
 		if (bits)
-			som_account_return(owner->account, heir->account);
+			som_account_return(owner->account, heir->account, 1);
 		WRITE_ONCE(*som_units_slot(&owner->units, idx), entry);
 		return false;
 	}
