@@ -26,7 +26,13 @@
 #include "range.h"
 #include "trace.h"
 
-static void lock_all(struct som_owner *owner)
+/**
+ * som_owner_lock_all - keep all unit indices of an owner as they are
+ * @owner: whose
+ *
+ * Context: Process context; takes owner->lock and all fault_locks.
+ */
+void som_owner_lock_all(struct som_owner *owner)
 {
 	int i;
 
@@ -35,7 +41,13 @@ static void lock_all(struct som_owner *owner)
 		mutex_lock_nest_lock(&owner->fault_lock[i], &owner->lock);
 }
 
-static void unlock_all(struct som_owner *owner)
+/**
+ * som_owner_unlock_all - undo som_owner_lock_all()
+ * @owner: whose
+ *
+ * Context: Process context.
+ */
+void som_owner_unlock_all(struct som_owner *owner)
 {
 	int i;
 
@@ -51,27 +63,66 @@ static bool gig_empty(struct som_owner *owner, unsigned long first)
 	return !som_units_find(&owner->units, &idx, first + SOM_CHUNK_UNITS - 1);
 }
 
+/* Do indices of a leaf have units in order, from @unit on, which a large entry can map? */
+static bool gig_leaf(const struct som_leaf *leaf, unsigned long i,
+		     unsigned long end, unsigned long unit)
+{
+	for (; i <= end; i++, unit++) {
+		void *entry = READ_ONCE(leaf->entry[i % SOM_LEAF_UNITS]);
+
+		if (!entry || som_entry_unit(entry) != unit ||
+		    som_entry_test(entry, SOM_ENTRY_PINNABLE |
+					  SOM_ENTRY_DISCARDED) ||
+		    som_pool_poisoned(unit))
+			return false;
+	}
+	return true;
+}
+
 /* The chunk whose units the indices have, all of them and in order; or -1. */
 static long gig_chunk(struct som_owner *owner, unsigned long first)
 {
-	unsigned long idx, unit = 0, nr = 0;
-	void *entry;
+	unsigned long i = first, end = first - 1, unit, last;
+	void *entry = som_units_load(&owner->units, first);
+	struct som_leaf *leaf;
 
-	som_units_for_each(&owner->units, idx, entry, first,
-			   first + SOM_CHUNK_UNITS - 1) {
-		if (som_entry_test(entry, SOM_ENTRY_PINNABLE |
-					  SOM_ENTRY_DISCARDED) ||
-		    som_pool_poisoned(som_entry_unit(entry)))
-			return -1;
-		if (!nr)
-			unit = som_entry_unit(entry);
-		if (idx != first + nr || som_entry_unit(entry) != unit + nr)
-			return -1;
-		nr++;
-	}
-	if (nr != SOM_CHUNK_UNITS || unit % SOM_CHUNK_UNITS)
+	if (!entry || som_entry_unit(entry) % SOM_CHUNK_UNITS)
 		return -1;
+	unit = som_entry_unit(entry);
+	last = first + SOM_CHUNK_UNITS - 1;
+	while (end != last) {
+		i = end + 1;
+		leaf = som_units_next_leaf(&owner->units, &i, last, &end);
+		if (!leaf || !gig_leaf(leaf, i, end, unit + (i - first)))
+			return -1;
+	}
 	return unit / SOM_CHUNK_UNITS;
+}
+
+/* They are mapped by one entry. Nobody but who changes other bits is in the way. */
+static void gig_set_level(struct som_owner *owner, unsigned long first)
+{
+	unsigned long i = first, last = first + SOM_CHUNK_UNITS - 1, end;
+	struct som_leaf *leaf;
+	unsigned long nr = 0;
+
+	while ((leaf = som_units_next_leaf(&owner->units, &i, last, &end))) {
+		for (; i <= end; i++) {
+			void **slot = &leaf->entry[i % SOM_LEAF_UNITS];
+			void *entry = READ_ONCE(*slot);
+
+			if (som_entry_level(entry) == SOM_LEVEL_NONE &&
+			    cmpxchg(slot, entry,
+				    som_entry(som_entry_unit(entry),
+					      som_entry_bits(entry) |
+					      SOM_LEVEL_1G)) == entry)
+				nr++;
+			else
+				som_owner_set_level(owner, i, SOM_LEVEL_1G);
+		}
+	}
+	atomic_long_sub(nr, &owner->nr_level[SOM_LEVEL_NONE]);
+	atomic_long_add(nr, &owner->nr_level[SOM_LEVEL_1G]);
 }
 
 /* Undo what gig_store() has done of nr indices, but for the units themselves. */
@@ -126,7 +177,7 @@ static vm_fault_t gig_map(struct vm_fault *vmf, struct som_owner *owner,
 {
 	long chunk = gig_chunk(owner, first);
 	pud_t pud = READ_ONCE(*vmf->pud);
-	unsigned long i, pfn;
+	unsigned long pfn;
 	vm_fault_t ret;
 
 	if (chunk < 0)
@@ -141,8 +192,7 @@ static vm_fault_t gig_map(struct vm_fault *vmf, struct som_owner *owner,
 	/* Another fault has put a page table there meanwhile. */
 	if (!pud_leaf(READ_ONCE(*vmf->pud)))
 		return VM_FAULT_FALLBACK;
-	for (i = 0; i < SOM_CHUNK_UNITS; i++)
-		som_owner_set_level(owner, first + i, SOM_LEVEL_1G);
+	gig_set_level(owner, first);
 	trace_som_fault(vmf->real_address, chunk * SOM_CHUNK_UNITS, PUD_SIZE,
 			vmf->flags & FAULT_FLAG_WRITE);
 	return VM_FAULT_NOPAGE;
@@ -176,7 +226,7 @@ vm_fault_t som_gig_fault(struct vm_fault *vmf, struct som_span *span)
 		if (chunk < 0)
 			goto out_gig;
 	}
-	lock_all(owner);
+	som_owner_lock_all(owner);
 	if (som_tracker_run(&owner->tracker, first, first + SOM_CHUNK_UNITS - 1,
 			    &tracked) < first + SOM_CHUNK_UNITS - 1 || tracked)
 		goto out;
@@ -187,7 +237,7 @@ vm_fault_t som_gig_fault(struct vm_fault *vmf, struct som_span *span)
 		chunk = -1;
 	ret = gig_map(vmf, owner, first);
 out:
-	unlock_all(owner);
+	som_owner_unlock_all(owner);
 	if (chunk >= 0)
 		som_pool_free_chunk(chunk);
 out_gig:

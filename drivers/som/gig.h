@@ -4,8 +4,11 @@
 
 #include <linux/mm_types.h>
 
+struct som_owner;
 struct som_span;
 
+void som_owner_lock_all(struct som_owner *owner);
+void som_owner_unlock_all(struct som_owner *owner);
 vm_fault_t som_gig_fault(struct vm_fault *vmf, struct som_span *span);
 
 #endif /* _SOM_GIG_H */

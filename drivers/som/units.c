@@ -126,6 +126,19 @@ struct som_leaf *som_units_leaf(struct som_units *units, unsigned long idx)
 }
 
 /**
+ * som_units_find_leaf - find the leaf of an index
+ * @units: the entries
+ * @idx: unit index
+ *
+ * Context: The caller knows why the leaf stays.
+ * Return: the leaf, or NULL if there is none yet.
+ */
+struct som_leaf *som_units_find_leaf(struct som_units *units, unsigned long idx)
+{
+	return find_leaf(units, idx);
+}
+
+/**
  * som_units_load - the entry of an index
  * @units: the entries
  * @idx: unit index
@@ -220,6 +233,32 @@ static void pause_rcu(unsigned int *nr)
 	rcu_read_unlock();
 	cond_resched();
 	rcu_read_lock();
+}
+
+/**
+ * som_units_next_leaf - find the next leaf that has some indices
+ * @units: the entries
+ * @idx: first index to look for, and where the first one that the leaf has goes
+ * @last: last unit index
+ * @end: where the last one that the leaf has goes, at most @last
+ *
+ * For loops over many entries that a function call for each would slow down.
+ *
+ * Context: The caller knows why the leaves stay.
+ * Return: the leaf, or NULL if there is none.
+ */
+struct som_leaf *som_units_next_leaf(struct som_units *units,
+				     unsigned long *idx, unsigned long last,
+				     unsigned long *end)
+{
+	struct som_leaf *leaf;
+
+	rcu_read_lock();
+	leaf = next_leaf(units, idx, last);
+	rcu_read_unlock();
+	if (leaf)
+		*end = leaf_last(*idx, last);
+	return leaf;
 }
 
 static bool take_hint(struct som_leaf *leaf, enum som_hint hint)

@@ -77,6 +77,11 @@ bool som_units_take_hint(struct som_units *units, unsigned long *idx,
 			 enum som_hint hint);
 void som_units_hint(struct som_units *units, unsigned long idx,
 		    enum som_hint hint);
+struct som_leaf *som_units_find_leaf(struct som_units *units,
+				     unsigned long idx);
+struct som_leaf *som_units_next_leaf(struct som_units *units,
+				     unsigned long *idx, unsigned long last,
+				     unsigned long *end);
 void som_units_prune(struct som_units *units, unsigned long first,
 		     unsigned long last);
 
