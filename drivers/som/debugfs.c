@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For people: /sys/kernel/debug/som/owners, a line for each owner, chunks, a line for
- * each chunk, and units, a character for each unit of the pool. Only root sees it.
+ * For people: /sys/kernel/debug/som/owners, a line for each owner, parcels, a line for
+ * each parcel, chunks, a line for each chunk, and units, a character for each unit of
+ * the pool. Only root sees it.
  */
 #include <linux/debugfs.h>
+#include <linux/file.h>
 #include <linux/mm_types.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
+#include <linux/som.h>
 #include "debugfs.h"
 #include "inode.h"
 #include "owner.h"
+#include "parcel.h"
+#include "parcel_file.h"
 #include "pool.h"
 
 static struct dentry *som_dir;
@@ -41,6 +46,26 @@ static int owners_show(struct seq_file *m, void *v)
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(owners);
+
+static int parcels_show(struct seq_file *m, void *v)
+{
+	struct som_parcel *parcel;
+	unsigned long id = 0;
+
+	seq_puts(m, "pid uid kB unclaimed_kB resident_kB\n");
+	while ((parcel = som_parcel_next(id))) {
+		struct som_parcel_info info = {};
+
+		id = parcel->id;
+		som_parcel_get_info(&parcel->settings, &info);
+		seq_printf(m, "%d %u %llu %llu %llu\n", info.pid, info.uid,
+			   info.bytes >> 10, info.unclaimed >> 10,
+			   info.resident >> 10);
+		fput(parcel->file);
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(parcels);
 
 static int units_show(struct seq_file *m, void *v)
 {
@@ -80,6 +105,7 @@ void som_debugfs_init(void)
 {
 	som_dir = debugfs_create_dir("som", NULL);
 	debugfs_create_file("owners", 0400, som_dir, NULL, &owners_fops);
+	debugfs_create_file("parcels", 0400, som_dir, NULL, &parcels_fops);
 	debugfs_create_file("chunks", 0400, som_dir, NULL, &chunks_fops);
 	debugfs_create_file("units", 0400, som_dir, NULL, &units_fops);
 }

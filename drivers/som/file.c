@@ -104,6 +104,38 @@ out:
 	return ret;
 }
 
+/**
+ * som_file_map - make a VMA a som mapping of the address space that it is in
+ * @settings: of the file through which it is mapped
+ * @vma: new
+ * @claim: the part of a parcel that it gets, or NULL
+ *
+ * Context: Process context; mmap_lock is held for write.
+ * Return: the owner, to be given back with som_inode_put_owner(); or ERR_PTR(-errno).
+ */
+struct som_owner *som_file_map(const struct som_settings *settings,
+			       struct vm_area_struct *vma,
+			       struct som_claim *claim)
+{
+	struct som_owner *owner = som_inode_get_owner(vma->vm_mm);
+	int ret;
+
+	if (IS_ERR(owner))
+		return owner;
+	som_account_mmap_begin(owner->account,
+			       som_policy_max_units(settings, owner));
+	ret = vma->vm_flags & VM_MAYSHARE ? 0 : som_private_start(owner);
+	if (!ret)
+		ret = som_vma_map(vma, owner, READ_ONCE(settings->map_size),
+				  READ_ONCE(settings->reuse),
+				  READ_ONCE(settings->fork), claim);
+	som_account_mmap_end(owner->account, !ret);
+	if (!ret)
+		return owner;
+	som_inode_put_owner(owner);
+	return ERR_PTR(ret);
+}
+
 /* What mmap() is to do; or -EINVAL. */
 enum { MAP_NEW, MAP_JOIN, MAP_DODUMP };
 
@@ -121,11 +153,23 @@ static int map_way(const struct som_file *sf, pgoff_t pgoff)
 	}
 }
 
+static int map_again(struct vm_area_struct *vma)
+{
+	struct som_owner *owner = som_inode_get_owner(vma->vm_mm);
+	int ret;
+
+	if (IS_ERR(owner))
+		return PTR_ERR(owner);
+	ret = som_remap_mmap(owner, vma);
+	som_inode_put_owner(owner);
+	return ret;
+}
+
 static int som_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct som_file *sf = file->private_data;
 	struct som_owner *owner;
-	int ret, way;
+	int way;
 
 	way = map_way(sf, vma->vm_pgoff);
 	if (way < 0)
@@ -133,27 +177,11 @@ static int som_mmap(struct file *file, struct vm_area_struct *vma)
 	if (!(file->f_mode & FMODE_WRITE))
 		return -EACCES;
 
-	owner = som_inode_get_owner(vma->vm_mm);
+	if (way != MAP_NEW)
+		return map_again(vma);
+	owner = som_file_map(&sf->settings, vma, NULL);
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
-	if (way != MAP_NEW) {
-		ret = som_remap_mmap(owner, vma);
-		som_inode_put_owner(owner);
-		return ret;
-	}
-	som_account_mmap_begin(owner->account,
-			       som_policy_max_units(&sf->settings, owner));
-	ret = vma->vm_flags & VM_MAYSHARE ? 0 : som_private_start(owner);
-	if (!ret)
-		ret = som_vma_map(vma, owner,
-				  READ_ONCE(sf->settings.map_size),
-				  READ_ONCE(sf->settings.reuse),
-				  READ_ONCE(sf->settings.fork));
-	som_account_mmap_end(owner->account, !ret);
-	if (ret) {
-		som_inode_put_owner(owner);
-		return ret;
-	}
 	/* The mapping works without: only fdinfo would not show it. */
 	som_file_remember(sf, owner);
 	return 0;
@@ -196,7 +224,7 @@ static long som_file_ioctl(struct file *file, unsigned int cmd,
 {
 	struct som_file *sf = file->private_data;
 
-	return som_ioctl(&sf->settings, cmd, arg);
+	return som_ioctl(&sf->settings, SOM_ON_DEVICE, cmd, arg);
 }
 
 static void som_show_fdinfo(struct seq_file *m, struct file *file)

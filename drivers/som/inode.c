@@ -182,13 +182,17 @@ static struct inode *make_inode(void)
 	return inode;
 }
 
-/*
- * A pseudo file for an owner: a module reference and a mount go with it. @inode: what
- * is to be in it, or NULL for something new.
+/**
+ * som_inode_file - make a pseudo file: a module reference and a mount go with it
+ * @data: its private_data
+ * @inode: what is to be in it, with no reference for it; or NULL for something new
+ * @fops: its operations; release calls som_inode_unpin()
+ *
+ * Context: Process context.
+ * Return: the file, or ERR_PTR(-errno).
  */
-static struct file *som_inode_file(struct som_owner *owner,
-				   struct inode *inode,
-				   const struct file_operations *fops)
+struct file *som_inode_file(void *data, struct inode *inode,
+			    const struct file_operations *fops)
 {
 	struct file *file;
 	int ret;
@@ -212,7 +216,7 @@ static struct file *som_inode_file(struct som_owner *owner,
 		iput(inode);
 		goto out_mnt;
 	}
-	file->private_data = owner;
+	file->private_data = data;
 	return file;
 
 out_mnt:

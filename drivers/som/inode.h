@@ -2,9 +2,10 @@
 #ifndef _SOM_INODE_H
 #define _SOM_INODE_H
 
+#include <linux/fs.h>
 #include "owner.h"
 
-struct file;
+struct inode;
 struct mm_struct;
 
 /**
@@ -19,6 +20,8 @@ struct som_owner_walk {
 	unsigned long last;
 };
 
+struct file *som_inode_file(void *data, struct inode *inode,
+			    const struct file_operations *fops);
 int som_inode_pin(void);
 void som_inode_unpin(void);
 struct som_owner *som_inode_find_owner(struct mm_struct *mm);

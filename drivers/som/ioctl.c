@@ -18,6 +18,7 @@
 #include "ioctl.h"
 #include "owner.h"
 #include "pagemap.h"
+#include "parcel_file.h"
 #include "pin.h"
 #include "policy.h"
 #include "pool.h"
@@ -30,6 +31,8 @@ union som_args {
 	struct som_reset reset;
 	struct som_range range;
 	struct som_policy policy;
+	struct som_pack pack;
+	struct som_parcel_info parcel_info;
 };
 
 static int som_ioctl_info(struct som_settings *settings,
@@ -93,6 +96,17 @@ static int som_ioctl_set_policy(struct som_settings *settings,
 	return som_policy_set(settings, &args->policy);
 }
 
+static int som_ioctl_pack(struct som_settings *settings, union som_args *args)
+{
+	return som_pack(settings, &args->pack);
+}
+
+static int som_ioctl_parcel_info(struct som_settings *settings,
+				 union som_args *args)
+{
+	return som_parcel_get_info(settings, &args->parcel_info);
+}
+
 /**
  * enum som_results - what a call has for its caller
  * @SOM_RESULTS_NONE: nothing but the return value.
@@ -111,6 +125,7 @@ struct som_ioctl_desc {
 	size_t min_size;	/* of its first version */
 	int (*handler)(struct som_settings *settings, union som_args *args);
 	enum som_results results;
+	enum som_on on;		/* SOM_ON_DEVICE, if it is left out */
 };
 
 static const struct som_ioctl_desc som_ioctls[] = {
@@ -134,12 +149,14 @@ static const struct som_ioctl_desc som_ioctls[] = {
 		.min_size = SOM_POLICY_SIZE_VER0,
 		.handler = som_ioctl_get_policy,
 		.results = SOM_RESULTS,
+		.on = SOM_ON_BOTH,
 	},
 	{
 		.cmd = SOM_IOC_SET_POLICY,
 		.size = sizeof(struct som_policy),
 		.min_size = SOM_POLICY_SIZE_VER0,
 		.handler = som_ioctl_set_policy,
+		.on = SOM_ON_BOTH,
 	},
 	{
 		.cmd = SOM_IOC_PINNABLE,
@@ -155,40 +172,56 @@ static const struct som_ioctl_desc som_ioctls[] = {
 		.handler = som_ioctl_unpinnable,
 		.results = SOM_RESULTS_PARTIAL,
 	},
+	{
+		.cmd = SOM_IOC_PACK,
+		.size = sizeof(struct som_pack),
+		.min_size = SOM_PACK_SIZE_VER0,
+		.handler = som_ioctl_pack,
+	},
+	{
+		.cmd = SOM_IOC_PARCEL_INFO,
+		.size = sizeof(struct som_parcel_info),
+		.min_size = SOM_PARCEL_INFO_SIZE_VER0,
+		.handler = som_ioctl_parcel_info,
+		.results = SOM_RESULTS,
+		.on = SOM_ON_PARCEL,
+	},
 };
 
-static const struct som_ioctl_desc *find_desc(unsigned int cmd)
+static const struct som_ioctl_desc *find_desc(unsigned int cmd, enum som_on on)
 {
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(som_ioctls); i++) {
 		if (som_ioctls[i].cmd == cmd)
-			return &som_ioctls[i];
+			return (som_ioctls[i].on ?: SOM_ON_DEVICE) & on ?
+				&som_ioctls[i] : NULL;
 	}
 	return NULL;
 }
 
 /**
- * som_ioctl - a call
- * @settings: of the open /dev/som
+ * som_ioctl - make a call
+ * @settings: of the open /dev/som or of the parcel
+ * @on: which of them it is
  * @cmd: command number
  * @arg: user address of its structure
  *
  * Context: Process context.
  * Return: as include/uapi/linux/som.h says of the command.
  */
-long som_ioctl(struct som_settings *settings, unsigned int cmd,
-	       unsigned long arg)
+long som_ioctl(struct som_settings *settings, enum som_on on,
+	       unsigned int cmd, unsigned long arg)
 {
 	void __user *user = (void __user *)arg;
-	const struct som_ioctl_desc *desc = find_desc(cmd);
+	const struct som_ioctl_desc *desc = find_desc(cmd, on);
 	union som_args args = {};
 	size_t out;
 	u32 size;
 	int ret;
 
 	/* The kernel's own call: not in the table, as its rules are its own. */
-	if (cmd == PAGEMAP_SCAN)
+	if (cmd == PAGEMAP_SCAN && on == SOM_ON_DEVICE)
 		return som_pagemap_scan(user);
 	if (!desc)
 		return -ENOTTY;

@@ -6,24 +6,26 @@
  *
  *	main: access, sysfs, debugfs, file, hwpoison, policy, private, collapse, zero, trim, units,
  *		recycle, work, pool
- *	debugfs: inode, owner, pool
- *	sysfs: migrate, pinnable, account, recycle, zero, trim, pool
- *	file: ioctl, remap, vma, inode, area, policy, private
- *	ioctl: pagemap, reset, pin, policy, inode, owner, pool
+ *	debugfs: parcel_file, inode, owner, pool
+ *	parcel_file: parcel, file, vma, inode, area, owner
+ *	sysfs: migrate, parcel, pinnable, account, recycle, zero, trim, pool
+ *	file: ioctl, parcel, remap, vma, inode, area, policy, private
+ *	ioctl: parcel_file, pagemap, reset, pin, policy, inode, owner, pool
  *	hwpoison: inode, entry, zap, owner, pinnable, pool
  *	pin: migrate, vma, inode, owner, pinnable, pool
- *	migrate: inode, entry, collapse, zap, owner, pool
+ *	migrate: parcel, inode, entry, collapse, zap, owner, pool
  *	pagemap, reset: track, scan, vma, inode, punch, owner
  *	track: vma, pte, owner, scan, collapse, zap, pool
  *	inode: remap, private, punch, owner, area
  *	private: vma, punch, work, zap, owner
  *	remap: vma, owner
  *	dump: zap, owner, pool
- *	vma: access, dump, pte, gig, punch, zap, owner, pool
+ *	vma: access, dump, pte, around, gig, punch, zap, owner, pool
+ *	around: gig, vma, entry, owner, pool
  *	gig: entry, owner, numa, pool
  *	punch: entry, collapse, work, zap, owner, pool
  *	collapse: pte, entry, work, zap, owner
- *	owner, entry, zap: units, tracker, pinnable, recycle, account, cgroup, numa, pool
+ *	owner, parcel, entry, zap: units, tracker, pinnable, recycle, account, cgroup, numa, pool
  *	recycle: account, work, pool
  *	account: pool
  *	zero, trim, numa: pool

@@ -23,6 +23,7 @@
  * last, not withheld.
  */
 #include <linux/delay.h>
+#include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/sched/mm.h>
@@ -33,6 +34,7 @@
 #include "inode.h"
 #include "migrate.h"
 #include "owner.h"
+#include "parcel.h"
 #include "pinnable.h"
 #include "pool.h"
 #include "trace.h"
@@ -206,13 +208,28 @@ static bool compact_owner(struct som_compaction *c, struct som_owner *owner)
 	return more;
 }
 
+/* What parcels have in a chunk; false if the chunk cannot be emptied. */
+static bool compact_parcels(unsigned long chunk)
+{
+	struct som_parcel *parcel;
+	unsigned long id = 0;
+	bool more = true;
+
+	while (more && (parcel = som_parcel_next(id))) {
+		id = parcel->id;
+		more = som_parcel_migrate(parcel, chunk);
+		fput(parcel->file);
+	}
+	return more;
+}
+
 /* Move what is in a chunk elsewhere. Return: 0 or -EINTR. */
 static int compact_chunk(unsigned long chunk)
 {
 	struct som_compaction c = { .chunk = chunk, .waits = SOM_COMPACT_WAITS };
+	bool more = compact_parcels(chunk);
 	struct som_owner_walk walk;
 	struct som_owner *owner;
-	bool more = true;
 	int ret = 0;
 
 	som_owner_walk_begin(&walk);

@@ -39,6 +39,7 @@
 #include "inode.h"
 #include "owner.h"
 #include "numa.h"
+#include "parcel.h"
 #include "pinnable.h"
 #include "pool.h"
 #include "zap.h"
@@ -325,6 +326,51 @@ out_return:
 	return ret;
 }
 
+/*
+ * Units of a parcel go to indices from @first on, which nobody has used. Of the pool, only
+ * what the parcel has no unit for is charged: the rest is charged already.
+ */
+static int claim_units(struct som_owner *owner, struct som_claim *claim,
+		       unsigned long first, bool promise)
+{
+	MA_STATE(mas, &owner->promised, first, first + claim->nr - 1);
+	struct som_account *payer = claim->parcel->account;
+	unsigned long holes;
+	int ret;
+
+	lockdep_assert_held(&owner->lock);
+
+	/* Where users do not share chunks, units stay with their user. */
+	if (!som_pool_same_user(payer->pool, owner->account->pool))
+		return -EXDEV;
+	ret = som_parcel_claim_begin(claim, &owner->units, first);
+	if (ret)
+		return ret;
+	ret = -ENOMEM;
+	holes = promise ? claim->nr - claim->nr_units : 0;
+	if (!som_recycle_transfer(payer, owner->account, claim->nr_units))
+		goto out_abort;
+	if (!som_recycle_charge(owner->account, holes))
+		goto out_return;
+	ret = promise ? som_mas_store(&mas, xa_mk_value(1), GFP_KERNEL_ACCOUNT) : 0;
+	if (ret)
+		goto out_uncharge;
+	if (promise)
+		owner->nr_promised += claim->nr;
+	atomic_long_add(claim->nr_units, &owner->nr_level[SOM_LEVEL_NONE]);
+	som_parcel_claim_end(claim, &owner->units, first, SOM_LEVEL_NONE |
+			     (promise ? 0 : SOM_ENTRY_CHARGED));
+	return 0;
+
+out_uncharge:
+	som_account_uncharge(owner->account, holes);
+out_return:
+	som_account_return(payer, owner->account, claim->nr_units);
+out_abort:
+	som_parcel_claim_abort(claim);
+	return ret;
+}
+
 /* The end of all promises in first..last. Return: how many charges there were. */
 static unsigned long unpromise(struct som_owner *owner, unsigned long first,
 			       unsigned long last)
@@ -520,6 +566,17 @@ static void prune_leaves(struct som_owner *owner, unsigned long first,
 		som_units_prune(&owner->units, first, last);
 }
 
+/*
+ * Is a span that goes one of a VMA that the current task closes for SOM_IOC_PACK? What a
+ * mapping that has failed may have left over (remap.c) has no VMA.
+ */
+static bool span_packed(const struct som_span *span)
+{
+	const struct som_packing *packing = span->owner->packing;
+
+	return packing && packing->task == current && span->vma;
+}
+
 /* Give back all units in first..last, which no span touches. */
 static void release_units(struct som_owner *owner, unsigned long first,
 			  unsigned long last)
@@ -531,6 +588,8 @@ static void release_units(struct som_owner *owner, unsigned long first,
 	lockdep_assert_held(&owner->lock);
 
 	som_share_drop(owner, first, last);
+	if (unlikely(owner->packing && owner->packing->active))
+		charges -= som_parcel_take(owner->packing, first, last);
 	if (owner->share.lent)
 		charges -= som_share_bequeath(owner, first, last);
 	do {
@@ -636,14 +695,17 @@ static void rewind_cursor(struct som_owner *owner)
  * @len: its length in bytes
  * @promise: whether to reserve the units it touches
  * @private: whether MADV_DONTNEED discards
+ * @claim: the part of a parcel, as long as the mapping, whose units it gets; or NULL
  *
  * Context: Process context; takes owner->lock. The caller has mmap_lock for
  * write, and one reference to the owner.
  * Return: the mapping's span; ERR_PTR(-ENOMEM) if the pool cannot promise the
- * units, the offset space is used up, or there is no memory for the span.
+ * units, the offset space is used up, or there is no memory for the span; ERR_PTR(-EXDEV)
+ * if the parcel is another user's; or as som_parcel_claim_begin().
  */
 struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
-			      unsigned long len, bool promise, bool private)
+			      unsigned long len, bool promise, bool private,
+			      struct som_claim *claim)
 {
 	struct som_allotment allot;
 	struct som_span *span;
@@ -661,12 +723,14 @@ struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
 	if (ret)
 		goto out_unlock;
 	last = allot.start + (len >> PAGE_SHIFT) - 1;
-	if (promise) {
+	if (claim)
+		ret = claim_units(owner, claim, som_pgoff_unit(allot.start),
+				  promise);
+	else if (promise)
 		ret = promise_units(owner, som_pgoff_unit(allot.start),
 				    som_pgoff_unit(last));
-		if (ret)
-			goto out_unlock;
-	}
+	if (ret)
+		goto out_prune;
 	span->owner = owner;
 	span->limit = allot.limit;
 	span->promised = promise;
@@ -679,6 +743,11 @@ struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
 	mutex_unlock(&owner->lock);
 	return span;
 
+out_prune:
+	/* A claim may have made leaves. */
+	if (claim)
+		prune_leaves(owner, som_pgoff_unit(allot.start),
+			     som_pgoff_unit(last));
 out_unlock:
 	mutex_unlock(&owner->lock);
 	kfree(span);
@@ -945,8 +1014,15 @@ void som_span_unmap(struct som_span *span)
 	mutex_lock(&owner->lock);
 	span_remove(span);
 	span_unalias(span);
+	if (unlikely(span_packed(span))) {
+		som_packing_vma(owner->packing, span->vma);
+		owner->packing->active = true;
+		owner->packing->done = true;
+	}
 	release_untouched(owner, som_pgoff_unit(span->it.start),
 			  som_pgoff_unit(span->it.last));
+	if (unlikely(owner->packing))
+		owner->packing->active = false;
 	if (RB_EMPTY_ROOT(&owner->spans.rb_root) &&
 	    !atomic_read(&owner->mm->mm_users))
 		som_share_unlink(owner);

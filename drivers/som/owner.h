@@ -23,7 +23,9 @@
 struct file;
 struct inode;
 struct mm_struct;
+struct som_claim;
 struct som_owner;
+struct som_packing;
 struct pid;
 struct pid_namespace;
 struct som_remap;
@@ -105,6 +107,7 @@ struct som_listed {
  * @share: what it has inherited, and what others have from it.
  * @heirs: files of mappings that it has inherited; made by fork, and then fixed.
  * @remap: a mapping that is about to replace others (remap.c), or NULL.
+ * @packing: the last PACK that has found that it can go on, under @lock; or NULL.
  */
 struct som_owner {
 	struct mm_struct *mm;
@@ -142,6 +145,7 @@ struct som_owner {
 	struct som_share share;
 	struct list_head heirs;
 	struct som_remap *remap;
+	struct som_packing *packing;
 };
 
 /**
@@ -191,6 +195,7 @@ enum som_fork {
  * @pinnable: it is to stay of the kind that can be pinned for writing (vma.c).
  * @reuse: units that the owner has kept need not be zeroed.
  * @fork: what a child gets.
+ * @claimed: it was made of a parcel, and is as it was made.
  * @file: of a mapping that was inherited: its vm_file, once more; else NULL.
  * @leaf: where the last fault found its entry, or NULL; it stays as long as
  *	the span touches one of its indices.
@@ -215,6 +220,7 @@ struct som_span {
 	bool pinnable;
 	bool reuse;
 	enum som_fork fork;
+	bool claimed;
 	struct file *file;
 	struct som_leaf *leaf;
 };
@@ -245,7 +251,8 @@ void som_owner_set_pid(struct som_owner *owner);
 pid_t som_owner_pid(struct som_owner *owner, struct pid_namespace *ns);
 
 struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
-			      unsigned long len, bool promise, bool private);
+			      unsigned long len, bool promise, bool private,
+			      struct som_claim *claim);
 struct som_span *som_span_dup(struct som_span *old, unsigned long addr,
 			      unsigned long first, unsigned long last,
 			      bool split);

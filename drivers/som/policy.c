@@ -32,6 +32,9 @@ static unsigned long map_size = SOM_UNIT_SIZE;
 module_param(map_size, ulong, 0444);
 MODULE_PARM_DESC(map_size, "bytes that one page table entry maps at most: 4096, 2097152 (default) or 1073741824");
 
+/* Makes get and set atomic with respect to each other. */
+static DEFINE_MUTEX(som_policy_lock);
+
 static bool map_size_valid(u64 size)
 {
 	return size == PAGE_SIZE || size == SOM_UNIT_SIZE ||
@@ -68,6 +71,25 @@ void som_policy_open(struct som_settings *settings)
 	settings->reuse = false;
 	settings->fork = SOM_FORK_NONE;
 	settings->map_pgoff = 0;
+}
+
+/**
+ * som_policy_copy - make settings like those of another file
+ * @settings: where they go
+ * @from: the others
+ *
+ * Whoever may change the ones may change the others.
+ *
+ * Context: Process context.
+ */
+void som_policy_copy(struct som_settings *settings,
+		     const struct som_settings *from)
+{
+	mutex_lock(&som_policy_lock);
+	*settings = *from;
+	mutex_unlock(&som_policy_lock);
+	if (settings->mm)
+		mmgrab(settings->mm);
 }
 
 /**
@@ -118,9 +140,6 @@ static int fork_policy(u64 options)
 	}
 	return -EINVAL;
 }
-
-/* Makes get and set atomic with respect to each other. */
-static DEFINE_MUTEX(som_policy_lock);
 
 /**
  * som_policy_get - tell the settings of a file

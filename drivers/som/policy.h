@@ -29,6 +29,8 @@ struct som_settings {
 
 int som_policy_init(void);
 void som_policy_open(struct som_settings *settings);
+void som_policy_copy(struct som_settings *settings,
+		     const struct som_settings *from);
 void som_policy_release(struct som_settings *settings);
 unsigned long som_policy_max_units(const struct som_settings *settings,
 				   const struct som_owner *owner);

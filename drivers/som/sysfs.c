@@ -12,6 +12,7 @@
 #include "account.h"
 #include "cgroup.h"
 #include "migrate.h"
+#include "parcel.h"
 #include "pinnable.h"
 #include "pool.h"
 #include "recycle.h"
@@ -157,6 +158,7 @@ static DEVICE_ATTR_RO(units_pinnable);
 	static DEVICE_ATTR_RO(_name)
 
 SOM_NUMBER_ATTR(units_kept, som_recycle_total());
+SOM_NUMBER_ATTR(units_parcel, som_parcel_units());
 SOM_NUMBER_ATTR(zeroed_background, som_zero_total());
 SOM_NUMBER_ATTR(zero_pauses, som_zero_pauses());
 
@@ -217,6 +219,7 @@ SOM_SETTING_ATTR(shrink_low, som_shrink_low, false, som_trim_changed);
 SOM_SETTING_ATTR(shrink_rate, som_shrink_rate, false, som_trim_changed);
 SOM_SETTING_ATTR(limit_owner, som_limit_owner, true, NULL);
 SOM_SETTING_ATTR(limit_user, som_limit_user, true, NULL);
+SOM_SETTING_ATTR(max_parcels, som_max_parcels, false, NULL);
 
 #define SOM_DEV_ATTR(_name, _which)					\
 	static struct som_dev_attr dev_attr_##_name = {			\
@@ -255,6 +258,7 @@ static struct attribute *som_attrs[] = {
 	&dev_attr_units_poisoned.attr.attr,
 	&dev_attr_units_committed.attr.attr,
 	&dev_attr_units_kept.attr,
+	&dev_attr_units_parcel.attr,
 	&dev_attr_zeroed_background.attr,
 	&dev_attr_zero_pauses.attr,
 	&dev_attr_zero_rate.attr.attr,
@@ -265,6 +269,7 @@ static struct attribute *som_attrs[] = {
 	&dev_attr_shrink_rate.attr.attr,
 	&dev_attr_limit_owner.attr.attr,
 	&dev_attr_limit_user.attr.attr,
+	&dev_attr_max_parcels.attr.attr,
 	NULL
 };
 

@@ -32,6 +32,7 @@
 #include <linux/pfn_t.h>
 #include <linux/sched/signal.h>
 #include "access.h"
+#include "around.h"
 #include "compat.h"
 #include "dump.h"
 #include "fork.h"
@@ -618,6 +619,9 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 	mutex_unlock(lock);
 	if (unit < 0)
 		return som_unit_error(vmf, unit);
+	if (unlikely(span->claimed) && level == SOM_LEVEL_NONE && huge &&
+	    ret == VM_FAULT_NOPAGE && pmd_leaf(pmdp_get_lockless(vmf->pmd)))
+		som_around(vmf, span, idx);
 	/* Another thread's 2 MiB entry came in between: it will do. */
 	if (order == 0 && ret == VM_FAULT_FALLBACK)
 		return VM_FAULT_NOPAGE;
@@ -780,12 +784,14 @@ static const struct vm_operations_struct som_tracked_vm_ops = {
  * @map_size: bytes that one entry maps at most
  * @reuse: units that the owner has kept need not be zeroed
  * @fork: what a child gets
+ * @claim: the part of a parcel that it gets, or NULL
  *
  * Context: Process context; the caller has mmap_lock for write.
- * Return: 0, or -ENOMEM and nothing is changed.
+ * Return: 0 or as som_span_map(), and nothing is changed.
  */
 int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
-		unsigned long map_size, bool reuse, enum som_fork fork)
+		unsigned long map_size, bool reuse, enum som_fork fork,
+		struct som_claim *claim)
 {
 	struct som_span *span;
 	bool promise;
@@ -793,7 +799,7 @@ int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
 	promise = vma->vm_flags & VM_ACCESS_FLAGS &&
 		  !(vma->vm_flags & VM_NORESERVE);
 	span = som_span_map(owner, vma->vm_start, vma->vm_end - vma->vm_start,
-			    promise, !(vma->vm_flags & VM_MAYSHARE));
+			    promise, !(vma->vm_flags & VM_MAYSHARE), claim);
 	if (IS_ERR(span))
 		return PTR_ERR(span);
 
@@ -803,6 +809,7 @@ int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
 	span->map_size = map_size;
 	span->reuse = reuse;
 	span->fork = fork;
+	span->claimed = claim;
 	span->vma = vma;
 	vma_set_file(vma, owner->file);
 	vma->vm_pgoff = span->it.start;

@@ -5,6 +5,7 @@
 #include <linux/mm_types.h>
 
 struct mm_struct;
+struct som_claim;
 struct som_owner;
 struct som_span;
 struct vm_area_struct;
@@ -17,7 +18,8 @@ void som_vma_ask(struct vm_area_struct *vma);
 void som_vma_pinnable(struct vm_area_struct *vma);
 int som_vma_track(struct mm_struct *mm, unsigned long addr, unsigned long end);
 int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
-		unsigned long map_size, bool reuse, enum som_fork fork);
+		unsigned long map_size, bool reuse, enum som_fork fork,
+		struct som_claim *claim);
 void som_vma_take(struct vm_area_struct *vma, struct som_span *span,
 		  vm_flags_t flags, bool ask);
 

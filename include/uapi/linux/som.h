@@ -400,4 +400,99 @@ struct som_range {
  */
 #define SOM_IOC_UNPINNABLE	_IO(SOM_IOC_MAGIC, 0x05)
 
+/** define SOM_PACK_CLOEXEC - close the descriptor on exec. */
+#define SOM_PACK_CLOEXEC	(1U << 0)
+
+/**
+ * struct som_pack - memory that is to leave the calling process
+ * @size: size of this structure in bytes, set by the caller.
+ * @flags: SOM_PACK_CLOEXEC, or 0.
+ * @start: first address, a multiple of 2 MiB.
+ * @end: address behind the last, a multiple of 2 MiB.
+ *
+ * 24 bytes.
+ */
+struct som_pack {
+	__u32 size;
+	__u32 flags;
+	__u64 start;
+	__u64 end;
+};
+
+/** define SOM_PACK_SIZE_VER0 - size of the first version of som_pack. */
+#define SOM_PACK_SIZE_VER0	24
+
+/**
+ * define SOM_IOC_PACK - make a parcel, memory that another process can have.
+ *
+ * The range of the &struct som_pack leaves the address space, as by munmap(), and its
+ * memory, the bytes as they are, is the parcel's that the returned descriptor stands for.
+ * No byte is copied. Units without memory stay holes. Tracking ends. What children have
+ * inherited of it and not touched yet is copied for them first.
+ *
+ * A parcel can be passed on like any descriptor: over a Unix socket, to a child, through
+ * exec, to a service manager that keeps it.
+ *
+ * - mmap() of it is a claim: the memory is the caller's own then, as if it had
+ *   mapped ``/dev/som`` and had written the bytes itself. @addr, @offset and length are
+ *   multiples of 2 MiB. Each part can be claimed once. Reservation, limits, MAP_PRIVATE
+ *   and protection are as with ``/dev/som``, and so is the policy that the file had
+ *   through which it was packed, which SOM_IOC_SET_POLICY of the parcel can change.
+ *   EINVAL: not whole units, or not all in the parcel; ENODATA: some of it has been claimed;
+ *   EBUSY: somebody got a pin on memory of a chunk while it was packed, and has it still;
+ *   EXDEV: the caller is another user than who has packed it, and users do not share chunks
+ *   (parameter share_chunks): it can read the bytes;
+ *   ENOMEM: limits or the pool do not allow it. A claim that fails leaves the parcel as it
+ *   was.
+ * - read(), pread(), splice() and sendfile() give the bytes of what was not claimed, zeroes
+ *   for holes; ENODATA for what was; EIO where memory has failed. fstat() tells the size.
+ * - poll(): POLLIN as long as something is unclaimed; POLLPRI as soon as something was
+ *   claimed; POLLHUP when all was.
+ * - It is charged to the account of the process that has packed it until it is claimed,
+ *   and then to the claimer. The last close gives back what is left.
+ *
+ * Return: a descriptor; EINVAL if @start or @end is not a multiple of 2 MiB, @end is not
+ * above @start, or the range is not all som memory of the caller's, each unit as a whole,
+ * and mapped nowhere else; EFAULT if the range is not user memory; EFBIG if it is
+ * longer than 4 TiB; EBUSY if somebody has a pin on memory of a unit's chunk, or a unit is
+ * page-backed (SOM_IOC_UNPINNABLE first); EPERM if it is sealed; EHWPOISON if memory of a
+ * unit has failed; EDQUOT if the user has as many parcels as max_parcels allows; EMFILE or
+ * ENFILE without a free descriptor; ENOMEM without memory, also for the copies that children
+ * need; EAGAIN if mlockall(MCL_FUTURE) is in the way; EINTR on a fatal signal; or the
+ * shared errors.
+ */
+#define SOM_IOC_PACK	_IO(SOM_IOC_MAGIC, 0x06)
+
+/**
+ * struct som_parcel_info - what a parcel has
+ * @size: size of this structure in bytes, set by the caller.
+ * @flags: must be zero.
+ * @bytes: size of the parcel.
+ * @unclaimed: bytes of it that nobody has claimed.
+ * @resident: bytes of those that have memory; the rest are holes. They are charged.
+ * @pid: the process that has packed it, 0 if the caller cannot see it.
+ * @uid: the user who pays, as the caller's user namespace has it.
+ *
+ * 40 bytes.
+ */
+struct som_parcel_info {
+	__u32 size;
+	__u32 flags;
+	__u64 bytes;
+	__u64 unclaimed;
+	__u64 resident;
+	__s32 pid;
+	__u32 uid;
+};
+
+/** define SOM_PARCEL_INFO_SIZE_VER0 - size of the first version of som_parcel_info. */
+#define SOM_PARCEL_INFO_SIZE_VER0	40
+
+/**
+ * define SOM_IOC_PARCEL_INFO - read a &struct som_parcel_info.
+ *
+ * A call of parcels only. Return: 0, or the shared errors.
+ */
+#define SOM_IOC_PARCEL_INFO	_IO(SOM_IOC_MAGIC, 0x07)
+
 #endif /* _UAPI_LINUX_SOM_H */

@@ -1,0 +1,644 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Parcels: units that have left one owner, and are nobody else's yet.
+ *
+ *  1. SOM_IOC_PACK (parcel_file.c) makes a parcel and takes mmap_lock for write. It
+ *     looks whether all units of the range can go: som_parcel_prepare(). Up to here
+ *     nothing has changed;
+ *  2. with mmap_lock still held, the kernel clears the page table entries of the range,
+ *     flushes the TLB once, and closes the VMAs. When no span touches a unit any more,
+ *     it goes to the parcel instead of the pool: som_parcel_take(). It keeps its charge;
+ *  3. the parcel is a file. Nothing maps its units: they can be read, and moved by a
+ *     compaction;
+ *  4. mmap() of the file is a claim. The units get indices of the claimer's that nobody
+ *     has used, and the charges go along: som_parcel_claim_begin() sees whether they can
+ *     have them, som_parcel_claim_end() moves them and cannot fail;
+ *  5. what nobody has claimed goes to the pool with the last reference to the file.
+ *
+ * A unit is in an owner's index, in a parcel's, or in the pool. It moves between
+ * indices with owner->lock and parcel->lock held, out of the one before it is in the
+ * other; who holds one of the two finds it in at most one place. models/parcel.pml
+ * searches the orders of these steps.
+ *
+ * Pins: a device that has a pin on a unit may write to it. PACK refuses what is pinned.
+ * A pin may still come between that and the flush. So when a unit comes to the parcel,
+ * its chunk is looked at again; if there is a pin, claims are refused until there is
+ * none. After the flush no new pin can come, as nothing maps the unit.
+ *
+ * Locking: owner->lock, then parcel->lock. parcel->lock is not held while user memory is
+ * faulted in, as mmap_lock is taken for that, and a claim takes both the other way round.
+ * xa_lock of som_parcels is for who looks for parcels.
+ */
+#include <linux/bitmap.h>
+#include <linux/err.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/pid.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+#include <linux/xarray.h>
+#include "account.h"
+#include "compat.h"
+#include "entry.h"
+#include "owner.h"
+#include "parcel.h"
+#include "pool.h"
+#include "range.h"
+#include "share.h"
+#include "trace.h"
+
+unsigned long som_max_parcels = 1024;
+module_param_named(max_parcels, som_max_parcels, ulong, 0644);
+MODULE_PARM_DESC(max_parcels, "parcels that one user may have packed at a time (default 1024)");
+
+static DEFINE_XARRAY(som_parcels);	/* by number */
+static atomic_long_t som_parcel_ids = ATOMIC_LONG_INIT(0);
+static atomic_long_t som_parcel_nr_units;
+
+/**
+ * som_parcel_alloc - make an empty parcel that nobody knows
+ * @owner: who packs, and pays
+ * @size: indices that it is to have, at most SOM_PARCEL_MAX_UNITS
+ * @settings: how claims are to map
+ *
+ * Context: Process context of the owner.
+ * Return: the parcel, for som_parcel_free(); ERR_PTR(-EDQUOT) if the user has as many
+ * as allowed; ERR_PTR(-ENOMEM).
+ */
+struct som_parcel *som_parcel_alloc(struct som_owner *owner, unsigned long size,
+				    const struct som_settings *settings)
+{
+	struct som_parcel *parcel;
+
+	if (!som_account_charge_extra(owner->account, SOM_EXTRA_PARCELS,
+				      READ_ONCE(som_max_parcels)))
+		return ERR_PTR(-EDQUOT);
+	parcel = kzalloc(sizeof(*parcel), GFP_KERNEL_ACCOUNT);
+	if (!parcel)
+		goto out_uncharge;
+	parcel->claimed = kvcalloc(BITS_TO_LONGS(size), sizeof(long),
+				   GFP_KERNEL_ACCOUNT);
+	if (!parcel->claimed)
+		goto out_free;
+	parcel->id = atomic_long_inc_return(&som_parcel_ids);
+	if (xa_reserve(&som_parcels, parcel->id, GFP_KERNEL))
+		goto out_claimed;
+	mutex_init(&parcel->lock);
+	som_units_init(&parcel->units);
+	parcel->size = size;
+	parcel->nr_left = size;
+	parcel->account = som_account_get(owner->account);
+	parcel->pid = get_pid(task_tgid(current));
+	init_waitqueue_head(&parcel->wait);
+	som_policy_copy(&parcel->settings, settings);
+	return parcel;
+
+out_claimed:
+	kvfree(parcel->claimed);
+out_free:
+	kfree(parcel);
+out_uncharge:
+	som_account_uncharge_extra(owner->account, SOM_EXTRA_PARCELS);
+	return ERR_PTR(-ENOMEM);
+}
+
+/**
+ * som_parcel_publish - let others find a parcel that is packed
+ * @parcel: the parcel; its file is set
+ *
+ * Context: Process context.
+ */
+void som_parcel_publish(struct som_parcel *parcel)
+{
+	/* Its place is reserved. */
+	xa_store(&som_parcels, parcel->id, parcel, GFP_NOWAIT);
+}
+
+/**
+ * som_parcel_next - find the next of all parcels
+ * @id: number of the one before, or 0
+ *
+ * Context: Process context; takes xa_lock of the parcels.
+ * Return: the parcel with the next number, with a reference to its file for fput(), or NULL.
+ */
+struct som_parcel *som_parcel_next(unsigned long id)
+{
+	struct som_parcel *parcel;
+
+	xa_lock(&som_parcels);
+	do {
+		parcel = xa_find_after(&som_parcels, &id, ULONG_MAX, XA_PRESENT);
+	} while (parcel && !som_file_tryget(parcel->file));
+	xa_unlock(&som_parcels);
+	return parcel;
+}
+
+/**
+ * som_parcel_units - count the units in parcels
+ *
+ * Context: Any.
+ * Return: number of units.
+ */
+unsigned long som_parcel_units(void)
+{
+	return atomic_long_read(&som_parcel_nr_units);
+}
+
+/* Give units that nothing maps to the pool, which holds those that may be pinned. */
+static void drop_units(struct som_parcel *parcel, unsigned long *units,
+		       unsigned int nr)
+{
+	unsigned int held = som_pool_free_units(units, nr);
+
+	if (unlikely(held))
+		som_account_hold(parcel->account, units, held);
+	som_account_uncharge(parcel->account, nr - held);
+	atomic_long_sub(nr, &som_parcel_nr_units);
+}
+
+/**
+ * som_parcel_free - give back what nobody has claimed, and free a parcel
+ * @parcel: the parcel; nobody has a reference to its file
+ *
+ * Context: Process context.
+ */
+void som_parcel_free(struct som_parcel *parcel)
+{
+	unsigned long units[SOM_BATCH], idx = 0;
+	void *batch[SOM_BATCH];
+	unsigned int i, nr;
+
+	xa_erase(&som_parcels, parcel->id);
+	do {
+		nr = som_units_take(&parcel->units, &idx, ULONG_MAX, batch,
+				    SOM_BATCH);
+		for (i = 0; i < nr; i++)
+			units[i] = som_entry_unit(batch[i]);
+		drop_units(parcel, units, nr);
+		cond_resched();
+	} while (nr == SOM_BATCH);
+	WARN_ON_ONCE(!som_units_destroy(&parcel->units));
+	kvfree(parcel->claimed);
+	som_policy_release(&parcel->settings);
+	put_pid(parcel->pid);
+	som_account_uncharge_extra(parcel->account, SOM_EXTRA_PARCELS);
+	som_account_put(parcel->account);
+	kfree(parcel);
+}
+
+/* What children have inherited of a unit, or it of its parent, is copied now. */
+static int prepare_shared(struct som_owner *owner, unsigned long idx)
+{
+	struct mutex *lock = som_owner_lock_index(owner, idx);
+	int ret;
+
+	ret = som_share_pull(owner, idx) ?: som_share_break(owner, idx);
+	mutex_unlock(lock);
+	if (!ret && fatal_signal_pending(current))
+		ret = -EINTR;
+	cond_resched();
+	return ret == -EAGAIN ? -ERESTART : ret == -ENOSPC ? -ENOMEM : ret;
+}
+
+/* The same for all that an owner has only a note of. */
+static int prepare_notes(struct som_owner *owner, unsigned long first,
+			 unsigned long last)
+{
+	unsigned long idx = first;
+	int ret;
+
+	if (!READ_ONCE(owner->share.inherited))
+		return 0;
+	for (; som_share_find(owner, &idx, last); idx++) {
+		ret = prepare_shared(owner, idx);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/*
+ * Can a unit go to a parcel? *chunk: one that is known not to be pinned. Most units need
+ * no more than that.
+ */
+static inline int prepare_unit(struct som_owner *owner, unsigned long idx,
+			       const void *entry, unsigned long *chunk)
+{
+	unsigned long unit = som_entry_unit(entry);
+	int ret;
+
+	if (som_pool_poisoned(unit))
+		return -EHWPOISON;
+	if (likely(unit / SOM_CHUNK_UNITS == *chunk &&
+		   !som_entry_test(entry, SOM_ENTRY_PINNABLE | SOM_ENTRY_SHARED)))
+		return 0;
+	if (som_entry_test(entry, SOM_ENTRY_PINNABLE))
+		return -EBUSY;
+	if (som_entry_test(entry, SOM_ENTRY_SHARED)) {
+		ret = prepare_shared(owner, idx);
+		if (ret)
+			return ret;
+	}
+	if (som_pool_pinned(unit))
+		return -EBUSY;
+	*chunk = unit / SOM_CHUNK_UNITS;
+	return 0;
+}
+
+/**
+ * som_parcel_prepare - see whether units can go to a parcel, and make room for them
+ * @packing: the PACK; its delta is right for the indices
+ * @first: first unit index of the owner's
+ * @last: last unit index
+ *
+ * What is discarded reads as zero: it is not looked at, and does not go.
+ *
+ * Context: Process context; mmap_lock is held for write, and the VMAs are locked: until it
+ * is released, nothing that was found changes, but that somebody may get a pin.
+ * Return: 0; -EBUSY if a unit is pinned or page-backed; -EHWPOISON if its memory has
+ * failed; -ERESTART if a child needs a copy and the pool has nothing right now; -ENOMEM, also
+ * if the owner itself cannot have a copy of what it has inherited.
+ */
+int som_parcel_prepare(struct som_packing *packing, unsigned long first,
+		       unsigned long last)
+{
+	unsigned long i = first, end, chunk = ULONG_MAX, leaf_nr = ULONG_MAX;
+	struct som_owner *owner = packing->owner;
+	struct som_leaf *leaf;
+	int ret;
+
+	ret = prepare_notes(owner, first, last);
+	if (ret)
+		return ret;
+	for (; (leaf = som_units_next_leaf(&owner->units, &i, last, &end));
+	     cond_resched()) {
+		for (; i <= end; i++) {
+			void *entry = READ_ONCE(leaf->entry[i % SOM_LEAF_UNITS]);
+			unsigned long to = i + packing->delta;
+
+			if (!entry || som_entry_test(entry, SOM_ENTRY_DISCARDED))
+				continue;
+			ret = prepare_unit(owner, i, entry, &chunk);
+			if (ret)
+				return ret;
+			if (to / SOM_LEAF_UNITS == leaf_nr)
+				continue;
+			leaf_nr = to / SOM_LEAF_UNITS;
+			if (!som_units_leaf(&packing->parcel->units, to))
+				return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/* The units of a leaf that go, out of the owner's index and into the parcel's. */
+static unsigned long take_leaf(struct som_packing *packing,
+			       struct som_leaf *leaf, unsigned long i,
+			       unsigned long end, unsigned long *chunk,
+			       unsigned long *own)
+{
+	struct som_parcel *parcel = packing->parcel;
+	struct som_owner *owner = packing->owner;
+	unsigned long levels[SOM_LEVELS] = {};
+	struct som_leaf *to = NULL;
+	unsigned long nr = 0;
+	int level;
+
+	for (; i <= end; i++) {
+		void **slot = &leaf->entry[i % SOM_LEAF_UNITS];
+		unsigned long idx = i + packing->delta, unit;
+		void *entry = READ_ONCE(*slot);
+
+		if (!entry || som_entry_test(entry, SOM_ENTRY_DISCARDED))
+			continue;
+		if (!to || to->nr != idx / SOM_LEAF_UNITS)
+			to = som_units_find_leaf(&parcel->units, idx);
+		/* Made before, so it is there. */
+		if (WARN_ON_ONCE(!to))
+			break;
+		entry = xchg(slot, NULL);
+		unit = som_entry_unit(entry);
+		levels[som_entry_level(entry)]++;
+		*own += som_entry_test(entry, SOM_ENTRY_CHARGED);
+		WRITE_ONCE(to->entry[idx % SOM_LEAF_UNITS],
+			   som_entry(unit, SOM_LEVEL_NONE));
+		nr++;
+		if (unit / SOM_CHUNK_UNITS == *chunk)
+			continue;
+		*chunk = unit / SOM_CHUNK_UNITS;
+		parcel->pinned |= som_pool_pinned(unit);
+	}
+	for (level = 0; level < SOM_LEVELS; level++)
+		if (levels[level])
+			atomic_long_sub(levels[level], &owner->nr_level[level]);
+	return nr;
+}
+
+/**
+ * som_parcel_take - move units that no span touches any more to a parcel
+ * @packing: the PACK
+ * @first: first unit index of the owner's
+ * @last: last unit index
+ *
+ * Context: Process context; owner->lock is held. No page table and no TLB knows the units.
+ * Return: how many of the owner's charges they take along beyond those that they had
+ * by themselves: of promises that end.
+ */
+unsigned long som_parcel_take(struct som_packing *packing,
+			      unsigned long first, unsigned long last)
+{
+	struct som_parcel *parcel = packing->parcel;
+	struct som_owner *owner = packing->owner;
+	unsigned long i = first, end, chunk = ULONG_MAX, nr = 0, own = 0;
+	struct som_leaf *leaf;
+
+	lockdep_assert_held(&owner->lock);
+
+	mutex_lock(&parcel->lock);
+	for (; (leaf = som_units_next_leaf(&owner->units, &i, last, &end));
+	     i = end + 1) {
+		nr += take_leaf(packing, leaf, i, end, &chunk, &own);
+		cond_resched();
+	}
+	parcel->nr_units += nr;
+	mutex_unlock(&parcel->lock);
+	atomic_long_add(nr, &som_parcel_nr_units);
+	return nr - own;
+}
+
+/**
+ * som_parcel_claimed - has any of some indices been claimed?
+ * @parcel: the parcel
+ * @first: first index
+ * @nr: how many, all in the parcel
+ *
+ * Context: Process context; takes parcel->lock.
+ * Return: true if so.
+ */
+bool som_parcel_claimed(struct som_parcel *parcel, unsigned long first,
+			unsigned long nr)
+{
+	bool claimed;
+
+	mutex_lock(&parcel->lock);
+	claimed = find_next_bit(parcel->claimed, first + nr, first) < first + nr;
+	mutex_unlock(&parcel->lock);
+	return claimed;
+}
+
+/* Is nothing of a parcel pinned any more? If so, that stays. */
+static bool parcel_unpinned(struct som_parcel *parcel)
+{
+	unsigned long idx, chunk = ULONG_MAX;
+	void *entry;
+
+	if (!parcel->pinned)
+		return true;
+	som_units_for_each(&parcel->units, idx, entry, 0, ULONG_MAX) {
+		unsigned long unit = som_entry_unit(entry);
+
+		if (unit / SOM_CHUNK_UNITS == chunk)
+			continue;
+		if (som_pool_pinned(unit))
+			return false;
+		chunk = unit / SOM_CHUNK_UNITS;
+	}
+	parcel->pinned = false;
+	return true;
+}
+
+/* Make the leaves that the units of a claim need, and count those. */
+static int claim_leaves(struct som_claim *claim, struct som_units *units,
+			unsigned long to)
+{
+	unsigned long i = claim->first, last = claim->first + claim->nr - 1;
+	unsigned long end, delta = to - claim->first, leaf_nr = ULONG_MAX;
+	struct som_leaf *leaf;
+
+	for (; (leaf = som_units_next_leaf(&claim->parcel->units, &i, last,
+					   &end)); cond_resched()) {
+		for (; i <= end; i++) {
+			if (!leaf->entry[i % SOM_LEAF_UNITS])
+				continue;
+			claim->nr_units++;
+			if ((i + delta) / SOM_LEAF_UNITS == leaf_nr)
+				continue;
+			leaf_nr = (i + delta) / SOM_LEAF_UNITS;
+			if (!som_units_leaf(units, i + delta))
+				return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/*
+ * The same where all of a parcel is claimed, whose units are counted: by leaves, of which
+ * each needs one or two.
+ */
+static int claim_all_leaves(struct som_claim *claim, struct som_units *units,
+			    unsigned long to)
+{
+	unsigned long i = 0, last = claim->nr - 1, end;
+
+	claim->nr_units = claim->parcel->nr_units;
+	for (; som_units_next_leaf(&claim->parcel->units, &i, last, &end);
+	     i = end + 1) {
+		if (!som_units_leaf(units, i + to) ||
+		    !som_units_leaf(units, end + to))
+			return -ENOMEM;
+		cond_resched();
+	}
+	return 0;
+}
+
+/**
+ * som_parcel_claim_begin - see whether a part of a parcel can be claimed
+ * @claim: which part; nr_units is set
+ * @units: of the claimer
+ * @to: unit index of the claimer's that the first one gets; nobody has used them
+ *
+ * Context: Process context; takes parcel->lock, which stays locked if it succeeds, for
+ * som_parcel_claim_end() or som_parcel_claim_abort(). The claimer's owner->lock is held.
+ * Return: 0; -ENODATA if some of it was claimed already; -EBUSY if there is a pin that
+ * was there before the parcel; -ENOMEM. On an error some leaves may be new.
+ */
+int som_parcel_claim_begin(struct som_claim *claim, struct som_units *units,
+			   unsigned long to)
+{
+	struct som_parcel *parcel = claim->parcel;
+	unsigned long end = claim->first + claim->nr;
+	int ret = -ENODATA;
+
+	claim->nr_units = 0;
+	mutex_lock(&parcel->lock);
+	if (find_next_bit(parcel->claimed, end, claim->first) < end)
+		goto out;
+	ret = -EBUSY;
+	if (!parcel_unpinned(parcel))
+		goto out;
+	ret = claim->nr == parcel->size ? claim_all_leaves(claim, units, to) :
+					  claim_leaves(claim, units, to);
+	if (!ret)
+		return 0;
+out:
+	mutex_unlock(&parcel->lock);
+	return ret;
+}
+
+/**
+ * som_parcel_claim_abort - leave a parcel as it was
+ * @claim: from som_parcel_claim_begin()
+ *
+ * Context: Process context; releases parcel->lock.
+ */
+void som_parcel_claim_abort(struct som_claim *claim)
+{
+	mutex_unlock(&claim->parcel->lock);
+}
+
+/**
+ * som_parcel_claim_end - move units of a parcel to who has claimed them
+ * @claim: from som_parcel_claim_begin(); the claimer has the charges
+ * @units: as there
+ * @to: as there
+ * @bits: what their entries are to have
+ *
+ * Context: Process context; releases parcel->lock.
+ */
+void som_parcel_claim_end(struct som_claim *claim, struct som_units *units,
+			  unsigned long to, unsigned long bits)
+{
+	unsigned long i = claim->first, last = claim->first + claim->nr - 1;
+	unsigned long end, delta = to - claim->first;
+	struct som_parcel *parcel = claim->parcel;
+	struct som_leaf *leaf, *new = NULL;
+
+	for (; (leaf = som_units_next_leaf(&parcel->units, &i, last, &end));
+	     cond_resched()) {
+		for (; i <= end; i++) {
+			void **slot = &leaf->entry[i % SOM_LEAF_UNITS];
+			unsigned long unit, idx = i + delta;
+
+			if (!*slot)
+				continue;
+			if (!new || new->nr != idx / SOM_LEAF_UNITS)
+				new = som_units_find_leaf(units, idx);
+			unit = som_entry_unit(*slot);
+			WRITE_ONCE(*slot, NULL);
+			WRITE_ONCE(new->entry[idx % SOM_LEAF_UNITS],
+				   som_entry(unit, bits));
+		}
+	}
+	bitmap_set(parcel->claimed, claim->first, claim->nr);
+	parcel->nr_units -= claim->nr_units;
+	WRITE_ONCE(parcel->nr_left, parcel->nr_left - claim->nr);
+	mutex_unlock(&parcel->lock);
+	atomic_long_sub(claim->nr_units, &som_parcel_nr_units);
+	wake_up_interruptible(&parcel->wait);
+}
+
+/* Copy bytes of one unit, or zeroes where there is none, as far as no fault is needed. */
+static size_t copy_part(const void *entry, unsigned long offset, size_t len,
+			struct iov_iter *to)
+{
+	size_t done;
+
+	pagefault_disable();
+	if (entry)
+		done = copy_to_iter(som_unit_address(som_entry_unit(entry)) +
+				    offset, len, to);
+	else
+		done = iov_iter_zero(len, to);
+	pagefault_enable();
+	return done;
+}
+
+/**
+ * som_parcel_copy - copy bytes of a parcel that nobody has claimed
+ * @parcel: the parcel
+ * @pos: the first byte
+ * @len: how many, all in one unit
+ * @to: where they go
+ *
+ * Context: Process context; takes parcel->lock. Does not fault user memory in.
+ * Return: how many were copied, which is less than @len where memory has to be faulted in;
+ * -ENODATA if they were claimed; -EIO if memory has failed.
+ */
+ssize_t som_parcel_copy(struct som_parcel *parcel, unsigned long pos,
+			size_t len, struct iov_iter *to)
+{
+	unsigned long idx = pos >> SOM_UNIT_SHIFT;
+	ssize_t ret = -ENODATA;
+	void *entry;
+
+	mutex_lock(&parcel->lock);
+	if (test_bit(idx, parcel->claimed))
+		goto out;
+	ret = -EIO;
+	entry = som_units_load(&parcel->units, idx);
+	if (entry && som_pool_poisoned(som_entry_unit(entry)))
+		goto out;
+	ret = copy_part(entry, pos & (SOM_UNIT_SIZE - 1), len, to);
+out:
+	mutex_unlock(&parcel->lock);
+	return ret;
+}
+
+/* Move one unit to another, @target, if it is still there. Return: what is to be freed. */
+static unsigned long migrate_unit(struct som_parcel *parcel, unsigned long idx,
+				  unsigned long chunk, unsigned long target)
+{
+	unsigned long unit, over = target;
+	void **slot;
+
+	mutex_lock(&parcel->lock);
+	slot = som_units_slot(&parcel->units, idx);
+	if (!slot || !*slot)
+		goto out;
+	unit = som_entry_unit(*slot);
+	if (unit / SOM_CHUNK_UNITS != chunk ||
+	    (parcel->pinned && som_pool_pinned(unit)) ||
+	    som_unit_copy(target, unit))
+		goto out;
+	WRITE_ONCE(*slot, som_entry(target, SOM_LEVEL_NONE));
+	over = unit;
+	trace_som_unit_move(unit, target);
+out:
+	mutex_unlock(&parcel->lock);
+	return over;
+}
+
+/**
+ * som_parcel_migrate - move what a parcel has in a chunk elsewhere
+ * @parcel: the parcel
+ * @chunk: the chunk
+ *
+ * What may be pinned stays.
+ *
+ * Context: Process context; takes parcel->lock for one unit at a time.
+ * Return: false if the pool has no other unit, or the compaction was given up.
+ */
+bool som_parcel_migrate(struct som_parcel *parcel, unsigned long chunk)
+{
+	unsigned long idx;
+	void *entry;
+	long target;
+
+	som_units_for_each(&parcel->units, idx, entry, 0, ULONG_MAX) {
+		if (som_entry_unit(entry) / SOM_CHUNK_UNITS != chunk)
+			continue;
+		if (signal_pending(current) || !som_pool_draining(chunk))
+			return false;
+		target = som_pool_alloc_target(parcel->account->pool,
+					       som_unit_nid(chunk * SOM_CHUNK_UNITS));
+		if (target < 0)
+			return false;
+		som_pool_free(migrate_unit(parcel, idx, chunk, target));
+	}
+	return true;
+}

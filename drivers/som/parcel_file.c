@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * SOM_IOC_PACK, and the file that it returns: a parcel (parcel.c).
+ *
+ * PACK is an mmap() with MAP_FIXED of the parcel itself over the range that is packed, and
+ * that mmap fails. The kernel does all of it with mmap_lock held for write:
+ *
+ *  - get_unmapped_area() comes first, and can refuse: pack_area() looks whether every
+ *    unit can go. Up to here nothing has changed, and so it stays where the kernel itself
+ *    refuses: sealed memory, no memory for the split of a VMA;
+ *  - the page table entries of the range are cleared, the TLB is flushed once, and the
+ *    VMAs are closed: som_span_unmap() hands the units to the parcel;
+ *  - ->mmap() fails, and the kernel leaves the gap that it leaves where the mapping of
+ *    a driver fails after the old one has gone.
+ *
+ * So what was looked at cannot change before it goes, as it could between a look under
+ * mmap_lock and a vm_munmap(), which takes the lock itself.
+ *
+ * A parcel has one file, which cannot be opened again (/proc/PID/fd). The file is
+ * regular, so that fstat() says its size, and splice() and sendfile() work.
+ */
+#include <linux/err.h>
+#include <linux/fcntl.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/module.h>
+#include <linux/pagemap.h>
+#include <linux/pid_namespace.h>
+#include <linux/poll.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/seq_file.h>
+#include <linux/sizes.h>
+#include <linux/splice.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+#include <linux/som.h>
+#include "account.h"
+#include "area.h"
+#include "file.h"
+#include "inode.h"
+#include "ioctl.h"
+#include "owner.h"
+#include "parcel.h"
+#include "parcel_file.h"
+#include "policy.h"
+#include "range.h"
+#include "vma.h"
+
+/* How often PACK looks again, a tick apart, where a pin or a missing unit may go by. */
+#define SOM_PACK_TRIES	20
+
+static loff_t parcel_bytes(const struct som_parcel *parcel)
+{
+	return (loff_t)parcel->size << SOM_UNIT_SHIFT;
+}
+
+/*
+ * Can a VMA in the range go, as far as its units are concerned? @pgoff: what its page
+ * offset is to be if it begins in the middle of a unit.
+ */
+static int pack_check_vma(struct som_packing *packing,
+			  struct vm_area_struct *vma, pgoff_t pgoff)
+{
+	unsigned long start = max(vma->vm_start, packing->start);
+	unsigned long end = min(vma->vm_end, packing->end);
+	struct som_span *span = som_vma_span(vma);
+	pgoff_t first, last;
+
+	if (!span || span->owner != packing->owner)
+		return -EINVAL;
+	first = linear_page_index(vma, start);
+	last = linear_page_index(vma, end - 1);
+	if (((start >> PAGE_SHIFT) - first) % SOM_UNIT_PAGES ||
+	    (!IS_ALIGNED(start, SOM_UNIT_SIZE) && first != pgoff) ||
+	    som_owner_aliased(span->owner, first, last))
+		return -EINVAL;
+	/* No fault is under way, and none comes. */
+	vma_start_write(vma);
+	som_packing_vma(packing, vma);
+	return som_parcel_prepare(packing, som_pgoff_unit(first),
+				  som_pgoff_unit(last));
+}
+
+static int pack_check(struct som_packing *packing)
+{
+	VMA_ITERATOR(vmi, packing->owner->mm, packing->start);
+	unsigned long addr = packing->start;
+	struct vm_area_struct *vma;
+	pgoff_t pgoff = 0;
+	int ret;
+
+	for_each_vma_range(vmi, vma, packing->end) {
+		if (vma->vm_start > addr)
+			return -EINVAL;
+		ret = pack_check_vma(packing, vma, pgoff);
+		if (ret)
+			return ret;
+		addr = vma->vm_end;
+		pgoff = vma->vm_pgoff + vma_pages(vma);
+	}
+	return addr < packing->end ? -EINVAL : 0;
+}
+
+/* All is well: from here on the VMAs of the range that this task closes are packed. */
+static unsigned long pack_area(struct som_packing *packing)
+{
+	struct som_owner *owner = packing->owner;
+	int ret = pack_check(packing);
+
+	if (ret)
+		return ret;
+	mutex_lock(&owner->lock);
+	owner->packing = packing;
+	mutex_unlock(&owner->lock);
+	return packing->start;
+}
+
+/* What a claim can be refused for without a look at the units. */
+static int claim_check(const struct som_parcel *parcel, unsigned long addr,
+		       unsigned long nr_pages, pgoff_t pgoff)
+{
+	unsigned long idx = som_pgoff_unit(pgoff);
+
+	if (!IS_ALIGNED(addr, SOM_UNIT_SIZE) || nr_pages % SOM_UNIT_PAGES ||
+	    pgoff % SOM_UNIT_PAGES || idx >= parcel->size ||
+	    som_pgoff_unit(nr_pages) > parcel->size - idx)
+		return -EINVAL;
+	return 0;
+}
+
+static int som_parcel_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct som_parcel *parcel = file->private_data;
+	struct som_claim claim = {
+		.parcel = parcel,
+		.first = som_pgoff_unit(vma->vm_pgoff),
+		.nr = som_pgoff_unit(vma_pages(vma)),
+	};
+	struct som_owner *owner;
+	int ret;
+
+	/* The end of a PACK: no mapping is to be made. */
+	if (parcel->packing)
+		return -EXFULL;
+	ret = claim_check(parcel, vma->vm_start, vma_pages(vma), vma->vm_pgoff);
+	if (ret)
+		return ret;
+	owner = som_file_map(&parcel->settings, vma, &claim);
+	if (IS_ERR(owner))
+		return PTR_ERR(owner);
+	som_inode_put_owner(owner);
+	return 0;
+}
+
+/*
+ * A claim with MAP_FIXED is refused here, as far as that is known, so that what was mapped
+ * there stays. A GiB goes where one entry can map it again.
+ */
+static unsigned long som_parcel_area(struct file *file, unsigned long addr,
+				     unsigned long len, unsigned long pgoff,
+				     unsigned long flags)
+{
+	struct som_parcel *parcel = file->private_data;
+	int ret;
+
+	if (parcel->packing)
+		return pack_area(parcel->packing);
+	if (!(flags & MAP_FIXED))
+		addr = ALIGN_DOWN(addr, SOM_UNIT_SIZE);
+	ret = claim_check(parcel, addr, len >> PAGE_SHIFT, pgoff);
+	if (!ret && som_parcel_claimed(parcel, som_pgoff_unit(pgoff),
+				       len >> SOM_UNIT_SHIFT))
+		ret = -ENODATA;
+	if (ret)
+		return ret;
+	return som_get_unmapped_area(file, addr, len, parcel->phase + pgoff,
+				     flags);
+}
+
+/* Copy without faults, and fault in between. Return: bytes, or -errno if there are none. */
+static ssize_t som_parcel_read(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct som_parcel *parcel = iocb->ki_filp->private_data;
+	loff_t size = parcel_bytes(parcel);
+	ssize_t copied, done = 0;
+	size_t len;
+	int ret = 0;
+
+	while (!ret && iov_iter_count(to) && iocb->ki_pos < size) {
+		len = min_t(size_t, iov_iter_count(to), SZ_64K -
+			    (iocb->ki_pos & (SZ_64K - 1)));
+		copied = som_parcel_copy(parcel, iocb->ki_pos, len, to);
+		if (copied < 0) {
+			ret = copied;
+			break;
+		}
+		iocb->ki_pos += copied;
+		done += copied;
+		if (copied < len && fault_in_iov_iter_writeable(to, len - copied) ==
+				    len - copied)
+			ret = -EFAULT;
+		else if (fatal_signal_pending(current))
+			ret = -EINTR;
+		cond_resched();
+	}
+	return done ?: ret;
+}
+
+static loff_t som_parcel_llseek(struct file *file, loff_t offset, int whence)
+{
+	return fixed_size_llseek(file, offset, whence,
+				 parcel_bytes(file->private_data));
+}
+
+static __poll_t som_parcel_poll(struct file *file, poll_table *wait)
+{
+	struct som_parcel *parcel = file->private_data;
+	unsigned long left;
+	__poll_t mask;
+
+	poll_wait(file, &parcel->wait, wait);
+	left = READ_ONCE(parcel->nr_left);
+	mask = left ? EPOLLIN | EPOLLRDNORM : EPOLLHUP;
+	if (left < parcel->size)
+		mask |= EPOLLPRI;
+	return mask;
+}
+
+static long som_parcel_ioctl(struct file *file, unsigned int cmd,
+			     unsigned long arg)
+{
+	struct som_parcel *parcel = file->private_data;
+
+	return som_ioctl(&parcel->settings, SOM_ON_PARCEL, cmd, arg);
+}
+
+/**
+ * som_parcel_get_info - tell what a parcel has: SOM_IOC_PARCEL_INFO
+ * @settings: the parcel's
+ * @args: where it goes
+ *
+ * Context: Process context; takes parcel->lock.
+ * Return: 0 or -EINVAL.
+ */
+int som_parcel_get_info(struct som_settings *settings,
+			struct som_parcel_info *args)
+{
+	struct som_parcel *parcel = container_of(settings, struct som_parcel,
+						 settings);
+
+	if (args->flags)
+		return -EINVAL;
+	mutex_lock(&parcel->lock);
+	args->bytes = parcel_bytes(parcel);
+	args->unclaimed = (__u64)parcel->nr_left << SOM_UNIT_SHIFT;
+	args->resident = (__u64)parcel->nr_units << SOM_UNIT_SHIFT;
+	mutex_unlock(&parcel->lock);
+	args->pid = pid_vnr(parcel->pid);
+	args->uid = som_account_uid(parcel->account);
+	return 0;
+}
+
+static void som_parcel_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct som_parcel *parcel = file->private_data;
+	struct som_parcel_info info = {};
+
+	som_parcel_get_info(&parcel->settings, &info);
+	seq_printf(m, "som-parcel-kB:\t%llu\n", info.bytes >> 10);
+	seq_printf(m, "som-parcel-unclaimed-kB:\t%llu\n", info.unclaimed >> 10);
+	seq_printf(m, "som-parcel-resident-kB:\t%llu\n", info.resident >> 10);
+	seq_printf(m, "som-parcel-pid:\t%d\n", info.pid);
+	seq_printf(m, "som-parcel-uid:\t%u\n", info.uid);
+}
+
+static int som_parcel_release(struct inode *inode, struct file *file)
+{
+	struct som_parcel *parcel = file->private_data;
+
+	som_parcel_free(parcel);
+	som_inode_unpin();
+	return 0;
+}
+
+static const struct file_operations som_parcel_fops = {
+	.owner = THIS_MODULE,
+	.release = som_parcel_release,
+	.mmap = som_parcel_mmap,
+	.get_unmapped_area = som_parcel_area,
+	.read_iter = som_parcel_read,
+	.splice_read = copy_splice_read,
+	.llseek = som_parcel_llseek,
+	.poll = som_parcel_poll,
+	.unlocked_ioctl = som_parcel_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.show_fdinfo = som_parcel_show_fdinfo,
+};
+
+static int som_parcel_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
+			      struct iattr *attr)
+{
+	return -EPERM;
+}
+
+/* Its size, above all, is nobody's to change. */
+static const struct inode_operations som_parcel_iops = {
+	.setattr = som_parcel_setattr,
+};
+
+static struct file *som_parcel_make_file(struct som_parcel *parcel)
+{
+	struct file *file = som_inode_file(parcel, NULL, &som_parcel_fops);
+
+	if (IS_ERR(file))
+		return file;
+	file_inode(file)->i_op = &som_parcel_iops;
+	i_size_write(file_inode(file), parcel_bytes(parcel));
+	file->f_mode |= FMODE_PREAD;
+	parcel->file = file;
+	return file;
+}
+
+/* Once more if it was for something that may be over soon. */
+static bool pack_again(int ret, unsigned int tries)
+{
+	if ((ret != -EBUSY && ret != -ERESTART) || tries >= SOM_PACK_TRIES)
+		return false;
+	schedule_timeout_killable(1);
+	return !fatal_signal_pending(current);
+}
+
+static int pack_range(struct som_packing *packing)
+{
+	struct som_owner *owner = packing->owner;
+	unsigned int tries = 0;
+	unsigned long ret;
+
+	do {
+		ret = vm_mmap(packing->parcel->file, packing->start,
+			      packing->end - packing->start, PROT_NONE,
+			      MAP_SHARED | MAP_FIXED, 0);
+		mutex_lock(&owner->lock);
+		if (owner->packing == packing)
+			owner->packing = NULL;
+		mutex_unlock(&owner->lock);
+		if (packing->done)
+			return 0;
+	} while (pack_again(ret, tries++));
+	return (int)ret == -ERESTART ? -ENOMEM : ret;
+}
+
+/* Pack what is to be in a new parcel. Return: its file, or ERR_PTR(-errno). */
+static struct file *pack(struct som_owner *owner,
+			 const struct som_settings *settings,
+			 const struct som_pack *args)
+{
+	struct som_packing packing = {
+		.owner = owner,
+		.task = current,
+		.start = args->start,
+		.end = args->end,
+	};
+	struct som_parcel *parcel;
+	struct file *file;
+	int ret;
+
+	parcel = som_parcel_alloc(owner, (args->end - args->start) >>
+					 SOM_UNIT_SHIFT, settings);
+	if (IS_ERR(parcel))
+		return ERR_CAST(parcel);
+	file = som_parcel_make_file(parcel);
+	if (IS_ERR(file)) {
+		som_parcel_free(parcel);
+		return file;
+	}
+	packing.parcel = parcel;
+	parcel->phase = (args->start >> PAGE_SHIFT) % SOM_CHUNK_PAGES;
+	parcel->packing = &packing;
+	ret = pack_range(&packing);
+	parcel->packing = NULL;
+	if (ret) {
+		fput(file);
+		return ERR_PTR(ret);
+	}
+	som_parcel_publish(parcel);
+	return file;
+}
+
+/**
+ * som_pack - make a parcel of a range: SOM_IOC_PACK
+ * @settings: of the file that it was called on
+ * @args: its argument
+ *
+ * Context: Process context; means the calling process.
+ * Return: a descriptor, or -errno as include/uapi/linux/som.h says.
+ */
+int som_pack(const struct som_settings *settings, const struct som_pack *args)
+{
+	struct som_owner *owner;
+	struct file *file;
+	int fd;
+
+	if (args->flags & ~SOM_PACK_CLOEXEC || args->end <= args->start ||
+	    !IS_ALIGNED(args->start, SOM_UNIT_SIZE) ||
+	    !IS_ALIGNED(args->end, SOM_UNIT_SIZE))
+		return -EINVAL;
+	if (!access_ok((void __user *)args->start, args->end - args->start))
+		return -EFAULT;
+	if ((args->end - args->start) >> SOM_UNIT_SHIFT > SOM_PARCEL_MAX_UNITS)
+		return -EFBIG;
+	owner = som_inode_find_owner(current->mm);
+	if (!owner)
+		return -EINVAL;
+	fd = get_unused_fd_flags(args->flags & SOM_PACK_CLOEXEC ? O_CLOEXEC : 0);
+	if (fd < 0)
+		goto out;
+	file = pack(owner, settings, args);
+	if (IS_ERR(file)) {
+		put_unused_fd(fd);
+		fd = PTR_ERR(file);
+		goto out;
+	}
+	fd_install(fd, file);
+out:
+	som_inode_put_owner(owner);
+	return fd;
+}
