@@ -11,14 +11,15 @@
 #include "libsom.h"
 
 #define MAP_FLAGS	(SOM_MAP_PRIVATE | SOM_MAP_NORESERVE |		\
-			 SOM_MAP_FIXED | SOM_MAP_NOREPLACE)
+			 SOM_MAP_FIXED | SOM_MAP_NOREPLACE | SOM_MAP_POPULATE)
 
 int som_open(const char *device)
 {
 	return open(device ? device : "/dev/som", O_RDWR | O_CLOEXEC);
 }
 
-void *som_map(int fd, void *hint, size_t len, int prot, unsigned int flags)
+static void *map(int fd, void *hint, off_t offset, size_t len, int prot,
+		 unsigned int flags)
 {
 	int how = MAP_SHARED;
 	void *p;
@@ -35,8 +36,15 @@ void *som_map(int fd, void *hint, size_t len, int prot, unsigned int flags)
 		how |= MAP_FIXED;
 	if (flags & SOM_MAP_NOREPLACE)
 		how |= MAP_FIXED_NOREPLACE;
-	p = mmap(hint, len, prot, how, fd, 0);
+	if (flags & SOM_MAP_POPULATE)
+		how |= MAP_POPULATE;
+	p = mmap(hint, len, prot, how, fd, offset);
 	return p == MAP_FAILED ? NULL : p;
+}
+
+void *som_map(int fd, void *hint, size_t len, int prot, unsigned int flags)
+{
+	return map(fd, hint, 0, len, prot, flags);
 }
 
 int som_unmap(void *start, size_t len)
@@ -222,4 +230,36 @@ int som_make_pinnable(int fd, void *start, size_t len, uint64_t *walk_end)
 int som_make_unpinnable(int fd, void *start, size_t len, uint64_t *walk_end)
 {
 	return range_call(fd, SOM_IOC_UNPINNABLE, start, len, walk_end);
+}
+
+int som_pack(int fd, void *start, size_t len, unsigned int flags)
+{
+	struct som_pack args = {
+		.size = sizeof(args),
+		.flags = flags,
+		.start = (uintptr_t)start,
+	};
+
+	if (__builtin_add_overflow((uintptr_t)start, len, &args.end)) {
+		errno = EINVAL;
+		return -1;
+	}
+	return ioctl(fd, SOM_IOC_PACK, &args);
+}
+
+void *som_claim(int parcel, void *hint, off_t offset, size_t len, int prot,
+		unsigned int flags)
+{
+	return map(parcel, hint, offset, len, prot, flags);
+}
+
+int som_parcel_info(int parcel, struct som_parcel_info *info, size_t size)
+{
+	if (size < SOM_PARCEL_INFO_SIZE_VER0 || size > UINT32_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	memset(info, 0, size);
+	info->size = size;
+	return ioctl(parcel, SOM_IOC_PARCEL_INFO, info);
 }

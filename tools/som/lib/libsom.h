@@ -36,6 +36,8 @@ int som_open(const char *device);
 #define SOM_MAP_FIXED		(1U << 2)
 /* At the hint, or EEXIST. */
 #define SOM_MAP_NOREPLACE	(1U << 3)
+/* Everything is mapped at once. */
+#define SOM_MAP_POPULATE	(1U << 4)
 
 /**
  * som_map - map fresh, zeroed memory
@@ -263,6 +265,46 @@ int som_make_pinnable(int fd, void *start, size_t len, uint64_t *walk_end);
 
 /* Moves it back to the pool. */
 int som_make_unpinnable(int fd, void *start, size_t len, uint64_t *walk_end);
+
+/**
+ * som_pack - make a parcel: memory leaves the process, and another one can have it
+ * @fd: an open som device.
+ * @start: first address, a multiple of 2 MiB.
+ * @len: bytes, a multiple of 2 MiB.
+ * @flags: SOM_PACK_CLOEXEC or 0.
+ *
+ * Nothing is copied. The range is not mapped any more if it succeeds, and nothing has
+ * changed if it does not.
+ *
+ * Return: a file descriptor, to be sent to somebody, or closed: what nobody has claimed
+ * goes back to the pool with the last one. Or -1 with errno.
+ */
+int som_pack(int fd, void *start, size_t len, unsigned int flags);
+
+/**
+ * som_claim - make memory of a parcel the process's own
+ * @parcel: from som_pack(), in whatever process.
+ * @hint: where, a multiple of 2 MiB, or NULL.
+ * @offset: where in the parcel, a multiple of 2 MiB.
+ * @len: bytes, a multiple of 2 MiB.
+ * @prot: as for mmap(2).
+ * @flags: SOM_MAP_*.
+ *
+ * Each part can be claimed once.
+ *
+ * Return: the address, or NULL with errno: ENODATA if some of it has been claimed. The
+ * parcel is as it was then.
+ */
+void *som_claim(int parcel, void *hint, off_t offset, size_t len, int prot,
+		unsigned int flags);
+
+/**
+ * som_parcel_info - what a parcel has
+ * @parcel: from som_pack().
+ * @info: where it goes.
+ * @size: sizeof(*info).
+ */
+int som_parcel_info(int parcel, struct som_parcel_info *info, size_t size);
 
 #ifdef __cplusplus
 }

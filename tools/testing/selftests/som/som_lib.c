@@ -672,6 +672,7 @@ TEST_F(lib, shared)
 		"som_scan_next", "som_scan_position", "som_clean", "som_reset",
 		"som_reset_memory", "som_reset_file", "som_make_pinnable",
 		"som_make_unpinnable",
+		"som_pack", "som_claim", "som_parcel_info",
 	};
 	void *(*map)(int fd, void *hint, size_t len, int prot,
 		     unsigned int flags);
