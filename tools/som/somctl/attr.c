@@ -18,6 +18,7 @@ const struct count unit_counts[] = {
 	{ "units_poisoned", "failed" },
 	{ "units_committed", "promised or used" },
 	{ "units_kept", "  kept by owners" },
+	{ "units_parcel", "  in parcels" },
 	{ "units_pinnable", "pinnable" },
 	{ }
 };
@@ -60,6 +61,8 @@ const struct setting settings[] = {
 	  "most that all processes of one user may have" },
 	{ "share_chunks", "0 or 1, while no unit is reserved or used",
 	  "whether users share chunks, and each other's pins" },
+	{ "max_parcels", "parcels",
+	  "most parcels that one user can have packed" },
 	{ "max_pinnable", "units",
 	  "most units that can be pinnable at a time" },
 	{ "max_pinnable_user", "units, 0 = half of max_pinnable",

@@ -29,6 +29,7 @@
  * @nodes: numbers of the nodes, sorted.
  * @owners: without columns where it cannot be read.
  * @chunks: as @owners.
+ * @parcels: as @owners.
  * @map: without chunks where it cannot be read.
  * @unreadable: names of files that exist and this user may not read.
  */
@@ -37,6 +38,7 @@ struct status {
 	size_t nr_nodes;
 	struct table owners;
 	struct table chunks;
+	struct table parcels;
 	struct map map;
 	const char *unreadable[3];
 	size_t nr_unreadable;
@@ -91,6 +93,9 @@ static void gather(struct status *st, bool map)
 	text = read_or_tell(st, "chunks");
 	if (text)
 		table_parse(&st->chunks, text);
+	text = file_read(DIR_DEBUG, "parcels");
+	if (text)
+		table_parse(&st->parcels, text);
 	text = map ? read_or_tell(st, "units") : NULL;
 	if (text)
 		map_parse(&st->map, text);
@@ -100,6 +105,7 @@ static void release(struct status *st)
 {
 	table_free(&st->owners);
 	table_free(&st->chunks);
+	table_free(&st->parcels);
 	map_free(&st->map);
 }
 
@@ -183,15 +189,15 @@ static void show_nodes(const struct status *st)
 	}
 }
 
-static void show_owners(const struct status *st)
+/* Owners or parcels, with the names of their processes. */
+static void show_table(const struct table *t, const char *what)
 {
-	const struct table *t = &st->owners;
 	size_t pid = table_column(t, "pid"), row, i;
 	char *name;
 
 	if (!t->columns)
 		return;
-	printf("\n%zu owner%s\n", t->rows, t->rows == 1 ? "" : "s");
+	printf("\n%zu %s%s\n", t->rows, what, t->rows == 1 ? "" : "s");
 	if (!t->rows)
 		return;
 	for (i = 0; i < t->columns; i++)
@@ -279,7 +285,9 @@ static void show(const struct status *st, bool map, bool full)
 	term_init(&t);
 	show_pool();
 	show_nodes(st);
-	show_owners(st);
+	show_table(&st->owners, "owner");
+	if (st->parcels.rows)
+		show_table(&st->parcels, "parcel");
 	show_chunks(st, full);
 	if (map) {
 		putchar('\n');
@@ -353,15 +361,15 @@ static void json_hugetlb(struct json *j)
 	json_close(j, '}');
 }
 
-static void json_owners(struct json *j, const struct status *st)
+static void json_table(struct json *j, const struct table *t,
+		       const char *what)
 {
-	const struct table *t = &st->owners;
 	size_t pid = table_column(t, "pid"), row, i;
 	char *name;
 
 	if (!t->columns)
 		return;
-	json_open(j, "owners", '[');
+	json_open(j, what, '[');
 	for (row = 0; row < t->rows; row++) {
 		json_open(j, NULL, '{');
 		for (i = 0; i < t->columns; i++)
@@ -406,7 +414,8 @@ static void show_json(const struct status *st)
 	json_nodes(&j, st);
 	json_settings(&j);
 	json_hugetlb(&j);
-	json_owners(&j, st);
+	json_table(&j, &st->owners, "owners");
+	json_table(&j, &st->parcels, "parcels");
 	json_chunks(&j, st);
 	if (st->map.nr)
 		map_json(&st->map, &j, "map");

@@ -452,6 +452,9 @@ static bool make_copy(unsigned int chunks)
 			 "pid uid mapped_kB new\"column\n"
 			 "77 0 4096 5 left over\n"
 			 "78 1000\n") &&
+	       copy_file("sys/kernel/debug/som/parcels",
+			 "pid uid kB unclaimed_kB resident_kB\n"
+			 "79 1000 6144 4096 2048\n") &&
 	       copy_file("proc/77/comm", "a\"\\\t\x1b[2J\xff\xc3\xa9\n") &&
 	       copy_file("sys/kernel/debug/som/units", map);
 }
@@ -521,6 +524,7 @@ TEST_F(som, json_of_strange_files)
 	EXPECT_SAYS(result.out, "\"limit_owner\": \"max\"");
 	EXPECT_SAYS(result.out, "\"zero_rate\": \"007\"");
 	EXPECT_SAYS(result.out, "\"units_total\": 3072");
+	EXPECT_SAYS(result.out, "\"resident_kB\": 2048");
 	EXPECT_SAYS_NOT(result.out, "units_free");
 	EXPECT_EQ(6, count(result.out, "\"chunk\": "));
 }
@@ -532,6 +536,7 @@ TEST_F(som, map_and_owners)
 	EXPECT_TRUE(ascii(result.out));
 	EXPECT_SAYS(result.out, "\n2 owners\n");
 	EXPECT_SAYS(result.out, "5 a\"\\??[2J???\n");
+	EXPECT_SAYS(result.out, "\n1 parcel\n");
 	EXPECT_SAYS_NOT(result.out, "\033");
 	/* Six chunks: 64 cells of 8 units each. */
 	EXPECT_SAYS(result.out, "\n0, node 0       ......");
@@ -835,6 +840,7 @@ TEST_F(som, set_what_it_is)
 	static const char * const names[] = {
 		"zero_rate", "recycle_max", "recycle_low", "release_rate",
 		"shrink_low", "shrink_rate", "limit_owner", "limit_user",
+		"max_parcels",
 	};
 	char path[128], value[64], text[192];
 	size_t i;
