@@ -80,6 +80,9 @@ cost()
 	guest 'fork' fork.figures --smp 1 --chunks 2 --mem 7G \
 		--add "$work/bench_fork" -- \
 		"$bench/guest.sh" "$work/bench_fork"
+	guest 'handing over' parcel.figures --smp 1 --chunks 2 --mem 7G \
+		--add "$work/bench_parcel" -- \
+		"$bench/guest.sh" "$work/bench_parcel"
 	guest 'threads, processes, much address space' scale.figures \
 		--smp 8 --chunks 2 --spare 1 --mem 7G \
 		--add "$work/bench_scale" -- \
@@ -110,7 +113,8 @@ cost()
 [ $# -gt 0 ] || set -- tracking cost
 mkdir -p "$dir"
 scripts/kernel/source.sh
-build som_bench bench_touch bench_locks bench_fork bench_scale bench_memory
+build som_bench bench_touch bench_locks bench_fork bench_scale bench_memory \
+	bench_parcel
 for table; do
 	case $table in
 	tracking | cost) "$table" ;;

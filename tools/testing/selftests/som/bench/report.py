@@ -228,6 +228,28 @@ def forking(figures):
     table.row("child's first read of a unit", *values("forkread"))
 
 
+def handing(figures):
+    """Memory that goes to another process."""
+    table = Table("handing over, each 2 MiB", "parcel", "again", "writev",
+                  "memfd", "vmsplice")
+
+    def values(figure, units):
+        total = [figures.get(f"{figure}.{units}", r) for r in (0, 1)]
+        total += [figures.get(f"{k}.{units}") for k in ("writev", "memfd", "pipe")]
+        return [each(v, units) for v in total]
+
+    table.row("one unit, MAP_POPULATE", *values("populate", 1))
+    table.row("8 units", *values("populate", 8))
+    table.row("64 units", *values("populate", 64))
+    table.row("512 units", *values("populate", 512), target=600)
+    table.row("512 units, touched one by one", *values("parcel", 512),
+              target=600)
+    table.row("1 GiB by one entry, in all",
+              *[figures.get("parcel.gig", r) for r in (0, 1)], target=20000)
+    table.row("KiB from which no copy is cheaper",
+              *[figures.get("crossover", r) for r in (0, 1)])
+
+
 def scale(figures, out):
     """Threads, processes, sparse touches, VMAs."""
     kinds = ["som", "thp", "hugetlb_2m"]
@@ -346,16 +368,17 @@ def print_differing(all_figures):
 def main():
     """Tables to stdout."""
     work = sys.argv[1]
-    single, forks, scaling, process, pages = (
+    single, forks, parcels, scaling, process, pages = (
         Figures(f"{work}/{name}.figures") for name in
-        ("cost", "fork", "scale", "memory", "reserve"))
+        ("cost", "fork", "parcel", "scale", "memory", "reserve"))
     touch(single, work)
     give(single, work)
     ending(single)
     forking(forks)
+    handing(parcels)
     scale(scaling, work)
     memory(process, pages, work)
-    print_differing([single, forks, scaling, process])
+    print_differing([single, forks, parcels, scaling, process])
     print(f"\n{missed} targets missed")
 
 
