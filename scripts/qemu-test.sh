@@ -110,6 +110,26 @@ default_mem()
 		$(stat -c %s "$1") * 4 / 1048576))"
 }
 
+# more_mem MEM GIB: MEM, in MiB or GiB, and some GiB.
+more_mem()
+{
+	case $1 in
+	*G) printf '%sG' "$((${1%G} + $2))" ;;
+	*) printf '%sM' "$((${1%M} + $2 * 1024))" ;;
+	esac
+}
+
+# source_ranges KERNEL CHUNKS: how many GiB to keep from the kernel for the source that
+# SOM_SOURCE names. The debug kernel cannot use them.
+source_ranges()
+{
+	case ${SOM_SOURCE:-hugetlb_1g}$1 in
+	hugetlb_1g* | *debug) echo 0 ;;
+	range*) echo "$2" ;;
+	*) die "SOM_SOURCE=$SOM_SOURCE: no such source" ;;
+	esac
+}
+
 # stop_guest: nothing of a run outlives it.
 stop_guest()
 {
@@ -123,7 +143,7 @@ stop_guest()
 do_exec()
 {
 	local kernel=generic chunks=1 spare=1 mem='' module=1 params='' adds=()
-	local console='' file rc=0 readers=() modules='' pages_stay=0 programs=''
+	local console='' file rc=0 readers=() modules='' pages_stay=0 programs='' ranges
 	G_SMP=2 G_NODES=1 G_ICOUNT=0 G_APPEND='' G_TIMEOUT=300 G_PIDFILE=''
 	DIE_STATUS=$GUEST_SETUP
 	while [ $# -gt 0 ]; do
@@ -185,6 +205,12 @@ do_exec()
 	done
 	write_command "$work/tree" "$@"
 	G_HUGEPAGES=$((chunks + spare)) G_PAGES=boot G_LEVELS=4
+	ranges=$(source_ranges "$kernel" "$chunks")
+	# QEMU has memory from 4 GiB on.
+	if [ "$ranges" -gt 0 ]; then
+		G_APPEND+=" memmap=${ranges}G\$0x100000000"
+		params+=" ranges=${ranges}G@0x100000000"
+	fi
 	# Emulation is faster with four levels of page tables. One kernel has five, and
 	# so has what is counted.
 	[ "$kernel" != cloud ] && [ "$G_ICOUNT" = 0 ] || G_LEVELS=5
@@ -211,7 +237,7 @@ do_exec()
 		pack "$work/tree"
 	} >"$work/initramfs"
 	rm -rf "$work/tree"
-	G_MEM=${mem:-$(default_mem "$work/initramfs")}
+	G_MEM=$(more_mem "${mem:-$(default_mem "$work/initramfs")}" "$ranges")
 
 	mkfifo "$work/stdout" "$work/stderr"
 	cat "$work/stdout" & readers+=($!)
