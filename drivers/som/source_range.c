@@ -20,6 +20,9 @@
  * The folio has one reference of its own, which ZONE_DEVICE has given it. Each other
  * is a pin. As in source_hugetlb.c it is counted as mapped more than once.
  *
+ * Whoever loads the module can know that a range is zero, as a hypervisor's fresh memory
+ * is. That holds for the first time that the pool gets a chunk.
+ *
  * The pool keeps a chunk with memory that has failed until the module goes: nobody else
  * knows which memory that is.
  *
@@ -55,6 +58,7 @@
  * @claim: its claim in /proc/iomem.
  * @pgmap: for memremap_pages().
  * @taken: the pool has it.
+ * @zero: all of it is zero, as nobody has had it yet.
  */
 struct som_gig {
 	struct list_head list;
@@ -62,13 +66,14 @@ struct som_gig {
 	struct resource *claim;
 	struct dev_pagemap pgmap;
 	bool taken;
+	bool zero;
 };
 
 static LIST_HEAD(som_gigs);
 
 static char *ranges;
 module_param(ranges, charp, 0444);
-MODULE_PARM_DESC(ranges, "physical memory outside System RAM to take chunks from, SIZE@ADDRESS[,...] (default none)");
+MODULE_PARM_DESC(ranges, "physical memory outside System RAM to take chunks from, SIZE@ADDRESS[:zero][,...] (default none)");
 
 /* The failure is the pool's to handle, which hears of it by the tracepoint (hwpoison.c). */
 static int som_range_failure(struct dev_pagemap *pgmap, unsigned long pfn,
@@ -111,7 +116,7 @@ static int refuse(phys_addr_t start)
 	return 0;
 }
 
-static int add_gig(phys_addr_t start)
+static int add_gig(phys_addr_t start, bool zero)
 {
 	struct som_gig *gig;
 	int ret = refuse(start);
@@ -122,6 +127,7 @@ static int add_gig(phys_addr_t start)
 	if (!gig)
 		return -ENOMEM;
 	gig->start = start;
+	gig->zero = zero;
 	gig->pgmap.type = MEMORY_DEVICE_GENERIC;
 	gig->pgmap.range.start = start;
 	gig->pgmap.range.end = start + SOM_CHUNK_SIZE - 1;
@@ -142,6 +148,7 @@ static int claim_range(const char *text)
 {
 	unsigned long long size, start, at, end;
 	char *rest;
+	bool zero;
 	int ret;
 
 	size = memparse(text, &rest);
@@ -149,13 +156,14 @@ static int claim_range(const char *text)
 		return -EINVAL;
 	text = rest + 1;
 	start = memparse(text, &rest);
-	if (*rest || rest == text || !size ||
+	zero = !strcmp(rest, ":zero");
+	if ((*rest && !zero) || rest == text || !size ||
 	    !IS_ALIGNED(start | size, SOM_CHUNK_SIZE) ||
 	    check_add_overflow(start, size, &end) ||
 	    end - 1 > (1ULL << MAX_PHYSMEM_BITS) - 1)
 		return -EINVAL;
 	for (at = start; at < end; at += SOM_CHUNK_SIZE) {
-		ret = add_gig(at);
+		ret = add_gig(at, zero);
 		if (ret)
 			return ret;
 		cond_resched();
@@ -167,7 +175,7 @@ static const char *reason(int error)
 {
 	switch (error) {
 	case -EINVAL:
-		return "not SIZE@ADDRESS, both multiples of 1 GiB";
+		return "not SIZE@ADDRESS[:zero], both multiples of 1 GiB";
 	case -EEXIST:
 		return "overlaps System RAM";
 	case -ENXIO:
@@ -236,7 +244,8 @@ static int som_range_get(struct som_extent *ext)
 	gig->taken = true;
 	ext->pfn = PHYS_PFN(gig->start);
 	ext->nid = gig_nid(gig);
-	ext->zeroed = false;
+	ext->zeroed = gig->zero;
+	gig->zero = false;
 	ext->priv = gig;
 	ext->folio = folio;
 	ext->refs = folio_ref_count(folio);
