@@ -38,9 +38,11 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/nodemask.h>
+#include <linux/page-flags.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include "anon.h"
 #include "compat.h"
 #include "range.h"
 #include "source.h"
@@ -99,6 +101,33 @@ static void drop_gigs(void)
 
 	list_for_each_entry_safe(gig, next, &som_gigs, list)
 		drop_gig(gig);
+}
+
+/*
+ * To the kernel, the memory is anonymous and of one address space (anon.c). Each struct
+ * page says so, not the first for all as those of HugeTLB; but most of them are the
+ * same page of memory.
+ */
+static void claim_folio(struct folio *folio)
+{
+	long i;
+
+	atomic_add(SOM_RANGE_MAPCOUNT, &folio->_large_mapcount);
+	atomic_add(SOM_RANGE_MAPCOUNT, &folio->_entire_mapcount);
+	som_anon_claim(folio);
+	for (i = 1; i < folio_nr_pages(folio); i++)
+		SetPageAnonExclusive(folio_page(folio, i));
+}
+
+static void return_folio(struct folio *folio)
+{
+	long i;
+
+	for (i = 1; i < folio_nr_pages(folio); i++)
+		ClearPageAnonExclusive(folio_page(folio, i));
+	som_anon_return(folio, NULL);
+	atomic_sub(SOM_RANGE_MAPCOUNT, &folio->_entire_mapcount);
+	atomic_sub(SOM_RANGE_MAPCOUNT, &folio->_large_mapcount);
 }
 
 /* Why a GiB cannot be had: 0 or -errno. */
@@ -239,8 +268,7 @@ static int som_range_get(struct som_extent *ext)
 	if (IS_ERR(addr))
 		return PTR_ERR(addr);
 	folio = pfn_folio(PHYS_PFN(gig->start));
-	atomic_add(SOM_RANGE_MAPCOUNT, &folio->_large_mapcount);
-	atomic_add(SOM_RANGE_MAPCOUNT, &folio->_entire_mapcount);
+	claim_folio(folio);
 	gig->taken = true;
 	ext->pfn = PHYS_PFN(gig->start);
 	ext->nid = gig_nid(gig);
@@ -265,8 +293,7 @@ static int som_range_put(struct som_extent *ext)
 	synchronize_rcu();
 	if (som_range_pinned(ext))
 		return -EBUSY;
-	atomic_sub(SOM_RANGE_MAPCOUNT, &ext->folio->_large_mapcount);
-	atomic_sub(SOM_RANGE_MAPCOUNT, &ext->folio->_entire_mapcount);
+	return_folio(ext->folio);
 	memunmap_pages(&gig->pgmap);
 	gig->taken = false;
 	return 0;

@@ -6,6 +6,7 @@
  * SOM-TEST: chunks=1 no-module mem=9G append=memmap=2G$0x100000000
  * SOM-TEST: kernels=generic,cloud timeout=600 takes=30
  */
+#include <linux/futex.h>
 #include <sys/klog.h>
 
 #include "som_test.h"
@@ -165,7 +166,9 @@ TEST_F(range, kernel_memory)
 TEST_F(range, as_any_other)
 {
 	size_t len = 2 * CHUNK_UNITS * UNIT, i;
+	struct iovec remote = { .iov_len = 64 };
 	char *p, buf[64];
+	struct iovec local = { buf, sizeof(buf) };
 	int fd, fds[2];
 
 	ASSERT_EQ(0, load(self->ko, RANGES " chunks=2"));
@@ -185,6 +188,16 @@ TEST_F(range, as_any_other)
 	EXPECT_EQ(64, write(fds[1], p, 64));
 	EXPECT_EQ(64, read(fds[0], buf, 64));
 	EXPECT_EQ(0, memcmp(p, buf, 64));
+	/* A futex that is not private is the owner's. */
+	EXPECT_EQ(0, syscall(SYS_futex, p, FUTEX_WAKE, 1, NULL, NULL, 0));
+	EXPECT_EQ(0, syscall(SYS_futex, p + 300 * PAGE, FUTEX_WAKE, 1, NULL,
+			     NULL, 0));
+	/* A pin for reading, of what cannot be written. */
+	ASSERT_EQ(0, mprotect(p, UNIT, PROT_READ));
+	remote.iov_base = p + 300 * PAGE;
+	EXPECT_EQ(64, process_vm_readv(getpid(), &local, 1, &remote, 1, 0));
+	EXPECT_EQ(0, memcmp(p + 300 * PAGE, buf, 64));
+	ASSERT_EQ(0, mprotect(p, UNIT, RW));
 	EXPECT_EQ(0, madvise(p, len, MADV_REMOVE));
 	EXPECT_EQ(0, som_used());
 	for (i = 0; i < len; i += 16 * UNIT)
