@@ -23,6 +23,7 @@
 #include <linux/rcupdate.h>
 #include <linux/rmap.h>
 #include "anon.h"
+#include "compat.h"
 
 /* Its one reference is never dropped: nobody frees it. */
 static struct anon_vma som_anon_vma;
@@ -90,4 +91,29 @@ void som_anon_return(struct folio *folio, struct address_space *mapping)
 	ClearPageAnonExclusive(&folio->page);
 	WRITE_ONCE(folio->mapping, mapping);
 	folio_unlock(folio);
+}
+
+/**
+ * som_anon_claim_page - make an ordinary page anonymous
+ * @page: new, of order 0, nobody knows it
+ *
+ * It stays so until it is freed, which may be later than som gives it up, and than som is
+ * unloaded: whoever has a pin on it looks at its kind, not behind it, as nobody maps it
+ * any more. It is dirty from the beginning: the kernel takes the mapping of a page that
+ * becomes dirty by a write fault in a shared mapping for one of a file
+ * (fault_dirty_shared_page()).
+ *
+ * Context: Any.
+ */
+void som_anon_claim_page(struct page *page)
+{
+	unsigned long mapping = (unsigned long)&som_anon_vma;
+	struct folio *folio = page_folio(page);
+
+	if (!som_pages_may_be_anonymous())
+		return;
+	folio->mapping = (void *)(mapping | PAGE_MAPPING_ANON);
+	__folio_set_swapbacked(folio);
+	folio_set_dirty(folio);
+	SetPageAnonExclusive(page);
 }

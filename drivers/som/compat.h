@@ -178,6 +178,19 @@ static inline struct task_struct *som_mm_owner(struct mm_struct *mm)
 #endif
 }
 
+/**
+ * som_pages_may_be_anonymous - can pages of a shared mapping be anonymous memory?
+ *
+ * Not where the kernel takes write access away by itself (clear_refs) and checks, when it
+ * gives it back, that the page is one of a file (fault_dirty_shared_page()).
+ *
+ * Return: true if so.
+ */
+static inline bool som_pages_may_be_anonymous(void)
+{
+	return !IS_ENABLED(CONFIG_DEBUG_VM) || !IS_ENABLED(CONFIG_MEM_SOFT_DIRTY);
+}
+
 #ifdef CONFIG_PAGE_TABLE_CHECK
 #include <linux/page_table_check.h>
 

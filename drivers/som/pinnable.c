@@ -5,8 +5,9 @@
  * A pin on 4 KiB special entries does not work: to the kernel there is no page
  * behind them. Pinnable memory is 512 ordinary pages that lie together, so it has a
  * unit number as any unit has, and everything that works on bytes does. It
- * is mapped with vm_insert_page(), page by page. Every page has its own
- * reference count: a pin keeps its page, whatever becomes of the unit.
+ * is mapped by ordinary entries (som_ptes_fill_pages()). Every page has its own
+ * reference count: a pin keeps its page, whatever becomes of the unit. To the kernel it
+ * is anonymous memory (anon.c).
  *
  * The pages come from the buddy allocator and are charged to the caller's memory
  * cgroup. The parameter max_pinnable limits how many there are, and max_pinnable_user how
@@ -19,6 +20,7 @@
 #include <linux/module.h>
 #include <linux/spinlock.h>
 #include "account.h"
+#include "anon.h"
 #include "pinnable.h"
 #include "range.h"
 
@@ -73,6 +75,7 @@ static void uncharge(struct som_account *account)
 long som_pinnable_alloc(struct som_account *account)
 {
 	struct page *page;
+	unsigned int i;
 
 	if (!charge(account))
 		return -ENOMEM;
@@ -83,6 +86,8 @@ long som_pinnable_alloc(struct som_account *account)
 		return -ENOMEM;
 	}
 	split_page(page, SOM_UNIT_PAGE_SHIFT);
+	for (i = 0; i < SOM_UNIT_PAGES; i++)
+		som_anon_claim_page(page + i);
 	set_page_private(page, (unsigned long)som_account_get(account));
 	return page_to_pfn(page) >> SOM_UNIT_PAGE_SHIFT;
 }

@@ -15,6 +15,7 @@
  * caller flushes (track.c).
  */
 #include <linux/bitmap.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include "compat.h"
@@ -374,6 +375,75 @@ int som_ptes_fill(struct som_ptes *ptes, unsigned long groups,
 	walk.prot_write = vm_get_page_prot(flags);
 
 	ret = walk_ptes(&walk, true);
+	return walk.discarded ? -EAGAIN : ret;
+}
+
+/* The kernel has entries of ordinary pages in its counts, and takes them out itself. */
+static void count_pages(struct mm_struct *mm, struct page *page,
+			unsigned int added, unsigned int mapped)
+{
+	struct folio *folio = page_folio(page);
+
+	percpu_counter_add(&mm->rss_stat[mm_counter(folio)], added);
+	if (mapped)
+		__lruvec_stat_mod_folio(folio, folio_test_anon(folio) ?
+					NR_ANON_MAPPED : NR_FILE_MAPPED, mapped);
+}
+
+static void fill_pages_fn(struct som_walk *walk, pte_t *pte)
+{
+	const struct som_ptes *ptes = walk->ptes;
+	struct mm_struct *mm = ptes->vma->vm_mm;
+	struct page *first = pfn_to_page(ptes->pfn + (walk->page - ptes->page));
+	unsigned int nr = walk_nr(walk), added = 0, mapped = 0, i;
+
+	if (slot_discarded(ptes->slot)) {
+		walk->discarded = true;
+		return;
+	}
+	for (i = 0; i < nr; i++) {
+		struct page *page = first + i;
+		pte_t old = ptep_get(pte + i);
+
+		if (!pte_none(old)) {
+			if (walk->groups && !pte_write(old) &&
+			    pte_pfn(old) == page_to_pfn(page))
+				som_ptep_mkwrite(pte + i);
+			continue;
+		}
+		if (PageHWPoison(page))
+			continue;
+		get_page(page);
+		mapped += atomic_inc_and_test(&page->_mapcount);
+		added++;
+		set_pte_at(mm, walk->start + i * PAGE_SIZE, pte + i,
+			   mk_pte(page, walk->prot_write));
+	}
+	if (added)
+		count_pages(mm, first, added, mapped);
+}
+
+/**
+ * som_ptes_fill_pages - make ordinary entries where there are none
+ * @ptes: which; the unit is ordinary pages
+ *
+ * All of them are writable as far as the VMA is, and clean; what is there becomes
+ * writable, too. That is what vm_insert_page() does, but for anonymous pages, which it
+ * refuses. Pages that have failed get no entry.
+ *
+ * Return: 0; -ENOMEM without memory for a page table; -EEXIST if there is a
+ * 2 MiB entry; -EAGAIN if the unit is discarded.
+ */
+int som_ptes_fill_pages(struct som_ptes *ptes)
+{
+	struct som_walk walk = {
+		.ptes = ptes,
+		.fn = fill_pages_fn,
+		.groups = ptes->vma->vm_flags & VM_WRITE ? SOM_ALL_GROUPS : 0,
+		.prot_write = vm_get_page_prot(ptes->vma->vm_flags),
+	};
+	int ret = walk_ptes(&walk, true);
+
 	return walk.discarded ? -EAGAIN : ret;
 }
 

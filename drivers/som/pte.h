@@ -52,6 +52,7 @@ void som_ptes_gather(struct som_ptes *ptes, unsigned long groups,
 bool som_ptes_clean(struct som_ptes *ptes, unsigned long groups,
 		    const unsigned long *pages);
 void som_ptes_protect(struct som_ptes *ptes, unsigned long groups);
+int som_ptes_fill_pages(struct som_ptes *ptes);
 pte_t som_ptes_take(struct som_ptes *ptes);
 void som_ptes_restore(struct som_ptes *ptes, pte_t entry);
 

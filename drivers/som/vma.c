@@ -419,21 +419,23 @@ static vm_fault_t som_map_4k_readonly(struct vm_fault *vmf, unsigned long idx,
 	return VM_FAULT_NOPAGE;
 }
 
-/* Map one page of a pinnable unit, in the kernel's ordinary way. */
-static vm_fault_t som_map_page(struct vm_fault *vmf, unsigned long idx,
-			       unsigned long unit)
+/* Map what the VMA has of a unit that is ordinary pages. */
+static vm_fault_t som_map_pages(struct vm_fault *vmf, unsigned long idx,
+				unsigned long unit)
 {
 	struct page *page = pfn_to_page(unit_pfn(unit) +
 					vmf->pgoff - som_unit_pgoff(idx));
-	int ret;
+	struct som_ptes ptes;
 
 	if (PageHWPoison(page))
 		return VM_FAULT_HWPOISON;
-	ret = vm_insert_page(vmf->vma, vmf->address & PAGE_MASK, page);
-	if (ret == -ENOMEM)
+	som_ptes_init(&ptes, vmf->vma, idx, unit);
+	if (som_map_single(vmf->vma, idx))
+		som_ptes_single(&ptes, vmf->address & PAGE_MASK);
+	ptes.slot = som_map_slot(som_vma_span(vmf->vma), idx);
+	if (som_ptes_fill_pages(&ptes) == -ENOMEM)
 		return VM_FAULT_OOM;
-	/* -EBUSY: there is an entry by now. */
-	return ret && ret != -EBUSY ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
+	return VM_FAULT_NOPAGE;
 }
 
 static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long idx,
@@ -537,11 +539,7 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 	if (som_owner_pinnable(owner, idx)) {
 		som_owner_set_level(owner, idx, SOM_LEVEL_4K);
 		trace_som_fault(vmf->real_address, unit, PAGE_SIZE, write);
-		ret = som_map_page(vmf, idx, unit);
-		/* The kernel does not look whether it was discarded meanwhile. */
-		if (unlikely(som_owner_peek(owner, idx) < 0))
-			som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
-		return ret;
+		return som_map_pages(vmf, idx, unit);
 	}
 	if (rec && rec->mode == SOM_MODE_OPEN)
 		rec = NULL;
@@ -679,6 +677,29 @@ out:
 }
 
 /*
+ * A write to an entry of an ordinary page that is not writable, in a VMA that is. The kernel
+ * must not go on with it: it would take the page for one of a file.
+ */
+static vm_fault_t som_vma_page_mkwrite(struct vm_fault *vmf)
+{
+	struct som_span *span = som_vma_span(vmf->vma);
+	unsigned long idx = som_pgoff_unit(vmf->pgoff);
+	vm_fault_t ret = VM_FAULT_NOPAGE;
+	struct mutex *lock;
+	long unit;
+
+	if (!span)
+		return VM_FAULT_SIGSEGV;
+	lock = som_owner_lock_unit(span->owner, idx);
+	unit = som_owner_peek(span->owner, idx);
+	/* If it is not page-backed any more, the entry is gone. */
+	if (unit >= 0 && som_owner_pinnable(span->owner, idx))
+		ret = som_map_pages(vmf, idx, unit);
+	mutex_unlock(lock);
+	return ret;
+}
+
+/*
  * There is nothing to map around a fault. That it is there lets the kernel
  * call som_vma_fault() and som_vma_pfn_mkwrite() under the VMA lock.
  */
@@ -775,6 +796,7 @@ static const struct vm_operations_struct som_vm_ops = {
 static const struct vm_operations_struct som_tracked_vm_ops = {
 	SOM_VM_OPS,
 	.pfn_mkwrite = som_vma_pfn_mkwrite,
+	.page_mkwrite = som_vma_page_mkwrite,
 };
 
 /**
