@@ -33,6 +33,7 @@
 #include <linux/sched.h>
 #include "collapse.h"
 #include "compat.h"
+#include "convert.h"
 #include "entry.h"
 #include "owner.h"
 #include "pte.h"
@@ -43,12 +44,15 @@
 #define SOM_COLLAPSE_MS		1000
 /* Page tables that go in one go. */
 #define SOM_COLLAPSE_TABLES	64
+/* Units that are moved in one go. */
+#define SOM_COLLAPSE_MOVES	8
 
 struct collapser {
 	struct som_owner *owner;
 	unsigned long idx;	/* next to be looked at */
 	unsigned long last;	/* of the leaf */
 	unsigned int nr;
+	unsigned int moved;	/* to ordinary pages, or back */
 	pgoff_t pgoff;		/* of one that was collapsed */
 	struct page *tables[SOM_COLLAPSE_TABLES];
 };
@@ -61,6 +65,33 @@ static bool may_collapse(struct som_owner *owner, unsigned long idx)
 	if (som_owner_pinnable(owner, idx))
 		return false;
 	return !rec || rec->mode == SOM_MODE_OPEN || rec->mode == SOM_MODE_CLEAN;
+}
+
+/*
+ * A unit that is page-backed by policy goes back to the pool if one VMA covers it, or it
+ * is tracked; and one that is mapped by special 4 KiB entries becomes page-backed, where
+ * that is the policy (convert.c). If a pin is in the way, somebody looks again.
+ */
+static void convert_unit(struct collapser *c, struct som_span *span,
+			 bool covered)
+{
+	struct som_owner *owner = c->owner;
+	void *entry = som_units_load(&owner->units, c->idx);
+	bool back = covered || som_tracker_tracks(&owner->tracker, c->idx);
+	int ret;
+
+	if (!entry)
+		return;
+	if (back ? !som_entry_test(entry, SOM_ENTRY_BY_POLICY) :
+		   !span->page_backed ||
+		   som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
+		   som_entry_level(entry) != SOM_LEVEL_4K)
+		return;
+	ret = som_convert_unit(owner, c->idx, !back);
+	if (!ret)
+		c->moved++;
+	else if (ret == -EBUSY || ret == -EAGAIN || ret == -ENOSPC)
+		som_collapse_want(owner, c->idx);
 }
 
 static void collapse_unit(struct collapser *c, struct vm_area_struct *vma,
@@ -90,22 +121,27 @@ static void collapse_unit(struct collapser *c, struct vm_area_struct *vma,
 	mutex_unlock(&c->owner->lock);
 }
 
-/* The units of one VMA, as far as tables go; false: they are used up. */
+/* The units of one VMA, as far as tables and moves go; false: they are used up. */
 static bool collapse_vma(struct collapser *c, struct som_span *span)
 {
 	struct vm_area_struct *vma = span->vma;
 	unsigned long last = min(c->last, som_pgoff_unit(span->it.last));
+	bool maps_2m = som_owner_maps_2m(vma);
 
 	c->idx = max(c->idx, som_pgoff_unit(span->it.start));
 	for (; c->idx <= last; c->idx++) {
 		unsigned long start, end;
+		bool covered;
 
-		if (c->nr == SOM_COLLAPSE_TABLES)
+		if (c->nr == SOM_COLLAPSE_TABLES ||
+		    c->moved == SOM_COLLAPSE_MOVES)
 			return false;
 		som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, c->idx,
 			      &start, &end);
-		if (end - start == SOM_UNIT_SIZE &&
-		    !(start & (SOM_UNIT_SIZE - 1)))
+		covered = maps_2m && end - start == SOM_UNIT_SIZE &&
+			  !(start & (SOM_UNIT_SIZE - 1));
+		convert_unit(c, span, covered);
+		if (covered)
 			collapse_unit(c, vma, start);
 	}
 	return true;
@@ -124,6 +160,7 @@ static bool collapse_some(struct collapser *c)
 	if (!som_work_lock(owner))
 		return false;
 	c->nr = 0;
+	c->moved = 0;
 	inc_tlb_flush_pending(owner->mm);
 	while (c->idx <= c->last) {
 		struct som_span *span;
@@ -136,7 +173,7 @@ static bool collapse_some(struct collapser *c)
 			break;
 		}
 		span = container_of(it, struct som_span, it);
-		if (som_owner_maps_2m(span->vma)) {
+		if (som_owner_maps_2m(span->vma) || span->page_backed) {
 			if (!collapse_vma(c, span))
 				break;
 		} else {

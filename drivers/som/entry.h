@@ -11,7 +11,9 @@
  *			the record of writes does not know yet
  *	bit 5		pinnable: ordinary memory, not a unit of the pool
  *	bit 6		shared: there may be heirs that need its bytes (share.c)
- *	bits 7-		unit number: page frame number / 512
+ *	bit 7		with bit 5: it is so by policy, and goes back to the pool when
+ *			nothing needs 4 KiB entries any more (convert.c)
+ *	bits 8-		unit number: page frame number / 512
  *
  * An entry is changed by cmpxchg(), as not everybody who changes a bit holds
  * the same lock; it is replaced or removed under the locks that owner.c tells.
@@ -29,10 +31,14 @@
 #define SOM_ENTRY_ZEROED	BIT(4)
 #define SOM_ENTRY_PINNABLE	BIT(5)
 #define SOM_ENTRY_SHARED	BIT(6)
-#define SOM_ENTRY_UNIT		7
+#define SOM_ENTRY_BY_POLICY	BIT(7)
+#define SOM_ENTRY_UNIT		8
 
 /* Units that are taken out of the tree between two looks at anything else. */
 #define SOM_BATCH		64
+
+/* What kind of memory a unit is. */
+#define SOM_ENTRY_KIND		(SOM_ENTRY_PINNABLE | SOM_ENTRY_BY_POLICY)
 
 /* For som_entry_replace(): the unit stays. */
 #define SOM_UNIT_SAME		ULONG_MAX

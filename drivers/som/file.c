@@ -126,9 +126,7 @@ struct som_owner *som_file_map(const struct som_settings *settings,
 			       som_policy_max_units(settings, owner));
 	ret = vma->vm_flags & VM_MAYSHARE ? 0 : som_private_start(owner);
 	if (!ret)
-		ret = som_vma_map(vma, owner, READ_ONCE(settings->map_size),
-				  READ_ONCE(settings->reuse),
-				  READ_ONCE(settings->fork), claim);
+		ret = som_vma_map(vma, owner, settings, claim);
 	som_account_mmap_end(owner->account, !ret);
 	if (!ret)
 		return owner;

@@ -20,11 +20,12 @@
  *	private: vma, punch, work, zap, owner
  *	remap: vma, owner
  *	dump: zap, owner, pool
- *	vma: access, dump, pte, around, gig, punch, zap, owner, pool
+ *	vma: access, dump, pte, around, gig, convert, collapse, punch, zap, owner, pool
  *	around: gig, vma, entry, owner, pool
  *	gig: entry, owner, numa, pool
  *	punch: entry, collapse, work, zap, owner, pool
- *	collapse: pte, entry, work, zap, owner
+ *	collapse: convert, pte, entry, work, zap, owner
+ *	convert: migrate, entry, owner, pinnable, pool
  *	owner, parcel, entry, zap: units, tracker, pinnable, recycle, account, cgroup, numa, pool
  *	recycle: account, work, pool
  *	account: pool

@@ -65,7 +65,7 @@ void som_migrate_free(void *memory)
  * som_migrate_unit - move a unit to other memory
  * @owner: whose
  * @idx: index of a unit that is there
- * @memory: in: an entry with the number and the kind (SOM_ENTRY_PINNABLE) of memory
+ * @memory: in: an entry with the number and the kind (SOM_ENTRY_KIND) of memory
  *	that the caller has; out, if the unit was moved: the same of its old
  *	memory, as its entry had them, for som_migrate_free()
  *
@@ -76,7 +76,8 @@ void som_migrate_free(void *memory)
  */
 int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory)
 {
-	bool to_pinnable = som_entry_test(*memory, SOM_ENTRY_PINNABLE);
+	unsigned long kind = som_entry_bits(*memory) & SOM_ENTRY_KIND;
+	bool to_pinnable = kind & SOM_ENTRY_PINNABLE;
 	unsigned long unit = som_entry_unit(*memory);
 	struct mutex *lock = som_owner_lock_unit(owner, idx);
 	void *entry = som_units_load(&owner->units, idx);
@@ -103,9 +104,8 @@ int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory)
 	ret = som_unit_copy(unit, som_entry_unit(entry));
 	if (!ret)
 		entry = som_entry_replace(owner, idx, unit,
-					  SOM_ENTRY_LEVEL | SOM_ENTRY_PINNABLE,
-					  SOM_LEVEL_NONE |
-					  (to_pinnable ? SOM_ENTRY_PINNABLE : 0));
+					  SOM_ENTRY_LEVEL | SOM_ENTRY_KIND,
+					  SOM_LEVEL_NONE | kind);
 	mutex_unlock(&owner->share.lock);
 	if (ret)
 		goto out;
@@ -115,7 +115,7 @@ int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory)
 		som_tracker_pinned(&owner->tracker, idx);
 	trace_som_unit_move(som_entry_unit(entry), unit);
 	*memory = som_entry(som_entry_unit(entry),
-			    som_entry_bits(entry) & SOM_ENTRY_PINNABLE);
+			    som_entry_bits(entry) & SOM_ENTRY_KIND);
 	ret = 0;
 out:
 	mutex_unlock(lock);

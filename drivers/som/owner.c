@@ -888,6 +888,7 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long addr,
 	span->pinnable = old->pinnable;
 	span->reuse = old->reuse;
 	span->fork = old->fork;
+	span->page_backed = old->page_backed;
 	if (old->file)
 		span->file = get_file(old->file);
 
@@ -978,6 +979,7 @@ struct som_span *som_span_inherit(struct som_span *from,
 	span->pinnable = from->pinnable;
 	span->reuse = from->reuse;
 	span->fork = from->fork;
+	span->page_backed = from->page_backed;
 
 	mutex_lock(&owner->lock);
 	if (span->promised)
@@ -1423,12 +1425,26 @@ static long take_unit(struct som_span *span, unsigned long idx, bool *zeroed)
 	return unit;
 }
 
+/*
+ * Ordinary pages for a unit that is about to be mapped by 4 KiB entries, if it shall have
+ * some. Negative, if it shall not or cannot: then it is one of the pool.
+ */
+static long take_pages(struct som_span *span, unsigned long idx,
+		       enum som_level level)
+{
+	if (likely(level != SOM_LEVEL_4K || !span->page_backed) ||
+	    som_tracker_tracks(&span->owner->tracker, idx))
+		return -ENOENT;
+	return som_pinnable_alloc(span->owner->account, true);
+}
+
 /* Populate an index that has no unit; @slot is its place, @level: as it will be mapped. */
 static long populate(struct som_span *span, unsigned long idx, void **slot,
 		     enum som_level level)
 {
 	struct som_owner *owner = span->owner;
 	bool charged = false, zeroed;
+	unsigned long kind = 0;
 	long unit;
 	int ret;
 
@@ -1437,12 +1453,19 @@ static long populate(struct som_span *span, unsigned long idx, void **slot,
 		if (!charged)
 			return -ENOSPC;
 	}
-	unit = take_unit(span, idx, &zeroed);
+	unit = take_pages(span, idx, level);
+	if (unlikely(unit >= 0)) {
+		kind = SOM_ENTRY_PINNABLE | SOM_ENTRY_BY_POLICY;
+		atomic_long_inc(&owner->nr_pinnable);
+		zeroed = true;
+	} else {
+		unit = take_unit(span, idx, &zeroed);
+	}
 	if (unit < 0) {
 		ret = unit;
 		goto out_uncharge;
 	}
-	WRITE_ONCE(*slot, som_entry(unit, level |
+	WRITE_ONCE(*slot, som_entry(unit, level | kind |
 					  (charged ? SOM_ENTRY_CHARGED : 0)));
 	atomic_long_inc(&owner->nr_level[level]);
 	/* Pairs with the barrier in som_tracker_add(). */
@@ -1461,7 +1484,10 @@ static long populate(struct som_span *span, unsigned long idx, void **slot,
 	return unit;
 
 out_free:
-	som_pool_free(unit);
+	if (kind)
+		som_pinnable_free(unit);
+	else
+		som_pool_free(unit);
 out_uncharge:
 	if (charged)
 		som_account_uncharge(owner->account, 1);
@@ -1561,6 +1587,9 @@ static int track_unit(struct som_owner *owner, unsigned long idx)
 		if (!som_tracker_make(&owner->tracker, idx, false))
 			ret = -ENOMEM;
 	}
+	/* What is page-backed by policy is to go back, to be exact to the page. */
+	if (som_owner_pinnable(owner, idx))
+		som_collapse_want(owner, idx);
 	mutex_unlock(lock);
 	return ret;
 }

@@ -196,6 +196,7 @@ enum som_fork {
  * @reuse: units that the owner has kept need not be zeroed.
  * @fork: what a child gets.
  * @claimed: it was made of a parcel, and is as it was made.
+ * @page_backed: units that need 4 KiB entries become ordinary pages (convert.c).
  * @file: of a mapping that was inherited: its vm_file, once more; else NULL.
  * @leaf: where the last fault found its entry, or NULL; it stays as long as
  *	the span touches one of its indices.
@@ -221,6 +222,7 @@ struct som_span {
 	bool reuse;
 	enum som_fork fork;
 	bool claimed;
+	bool page_backed;
 	struct file *file;
 	struct som_leaf *leaf;
 };

@@ -26,7 +26,7 @@
 /* Memory for a unit, as an entry that says its kind; or ERR_PTR(-errno). */
 static void *alloc_memory(struct som_owner *owner, bool pinnable)
 {
-	long unit = pinnable ? som_pinnable_alloc(owner->account) :
+	long unit = pinnable ? som_pinnable_alloc(owner->account, false) :
 			       som_pool_alloc_unzeroed(owner->account->pool,
 						       numa_mem_id());
 
@@ -53,6 +53,9 @@ static int find_unit(struct som_span *span, unsigned long idx, bool pinnable)
 	unit = pinnable ? som_owner_unit(span, idx, &level) :
 			  som_owner_peek(span->owner, idx);
 	is = som_owner_pinnable(span->owner, idx);
+	/* Asked for, it does not go back by itself. */
+	if (is && pinnable)
+		som_entry_change(span->owner, idx, SOM_ENTRY_BY_POLICY, 0);
 	mutex_unlock(lock);
 	if (unit == -ENOENT || is == pinnable)
 		return 0;

@@ -66,13 +66,12 @@ static void uncharge(struct som_account *account)
 /**
  * som_pinnable_alloc - allocate pages for one unit
  * @account: who is charged until som_pinnable_free(); a reference is taken
- *
- * Their content is anything.
+ * @zeroed: whether they are to be zero; otherwise their content is anything
  *
  * Context: Process context.
  * Return: unit number, or -ENOMEM without memory or over a limit.
  */
-long som_pinnable_alloc(struct som_account *account)
+long som_pinnable_alloc(struct som_account *account, bool zeroed)
 {
 	struct page *page;
 	unsigned int i;
@@ -80,7 +79,8 @@ long som_pinnable_alloc(struct som_account *account)
 	if (!charge(account))
 		return -ENOMEM;
 	page = alloc_pages(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL |
-			   __GFP_NOWARN, SOM_UNIT_PAGE_SHIFT);
+			   __GFP_NOWARN | (zeroed ? __GFP_ZERO : 0),
+			   SOM_UNIT_PAGE_SHIFT);
 	if (!page) {
 		uncharge(account);
 		return -ENOMEM;

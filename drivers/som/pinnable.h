@@ -6,7 +6,7 @@
 
 struct som_account;
 
-long som_pinnable_alloc(struct som_account *account);
+long som_pinnable_alloc(struct som_account *account, bool zeroed);
 void som_pinnable_free(unsigned long unit);
 bool som_pinnable_pinned(unsigned long unit);
 bool som_pinnable_poisoned(unsigned long unit);

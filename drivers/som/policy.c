@@ -26,7 +26,8 @@
 #include "range.h"
 
 #define SOM_POLICY_OPTIONS	(SOM_POLICY_REUSE | SOM_POLICY_FORK_COPY |	\
-				 SOM_POLICY_FORK_NORESERVE)
+				 SOM_POLICY_FORK_NORESERVE |		\
+				 SOM_POLICY_PAGE_BACKED)
 
 static unsigned long map_size = SOM_UNIT_SIZE;
 module_param(map_size, ulong, 0444);
@@ -69,6 +70,7 @@ void som_policy_open(struct som_settings *settings)
 	settings->map_size = map_size;
 	settings->max_units = SOM_NO_LIMIT;
 	settings->reuse = false;
+	settings->page_backed = false;
 	settings->fork = SOM_FORK_NONE;
 	settings->map_pgoff = 0;
 }
@@ -161,6 +163,8 @@ int som_policy_get(const struct som_settings *settings,
 	args->max_units = max_units == SOM_NO_LIMIT ? 0 : max_units;
 	args->options = READ_ONCE(settings->reuse) ? SOM_POLICY_REUSE : 0;
 	args->options |= fork_options[READ_ONCE(settings->fork)];
+	if (READ_ONCE(settings->page_backed))
+		args->options |= SOM_POLICY_PAGE_BACKED;
 	args->map_offset = (__u64)READ_ONCE(settings->map_pgoff) << PAGE_SHIFT;
 	mutex_unlock(&som_policy_lock);
 	return 0;
@@ -203,6 +207,8 @@ static int policy_set(struct som_settings *settings,
 	if (!options)
 		return 0;
 	WRITE_ONCE(settings->reuse, args->options & SOM_POLICY_REUSE);
+	WRITE_ONCE(settings->page_backed,
+		   args->options & SOM_POLICY_PAGE_BACKED);
 	WRITE_ONCE(settings->fork, fork);
 	return 0;
 }

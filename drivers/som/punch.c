@@ -331,6 +331,17 @@ static bool unit_is_zero(unsigned long unit, unsigned int first)
 	       !memchr_inv(mem, 0, first * PAGE_SIZE);
 }
 
+/* Does nobody but its content keep a unit: no child, no pin, nobody who wants it pinnable? */
+static bool may_be_given_up(const void *entry)
+{
+	if (som_entry_test(entry, SOM_ENTRY_SHARED))
+		return false;
+	/* Who pins pages is only seen when nothing maps them. */
+	return som_entry_test(entry, SOM_ENTRY_PINNABLE) ?
+		som_entry_test(entry, SOM_ENTRY_BY_POLICY) :
+		!som_pool_pinned(som_entry_unit(entry));
+}
+
 /*
  * A unit that was punched in part may be zero as a whole by now: allocators
  * purge in small pieces. If so, it goes back to the pool.
@@ -362,10 +373,9 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
 	entry = som_units_load(&owner->units, idx);
 	gone = false;
 	if (entry && !som_tracker_tracks(&owner->tracker, idx) &&
-	    !som_entry_test(entry, SOM_ENTRY_PINNABLE | SOM_ENTRY_SHARED) &&
-	    !som_pool_pinned(som_entry_unit(entry))) {
+	    may_be_given_up(entry)) {
 		punch_unmap(owner, idx, 1);
-		gone = !som_pool_pinned(som_entry_unit(entry)) &&
+		gone = !som_entry_pinned(entry) &&
 		       unit_is_zero(som_entry_unit(entry), first);
 	}
 	if (gone) {

@@ -165,6 +165,7 @@ static void take_after(struct som_span *span, const struct som_span *old)
 	span->pinnable = old->pinnable;
 	span->reuse = old->reuse;
 	span->fork = old->fork;
+	span->page_backed = old->page_backed;
 }
 
 /**

@@ -33,11 +33,14 @@
 #include <linux/sched/signal.h>
 #include "access.h"
 #include "around.h"
+#include "collapse.h"
 #include "compat.h"
+#include "convert.h"
 #include "dump.h"
 #include "fork.h"
 #include "gig.h"
 #include "owner.h"
+#include "policy.h"
 #include "pool.h"
 #include "pte.h"
 #include "punch.h"
@@ -569,6 +572,38 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 	return ret;
 }
 
+/* Will a unit be mapped by 4 KiB entries, as far as can be seen before? */
+static bool som_map_needs_4k(const struct vm_fault *vmf, bool huge)
+{
+	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
+
+	return !huge || !(pmd_none(pmd) || pmd_trans_huge(pmd));
+}
+
+/*
+ * Is a unit that is there to become ordinary pages first? If it cannot right now, or that
+ * was tried, it is mapped as it is, and a worker tries again.
+ */
+static bool som_map_convert(const struct vm_fault *vmf, unsigned long idx,
+			    bool huge, bool needs_4k)
+{
+	struct som_span *span = som_vma_span(vmf->vma);
+
+	if (som_owner_pinnable(span->owner, idx)) {
+		/* The boundary is gone: a worker moves it back. */
+		if (huge)
+			som_collapse_want(span->owner, idx);
+		return false;
+	}
+	if (!needs_4k || som_tracker_tracks(&span->owner->tracker, idx))
+		return false;
+	if (vmf->flags & FAULT_FLAG_ALLOW_RETRY &&
+	    !(vmf->flags & (FAULT_FLAG_RETRY_NOWAIT | FAULT_FLAG_TRIED)))
+		return true;
+	som_collapse_want(span->owner, idx);
+	return false;
+}
+
 /*
  * The one fault handler. @order is what the kernel asks for: PUD_ORDER and
  * PMD_ORDER where
@@ -581,9 +616,9 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 	struct som_span *span = som_vma_span(vma);
 	unsigned long idx = som_pgoff_unit(vmf->pgoff);
 	enum som_level level;
+	bool huge, needs_4k, convert, dump;
 	struct mutex *lock;
 	vm_fault_t ret;
-	bool huge, dump;
 	long unit;
 
 	if (!span)
@@ -603,20 +638,25 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 		return VM_FAULT_FALLBACK;
 
 	lock = som_owner_lock_unit(span->owner, idx);
-	level = huge ? SOM_LEVEL_2M : SOM_LEVEL_4K;
+	needs_4k = som_map_needs_4k(vmf, huge);
+	level = needs_4k ? SOM_LEVEL_4K : SOM_LEVEL_2M;
 	unit = som_owner_unit(span, idx, &level);
 	dump = order == 0 && som_dumping() &&
 	       !som_owner_pinnable(span->owner, idx);
 	if (unit >= 0 && !dump && som_owner_shared(span->owner, idx) &&
 	    !som_map_shared(vmf, idx) && som_share_break(span->owner, idx))
 		unit = -EAGAIN;
+	convert = unlikely(span->page_backed) && unit >= 0 && !som_dumping() &&
+		  som_map_convert(vmf, idx, huge, needs_4k);
 	if (unit >= 0 && dump)
 		ret = som_dump_fault(vmf, span->owner, idx, unit);
-	else if (unit >= 0)
+	else if (unit >= 0 && !convert)
 		ret = som_map_unit(vmf, idx, unit, huge, level);
 	mutex_unlock(lock);
 	if (unit < 0)
 		return som_unit_error(vmf, unit);
+	if (convert)
+		return som_convert_fault(vmf, span->owner, idx);
 	if (unlikely(span->claimed) && level == SOM_LEVEL_NONE && huge &&
 	    ret == VM_FAULT_NOPAGE && pmd_leaf(pmdp_get_lockless(vmf->pmd)))
 		som_around(vmf, span, idx);
@@ -803,18 +843,17 @@ static const struct vm_operations_struct som_tracked_vm_ops = {
  * som_vma_map - make a VMA a som mapping
  * @vma: new
  * @owner: of its address space
- * @map_size: bytes that one entry maps at most
- * @reuse: units that the owner has kept need not be zeroed
- * @fork: what a child gets
+ * @settings: of the file that it is mapped through
  * @claim: the part of a parcel that it gets, or NULL
  *
  * Context: Process context; the caller has mmap_lock for write.
  * Return: 0 or as som_span_map(), and nothing is changed.
  */
 int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
-		unsigned long map_size, bool reuse, enum som_fork fork,
-		struct som_claim *claim)
+		const struct som_settings *settings, struct som_claim *claim)
 {
+	unsigned long map_size = READ_ONCE(settings->map_size);
+	enum som_fork fork = READ_ONCE(settings->fork);
 	struct som_span *span;
 	bool promise;
 
@@ -829,7 +868,8 @@ int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
 	if (fork != SOM_FORK_NONE)
 		map_size = min(map_size, SOM_UNIT_SIZE);
 	span->map_size = map_size;
-	span->reuse = reuse;
+	span->reuse = READ_ONCE(settings->reuse);
+	span->page_backed = READ_ONCE(settings->page_backed);
 	span->fork = fork;
 	span->claimed = claim;
 	span->vma = vma;

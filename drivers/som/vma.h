@@ -8,8 +8,8 @@ struct mm_struct;
 struct som_claim;
 struct som_owner;
 struct som_span;
+struct som_settings;
 struct vm_area_struct;
-enum som_fork;
 
 struct som_span *som_vma_span(const struct vm_area_struct *vma);
 bool som_vma_tracked(const struct vm_area_struct *vma);
@@ -18,8 +18,7 @@ void som_vma_ask(struct vm_area_struct *vma);
 void som_vma_pinnable(struct vm_area_struct *vma);
 int som_vma_track(struct mm_struct *mm, unsigned long addr, unsigned long end);
 int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
-		unsigned long map_size, bool reuse, enum som_fork fork,
-		struct som_claim *claim);
+		const struct som_settings *settings, struct som_claim *claim);
 void som_vma_take(struct vm_area_struct *vma, struct som_span *span,
 		  vm_flags_t flags, bool ask);
 

@@ -312,6 +312,24 @@ struct som_policy {
 #define SOM_POLICY_FORK_NORESERVE	(1 << 2)
 
 /**
+ * define SOM_POLICY_PAGE_BACKED - what needs 4 KiB entries is ordinary pages.
+ *
+ * get_user_pages() finds no page behind a 4 KiB entry of a unit of the pool: direct
+ * I/O, futexes that are not private, process_vm_readv() and all else that pins memory
+ * fail there. With this option, a unit of a mapping that is made from then on becomes
+ * 2 MiB of ordinary pages, as SOM_IOC_PINNABLE makes them, when it is touched and needs
+ * 4 KiB entries: where a mapping ends or changes inside it, with @map_size 4096. When that
+ * reason is gone, it goes back to the pool by itself, a while later. Its
+ * content is kept, and its place in the pool stays reserved.
+ *
+ * Where that cannot be done, the unit is mapped by 4 KiB entries as without the option: with
+ * no memory, beyond the module's parameters max_pinnable and max_pinnable_user, as
+ * long as somebody has a pin on memory of the unit's chunk, and where memory is tracked,
+ * whose entries tell what is written.
+ */
+#define SOM_POLICY_PAGE_BACKED	(1 << 3)
+
+/**
  * define SOM_IOC_GET_POLICY - read the &struct som_policy of the open file.
  *
  * A file starts with the module's default (parameter map_size).

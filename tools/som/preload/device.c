@@ -252,7 +252,7 @@ static long set_policy(int fd)
 	ret = policy_call(fd, SOM_IOC_GET_POLICY, &policy);
 	if (failed(ret))
 		return ret;
-	policy.options = config.options;
+	policy.options = config.options | SOM_POLICY_PAGE_BACKED;
 	policy.map_offset = map_offset;
 	/* Parts of larger entries cannot be shared. */
 	if (config.options && policy.map_size > UNIT)

@@ -94,6 +94,7 @@ extern const struct conform_topic conform_sync;
 extern const struct conform_topic conform_io;
 extern const struct conform_topic conform_uring;
 extern const struct conform_topic conform_kvm;
+extern const struct conform_topic conform_gup;
 
 void say(struct conform *c, const char *fmt, ...) __printf(2, 3);
 bool say_result(struct conform *c, long ret);

@@ -37,7 +37,7 @@ static const struct conform_topic *const topics[] = {
 	&conform_proc,
 	&conform_core,
 	&conform_uffd,
-	&conform_sync,
+	&conform_gup, &conform_sync,
 	&conform_io,
 	&conform_uring,
 	&conform_kvm,

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Units that are ordinary pages by policy (SOM_POLICY_PAGE_BACKED).
+ *
+ * get_user_pages() finds no page behind a special 4 KiB entry. So a unit that needs such
+ * entries becomes page-backed, as SOM_IOC_PINNABLE makes it, and goes back to the pool
+ * when nothing needs them any more:
+ *
+ *  1. It has no memory yet: populate() in owner.c takes pages in place of a unit.
+ *  2. It has: its data can only be moved with mmap_lock held for write. The fault lets
+ *     go of its lock, takes that, moves the unit and has the kernel begin again
+ *     (VM_FAULT_RETRY). So it holds nothing that it may not sleep under.
+ *  3. It cannot be moved (somebody has a pin on its chunk, a limit, no memory), or the
+ *     fault may not be begun again: it is mapped by special entries, and the worker of
+ *     collapse.c tries once more, a while later.
+ *  4. The same worker moves it back where one VMA covers all of it again, or where it
+ *     is tracked by now: dirty bits of 4 KiB entries tell what is written then, and a
+ *     page-backed unit counts as written as a whole.
+ *
+ * SOM_ENTRY_BY_POLICY tells such a unit from one that somebody has asked for.
+ */
+#include <linux/err.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/topology.h>
+#include "convert.h"
+#include "entry.h"
+#include "migrate.h"
+#include "owner.h"
+#include "pinnable.h"
+#include "pool.h"
+
+/* How often a fault tries to move a unit that somebody has a pin on, a tick apart. */
+#define SOM_CONVERT_TRIES	5
+
+/* Is a unit still one that is to be moved that way? owner->lock is held. */
+static bool convert_wanted(struct som_owner *owner, unsigned long idx,
+			   bool to_pages)
+{
+	void *entry = som_units_load(&owner->units, idx);
+
+	if (!entry)
+		return false;
+	if (to_pages)
+		return !som_entry_test(entry, SOM_ENTRY_PINNABLE) &&
+		       !som_tracker_tracks(&owner->tracker, idx);
+	return som_entry_test(entry, SOM_ENTRY_BY_POLICY);
+}
+
+/* Pages, charged to the cgroup of the address space, in the worker, too. */
+static long alloc_pages_for(struct som_owner *owner)
+{
+	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(owner->mm);
+	struct mem_cgroup *old = set_active_memcg(memcg);
+	long unit = som_pinnable_alloc(owner->account, false);
+
+	set_active_memcg(old);
+	mem_cgroup_put(memcg);
+	return unit;
+}
+
+/* Memory to move a unit to, as an entry that says its kind; or ERR_PTR(-errno). */
+static void *convert_alloc(struct som_owner *owner, bool to_pages)
+{
+	long unit = to_pages ? alloc_pages_for(owner) :
+			       som_pool_alloc_unzeroed(owner->account->pool,
+						       numa_mem_id());
+
+	if (unit < 0)
+		return ERR_PTR(unit);
+	return som_entry(unit, to_pages ? SOM_ENTRY_KIND : 0);
+}
+
+/**
+ * som_convert_unit - move a unit to ordinary pages, or back to the pool
+ * @owner: whose
+ * @idx: unit index
+ * @to_pages: which of the two
+ *
+ * Context: Process context; mmap_lock is held for write. Takes owner->lock.
+ * Return: 0; -ENOENT if there is nothing to do; -ENOMEM; -ENOSPC if the pool has no unit
+ * right now; the errors of som_migrate_unit().
+ */
+int som_convert_unit(struct som_owner *owner, unsigned long idx, bool to_pages)
+{
+	void *memory = NULL;
+	int ret = -ENOENT;
+
+	mutex_lock(&owner->lock);
+	/* As long as owner->lock is held, it stays so. */
+	if (convert_wanted(owner, idx, to_pages)) {
+		memory = convert_alloc(owner, to_pages);
+		ret = PTR_ERR_OR_ZERO(memory);
+		if (ret)
+			memory = NULL;
+		else
+			ret = som_migrate_unit(owner, idx, &memory);
+	}
+	mutex_unlock(&owner->lock);
+	som_migrate_free(memory);
+	return ret;
+}
+
+/**
+ * som_convert_fault - have a fault find ordinary pages when it comes again
+ * @vmf: the fault, which may be begun again (FAULT_FLAG_ALLOW_RETRY, and not
+ *	FAULT_FLAG_RETRY_NOWAIT)
+ * @owner: whose
+ * @idx: unit index
+ *
+ * Whether that was possible does not matter: who comes again maps what is there.
+ *
+ * Context: Process context; the fault's lock is released, the VMA may be gone.
+ * Return: what the fault handler is to return.
+ */
+vm_fault_t som_convert_fault(struct vm_fault *vmf, struct som_owner *owner,
+			     unsigned long idx)
+{
+	struct mm_struct *mm = vmf->vma->vm_mm;
+	struct file *file = get_file(owner->file);
+	unsigned int tries = SOM_CONVERT_TRIES;
+	int ret;
+
+	release_fault_lock(vmf);
+	do {
+		ret = mmap_write_lock_killable(mm);
+		if (ret)
+			break;
+		ret = som_convert_unit(owner, idx, true);
+		mmap_write_unlock(mm);
+		/* A pin is most often gone soon, and so is a copy that waits. */
+		if (ret == -EBUSY || ret == -EAGAIN)
+			schedule_timeout_killable(1);
+	} while ((ret == -EBUSY || ret == -EAGAIN) && --tries &&
+		 !fatal_signal_pending(current));
+	fput(file);
+	/* With ->pfn_mkwrite the kernel asks for NOPAGE, too. */
+	return VM_FAULT_RETRY | VM_FAULT_NOPAGE;
+}
