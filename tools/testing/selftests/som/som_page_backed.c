@@ -348,6 +348,23 @@ TEST_F(som, goes_back)
 	EXPECT_USED(1);
 }
 
+/* The boundary goes: one VMA covers the unit again. */
+TEST_F(som, goes_back_when_joined)
+{
+	char *p = guard_later(self->fd, false);
+
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(0, som_read_signal(p));
+	EXPECT_EQ(1, units_pinnable());
+	ASSERT_EQ(0, mprotect(p + GUARD, PAGE, RW));
+	ASSERT_EQ(p, mmap(p, UNIT, RW, MAP_SHARED | MAP_FIXED, self->fd,
+			  SOM_MMAP_JOIN));
+	EXPECT_EQ(1, wait_2m(self->fd, p, UNIT, 1));
+	EXPECT_EQ(0, units_pinnable());
+	EXPECT_EQ(-1, som_check(p, UNIT, 1));
+	EXPECT_USED(1);
+}
+
 /* Who has asked for it keeps it. */
 TEST_F(som, stays_when_asked_for)
 {
