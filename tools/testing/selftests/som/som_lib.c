@@ -286,11 +286,13 @@ static char *map_half_striped(int fd, size_t pages)
 {
 	char *room = mmap(NULL, 3 * UNIT, PROT_NONE, MAP_PRIVATE |
 			  MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	char *p = som_map(fd, (char *)(((uintptr_t)room + UNIT - 1) & -UNIT),
-			  2 * UNIT, RW, SOM_MAP_FIXED);
+	char *p = (char *)(((uintptr_t)room + UNIT - 1) & -UNIT);
 	size_t i;
 
-	if (!p || som_clean(fd, p, UNIT))
+	/* Two mappings: the call looks at each as a whole. */
+	if (som_map(fd, p, UNIT, RW, SOM_MAP_FIXED) != p ||
+	    som_map(fd, p + UNIT, UNIT, RW, SOM_MAP_FIXED) != p + UNIT ||
+	    som_clean(fd, p, UNIT))
 		return NULL;
 	for (i = 0; i < pages; i += 2)
 		p[i * PAGE] = 1;
