@@ -243,12 +243,28 @@ TEST_F(som, next_tenant_batch_late)
 	next_tenants(_metadata, 3);
 }
 
+/* A kernel that checks page tables shows no memory twice: pieces cannot be joined. */
+static bool can_join(int fd)
+{
+	char *p = som_map(fd, UNIT);
+	void *twice = mremap(p, 0, UNIT, MREMAP_MAYMOVE);
+
+	munmap(p, UNIT);
+	if (twice == MAP_FAILED)
+		return false;
+	munmap(twice, UNIT);
+	return true;
+}
+
 /* Growth by small steps does not use up the mappings that a process may have. */
 TEST_F(som, small_steps)
 {
 	int steps = som_debug_kernel() ? 300 : 2000, before, i;
 	Z_tenant_instance_t tenant;
 
+	/* Growth ends then, with as many mappings. */
+	if (!can_join(self->fd))
+		steps = 60;
 	ASSERT_EQ(0, init(2, 0, 0));
 	ASSERT_EQ(WASM_RT_TRAP_NONE, start(&tenant));
 	before = count_maps();
