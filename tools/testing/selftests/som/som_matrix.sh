@@ -266,12 +266,15 @@ run_vm()
 	run_stress --vm 1 --vm-bytes 32M --vm-method walk-1d --vm-ops 4000
 }
 
-# sample: the most units that are in use at a time, until it is told to stop.
+# sample: the most units that are in use at a time, page-backed ones among them, until it is
+# told to stop.
 sample()
 {
 	most=0
 	while [ -e "$work/sampling" ]; do
 		read -r used <"$sysfs/units_used"
+		read -r pages <"$sysfs/units_pinnable"
+		used=$((used + pages))
 		[ "$used" -le "$most" ] || most=$used
 		sleep 0.1
 	done
