@@ -857,6 +857,27 @@ static void span_moved(struct som_owner *owner, unsigned long first,
 }
 
 /**
+ * som_span_copy_settings - copy what a mapping keeps when it gets another span
+ * @span: the new span
+ * @old: the mapping's span so far
+ *
+ * What depends on why there is another one is the caller's: owner, reservation, file.
+ *
+ * Context: mmap_lock of the old span's owner is held for write.
+ */
+void som_span_copy_settings(struct som_span *span, const struct som_span *old)
+{
+	span->limit = old->limit;
+	span->generation = old->generation;
+	span->private = old->private;
+	span->map_size = old->map_size;
+	span->pinnable = old->pinnable;
+	span->reuse = old->reuse;
+	span->fork = old->fork;
+	span->page_backed = old->page_backed;
+}
+
+/**
  * som_span_dup - a second VMA for page offsets of a first
  * @old: span of the first
  * @addr: address of the second
@@ -879,16 +900,10 @@ struct som_span *som_span_dup(struct som_span *old, unsigned long addr,
 	/* vm_ops->open cannot fail. */
 	span = kzalloc(sizeof(*span), GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	span->owner = owner;
-	span->limit = old->limit;
+	som_span_copy_settings(span, old);
 	span->promised = old->promised;
-	span->private = old->private;
 	span->anew = old->anew;
-	span->generation = old->generation + !(split || span_left(old));
-	span->map_size = old->map_size;
-	span->pinnable = old->pinnable;
-	span->reuse = old->reuse;
-	span->fork = old->fork;
-	span->page_backed = old->page_backed;
+	span->generation += !(split || span_left(old));
 	if (old->file)
 		span->file = get_file(old->file);
 
@@ -969,17 +984,10 @@ struct som_span *som_span_inherit(struct som_span *from,
 	if (!span)
 		return ERR_PTR(-ENOMEM);
 	span->owner = owner;
-	span->limit = from->limit;
+	som_span_copy_settings(span, from);
 	span->promised = from->promised && from->fork == SOM_FORK_COPY;
-	span->private = from->private;
-	span->generation = from->generation;
 	span->dup = from->dup;
 	span->dup_seq = som_mm_write_seq(owner->mm) - 1;
-	span->map_size = from->map_size;
-	span->pinnable = from->pinnable;
-	span->reuse = from->reuse;
-	span->fork = from->fork;
-	span->page_backed = from->page_backed;
 
 	mutex_lock(&owner->lock);
 	if (span->promised)

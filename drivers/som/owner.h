@@ -258,6 +258,8 @@ struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
 struct som_span *som_span_dup(struct som_span *old, unsigned long addr,
 			      unsigned long first, unsigned long last,
 			      bool split);
+void som_span_copy_settings(struct som_span *span,
+			    const struct som_span *old);
 struct som_span *som_span_inherit(struct som_span *from,
 				  struct som_owner *owner);
 void som_span_insert(struct som_span *span, unsigned long first,

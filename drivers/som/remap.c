@@ -154,20 +154,6 @@ static bool is_shown_twice(struct som_owner *owner, unsigned long first,
 	return it;
 }
 
-/* What a new span has of that of a VMA which it replaces. */
-static void take_after(struct som_span *span, const struct som_span *old)
-{
-	span->owner = old->owner;
-	span->limit = old->limit;
-	span->generation = old->generation;
-	span->private = old->private;
-	span->map_size = old->map_size;
-	span->pinnable = old->pinnable;
-	span->reuse = old->reuse;
-	span->fork = old->fork;
-	span->page_backed = old->page_backed;
-}
-
 /**
  * som_remap_prepare - see whether a range can be mapped again, as one VMA
  * @owner: whose
@@ -208,7 +194,8 @@ int som_remap_prepare(struct som_owner *owner, unsigned long addr,
 	old = som_vma_span(vma_lookup(owner->mm, addr));
 	if (old->private != private)
 		goto out_free;
-	take_after(span, old);
+	span->owner = owner;
+	som_span_copy_settings(span, old);
 	remap->addr = addr;
 	remap->seq = som_mm_write_seq(owner->mm);
 	mutex_lock(&owner->lock);
