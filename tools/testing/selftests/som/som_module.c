@@ -6,6 +6,7 @@
  */
 #include <sys/klog.h>
 
+#include "som_load.h"
 #include "som_test.h"
 
 #define CHUNKS_PARAM	"/sys/module/som/parameters/chunks"
@@ -15,39 +16,6 @@ FIXTURE(module)
 	long hugepages;
 	int ko;
 };
-
-/* Return: 0 or -errno. */
-static int load(int ko, const char *params)
-{
-	return syscall(SYS_finit_module, ko, params, 0) ? -errno : 0;
-}
-
-static int unload(void)
-{
-	return syscall(SYS_delete_module, "som", O_NONBLOCK) ? -errno : 0;
-}
-
-/* A file or a mapping goes when its last user is scheduled: try for a while. */
-static int unload_wait(void)
-{
-	double end = som_now() + 20;
-	int ret;
-
-	while ((ret = unload()) == -EWOULDBLOCK && som_now() < end)
-		usleep(10000);
-	return ret;
-}
-
-/* udev is not there: the kernel's devtmpfs makes the node. */
-static int open_device(void)
-{
-	double end = som_now() + 10;
-	int fd;
-
-	while ((fd = som_open()) < 0 && som_now() < end)
-		usleep(1000);
-	return fd;
-}
 
 FIXTURE_SETUP(module)
 {

@@ -9,6 +9,7 @@
 #include <linux/futex.h>
 #include <sys/klog.h>
 
+#include "som_load.h"
 #include "som_test.h"
 
 #define RANGES	"ranges=2G@0x100000000"
@@ -20,38 +21,6 @@ FIXTURE(range)
 	long hugepages;
 	int ko;
 };
-
-/* Return: 0 or -errno. */
-static int load(int ko, const char *params)
-{
-	return syscall(SYS_finit_module, ko, params, 0) ? -errno : 0;
-}
-
-static int unload(void)
-{
-	return syscall(SYS_delete_module, "som", O_NONBLOCK) ? -errno : 0;
-}
-
-/* A file or a mapping goes when its last user is scheduled: try for a while. */
-static int unload_wait(void)
-{
-	double end = som_now() + 20;
-	int ret;
-
-	while ((ret = unload()) == -EWOULDBLOCK && som_now() < end)
-		usleep(10000);
-	return ret;
-}
-
-static int open_device(void)
-{
-	double end = som_now() + 10;
-	int fd;
-
-	while ((fd = som_open()) < 0 && som_now() < end)
-		usleep(1000);
-	return fd;
-}
 
 /* Lines of a file with a word. */
 static int lines_with(const char *path, const char *word)
