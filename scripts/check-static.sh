@@ -158,6 +158,17 @@ libsom()
 	return "$rc"
 }
 
+# The KUnit suites pass as a program, too.
+user_space()
+{
+	local dir said rc=0
+	dir=$(mktemp -d "${TMPDIR:-/tmp}/som-static.XXXXXX")
+	said=$(make -s -C tools/testing/som KSRC="$source" OUT="$dir" check 2>&1) || rc=$?
+	rm -rf "$dir"
+	[ "$rc" = 0 ] || printf '%s\n' "$said"
+	return "$rc"
+}
+
 # The packages are of the version that the tools say they have.
 same_version()
 {
@@ -237,6 +248,7 @@ check 'shellcheck' shell_check "${scripts[@]}"
 inputs=()
 check 'man pages' man_pages
 check 'libsom' libsom
+check 'KUnit suites in user space, with ASan and UBSan' user_space
 check 'version of debian/changelog' same_version
 check 'licence identifiers' have_license "${licensed[@]}"
 
