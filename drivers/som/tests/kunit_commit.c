@@ -52,6 +52,10 @@ static void commit_withhold(struct kunit *test)
 	som_commit_restore(&c, &u, 1);
 	KUNIT_EXPECT_EQ(test, som_commit_room(&c, &u), 1);
 	KUNIT_EXPECT_TRUE(test, som_commit_charge(&c, &u, 1));
+	som_commit_withhold(&c, CHUNK);
+	som_commit_restore(&c, &u, CHUNK);
+	KUNIT_EXPECT_EQ(test, c.withheld, 0);
+	KUNIT_EXPECT_EQ(test, c.claimed, 0);
 }
 
 /* What has failed was reserved: nothing more is, until somebody gives up some. */
@@ -94,6 +98,30 @@ static void commit_retired_chunk(struct kunit *test)
 	som_commit_uncharge(&c, &a, CHUNK - 2);
 	som_commit_uncharge(&c, &b, 1);
 	KUNIT_EXPECT_EQ(test, c.claimed, 0);
+}
+
+/* Retired units of a chunk come, are a user's, and leave with it. */
+static void commit_retired_count(struct kunit *test)
+{
+	struct som_commit c = {};
+	struct som_commit_user u = {};
+
+	som_commit_grow(&c, 3);
+	KUNIT_EXPECT_EQ(test, c.total, CHUNK - 3);
+	KUNIT_EXPECT_EQ(test, c.retired, 3);
+	KUNIT_EXPECT_TRUE(test, som_commit_charge(&c, &u, 1));
+	KUNIT_EXPECT_TRUE(test, som_commit_take(&c, &u, 3));
+	KUNIT_EXPECT_EQ(test, u.retired, 3);
+	som_commit_retire(&c, &u, 1);
+	KUNIT_EXPECT_EQ(test, u.retired, 4);
+	KUNIT_EXPECT_EQ(test, c.total, CHUNK - 4);
+	som_commit_leave(&c, &u, 4);
+	KUNIT_EXPECT_EQ(test, u.retired, 0);
+	som_commit_uncharge(&c, &u, 1);
+	KUNIT_EXPECT_TRUE(test, som_commit_shrink(&c, NULL, 4, 0));
+	KUNIT_EXPECT_EQ(test, c.total, 0);
+	KUNIT_EXPECT_EQ(test, c.retired, 0);
+	KUNIT_EXPECT_EQ(test, c.chunks, 0);
 }
 
 static void commit_shrink(struct kunit *test)
@@ -299,6 +327,7 @@ static struct kunit_case som_commit_cases[] = {
 	KUNIT_CASE(commit_withhold),
 	KUNIT_CASE(commit_retire),
 	KUNIT_CASE(commit_retired_chunk),
+	KUNIT_CASE(commit_retired_count),
 	KUNIT_CASE(commit_shrink),
 	KUNIT_CASE(commit_shrink_held),
 	KUNIT_CASE(commit_strangers),

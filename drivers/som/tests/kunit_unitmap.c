@@ -14,8 +14,13 @@ static void check_map(struct kunit *test, const struct som_unitmap *map)
 			bitmap_weight(map->dirty, SOM_CHUNK_UNITS));
 	KUNIT_EXPECT_EQ(test, map->nr_held,
 			bitmap_weight(map->held, SOM_CHUNK_UNITS));
+	KUNIT_EXPECT_EQ(test, map->nr_zeroing,
+			bitmap_weight(map->zeroing, SOM_CHUNK_UNITS));
 	KUNIT_EXPECT_EQ(test, map->nr_poisoned,
 			bitmap_weight(map->poisoned, SOM_CHUNK_UNITS));
+	KUNIT_EXPECT_EQ(test, som_unitmap_nr_free(map), SOM_CHUNK_UNITS -
+			map->nr_used - map->nr_held - map->nr_zeroing -
+			map->nr_retired);
 	KUNIT_EXPECT_EQ(test, map->nr_retired, map->nr_poisoned -
 			bitmap_weight_and(map->poisoned, map->used,
 					  SOM_CHUNK_UNITS) -
@@ -196,17 +201,96 @@ static void unitmap_poison(struct kunit *test)
 	check_map(test, &map);
 }
 
+enum { ZEROED, DIRTY, ZEROING, USED, HELD };
+
+/* Units of the model that are in a state. */
+static unsigned int model_count(const u8 *model, int state)
+{
+	unsigned int i, count = 0;
+
+	for (i = 0; i < SOM_CHUNK_UNITS; i++)
+		count += model[i] == state;
+	return count;
+}
+
+static void model_take(struct kunit *test, struct som_unitmap *map, u8 *model)
+{
+	unsigned int count = model_count(model, ZEROED);
+	bool zeroed;
+	int unit;
+
+	KUNIT_ASSERT_EQ(test, som_unitmap_nr_zeroed(map), count);
+	unit = som_unitmap_take(map, &zeroed);
+	if (unit < 0) {
+		KUNIT_ASSERT_EQ(test, count + model_count(model, DIRTY), 0);
+		return;
+	}
+	KUNIT_ASSERT_EQ(test, zeroed, count > 0);
+	KUNIT_ASSERT_EQ(test, model[unit], zeroed ? ZEROED : DIRTY);
+	model[unit] = USED;
+}
+
+static void model_put(struct kunit *test, struct som_unitmap *map, u8 *model,
+		      unsigned int unit, bool hold)
+{
+	int ret = som_unitmap_put(map, unit, hold);
+
+	KUNIT_ASSERT_EQ(test, ret, model[unit] == USED ? 0 : -EINVAL);
+	if (!ret)
+		model[unit] = hold ? HELD : DIRTY;
+}
+
+static void model_unhold(struct kunit *test, struct som_unitmap *map, u8 *model)
+{
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, som_unitmap_unhold(map), model_count(model, HELD));
+	for (i = 0; i < SOM_CHUNK_UNITS; i++)
+		if (model[i] == HELD)
+			model[i] = DIRTY;
+}
+
+static void model_zero_begin(struct kunit *test, struct som_unitmap *map,
+			     u8 *model)
+{
+	int unit = som_unitmap_zero_begin(map);
+
+	if (unit < 0) {
+		KUNIT_ASSERT_EQ(test, model_count(model, DIRTY), 0);
+		return;
+	}
+	KUNIT_ASSERT_EQ(test, model[unit], DIRTY);
+	model[unit] = ZEROING;
+}
+
+static void model_zero_end(struct som_unitmap *map, u8 *model,
+			   unsigned int unit, bool zeroed)
+{
+	unsigned int i;
+
+	for (i = 0; i < SOM_CHUNK_UNITS; i++, unit++) {
+		unit %= SOM_CHUNK_UNITS;
+		if (model[unit] != ZEROING)
+			continue;
+		som_unitmap_zero_end(map, unit, zeroed);
+		model[unit] = zeroed ? ZEROED : DIRTY;
+		return;
+	}
+}
+
 /* Random steps against an array that says what each unit is. */
 static void unitmap_model(struct kunit *test)
 {
-	enum { ZEROED, DIRTY, USED, HELD } *model;
+	static const char letters[] = ".dzUq";
 	struct som_unitmap *map;
+	unsigned long seen = 0;
 	struct rnd_state rnd;
+	unsigned int i;
 	int step;
+	u8 *model;
 
 	map = kunit_kzalloc(test, sizeof(*map), GFP_KERNEL);
-	model = kunit_kcalloc(test, SOM_CHUNK_UNITS, sizeof(*model),
-			      GFP_KERNEL);
+	model = kunit_kzalloc(test, SOM_CHUNK_UNITS, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, map);
 	KUNIT_ASSERT_NOT_NULL(test, model);
 	prandom_seed_state(&rnd, 1);
@@ -214,37 +298,34 @@ static void unitmap_model(struct kunit *test)
 
 	for (step = 0; step < 20000; step++) {
 		unsigned int r = prandom_u32_state(&rnd);
-		unsigned int unit = r / 8 % SOM_CHUNK_UNITS, i, count = 0;
-		bool zeroed, hold = r & 4;
-		int ret;
+		unsigned int unit = r / 64 % SOM_CHUNK_UNITS;
 
-		if (r % 4 < 2) {
-			for (i = 0; i < SOM_CHUNK_UNITS; i++)
-				count += model[i] <= DIRTY;
-			ret = som_unitmap_take(map, &zeroed);
-			KUNIT_ASSERT_EQ(test, ret >= 0, count > 0);
-			if (ret < 0)
-				continue;
-			KUNIT_ASSERT_EQ(test, model[ret],
-					zeroed ? ZEROED : DIRTY);
-			model[ret] = USED;
-		} else if (r % 4 == 2 || r % 1024) {
-			ret = som_unitmap_put(map, unit, hold);
-			KUNIT_ASSERT_EQ(test, ret,
-					model[unit] == USED ? 0 : -EINVAL);
-			if (!ret)
-				model[unit] = hold ? HELD : DIRTY;
-		} else {
-			for (i = 0; i < SOM_CHUNK_UNITS; i++) {
-				if (model[i] != HELD)
-					continue;
-				model[i] = DIRTY;
-				count++;
-			}
-			KUNIT_ASSERT_EQ(test, som_unitmap_unhold(map), count);
+		switch (r % 8) {
+		case 0 ... 2:
+			model_take(test, map, model);
+			break;
+		case 3 ... 5:
+			model_put(test, map, model, unit, r & 8);
+			break;
+		case 6:
+			model_zero_begin(test, map, model);
+			break;
+		case 7:
+			model_zero_end(map, model, unit, r & 24);
+			break;
+		}
+		if (!(step % 256))
+			model_unhold(test, map, model);
+		if (step % 50)
+			continue;
+		check_map(test, map);
+		for (i = 0; i < SOM_CHUNK_UNITS; i++) {
+			KUNIT_ASSERT_EQ(test, som_unitmap_state(map, i),
+					letters[model[i]]);
+			seen |= BIT(model[i]);
 		}
 	}
-	check_map(test, map);
+	KUNIT_EXPECT_EQ(test, seen, BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4));
 }
 
 static struct kunit_case som_unitmap_cases[] = {
