@@ -4,8 +4,8 @@
 # The tests: which there are, and running them on each kernel. Tests that want the
 # same guest run in one, one after another; two guests run at a time.
 #
-# A test is a program of tools/testing/selftests/som that its Makefile lists, a
-# shell script there, or "kunit". Lines in the leading comment of its source
+# A test is a program or a shell script of tools/testing/selftests/som that its
+# Makefile lists, or "kunit". Lines in the leading comment of its source
 # can set what the guest is like:
 #
 #	SOM-TEST: chunks=2 smp=1 kernels=generic,debug timeout=600 no-module
@@ -31,13 +31,8 @@ TESTS_BOOT=300
 # list_tests: all names, one a line.
 list_tests()
 {
-	local file
-	if [ -e "$TESTS_DIR/Makefile" ]; then
-		make -s -C "$TESTS_DIR" list | tr -s ' ' '\n' | sed '/^$/d'
-	fi
-	for file in "$TESTS_DIR"/*.sh; do
-		[ ! -x "$file" ] || basename "$file"
-	done
+	make -s -C "$TESTS_DIR" KSRC="$SOM_CACHE/kernels/source" OUTPUT=. emit_tests |
+		sed 's/^.*://'
 	[ ! -d "$SOM_ROOT/drivers/som/tests" ] || echo kunit
 }
 
@@ -176,7 +171,8 @@ build_tests()
 	(cd "$SOM_ROOT" && rsync -rlc --delete --exclude='.*' \
 		VERSION include tools "$tree/") || return 1
 	make -s -j"$(nproc)" -C "$tools/testing/selftests/som" \
-		KSRC="$source" KHDR="$SOM_CACHE/kernels/uapi" OUT="$out" all ||
+		KSRC="$source" KHDR="$SOM_CACHE/kernels/uapi" \
+		OUTPUT="$out" USERCFLAGS=-Werror all ||
 		return 1
 	for name in preload run somctl hooks; do
 		make -s -j"$(nproc)" -C "$tools/som/$name" OUT="$out" all || return 1

@@ -148,8 +148,8 @@ FIXTURE_SETUP(fail)
 	no_rseq();
 	if (!inject_setup())
 		SKIP(return, "no fault injection in this kernel");
-	ASSERT_NE(NULL, path)
-		TH_LOG("SOM_KO is not set");
+	if (!path)
+		SKIP(return, "SOM_KO is not set");
 	self->ko = open(path, O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, self->ko);
 	/* Where a test failed that loads and unloads it. */

@@ -21,8 +21,8 @@ FIXTURE_SETUP(module)
 {
 	const char *path = getenv("SOM_KO");
 
-	ASSERT_NE(NULL, path)
-		TH_LOG("SOM_KO is not set");
+	if (!path)
+		SKIP(return, "SOM_KO is not set");
 	som_one_cpu();
 	self->ko = open(path, O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, self->ko);

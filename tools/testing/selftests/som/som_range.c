@@ -59,8 +59,8 @@ FIXTURE_SETUP(range)
 {
 	const char *path = getenv("SOM_KO");
 
-	ASSERT_NE(NULL, path)
-		TH_LOG("SOM_KO is not set");
+	if (!path)
+		SKIP(return, "SOM_KO is not set");
 	self->ko = open(path, O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, self->ko);
 	ASSERT_NE(0, access("/sys/module/som", F_OK));
