@@ -19,7 +19,7 @@ as_nobody()
 read_pool()
 {
 	pool=
-	for file in units_used units_committed units_quarantined units_pinnable; do
+	for file in units_used units_committed units_quarantined units_page_backed; do
 		pool="$pool $file $(cat "$sysfs/$file")"
 	done
 }

@@ -3,7 +3,7 @@
  * Units that are ordinary pages by policy (SOM_POLICY_PAGE_BACKED).
  *
  * get_user_pages() finds no page behind a special 4 KiB entry. So a unit that needs such
- * entries becomes page-backed, as SOM_IOC_PINNABLE makes it, and goes back to the pool
+ * entries becomes page-backed, as SOM_IOC_PAGE_BACKED makes it, and goes back to the pool
  * when nothing needs them any more:
  *
  *  1. It has no memory yet: populate() in owner.c takes pages in place of a unit.

@@ -26,7 +26,7 @@ static int owners_show(struct seq_file *m, void *v)
 	struct som_owner_walk walk;
 	struct som_owner *owner;
 
-	seq_puts(m, "pid uid mapped_kB reserved units_2m units_4k units_1g pinnable kept quarantined charged\n");
+	seq_puts(m, "pid uid mapped_kB reserved units_2m units_4k units_1g page_backed cached quarantined charged\n");
 	som_owner_walk_begin(&walk);
 	/* Once there is no more room, all is done again with more. */
 	while (!seq_has_overflowed(m) && (owner = som_owner_walk_next(&walk))) {

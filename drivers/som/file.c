@@ -251,8 +251,8 @@ static void som_show_fdinfo(struct seq_file *m, struct file *file)
 			   stats.nr_level[SOM_LEVEL_4K]);
 		seq_printf(m, "som-units-1G:\t%lu\n",
 			   stats.nr_level[SOM_LEVEL_1G]);
-		seq_printf(m, "som-pinnable:\t%lu\n", stats.nr_pinnable);
-		seq_printf(m, "som-kept:\t%ld\n",
+		seq_printf(m, "som-page-backed:\t%lu\n", stats.nr_pinnable);
+		seq_printf(m, "som-cached:\t%ld\n",
 			   atomic_long_read(&owner->recycle.nr));
 		seq_printf(m, "som-quarantined:\t%ld\n",
 			   atomic_long_read(&owner->account->held));

@@ -62,7 +62,7 @@ static int som_ioctl_info(struct som_settings *settings,
 	info->units_2m = stats.nr_level[SOM_LEVEL_2M];
 	info->units_4k = stats.nr_level[SOM_LEVEL_4K];
 	info->units_1g = stats.nr_level[SOM_LEVEL_1G];
-	info->units_pinnable = stats.nr_pinnable;
+	info->units_page_backed = stats.nr_pinnable;
 	return 0;
 }
 
@@ -159,14 +159,14 @@ static const struct som_ioctl_desc som_ioctls[] = {
 		.on = SOM_ON_BOTH,
 	},
 	{
-		.cmd = SOM_IOC_PINNABLE,
+		.cmd = SOM_IOC_PAGE_BACKED,
 		.size = sizeof(struct som_range),
 		.min_size = SOM_RANGE_SIZE_VER0,
 		.handler = som_ioctl_pinnable,
 		.results = SOM_RESULTS_PARTIAL,
 	},
 	{
-		.cmd = SOM_IOC_UNPINNABLE,
+		.cmd = SOM_IOC_POOL_BACKED,
 		.size = sizeof(struct som_range),
 		.min_size = SOM_RANGE_SIZE_VER0,
 		.handler = som_ioctl_unpinnable,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SOM_IOC_PINNABLE and SOM_IOC_UNPINNABLE: moving units to memory that every kind
+ * SOM_IOC_PAGE_BACKED and SOM_IOC_POOL_BACKED: moving units to memory that every kind
  * of pin works on, and back.
  *
  * One unit at a time, each with memory that was allocated before mmap_lock is

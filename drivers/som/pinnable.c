@@ -10,7 +10,7 @@
  * is anonymous memory (anon.c).
  *
  * The pages come from the buddy allocator and are charged to the caller's memory
- * cgroup. The parameter max_pinnable limits how many there are, and max_pinnable_user how
+ * cgroup. The parameter max_page_backed limits how many there are, and max_page_backed_user how
  * many a user has, so that no user can take all. The first page of a unit remembers whose
  * it is.
  */
@@ -24,13 +24,13 @@
 #include "pinnable.h"
 #include "range.h"
 
-static unsigned long max_pinnable = 512;
-module_param(max_pinnable, ulong, 0644);
-MODULE_PARM_DESC(max_pinnable, "most units that can be pinnable at a time (default 512)");
+static unsigned long max_page_backed = 512;
+module_param(max_page_backed, ulong, 0644);
+MODULE_PARM_DESC(max_page_backed, "most units that can be pinnable at a time (default 512)");
 
-static unsigned long max_pinnable_user;
-module_param(max_pinnable_user, ulong, 0644);
-MODULE_PARM_DESC(max_pinnable_user, "most units that one user can have pinnable at a time (default 0: half of max_pinnable)");
+static unsigned long max_page_backed_user;
+module_param(max_page_backed_user, ulong, 0644);
+MODULE_PARM_DESC(max_page_backed_user, "most units that one user can have pinnable at a time (default 0: half of max_page_backed)");
 
 static atomic_long_t nr_pinnable = ATOMIC_LONG_INIT(0);
 static DEFINE_SPINLOCK(som_pinnable_lock);	/* all of a charge, or nothing */
@@ -43,8 +43,8 @@ static struct page *unit_page(unsigned long unit)
 /* Charge a unit to its user and to the pages that som may have. */
 static bool charge(struct som_account *account)
 {
-	unsigned long max = READ_ONCE(max_pinnable);
-	unsigned long max_user = READ_ONCE(max_pinnable_user) ?: max - max / 2;
+	unsigned long max = READ_ONCE(max_page_backed);
+	unsigned long max_user = READ_ONCE(max_page_backed_user) ?: max - max / 2;
 	bool ok;
 
 	spin_lock(&som_pinnable_lock);

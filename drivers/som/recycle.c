@@ -38,8 +38,8 @@
 #define SOM_REAP_MS	500
 
 unsigned long som_recycle_max;
-module_param_named(recycle_max, som_recycle_max, ulong, 0444);
-MODULE_PARM_DESC(recycle_max, "units that a process keeps at most for itself when it has released them (default 0)");
+module_param_named(cache_max, som_recycle_max, ulong, 0444);
+MODULE_PARM_DESC(cache_max, "units that a process keeps at most for itself when it has released them (default 0)");
 unsigned long som_recycle_low;
 unsigned long som_release_rate;
 

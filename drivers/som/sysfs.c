@@ -140,12 +140,12 @@ static ssize_t share_chunks_store(struct device *dev,
 }
 static DEVICE_ATTR_RW(share_chunks);
 
-static ssize_t units_pinnable_show(struct device *dev,
-				   struct device_attribute *attr, char *buf)
+static ssize_t units_page_backed_show(struct device *dev,
+				      struct device_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%lu\n", som_pinnable_units());
 }
-static DEVICE_ATTR_RO(units_pinnable);
+static DEVICE_ATTR_RO(units_page_backed);
 
 /* A number that is told, and nothing else. */
 #define SOM_NUMBER_ATTR(_name, _value)					\
@@ -157,7 +157,7 @@ static DEVICE_ATTR_RO(units_pinnable);
 	}								\
 	static DEVICE_ATTR_RO(_name)
 
-SOM_NUMBER_ATTR(units_kept, som_recycle_total());
+SOM_NUMBER_ATTR(units_cached, som_recycle_total());
 SOM_NUMBER_ATTR(units_parcel, som_parcel_units());
 SOM_NUMBER_ATTR(zeroed_background, som_zero_total());
 SOM_NUMBER_ATTR(zero_pauses, som_zero_pauses());
@@ -212,8 +212,8 @@ static ssize_t setting_store(struct device *dev, struct device_attribute *attr,
 	}
 
 SOM_SETTING_ATTR(zero_rate, som_zero_rate, false, som_zero_changed);
-SOM_SETTING_ATTR(recycle_max, som_recycle_max, false, som_recycle_changed);
-SOM_SETTING_ATTR(recycle_low, som_recycle_low, false, som_recycle_changed);
+SOM_SETTING_ATTR(cache_max, som_recycle_max, false, som_recycle_changed);
+SOM_SETTING_ATTR(cache_low, som_recycle_low, false, som_recycle_changed);
 SOM_SETTING_ATTR(release_rate, som_release_rate, false, som_recycle_changed);
 SOM_SETTING_ATTR(shrink_low, som_shrink_low, false, som_trim_changed);
 SOM_SETTING_ATTR(shrink_rate, som_shrink_rate, false, som_trim_changed);
@@ -248,7 +248,7 @@ static struct attribute *som_attrs[] = {
 	&dev_attr_chunks_empty.attr.attr,
 	&dev_attr_compact.attr,
 	&dev_attr_share_chunks.attr,
-	&dev_attr_units_pinnable.attr,
+	&dev_attr_units_page_backed.attr,
 	&dev_attr_units_total.attr.attr,
 	&dev_attr_units_free.attr.attr,
 	&dev_attr_units_zeroed.attr.attr,
@@ -257,13 +257,13 @@ static struct attribute *som_attrs[] = {
 	&dev_attr_units_quarantined.attr.attr,
 	&dev_attr_units_poisoned.attr.attr,
 	&dev_attr_units_committed.attr.attr,
-	&dev_attr_units_kept.attr,
+	&dev_attr_units_cached.attr,
 	&dev_attr_units_parcel.attr,
 	&dev_attr_zeroed_background.attr,
 	&dev_attr_zero_pauses.attr,
 	&dev_attr_zero_rate.attr.attr,
-	&dev_attr_recycle_max.attr.attr,
-	&dev_attr_recycle_low.attr.attr,
+	&dev_attr_cache_max.attr.attr,
+	&dev_attr_cache_low.attr.attr,
 	&dev_attr_release_rate.attr.attr,
 	&dev_attr_shrink_low.attr.attr,
 	&dev_attr_shrink_rate.attr.attr,

@@ -92,8 +92,8 @@
  * @units_2m: units of the caller mapped by one 2 MiB entry.
  * @units_4k: units of the caller mapped by 4 KiB entries.
  * @units_1g: units of the caller mapped by 1 GiB entries, 512 by each.
- * @units_pinnable: units of the caller that are ordinary memory, see
- *	SOM_IOC_PINNABLE.
+ * @units_page_backed: units of the caller that are ordinary memory, see
+ *	SOM_IOC_PAGE_BACKED.
  *
  * The numbers are a snapshot; each is right by itself. 96 bytes; 80 without
  * the last two.
@@ -111,7 +111,7 @@ struct som_info {
 	__u64 units_2m;
 	__u64 units_4k;
 	__u64 units_1g;
-	__u64 units_pinnable;
+	__u64 units_page_backed;
 };
 
 /** define SOM_INFO_SIZE_VER0 - size of the first version of som_info. */
@@ -276,7 +276,7 @@ struct som_policy {
  * Memory of mappings that are made from then on may have old bytes of the same process
  * in it when it is touched for the first time, or again after it was given back: of
  * units that the process has released and that were kept for it (sysfs
- * recycle_max). For callers that overwrite everything. Nobody ever sees bytes of
+ * cache_max). For callers that overwrite everything. Nobody ever sees bytes of
  * another process.
  */
 #define SOM_POLICY_REUSE	(1 << 0)
@@ -294,7 +294,7 @@ struct som_policy {
  * if the pool or a limit does not allow it. A child starts without tracking, and what it
  * has inherited can be mapped by 2 MiB at most: EINVAL if @map_size is 1 GiB. After
  * fork, long-term pins for writing are refused in the parent's mappings, as in
- * tracked ones, unless SOM_IOC_PINNABLE is asked for.
+ * tracked ones, unless SOM_IOC_PAGE_BACKED is asked for.
  */
 #define SOM_POLICY_FORK_COPY	(1 << 1)
 
@@ -317,13 +317,13 @@ struct som_policy {
  * get_user_pages() finds no page behind a 4 KiB entry of a unit of the pool: direct
  * I/O, futexes that are not private, process_vm_readv() and all else that pins memory
  * fail there. With this option, a unit of a mapping that is made from then on becomes
- * 2 MiB of ordinary pages, as SOM_IOC_PINNABLE makes them, when it is touched and needs
+ * 2 MiB of ordinary pages, as SOM_IOC_PAGE_BACKED makes them, when it is touched and needs
  * 4 KiB entries: where a mapping ends or changes inside it, with @map_size 4096. When that
  * reason is gone, it goes back to the pool by itself, a while later. Its
  * content is kept, and its place in the pool stays reserved.
  *
  * Where that cannot be done, the unit is mapped by 4 KiB entries as without the option: with
- * no memory, beyond the module's parameters max_pinnable and max_pinnable_user, as
+ * no memory, beyond the module's parameters max_page_backed and max_page_backed_user, as
  * long as somebody has a pin on memory of the unit's chunk, and where memory is tracked,
  * whose entries tell what is written.
  */
@@ -384,7 +384,7 @@ struct som_range {
 #define SOM_RANGE_SIZE_VER0	32
 
 /**
- * define SOM_IOC_PINNABLE - make memory such that every kind of pin works.
+ * define SOM_IOC_PAGE_BACKED - make memory such that every kind of pin works.
  *
  * Moves each unit that the &struct som_range touches, whole, to ordinary
  * memory of the kernel, 2 MiB that som allocates for it; units without memory
@@ -399,24 +399,25 @@ struct som_range {
  *
  * Return: 0; EBUSY if somebody has a pin on memory of a unit's chunk, so that
  * it cannot be moved; ENOMEM if there is no memory, or a limit of the module
- * (parameters max_pinnable, max_pinnable_user) is reached; ENOSPC if the pool has no room for a
+ * (parameters max_page_backed, max_page_backed_user) is reached; ENOSPC if the pool has no
+ * room for a
  * unit without memory; EHWPOISON if a unit's memory cannot be read, and it stays
  * where it is; EINTR on a fatal signal; EINVAL if @start is not page
  * aligned or @end is below it; EFAULT if the range is not user memory. On an
  * error, everything below @walk_end is done.
  */
-#define SOM_IOC_PINNABLE	_IO(SOM_IOC_MAGIC, 0x04)
+#define SOM_IOC_PAGE_BACKED	_IO(SOM_IOC_MAGIC, 0x04)
 
 /**
- * define SOM_IOC_UNPINNABLE - move pinnable memory back to the pool.
+ * define SOM_IOC_POOL_BACKED - move pinnable memory back to the pool.
  *
  * Moves each unit that the &struct som_range touches and that is pinnable back
  * to a unit of the pool. The content is kept, also under concurrent access.
  *
  * Return: 0; EBUSY if a page of a unit is pinned; the other errors of
- * SOM_IOC_PINNABLE. On an error, everything below @walk_end is done.
+ * SOM_IOC_PAGE_BACKED. On an error, everything below @walk_end is done.
  */
-#define SOM_IOC_UNPINNABLE	_IO(SOM_IOC_MAGIC, 0x05)
+#define SOM_IOC_POOL_BACKED	_IO(SOM_IOC_MAGIC, 0x05)
 
 /** define SOM_PACK_CLOEXEC - close the descriptor on exec. */
 #define SOM_PACK_CLOEXEC	(1U << 0)
@@ -473,7 +474,7 @@ struct som_pack {
  * above @start, or the range is not all som memory of the caller's, each unit as a whole,
  * and mapped nowhere else; EFAULT if the range is not user memory; EFBIG if it is
  * longer than 4 TiB; EBUSY if somebody has a pin on memory of a unit's chunk, or a unit is
- * page-backed (SOM_IOC_UNPINNABLE first); EPERM if it is sealed; EHWPOISON if memory of a
+ * page-backed (SOM_IOC_POOL_BACKED first); EPERM if it is sealed; EHWPOISON if memory of a
  * unit has failed; EDQUOT if the user has as many parcels as max_parcels allows; EMFILE or
  * ENFILE without a free descriptor; ENOMEM without memory, also for the copies that children
  * need; EAGAIN if mlockall(MCL_FUTURE) is in the way; EINTR on a fatal signal; or the

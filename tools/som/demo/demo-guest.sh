@@ -191,7 +191,7 @@ echo 0 >"$tracing/tracing_on"
 records=$(sed -n 's/.*bytes_alloc=\([0-9]*\).*/\1/p' "$tracing/trace" |
 	awk '{ n += $1 } END { print int((n + 1023) / 1024) }')
 used=$(cat "$sys/units_used")
-page_backed=$(cat "$sys/units_pinnable")
+page_backed=$(cat "$sys/units_page_backed")
 mapped=$(fdinfo som-mapped-kB)
 owner=$(fdinfo som-owner)
 units_2m=$(fdinfo som-units-2M)

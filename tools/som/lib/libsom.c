@@ -222,14 +222,14 @@ static int range_call(int fd, unsigned long call, void *start, size_t len,
 	return ret;
 }
 
-int som_make_pinnable(int fd, void *start, size_t len, uint64_t *walk_end)
+int som_make_page_backed(int fd, void *start, size_t len, uint64_t *walk_end)
 {
-	return range_call(fd, SOM_IOC_PINNABLE, start, len, walk_end);
+	return range_call(fd, SOM_IOC_PAGE_BACKED, start, len, walk_end);
 }
 
-int som_make_unpinnable(int fd, void *start, size_t len, uint64_t *walk_end)
+int som_make_pool_backed(int fd, void *start, size_t len, uint64_t *walk_end)
 {
-	return range_call(fd, SOM_IOC_UNPINNABLE, start, len, walk_end);
+	return range_call(fd, SOM_IOC_POOL_BACKED, start, len, walk_end);
 }
 
 int som_pack(int fd, void *start, size_t len, unsigned int flags)

@@ -255,16 +255,16 @@ int som_reset_file(int fd, void *start, size_t len, uint64_t keep, int image,
 		   off_t offset, struct som_reset_result *result);
 
 /**
- * som_make_pinnable - make memory such that every kind of pin works
+ * som_make_page_backed - make memory such that every kind of pin works
  * @fd: an open som device.
  * @start: first address, page aligned.
  * @len: bytes, rounded up to a page. Units are moved whole.
  * @walk_end: everything below is done, also after an error; or NULL.
  */
-int som_make_pinnable(int fd, void *start, size_t len, uint64_t *walk_end);
+int som_make_page_backed(int fd, void *start, size_t len, uint64_t *walk_end);
 
 /* Moves it back to the pool. */
-int som_make_unpinnable(int fd, void *start, size_t len, uint64_t *walk_end);
+int som_make_pool_backed(int fd, void *start, size_t len, uint64_t *walk_end);
 
 /**
  * som_pack - make a parcel: memory leaves the process, and another one can have it

@@ -17,9 +17,9 @@ const struct count unit_counts[] = {
 	{ "units_quarantined", "  quarantined" },
 	{ "units_poisoned", "failed" },
 	{ "units_committed", "promised or used" },
-	{ "units_kept", "  kept by owners" },
+	{ "units_cached", "  kept by owners" },
 	{ "units_parcel", "  in parcels" },
-	{ "units_pinnable", "pinnable" },
+	{ "units_page_backed", "pinnable" },
 	{ }
 };
 
@@ -45,9 +45,9 @@ const struct count node_counts[] = {
 const struct setting settings[] = {
 	{ "zero_rate", "units per node and second, 0 = off",
 	  "free units zeroed in the background" },
-	{ "recycle_max", "units, 0 = none",
+	{ "cache_max", "units, 0 = none",
 	  "released units that an owner keeps for itself" },
-	{ "recycle_low", "units",
+	{ "cache_low", "units",
 	  "what an owner keeps above this goes back at release_rate" },
 	{ "release_rate", "units per second and owner, 0 = never",
 	  "how fast kept units go back to the pool" },
@@ -63,9 +63,9 @@ const struct setting settings[] = {
 	  "whether users share chunks, and each other's pins" },
 	{ "max_parcels", "parcels",
 	  "most parcels that one user can have packed" },
-	{ "max_pinnable", "units",
+	{ "max_page_backed", "units",
 	  "most units that can be pinnable at a time" },
-	{ "max_pinnable_user", "units, 0 = half of max_pinnable",
+	{ "max_page_backed_user", "units, 0 = half of max_page_backed",
 	  "most of them that one user can have" },
 	{ "max_records", "KiB, 0 = by the pool and mappings",
 	  "most records for scattered use of addresses by one process" },

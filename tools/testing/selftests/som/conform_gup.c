@@ -161,7 +161,7 @@ static void op_gup(struct conform *c)
 
 static const char why_tracked[] =
 	"Dirty bits of special entries tell what is written to tracked memory, so "
-	"it does not become page-backed by itself: SOM_IOC_PINNABLE makes it so. "
+	"it does not become page-backed by itself: SOM_IOC_PAGE_BACKED makes it so. "
 	"It is written here while it is tracked; entries of 2 MiB, before that, can "
 	"be pinned.";
 

@@ -192,7 +192,7 @@ static const char why_4k[] =
 
 static const char why_cma[] =
 	"In the debug kernel's guest the 1 GiB pages come from CMA, memory that "
-	"the kernel pins for no long time. SOM_IOC_PINNABLE is the way out.";
+	"the kernel pins for no long time. SOM_IOC_PAGE_BACKED is the way out.";
 
 static const struct conform_row uring_rows[] = {
 	{ "write, read", op_uring, 0, 0, { OUT_IN } },

@@ -6,7 +6,7 @@
  *
  * In which chunk a unit is says its page frame number, which root sees. Units that
  * somebody is busy with: som_compact_race. On the debug kernel it takes minutes:
- * there som_random and som_pinnable move units, and this only runs when it is asked
+ * there som_random and som_page_backed move units, and this only runs when it is asked
  * for by name.
  *
  * SOM-TEST: chunks=3 timeout=900 kernels=generic takes=45

@@ -5,7 +5,7 @@
  *
  * The pool has two chunks: a target in one of them moves to the other when that one
  * holds more. SOM_SECONDS=N sets for how long units move beside each kind of use. On
- * the debug kernel it takes minutes: there som_random and som_pinnable move units,
+ * the debug kernel it takes minutes: there som_random and som_page_backed move units,
  * and this only runs when it is asked for by name.
  *
  * SOM-TEST: chunks=2 timeout=1800 kernels=generic takes=50

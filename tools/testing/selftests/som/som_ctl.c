@@ -817,28 +817,28 @@ TEST_F(pool, compact)
 
 TEST_F(som, set_changes)
 {
-	long before = som_read_number("/sys/module/som/parameters/max_pinnable");
+	long before = som_read_number("/sys/module/som/parameters/max_page_backed");
 	char text[32], said[64];
 
 	ASSERT_LT(0, before);
 	EXPECT_EQ(0, run("set"));
-	EXPECT_SAYS(result.out, "max_pinnable");
+	EXPECT_SAYS(result.out, "max_page_backed");
 	EXPECT_SAYS(result.out, "; at load only)");
-	EXPECT_EQ(0, run("set", "max_pinnable", "77"));
-	snprintf(said, sizeof(said), "max_pinnable: 77, was %ld\n", before);
+	EXPECT_EQ(0, run("set", "max_page_backed", "77"));
+	snprintf(said, sizeof(said), "max_page_backed: 77, was %ld\n", before);
 	EXPECT_STREQ(said, result.out);
-	EXPECT_EQ(77, som_read_number("/sys/module/som/parameters/max_pinnable"));
+	EXPECT_EQ(77, som_read_number("/sys/module/som/parameters/max_page_backed"));
 	snprintf(text, sizeof(text), "%ld", before);
-	EXPECT_EQ(0, run("set", "max_pinnable", text));
+	EXPECT_EQ(0, run("set", "max_page_backed", text));
 	EXPECT_EQ(before,
-		  som_read_number("/sys/module/som/parameters/max_pinnable"));
+		  som_read_number("/sys/module/som/parameters/max_page_backed"));
 }
 
 /* Whatever this driver has: a value may be set to what it is. */
 TEST_F(som, set_what_it_is)
 {
 	static const char * const names[] = {
-		"zero_rate", "recycle_max", "recycle_low", "release_rate",
+		"zero_rate", "cache_max", "cache_low", "release_rate",
 		"shrink_low", "shrink_rate", "limit_owner", "limit_user",
 		"max_parcels",
 	};
@@ -870,8 +870,8 @@ TEST_F(som, set_refuses)
 {
 	EXPECT_EQ(1, run("set", "map_size", "4096"));
 	EXPECT_SAYS(result.err, "modprobe som map_size=4096");
-	EXPECT_EQ(1, run("set", "max_pinnable", "many"));
-	EXPECT_SAYS(result.err, "parameters/max_pinnable: Invalid argument");
+	EXPECT_EQ(1, run("set", "max_page_backed", "many"));
+	EXPECT_SAYS(result.err, "parameters/max_page_backed: Invalid argument");
 	EXPECT_SAYS(result.err, "many is not what it takes");
 }
 
@@ -924,7 +924,7 @@ TEST_F(som, unprivileged)
 	EXPECT_EQ(4, run_as(NOBODY, "grow", "--reserve", "5", NULL));
 	EXPECT_SAYS(result.err, "nr_hugepages: Permission denied");
 	EXPECT_EQ(4, run_as(NOBODY, "shrink", "1", NULL));
-	EXPECT_EQ(4, run_as(NOBODY, "set", "max_pinnable", "1", NULL));
+	EXPECT_EQ(4, run_as(NOBODY, "set", "max_page_backed", "1", NULL));
 	EXPECT_EQ(som_no_compact(self->fd) ? 1 : 4,
 		  run_as(NOBODY, "compact", "1", NULL));
 	EXPECT_UNCHANGED();

@@ -544,9 +544,9 @@ TEST_F(som, arguments_not_writable)
 		.end = (uintptr_t)p + 2 * UNIT,
 	};
 	ASSERT_EQ(0, mprotect(page, PAGE, PROT_READ));
-	EXPECT_EQ(-1, ioctl(self->fd, SOM_IOC_PINNABLE, page));
+	EXPECT_EQ(-1, ioctl(self->fd, SOM_IOC_PAGE_BACKED, page));
 	EXPECT_EQ(EFAULT, errno);
-	EXPECT_EQ(0, som_pool("units_pinnable"));
+	EXPECT_EQ(0, som_pool("units_page_backed"));
 	EXPECT_EQ(0, range->walk_end);
 }
 

@@ -958,14 +958,14 @@ static void pinnable_fails(struct __test_metadata *_metadata,
 		ASSERT_NE(MAP_FAILED, p);
 		som_fill(p, len, 1);
 		if (back)
-			ASSERT_EQ(0, som_pinnable(self->fd, p, len));
+			ASSERT_EQ(0, som_page_backed(self->fd, p, len));
 		inject_arm(&in);
-		ret = back ? som_unpinnable(self->fd, p, len) :
-			som_pinnable(self->fd, p, len);
+		ret = back ? som_pool_backed(self->fd, p, len) :
+			som_page_backed(self->fd, p, len);
 		inject_disarm(&in, ret);
 		EXPECT_EQ(-1, som_check(p, len, 1))
 			TH_LOG("after allocation %ld: %d", in.nth, ret);
-		EXPECT_EQ(0, som_unpinnable(self->fd, p, len));
+		EXPECT_EQ(0, som_pool_backed(self->fd, p, len));
 		EXPECT_EQ(-1, som_check(p, len, 1));
 		munmap(p, len);
 		EXPECT_FAILED_WELL(&in);

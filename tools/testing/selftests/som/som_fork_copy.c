@@ -383,9 +383,9 @@ static void change(int fd, char *p, int how)
 		close(mem);
 		break;
 	case 5:
-		child_assert(!som_pinnable(fd, p, 2 * UNIT));
+		child_assert(!som_page_backed(fd, p, 2 * UNIT));
 		som_fill(p, 2 * UNIT, 9);
-		child_assert(!som_unpinnable(fd, p, 2 * UNIT));
+		child_assert(!som_pool_backed(fd, p, 2 * UNIT));
 		break;
 	case 6:
 		child_assert(mmap(p, 2 * UNIT, RW, MAP_PRIVATE | MAP_ANONYMOUS |
@@ -534,7 +534,7 @@ TEST_F(copy, pinned)
 	/* There is no pin on 4 KiB entries. */
 	if (vmsplice(fds[1], &iov, 1, 0) != PAGE) {
 		EXPECT_TRUE(variant->small);
-		ASSERT_EQ(0, som_pinnable(self->fd, self->p, UNIT));
+		ASSERT_EQ(0, som_page_backed(self->fd, self->p, UNIT));
 		ASSERT_EQ(PAGE, vmsplice(fds[1], &iov, 1, 0));
 	}
 	pid = fork();
@@ -688,7 +688,7 @@ TEST_F(copy, pinnable_at_fork)
 {
 	pid_t pid;
 
-	ASSERT_EQ(0, som_pinnable(self->fd, self->p, 2 * UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, self->p, 2 * UNIT));
 	ASSERT_EQ(0, madvise(self->p + UNIT, PAGE, MADV_DONTFORK));
 	pid = fork();
 	if (!pid) {
@@ -700,7 +700,7 @@ TEST_F(copy, pinnable_at_fork)
 	}
 	ASSERT_LT(0, pid);
 	EXPECT_EQ(0, som_wait_child(pid));
-	ASSERT_EQ(0, som_unpinnable(self->fd, self->p, 2 * UNIT));
+	ASSERT_EQ(0, som_pool_backed(self->fd, self->p, 2 * UNIT));
 }
 
 /* What MREMAP_DONTUNMAP has left behind is zero where its memory is not inherited. */
@@ -874,7 +874,7 @@ static void twins(int fd, unsigned int seed)
 		t.room[i] = som_room(TWIN_LEN, UNIT);
 	}
 	if (!random_in(&t, 3))
-		som_pinnable(fd, t.mem[0], TWIN_LEN);
+		som_page_backed(fd, t.mem[0], TWIN_LEN);
 	write_both(&t, t.mem, 0, TWIN_LEN);
 	for (i = random_in(&t, 8); i >= 0; i--)
 		change_both(&t);

@@ -518,8 +518,8 @@ TEST_F(lib, errno_stays)
 	som_scan_free(scan);
 	EXPECT_EQ(0, som_reset(self->fd, p, UNIT, SOM_KEEP_ALL, NULL));
 	EXPECT_EQ(0, som_release(p, UNIT));
-	EXPECT_EQ(0, som_make_pinnable(self->fd, p + UNIT, UNIT, &end));
-	EXPECT_EQ(0, som_make_unpinnable(self->fd, p + UNIT, UNIT, &end));
+	EXPECT_EQ(0, som_make_page_backed(self->fd, p + UNIT, UNIT, &end));
+	EXPECT_EQ(0, som_make_pool_backed(self->fd, p + UNIT, UNIT, &end));
 	EXPECT_EQ(0, som_unmap(p, 2 * UNIT));
 	EXPECT_EQ(EDOM, errno);
 }
@@ -644,19 +644,19 @@ TEST_F(lib, pinnable)
 
 	ASSERT_NE(NULL, p);
 	p[0] = 7;
-	ASSERT_EQ(0, som_make_pinnable(self->fd, p, 2 * UNIT, &end));
+	ASSERT_EQ(0, som_make_page_backed(self->fd, p, 2 * UNIT, &end));
 	EXPECT_EQ((uintptr_t)p + 2 * UNIT, end);
 	ASSERT_EQ(0, som_read_info(self->fd, &info, sizeof(info)));
-	EXPECT_EQ(2, info.units_pinnable);
+	EXPECT_EQ(2, info.units_page_backed);
 	EXPECT_EQ(7, p[0]);
-	ASSERT_EQ(0, som_make_unpinnable(self->fd, p, 2 * UNIT, NULL));
+	ASSERT_EQ(0, som_make_pool_backed(self->fd, p, 2 * UNIT, NULL));
 	ASSERT_EQ(0, som_read_info(self->fd, &info, sizeof(info)));
-	EXPECT_EQ(0, info.units_pinnable);
+	EXPECT_EQ(0, info.units_page_backed);
 	EXPECT_EQ(7, p[0]);
-	EXPECT_EQ(-1, som_make_pinnable(self->fd, p + 1, UNIT, &end));
+	EXPECT_EQ(-1, som_make_page_backed(self->fd, p + 1, UNIT, &end));
 	EXPECT_EQ(EINVAL, errno);
 	EXPECT_EQ((uintptr_t)p + 1, end);
-	EXPECT_EQ(-1, som_make_pinnable(self->fd, p, -1UL, NULL));
+	EXPECT_EQ(-1, som_make_page_backed(self->fd, p, -1UL, NULL));
 	EXPECT_EQ(EINVAL, errno);
 }
 
@@ -672,8 +672,8 @@ TEST_F(lib, shared)
 		"som_get_max_units", "som_set_max_units", "som_get_options",
 		"som_set_options", "som_scan_new", "som_scan_free", "som_scan_start",
 		"som_scan_next", "som_scan_position", "som_clean", "som_reset",
-		"som_reset_memory", "som_reset_file", "som_make_pinnable",
-		"som_make_unpinnable",
+		"som_reset_memory", "som_reset_file", "som_make_page_backed",
+		"som_make_pool_backed",
 		"som_pack", "som_claim", "som_parcel_info",
 	};
 	void *(*map)(int fd, void *hint, size_t len, int prot,

@@ -43,8 +43,8 @@ FIXTURE_TEARDOWN_PARENT(limit)
 {
 	set_limit("limit_owner", "max");
 	set_limit("limit_user", "max");
-	som_write_string("/sys/module/som/parameters/max_pinnable_user", "0");
-	som_write_string("/sys/module/som/parameters/max_pinnable", "512");
+	som_write_string("/sys/module/som/parameters/max_page_backed_user", "0");
+	som_write_string("/sys/module/som/parameters/max_page_backed", "512");
 	som_write_string("/sys/module/som/parameters/max_records", "0");
 	if (chown(SOM_DEV, self->node.st_uid, self->node.st_gid) ||
 	    chmod(SOM_DEV, self->node.st_mode & 0777))
@@ -509,8 +509,8 @@ TEST_F(limit, of_many_cgroups)
 	EXPECT_EQ(-1, cgroup_units(ids[0], limit));
 }
 
-static const char max_pinnable[] = "/sys/module/som/parameters/max_pinnable";
-static const char max_user[] = "/sys/module/som/parameters/max_pinnable_user";
+static const char max_page_backed[] = "/sys/module/som/parameters/max_page_backed";
+static const char max_user[] = "/sys/module/som/parameters/max_page_backed_user";
 
 /* How many of some units become pinnable. */
 static long make_pinnable(int fd, size_t nr)
@@ -521,7 +521,7 @@ static long make_pinnable(int fd, size_t nr)
 
 	if (p == MAP_FAILED)
 		return -1;
-	ret = som_range_call(fd, SOM_IOC_PINNABLE, p, nr * UNIT, &walk_end);
+	ret = som_range_call(fd, SOM_IOC_PAGE_BACKED, p, nr * UNIT, &walk_end);
 	if (ret && ret != -ENOMEM)
 		return ret;
 	return (walk_end - (uintptr_t)p) / UNIT;
@@ -529,13 +529,13 @@ static long make_pinnable(int fd, size_t nr)
 
 TEST_F(limit, of_a_user_that_makes_memory_pinnable)
 {
-	long before = som_read_number(max_pinnable);
+	long before = som_read_number(max_page_backed);
 	char text[32];
 	pid_t pid;
 
 	ASSERT_LT(0, before);
 	ASSERT_EQ(0, som_read_number(max_user));
-	ASSERT_EQ(0, som_write_string(max_pinnable, "8"));
+	ASSERT_EQ(0, som_write_string(max_page_backed, "8"));
 	pid = fork();
 	if (!pid) {
 		child_assert(!setuid(USER));
@@ -567,7 +567,7 @@ TEST_F(limit, of_a_user_that_makes_memory_pinnable)
 	EXPECT_EQ(3, make_pinnable(self->fd, 8));
 	EXPECT_EQ(0, som_write_string(max_user, "0"));
 	snprintf(text, sizeof(text), "%ld", before);
-	EXPECT_EQ(0, som_write_string(max_pinnable, text));
+	EXPECT_EQ(0, som_write_string(max_page_backed, text));
 }
 
 /*

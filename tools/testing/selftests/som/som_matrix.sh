@@ -273,7 +273,7 @@ sample()
 	most=0
 	while [ -e "$work/sampling" ]; do
 		read -r used <"$sysfs/units_used"
-		read -r pages <"$sysfs/units_pinnable"
+		read -r pages <"$sysfs/units_page_backed"
 		used=$((used + pages))
 		[ "$used" -le "$most" ] || most=$used
 		sleep 0.1

@@ -14,7 +14,7 @@ static const char *som_no_page_backed(int fd);
 static const char *(*som_missing)(int fd) = som_no_page_backed;
 static bool som_one_process = true;
 
-#define MAX_PINNABLE	"/sys/module/som/parameters/max_pinnable"
+#define MAX_PINNABLE	"/sys/module/som/parameters/max_page_backed"
 
 static int set_options(int fd, __u64 map_size, __u64 options)
 {
@@ -33,9 +33,9 @@ static const char *som_no_page_backed(int fd)
 		"no SOM_POLICY_PAGE_BACKED" : NULL;
 }
 
-static long units_pinnable(void)
+static long units_page_backed(void)
 {
-	return som_pool("units_pinnable");
+	return som_pool("units_page_backed");
 }
 
 static long units_2m_of(int fd)
@@ -218,11 +218,11 @@ TEST_F(som, every_access_works)
 		p = shape->map(self->fd, i % 2);
 		ASSERT_NE(MAP_FAILED, p);
 		every_pin(_metadata, p, shape->name);
-		EXPECT_EQ(1, units_pinnable());
+		EXPECT_EQ(1, units_page_backed());
 		EXPECT_EQ(-1, som_check(p, GUARD, 1));
 		EXPECT_EQ(som_word(1, AT), *(__u64 *)(p + AT));
 		ASSERT_EQ(0, munmap(p, shape->len));
-		EXPECT_EQ(0, som_wait_number(units_pinnable, 0));
+		EXPECT_EQ(0, som_wait_number(units_page_backed, 0));
 	}
 }
 
@@ -235,13 +235,13 @@ TEST_F(som, only_by_policy)
 	p = guard_later(self->fd, false);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, som_read_signal(p));
-	EXPECT_EQ(0, units_pinnable());
+	EXPECT_EQ(0, units_page_backed());
 	EXPECT_NE(0, try_futex(p));
 	EXPECT_NE(0, try_vmsplice(p));
 	/* What is mapped from then on. */
 	ASSERT_EQ(0, set_options(self->fd, UNIT, SOM_POLICY_PAGE_BACKED));
 	EXPECT_NE(0, try_futex(p));
-	EXPECT_EQ(0, units_pinnable());
+	EXPECT_EQ(0, units_page_backed());
 	EXPECT_EQ(-EINVAL, set_options(self->fd, UNIT, 1 << 4));
 }
 
@@ -278,12 +278,12 @@ static void futex_survives(struct __test_metadata *_metadata, int fd,
 	/* Page-backed by policy. */
 	ASSERT_EQ(0, mprotect(p + UNIT - PAGE, PAGE, PROT_NONE));
 	WRITE_ONCE(p[0], 1);
-	EXPECT_EQ(1, units_pinnable());
+	EXPECT_EQ(1, units_page_backed());
 	/* To the pool, and once more. */
-	ASSERT_EQ(0, som_unpinnable(fd, p, UNIT));
-	EXPECT_EQ(0, units_pinnable());
+	ASSERT_EQ(0, som_pool_backed(fd, p, UNIT));
+	EXPECT_EQ(0, units_page_backed());
 	WRITE_ONCE(p[0], 1);
-	EXPECT_EQ(1, units_pinnable());
+	EXPECT_EQ(1, units_page_backed());
 	EXPECT_EQ(1, syscall(SYS_futex, w.word, FUTEX_WAKE, 1, NULL, NULL, 0));
 	EXPECT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_EQ(0, w.err);
@@ -338,12 +338,12 @@ TEST_F(som, goes_back)
 
 	ASSERT_NE(MAP_FAILED, p);
 	som_fill(p, UNIT, 1);
-	ASSERT_EQ(0, som_pinnable(self->fd, p, UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, UNIT));
 	WRITE_ONCE(p[0], p[0]);
-	ASSERT_EQ(0, som_unpinnable(self->fd, p, UNIT));
+	ASSERT_EQ(0, som_pool_backed(self->fd, p, UNIT));
 	WRITE_ONCE(p[0], p[0]);
 	EXPECT_EQ(1, wait_2m(self->fd, p, UNIT, 1));
-	EXPECT_EQ(0, units_pinnable());
+	EXPECT_EQ(0, units_page_backed());
 	EXPECT_EQ(-1, som_check(p, UNIT, 1));
 	EXPECT_USED(1);
 }
@@ -355,12 +355,12 @@ TEST_F(som, goes_back_when_joined)
 
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, som_read_signal(p));
-	EXPECT_EQ(1, units_pinnable());
+	EXPECT_EQ(1, units_page_backed());
 	ASSERT_EQ(0, mprotect(p + GUARD, PAGE, RW));
 	ASSERT_EQ(p, mmap(p, UNIT, RW, MAP_SHARED | MAP_FIXED, self->fd,
 			  SOM_MMAP_JOIN));
 	EXPECT_EQ(1, wait_2m(self->fd, p, UNIT, 1));
-	EXPECT_EQ(0, units_pinnable());
+	EXPECT_EQ(0, units_page_backed());
 	EXPECT_EQ(-1, som_check(p, UNIT, 1));
 	EXPECT_USED(1);
 }
@@ -372,12 +372,12 @@ TEST_F(som, stays_when_asked_for)
 
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, som_read_signal(p));
-	EXPECT_EQ(1, units_pinnable());
-	ASSERT_EQ(0, som_pinnable(self->fd, p, UNIT));
+	EXPECT_EQ(1, units_page_backed());
+	ASSERT_EQ(0, som_page_backed(self->fd, p, UNIT));
 	ASSERT_EQ(0, mprotect(p, UNIT, RW));
 	som_fill(p, UNIT, 1);
 	sleep(3);
-	EXPECT_EQ(1, units_pinnable());
+	EXPECT_EQ(1, units_page_backed());
 	EXPECT_EQ(-1, som_check(p, UNIT, 1));
 }
 
@@ -391,9 +391,9 @@ TEST_F(som, tracking_takes_it_back)
 
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, som_read_signal(p));
-	EXPECT_EQ(1, units_pinnable());
+	EXPECT_EQ(1, units_page_backed());
 	ASSERT_LE(0, som_scan_clean(self->fd, p, UNIT));
-	EXPECT_EQ(0, som_wait_number(units_pinnable, 0));
+	EXPECT_EQ(0, som_wait_number(units_page_backed, 0));
 	/* The last pin is gone: all counts as written, once. */
 	do {
 		ASSERT_LE(0, som_scan_clean(self->fd, p, UNIT));
@@ -404,7 +404,7 @@ TEST_F(som, tracking_takes_it_back)
 	EXPECT_EQ(1, som_scan_written(self->fd, p, UNIT, 0, vec, 4));
 	EXPECT_EQ(som_addr(p + AT), vec[0].start);
 	EXPECT_EQ(som_addr(p + AT + PAGE), vec[0].end);
-	EXPECT_EQ(0, units_pinnable());
+	EXPECT_EQ(0, units_page_backed());
 	EXPECT_EQ(-1, som_check(p, GUARD, 1));
 }
 
@@ -421,7 +421,7 @@ TEST_F(som, limits)
 	ASSERT_NE(MAP_FAILED, q);
 	ASSERT_EQ(0, som_write_string(MAX_PINNABLE, "0"));
 	EXPECT_EQ(0, som_read_signal(p));
-	EXPECT_EQ(0, units_pinnable());
+	EXPECT_EQ(0, units_page_backed());
 	EXPECT_NE(0, try_futex(p));
 	EXPECT_NE(0, try_futex(q));
 	EXPECT_EQ(-1, som_check(p, GUARD, 1));
@@ -431,7 +431,7 @@ TEST_F(som, limits)
 	ASSERT_EQ(0, mprotect(q + 300 * PAGE, PAGE, PROT_READ));
 	ASSERT_EQ(0, madvise(q, GUARD, MADV_DONTNEED));
 	EXPECT_EQ(0, som_read_signal(q));
-	EXPECT_LE(1, som_wait_number(units_pinnable, 1));
+	EXPECT_LE(1, som_wait_number(units_page_backed, 1));
 	every_pin(_metadata, q, "after the limit");
 	EXPECT_EQ(-1, som_check(q, GUARD, 1));
 	EXPECT_EQ(-1, som_check(p, GUARD, 1));
@@ -450,12 +450,12 @@ TEST_F(som, pinned_meanwhile)
 	ASSERT_EQ(PAGE, vmsplice(fds[1], &iov, 1, 0));
 	ASSERT_EQ(0, mprotect(p + GUARD, PAGE, PROT_NONE));
 	EXPECT_EQ(0, som_read_signal(p));
-	EXPECT_EQ(0, units_pinnable());
+	EXPECT_EQ(0, units_page_backed());
 	EXPECT_EQ(0, som_try_write(p + AT, som_word(1, AT)));
 	ASSERT_EQ(PAGE, read(fds[0], buf, PAGE));
 	EXPECT_EQ(som_word(1, UNIT), *(__u64 *)buf);
 	/* A worker tries again. */
-	EXPECT_EQ(1, som_wait_number(units_pinnable, 1));
+	EXPECT_EQ(1, som_wait_number(units_page_backed, 1));
 	every_pin(_metadata, p, "after the pin");
 	EXPECT_EQ(-1, som_check(p, GUARD, 1));
 	close(fds[0]);
@@ -488,7 +488,7 @@ TEST_F(som, fork_copies)
 			child_assert(!try_futex(p));
 			child_assert(!try_vmsplice(p));
 			child_assert(!try_process_vm(p));
-			child_assert(som_wait_number(units_pinnable, 2) == 2);
+			child_assert(som_wait_number(units_page_backed, 2) == 2);
 			som_fill(p, GUARD, 3);
 			WRITE_ONCE(p[AT], 3);
 			_exit(0);
@@ -502,7 +502,7 @@ TEST_F(som, fork_copies)
 		close(fds[0]);
 		close(fds[1]);
 		ASSERT_EQ(0, munmap(p, UNIT));
-		EXPECT_EQ(0, som_wait_number(units_pinnable, 0));
+		EXPECT_EQ(0, som_wait_number(units_page_backed, 0));
 	}
 }
 
@@ -522,7 +522,7 @@ TEST_F(som, pins_outlive)
 
 		ASSERT_NE(MAP_FAILED, p);
 		EXPECT_EQ(0, som_read_signal(p));
-		EXPECT_EQ(1, units_pinnable());
+		EXPECT_EQ(1, units_page_backed());
 		ASSERT_EQ(0, pipe(fds));
 		ASSERT_EQ(PAGE, vmsplice(fds[1], &iov, 1, 0));
 		switch (how) {
@@ -546,7 +546,7 @@ TEST_F(som, pins_outlive)
 		close(fds[0]);
 		close(fds[1]);
 		munmap(p, UNIT);
-		EXPECT_EQ(0, som_wait_number(units_pinnable, 0));
+		EXPECT_EQ(0, som_wait_number(units_page_backed, 0));
 		EXPECT_USED_SOON(0);
 	}
 }
@@ -561,7 +561,7 @@ TEST_F(som, soft_dirty)
 
 		ASSERT_NE(MAP_FAILED, p);
 		EXPECT_EQ(0, som_read_signal(p));
-		ASSERT_EQ(1, units_pinnable());
+		ASSERT_EQ(1, units_page_backed());
 		/* In a tracked kind of mapping, too. */
 		if (i >= 2)
 			ASSERT_LE(0, som_scan_clean(self->fd, p, UNIT));
@@ -574,7 +574,7 @@ TEST_F(som, soft_dirty)
 		EXPECT_EQ(-1, som_check(p, GUARD, 2));
 		EXPECT_EQ(-1, som_check(p + AT, UNIT - AT, 2));
 		ASSERT_EQ(0, munmap(p, UNIT));
-		EXPECT_EQ(0, som_wait_number(units_pinnable, 0));
+		EXPECT_EQ(0, som_wait_number(units_page_backed, 0));
 	}
 }
 
@@ -633,7 +633,7 @@ TEST_F(som, writers_lose_nothing)
 	while (som_now() < end) {
 		ASSERT_EQ(0, mprotect(shared_p + GUARD, PAGE,
 				      rounds % 2 ? RW : PROT_NONE));
-		som_unpinnable(self->fd, shared_p, UNIT);
+		som_pool_backed(self->fd, shared_p, UNIT);
 		madvise(shared_p, GUARD, MADV_DONTNEED);
 		rounds++;
 	}

@@ -466,10 +466,10 @@ TEST_F(parcel, pinned)
 	EXPECT_EQ(-1, som_check(p, LEN, 1));
 	close(fds[0]);
 	close(fds[1]);
-	ASSERT_EQ(0, som_pinnable(self->fd, p, UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, UNIT));
 	EXPECT_EQ(-EBUSY, parcel_pack(self->fd, p, LEN));
 	EXPECT_EQ(-1, som_check(p, LEN, 1));
-	ASSERT_EQ(0, som_unpinnable(self->fd, p, UNIT));
+	ASSERT_EQ(0, som_pool_backed(self->fd, p, UNIT));
 	parcel = parcel_pack(self->fd, p, LEN);
 	ASSERT_LE(0, parcel);
 	p = parcel_claim(parcel, LEN);
@@ -821,7 +821,7 @@ TEST_F(parcel, ordinary_afterwards)
 	ASSERT_NE(MAP_FAILED, q);
 	EXPECT_EQ(som_word(1, 3 * UNIT), *(__u64 *)q);
 	EXPECT_EQ(0, munmap(q, 2 * UNIT));
-	ASSERT_EQ(0, som_pinnable(self->fd, p + 5 * UNIT, UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p + 5 * UNIT, UNIT));
 	EXPECT_EQ(som_word(1, 5 * UNIT), *(__u64 *)(p + 5 * UNIT));
 	EXPECT_EQ(0, munmap(p, 3 * UNIT));
 	EXPECT_EQ(0, munmap(p + 4 * UNIT, 2 * UNIT));

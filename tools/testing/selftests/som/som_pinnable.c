@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SOM_IOC_PINNABLE and SOM_IOC_UNPINNABLE: the content stays, also while others
+ * SOM_IOC_PAGE_BACKED and SOM_IOC_POOL_BACKED: the content stays, also while others
  * write; every kind of pin works on the one, and keeps a unit from going back;
  * what is pinned outlives mapping and process; and all of it is counted and
  * given back in the end.
@@ -12,12 +12,12 @@
 static const char *(*som_missing)(int fd) = som_no_pinnable;
 static bool som_one_process = true;
 
-#define MAX_PINNABLE	"/sys/module/som/parameters/max_pinnable"
+#define MAX_PINNABLE	"/sys/module/som/parameters/max_page_backed"
 #define CGROUP		"/sys/fs/cgroup/"
 
-static long units_pinnable(void)
+static long units_page_backed(void)
 {
-	return som_pool("units_pinnable");
+	return som_pool("units_page_backed");
 }
 
 static long rss_kb(void)
@@ -40,9 +40,9 @@ static void expect_pinnable(struct __test_metadata *_metadata, int fd, long want
 	struct som_info info;
 
 	ASSERT_EQ(0, som_get_info(fd, &info));
-	EXPECT_EQ(want, info.units_pinnable);
-	EXPECT_EQ(want, som_fdinfo(getpid(), fd, getpid(), "pinnable"));
-	EXPECT_EQ(want, units_pinnable());
+	EXPECT_EQ(want, info.units_page_backed);
+	EXPECT_EQ(want, som_fdinfo(getpid(), fd, getpid(), "page-backed"));
+	EXPECT_EQ(want, units_page_backed());
 }
 
 #define EXPECT_PINNABLE(n)	expect_pinnable(_metadata, self->fd, n)
@@ -71,7 +71,7 @@ TEST_F(som, there_and_back)
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_PINNABLE(0);
 	rss = rss_kb();
-	ASSERT_EQ(0, som_range_call(self->fd, SOM_IOC_PINNABLE, p, 3 * UNIT,
+	ASSERT_EQ(0, som_range_call(self->fd, SOM_IOC_PAGE_BACKED, p, 3 * UNIT,
 				    &walk_end));
 	EXPECT_EQ(som_addr(p + 3 * UNIT), walk_end);
 	EXPECT_PINNABLE(3);
@@ -82,7 +82,7 @@ TEST_F(som, there_and_back)
 	EXPECT_EQ(1, info.units_2m);
 	som_fill(p, 4 * UNIT, 2);
 	EXPECT_EQ(-1, som_check(p, 4 * UNIT, 2));
-	ASSERT_EQ(0, som_range_call(self->fd, SOM_IOC_UNPINNABLE, p, 4 * UNIT,
+	ASSERT_EQ(0, som_range_call(self->fd, SOM_IOC_POOL_BACKED, p, 4 * UNIT,
 				    &walk_end));
 	EXPECT_EQ(som_addr(p + 4 * UNIT), walk_end);
 	EXPECT_PINNABLE(0);
@@ -102,12 +102,12 @@ TEST_F(som, units_without_memory_get_some)
 	char *p = som_map(self->fd, 3 * UNIT);
 
 	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_EQ(0, som_pinnable(self->fd, p, 2 * UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, 2 * UNIT));
 	EXPECT_PINNABLE(2);
 	EXPECT_COMMITTED(3);
 	EXPECT_EQ(-1, som_not_zero(p, 3 * UNIT));
 	som_fill(p, 3 * UNIT, 1);
-	ASSERT_EQ(0, som_unpinnable(self->fd, p, 3 * UNIT));
+	ASSERT_EQ(0, som_pool_backed(self->fd, p, 3 * UNIT));
 	EXPECT_EQ(-1, som_check(p, 3 * UNIT, 1));
 	EXPECT_USED(3);
 }
@@ -124,13 +124,13 @@ TEST_F(som, it_is_zeroed)
 	p = som_map(self->fd, len);
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(0, munmap(dirt, len));
-	ASSERT_EQ(0, som_pinnable(self->fd, p, len));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, len));
 	EXPECT_EQ(-1, som_not_zero(p, len));
 	/* And a unit of the pool is not seen as its last owner left it. */
 	som_fill(p, len, 8);
-	ASSERT_EQ(0, som_unpinnable(self->fd, p, len));
+	ASSERT_EQ(0, som_pool_backed(self->fd, p, len));
 	EXPECT_EQ(-1, som_check(p, len, 8));
-	ASSERT_EQ(0, som_pinnable(self->fd, p, len));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, len));
 	ASSERT_EQ(0, munmap(p, len));
 	p = som_map(self->fd, self->before.free * UNIT);
 	ASSERT_NE(MAP_FAILED, p);
@@ -160,14 +160,14 @@ TEST_F(som, it_works_by_unit)
 			.start = som_addr(p + cases[i].from),
 			.end = som_addr(p + cases[i].from + cases[i].len),
 		};
-		ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_PINNABLE, &range));
+		ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_PAGE_BACKED, &range));
 		EXPECT_LE(range.end, range.walk_end);
 		EXPECT_GT(range.end + PAGE, range.walk_end);
-		EXPECT_EQ(cases[i].units, units_pinnable())
+		EXPECT_EQ(cases[i].units, units_page_backed())
 			TH_LOG("case %zu", i);
 		EXPECT_EQ(-1, som_check(p, 3 * UNIT, 1));
-		ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_UNPINNABLE, &range));
-		EXPECT_EQ(0, units_pinnable());
+		ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_POOL_BACKED, &range));
+		EXPECT_EQ(0, units_page_backed());
 		EXPECT_EQ(-1, som_check(p, 3 * UNIT, 1));
 		ASSERT_EQ(0, munmap(p, 3 * UNIT));
 	}
@@ -179,14 +179,14 @@ TEST_F(som, again_is_nothing)
 	int i;
 
 	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_EQ(0, som_unpinnable(self->fd, p, 2 * UNIT));
+	ASSERT_EQ(0, som_pool_backed(self->fd, p, 2 * UNIT));
 	for (i = 0; i < 3; i++) {
-		ASSERT_EQ(0, som_pinnable(self->fd, p, (1 + i % 2) * UNIT));
+		ASSERT_EQ(0, som_page_backed(self->fd, p, (1 + i % 2) * UNIT));
 		EXPECT_EQ(-1, som_check(p, 2 * UNIT, 1));
 	}
 	EXPECT_PINNABLE(2);
 	for (i = 0; i < 3; i++) {
-		ASSERT_EQ(0, som_unpinnable(self->fd, p, 2 * UNIT));
+		ASSERT_EQ(0, som_pool_backed(self->fd, p, 2 * UNIT));
 		EXPECT_EQ(-1, som_check(p, 2 * UNIT, 1));
 	}
 	EXPECT_PINNABLE(0);
@@ -209,19 +209,19 @@ TEST_F(som, what_is_not_som_is_skipped)
 	som_fill(p, UNIT, 1);
 	som_fill(anon, UNIT, 2);
 	som_fill(q, UNIT, 3);
-	ASSERT_EQ(0, som_range_call(self->fd, SOM_IOC_PINNABLE, room, 6 * UNIT,
+	ASSERT_EQ(0, som_range_call(self->fd, SOM_IOC_PAGE_BACKED, room, 6 * UNIT,
 				    &walk_end));
 	EXPECT_EQ(som_addr(room + 6 * UNIT), walk_end);
 	EXPECT_PINNABLE(3);
 	EXPECT_EQ(-1, som_check(p, UNIT, 1));
 	EXPECT_EQ(-1, som_check(anon, UNIT, 2));
 	EXPECT_EQ(-1, som_check(q, UNIT, 3));
-	ASSERT_EQ(0, som_unpinnable(self->fd, room, 6 * UNIT));
+	ASSERT_EQ(0, som_pool_backed(self->fd, room, 6 * UNIT));
 	EXPECT_PINNABLE(0);
 	EXPECT_EQ(-1, som_check(p, UNIT, 1));
 	EXPECT_EQ(-1, som_check(q, UNIT, 3));
 	/* Nothing at all. */
-	ASSERT_EQ(0, som_pinnable(self->fd, room + 3 * UNIT, UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, room + 3 * UNIT, UNIT));
 	EXPECT_PINNABLE(0);
 }
 
@@ -238,12 +238,12 @@ TEST_F(som, all_shapes)
 	ASSERT_EQ(0, mprotect(p + 7 * PAGE, PAGE, PROT_NONE));
 	ASSERT_EQ(0, mprotect(p + 100 * PAGE, 9 * PAGE, PROT_READ));
 	for (i = 0; i < 2; i++) {
-		ASSERT_EQ(0, som_pinnable(self->fd, p, UNIT));
+		ASSERT_EQ(0, som_page_backed(self->fd, p, UNIT));
 		EXPECT_EQ(SIGSEGV, som_read_signal(p + 7 * PAGE));
 		EXPECT_EQ(SIGSEGV, som_try_write(p + 100 * PAGE, 0));
 		EXPECT_EQ(0, som_try_write(p + 99 * PAGE,
 					   som_word(1, 99 * PAGE)));
-		ASSERT_EQ(0, som_unpinnable(self->fd, p, UNIT));
+		ASSERT_EQ(0, som_pool_backed(self->fd, p, UNIT));
 		EXPECT_EQ(SIGSEGV, som_read_signal(p + 7 * PAGE));
 		EXPECT_EQ(SIGSEGV, som_try_write(p + 100 * PAGE, 0));
 	}
@@ -251,7 +251,7 @@ TEST_F(som, all_shapes)
 	EXPECT_EQ(-1, som_check(p, UNIT, 1));
 	/* All of it without access. */
 	ASSERT_EQ(0, mprotect(p, UNIT, PROT_NONE));
-	ASSERT_EQ(0, som_pinnable(self->fd, p, UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, UNIT));
 	EXPECT_EQ(SIGSEGV, som_read_signal(p));
 	ASSERT_EQ(0, mprotect(p, UNIT, RW));
 	EXPECT_EQ(-1, som_check(p, UNIT, 1));
@@ -271,16 +271,16 @@ TEST_F(som, all_shapes)
 	q = mremap(p, 0, UNIT, MREMAP_MAYMOVE);
 	ASSERT_NE(MAP_FAILED, q);
 	EXPECT_EQ(-1, som_check(q, UNIT, 1));
-	ASSERT_EQ(0, som_pinnable(self->fd, q, UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, q, UNIT));
 	som_fill(p, UNIT, 2);
 	EXPECT_EQ(-1, som_check(q, UNIT, 2));
 	som_fill(q, UNIT, 3);
 	EXPECT_EQ(-1, som_check(p, UNIT, 3));
 	EXPECT_PINNABLE(1);
-	ASSERT_EQ(0, som_unpinnable(self->fd, p, UNIT));
+	ASSERT_EQ(0, som_pool_backed(self->fd, p, UNIT));
 	som_fill(q, UNIT, 4);
 	EXPECT_EQ(-1, som_check(p, UNIT, 4));
-	ASSERT_EQ(0, som_pinnable(self->fd, p, UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, UNIT));
 	ASSERT_EQ(0, munmap(p, UNIT));
 	EXPECT_EQ(-1, som_check(q, UNIT, 4));
 	EXPECT_PINNABLE(1);
@@ -298,7 +298,7 @@ TEST_F(som, munmap_and_exit)
 	pid_t pid;
 
 	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_EQ(0, som_pinnable(self->fd, p, 4 * UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, 4 * UNIT));
 	ASSERT_EQ(0, munmap(p + UNIT, UNIT));
 	EXPECT_PINNABLE(3);
 	EXPECT_COMMITTED(3);
@@ -316,12 +316,12 @@ TEST_F(som, munmap_and_exit)
 	if (!pid) {
 		char *q = map_filled(self->fd, 3);
 
-		child_assert(!som_pinnable(self->fd, q, 3 * UNIT));
-		child_assert(units_pinnable() == 5);
+		child_assert(!som_page_backed(self->fd, q, 3 * UNIT));
+		child_assert(units_page_backed() == 5);
 		_exit(0);
 	}
 	EXPECT_EQ(0, som_wait_child(pid));
-	EXPECT_EQ(2, som_wait_number(units_pinnable, 2));
+	EXPECT_EQ(2, som_wait_number(units_page_backed, 2));
 	EXPECT_EQ(-1, som_check(p, UNIT, 1));
 }
 
@@ -336,7 +336,7 @@ TEST_F(som, mremap_of_it)
 		room = som_room(4 * UNIT, UNIT);
 		ASSERT_NE(MAP_FAILED, p);
 		ASSERT_NE(MAP_FAILED, room);
-		ASSERT_EQ(0, som_pinnable(self->fd, p, 2 * UNIT));
+		ASSERT_EQ(0, som_page_backed(self->fd, p, 2 * UNIT));
 		q = room + shifts[i];
 		ASSERT_EQ(q, mremap(p, 3 * UNIT, 3 * UNIT, MREMAP_MAYMOVE |
 				    MREMAP_FIXED, q));
@@ -346,7 +346,7 @@ TEST_F(som, mremap_of_it)
 					       MREMAP_MAYMOVE | MREMAP_FIXED,
 					       p + 5 * PAGE));
 		EXPECT_EQ(som_word(1, 7 * PAGE), *(__u64 *)(p + 5 * PAGE));
-		ASSERT_EQ(0, som_unpinnable(self->fd, p + 5 * PAGE, PAGE));
+		ASSERT_EQ(0, som_pool_backed(self->fd, p + 5 * PAGE, PAGE));
 		EXPECT_PINNABLE(1);
 		EXPECT_EQ(som_word(1, 7 * PAGE), *(__u64 *)(p + 5 * PAGE));
 		EXPECT_EQ(som_word(1, 8 * PAGE), *(__u64 *)(q + 8 * PAGE));
@@ -370,7 +370,7 @@ TEST_F(som, remove_and_dontneed)
 	size_t i;
 
 	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_EQ(0, som_pinnable(self->fd, p, 3 * UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, 3 * UNIT));
 	ASSERT_EQ(0, madvise(p, 3 * UNIT, MADV_DONTNEED));
 	EXPECT_EQ(-1, som_check(p, 3 * UNIT, 1));
 	EXPECT_PINNABLE(3);
@@ -401,7 +401,7 @@ TEST_F(som, private_memory)
 	p = som_map_private(self->fd, 3 * UNIT);
 	ASSERT_NE(MAP_FAILED, p);
 	som_fill(p, 3 * UNIT, 1);
-	ASSERT_EQ(0, som_pinnable(self->fd, p, 2 * UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, 2 * UNIT));
 	EXPECT_EQ(-1, som_check(p, 3 * UNIT, 1));
 	ASSERT_EQ(0, madvise(p + 9 * PAGE, PAGE, MADV_DONTNEED));
 	EXPECT_EQ(-1, som_not_zero(p + 9 * PAGE, PAGE));
@@ -410,7 +410,7 @@ TEST_F(som, private_memory)
 	EXPECT_EQ(-1, som_not_zero(p + UNIT, UNIT));
 	EXPECT_EQ(som_word(1, UNIT - PAGE), *(__u64 *)(p + UNIT - PAGE));
 	EXPECT_EQ(som_word(1, 2 * UNIT), *(__u64 *)(p + 2 * UNIT));
-	ASSERT_EQ(0, som_unpinnable(self->fd, p, 3 * UNIT));
+	ASSERT_EQ(0, som_pool_backed(self->fd, p, 3 * UNIT));
 	EXPECT_EQ(-1, som_not_zero(p + 9 * PAGE, PAGE));
 	EXPECT_EQ(-1, som_check(p, 9 * PAGE, 1));
 	EXPECT_EQ(-1, som_not_zero(p + UNIT, UNIT));
@@ -422,7 +422,7 @@ TEST_F(som, fork_with_it)
 	int i;
 
 	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_EQ(0, som_pinnable(self->fd, p, 2 * UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, 2 * UNIT));
 	for (i = 0; i < 2; i++) {
 		pid_t pid;
 
@@ -434,8 +434,8 @@ TEST_F(som, fork_with_it)
 			child_assert(som_read_signal(p) == SIGSEGV);
 			child_assert(som_try_write(p + UNIT, 1) == SIGSEGV);
 			/* What is the parent's is skipped. */
-			child_assert(!som_pinnable(self->fd, p, 2 * UNIT));
-			child_assert(!som_unpinnable(self->fd, p, 2 * UNIT));
+			child_assert(!som_page_backed(self->fd, p, 2 * UNIT));
+			child_assert(!som_pool_backed(self->fd, p, 2 * UNIT));
 			_exit(0);
 		}
 		EXPECT_EQ(0, som_wait_child(pid));
@@ -453,11 +453,11 @@ TEST_F(som, a_gib)
 	p = som_map(self->fd, CHUNK);
 	ASSERT_NE(MAP_FAILED, p);
 	som_fill_pages(p, CHUNK, 1);
-	ASSERT_EQ(0, som_pinnable(self->fd, p + 9 * UNIT, 3 * UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p + 9 * UNIT, 3 * UNIT));
 	EXPECT_PINNABLE(3);
 	EXPECT_EQ(-1, som_check_pages(p, CHUNK, 1));
 	EXPECT_COMMITTED(CHUNK_UNITS);
-	ASSERT_EQ(0, som_unpinnable(self->fd, p, CHUNK));
+	ASSERT_EQ(0, som_pool_backed(self->fd, p, CHUNK));
 	EXPECT_EQ(-1, som_check_pages(p, CHUNK, 1));
 	EXPECT_PINNABLE(0);
 	EXPECT_USED(CHUNK_UNITS);
@@ -475,7 +475,7 @@ TEST_F(som, debuggers_and_proc)
 
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_NE(NULL, buf);
-	ASSERT_EQ(0, som_pinnable(self->fd, p, UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, UNIT));
 	ASSERT_EQ(0, mprotect(p + 9 * PAGE, PAGE, PROT_NONE));
 	fd = open("/proc/self/mem", O_RDWR);
 	ASSERT_LE(0, fd);
@@ -519,7 +519,7 @@ TEST_F(som, always_reported_as_written)
 
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(0, som_scan_clean(self->fd, p, 3 * UNIT));
-	ASSERT_EQ(0, som_pinnable(self->fd, p + UNIT, UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p + UNIT, UNIT));
 	for (i = 0; i < 3; i++) {
 		EXPECT_EQ(UNIT_PAGES, som_scan_count(self->fd, p + UNIT, UNIT,
 						     WRITTEN | PRESENT));
@@ -530,7 +530,7 @@ TEST_F(som, always_reported_as_written)
 	}
 	p[UNIT + 5 * PAGE] = 1;
 	/* Back in the pool, it is told once more, and then by what is written. */
-	ASSERT_EQ(0, som_unpinnable(self->fd, p, 3 * UNIT));
+	ASSERT_EQ(0, som_pool_backed(self->fd, p, 3 * UNIT));
 	EXPECT_EQ(UNIT_PAGES, som_scan_count(self->fd, p + UNIT, UNIT,
 					     WRITTEN));
 	ASSERT_EQ(0, som_scan_clean(self->fd, p, 3 * UNIT));
@@ -547,15 +547,15 @@ TEST_F(som, zero_category)
 
 	ASSERT_NE(MAP_FAILED, p);
 	som_fill(p, 2 * UNIT, 1);
-	ASSERT_EQ(0, som_pinnable(self->fd, p, UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, UNIT));
 	EXPECT_EQ(0, som_scan_count(self->fd, p, 2 * UNIT, ZERO));
 	memset(p, 0, 10 * PAGE);
 	EXPECT_EQ(10, som_scan_count(self->fd, p, 2 * UNIT, ZERO));
-	ASSERT_EQ(0, som_unpinnable(self->fd, p, UNIT));
+	ASSERT_EQ(0, som_pool_backed(self->fd, p, UNIT));
 	EXPECT_EQ(10, som_scan_count(self->fd, p, 2 * UNIT, ZERO));
 	memset(p, 0, UNIT);
 	EXPECT_EQ(UNIT_PAGES, som_scan_count(self->fd, p, 2 * UNIT, ZERO));
-	ASSERT_EQ(0, som_pinnable(self->fd, p, UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, UNIT));
 	EXPECT_EQ(UNIT_PAGES, som_scan_count(self->fd, p, 2 * UNIT, ZERO));
 	p[0] = 1;
 	EXPECT_EQ(UNIT_PAGES - 1, som_scan_count(self->fd, p, 2 * UNIT, ZERO));
@@ -571,7 +571,7 @@ TEST_F(som, reset_of_it)
 	for (i = 0; i < ARRAY_SIZE(keeps); i++) {
 		p = map_filled(self->fd, 3);
 		ASSERT_NE(MAP_FAILED, p);
-		ASSERT_EQ(0, som_pinnable(self->fd, p + UNIT, UNIT));
+		ASSERT_EQ(0, som_page_backed(self->fd, p + UNIT, UNIT));
 		reset = som_reset_args(p, 3 * UNIT);
 		reset.keep_resident = keeps[i];
 		ASSERT_EQ(0, som_reset_call(self->fd, &reset));
@@ -610,7 +610,7 @@ static int unpinnable_soon(int fd, char *p, size_t len)
 	double end = som_now() + SOM_WAIT_SECONDS;
 	int ret;
 
-	while ((ret = som_unpinnable(fd, p, len)) == -EBUSY && som_now() < end)
+	while ((ret = som_pool_backed(fd, p, len)) == -EBUSY && som_now() < end)
 		usleep(10000);
 	return ret;
 }
@@ -628,7 +628,7 @@ static void expect_pin(struct __test_metadata *_metadata, int fd,
 	/* The kernel says the one or the other where there is no page. */
 	EXPECT_TRUE(ret == -EFAULT || ret == -EEXIST)
 		TH_LOG("without PINNABLE: %d", ret);
-	ASSERT_EQ(0, som_pinnable(fd, p, UNIT));
+	ASSERT_EQ(0, som_page_backed(fd, p, UNIT));
 	EXPECT_EQ(0, try(p));
 	EXPECT_EQ(0, try(p));
 	EXPECT_EQ(SIGSEGV, som_read_signal(p + 7 * PAGE));
@@ -637,7 +637,7 @@ static void expect_pin(struct __test_metadata *_metadata, int fd,
 	EXPECT_EQ(0, try(p));
 	/* Whoever pins by the network lets go when he has been told. */
 	EXPECT_EQ(0, unpinnable_soon(fd, p, UNIT));
-	EXPECT_EQ(0, units_pinnable());
+	EXPECT_EQ(0, units_page_backed());
 	EXPECT_EQ(-1, som_check(p, UNIT, 1));
 }
 
@@ -676,9 +676,9 @@ TEST_F(som, a_registered_buffer_stays)
 	ASSERT_NE(MAP_FAILED, p);
 	if (uring_open(&u))
 		SKIP(return, "no io_uring");
-	ASSERT_EQ(0, som_pinnable(self->fd, p, 3 * UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, 3 * UNIT));
 	ASSERT_EQ(0, uring_register(&u, p + UNIT + AT, 2 * PAGE));
-	EXPECT_EQ(-EBUSY, som_range_call(self->fd, SOM_IOC_UNPINNABLE, p,
+	EXPECT_EQ(-EBUSY, som_range_call(self->fd, SOM_IOC_POOL_BACKED, p,
 					 3 * UNIT, &walk_end));
 	EXPECT_EQ(som_addr(p + UNIT), walk_end);
 	EXPECT_PINNABLE(2);
@@ -712,16 +712,16 @@ TEST_F(som, pages_in_a_pipe_stay)
 
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(0, pipe(fds));
-	ASSERT_EQ(0, som_pinnable(self->fd, p, UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, UNIT));
 	ASSERT_EQ(PAGE, vmsplice(fds[1], &iov, 1, 0));
-	EXPECT_EQ(-EBUSY, som_unpinnable(self->fd, p, UNIT));
-	EXPECT_EQ(-EBUSY, som_unpinnable(self->fd, p + 300 * PAGE, PAGE));
+	EXPECT_EQ(-EBUSY, som_pool_backed(self->fd, p, UNIT));
+	EXPECT_EQ(-EBUSY, som_pool_backed(self->fd, p + 300 * PAGE, PAGE));
 	EXPECT_PINNABLE(1);
 	*(__u64 *)(p + AT + 8) = 0x77;
 	ASSERT_EQ(PAGE, read(fds[0], buf, PAGE));
 	EXPECT_EQ(som_word(1, AT), *(__u64 *)buf);
 	EXPECT_EQ(0x77, *(__u64 *)(buf + 8));
-	EXPECT_EQ(0, som_unpinnable(self->fd, p, UNIT));
+	EXPECT_EQ(0, som_pool_backed(self->fd, p, UNIT));
 	EXPECT_PINNABLE(0);
 	EXPECT_EQ(0x77, *(__u64 *)(p + AT + 8));
 	*(__u64 *)(p + AT + 8) = som_word(1, AT + 8);
@@ -739,7 +739,7 @@ TEST_F(som, a_pin_from_before)
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(0, pipe(fds));
 	ASSERT_EQ(PAGE, vmsplice(fds[1], &iov, 1, 0));
-	EXPECT_EQ(-EBUSY, som_range_call(self->fd, SOM_IOC_PINNABLE, p + UNIT,
+	EXPECT_EQ(-EBUSY, som_range_call(self->fd, SOM_IOC_PAGE_BACKED, p + UNIT,
 					 UNIT, &walk_end));
 	EXPECT_EQ(som_addr(p + UNIT), walk_end);
 	EXPECT_PINNABLE(0);
@@ -748,7 +748,7 @@ TEST_F(som, a_pin_from_before)
 	ASSERT_EQ(PAGE, read(fds[0], buf, PAGE));
 	EXPECT_EQ(0x78, *(__u64 *)(buf + 8));
 	*(__u64 *)(p + UNIT + AT + 8) = som_word(1, UNIT + AT + 8);
-	EXPECT_EQ(0, som_pinnable(self->fd, p + UNIT, UNIT));
+	EXPECT_EQ(0, som_page_backed(self->fd, p + UNIT, UNIT));
 	EXPECT_PINNABLE(1);
 	EXPECT_EQ(-1, som_check(p, 2 * UNIT, 1));
 }
@@ -768,7 +768,7 @@ static void pin_that_outlives(struct __test_metadata *_metadata, int fd, int how
 		char *q = map_filled(fd, 2);
 		struct iovec iov = { q + AT, 2 * PAGE };
 
-		child_assert(!som_pinnable(fd, q, 2 * UNIT));
+		child_assert(!som_page_backed(fd, q, 2 * UNIT));
 		child_assert(vmsplice(fds[1], &iov, 1, 0) == 2 * PAGE);
 		if (how == 0)
 			child_assert(!munmap(q, 2 * UNIT));
@@ -791,7 +791,7 @@ static void pin_that_outlives(struct __test_metadata *_metadata, int fd, int how
 	p = som_map(fd, len);
 	ASSERT_NE(MAP_FAILED, p);
 	som_fill_pages(p, len, 7);
-	ASSERT_EQ(0, som_pinnable(fd, p, 32 * UNIT));
+	ASSERT_EQ(0, som_page_backed(fd, p, 32 * UNIT));
 	som_fill(p, 32 * UNIT, 7);
 	ASSERT_EQ(2 * PAGE, read(fds[0], buf, 2 * PAGE));
 	EXPECT_EQ(som_word(1, AT), *(__u64 *)buf);
@@ -801,7 +801,7 @@ static void pin_that_outlives(struct __test_metadata *_metadata, int fd, int how
 	ASSERT_EQ(0, munmap(p, len));
 	close(fds[0]);
 	close(fds[1]);
-	EXPECT_EQ(0, som_wait_number(units_pinnable, 0));
+	EXPECT_EQ(0, som_wait_number(units_page_backed, 0));
 	EXPECT_EQ(0, som_wait_number(som_used, 0));
 }
 
@@ -829,7 +829,7 @@ TEST_F(som, a_pin_outlives_sigkill)
  * Limits and errors
  */
 
-TEST_F(som, max_pinnable)
+TEST_F(som, max_page_backed)
 {
 	char *p = map_filled(self->fd, 5);
 	long old = som_read_number(MAX_PINNABLE);
@@ -840,29 +840,29 @@ TEST_F(som, max_pinnable)
 	EXPECT_EQ(512, old);
 	ASSERT_EQ(0, som_write_string(MAX_PINNABLE, "2"));
 	ASSERT_EQ(0, som_write_string(MAX_PINNABLE "_user", "2"));
-	EXPECT_EQ(-ENOMEM, som_range_call(self->fd, SOM_IOC_PINNABLE, p + UNIT,
+	EXPECT_EQ(-ENOMEM, som_range_call(self->fd, SOM_IOC_PAGE_BACKED, p + UNIT,
 					  3 * UNIT, &walk_end));
 	EXPECT_EQ(som_addr(p + 3 * UNIT), walk_end);
 	EXPECT_PINNABLE(2);
 	EXPECT_EQ(-1, som_check(p, 5 * UNIT, 1));
-	EXPECT_EQ(-ENOMEM, som_pinnable(self->fd, p, PAGE));
+	EXPECT_EQ(-ENOMEM, som_page_backed(self->fd, p, PAGE));
 	/* Those that are pinnable do not count again. */
-	EXPECT_EQ(0, som_pinnable(self->fd, p + UNIT, 2 * UNIT));
+	EXPECT_EQ(0, som_page_backed(self->fd, p + UNIT, 2 * UNIT));
 	/* It is for all processes together. */
 	pid = fork();
 	if (!pid) {
 		char *q = map_filled(self->fd, 1);
 
-		child_assert(som_pinnable(self->fd, q, UNIT) == -ENOMEM);
+		child_assert(som_page_backed(self->fd, q, UNIT) == -ENOMEM);
 		child_assert(som_check(q, UNIT, 1) == -1);
 		_exit(0);
 	}
 	EXPECT_EQ(0, som_wait_child(pid));
-	ASSERT_EQ(0, som_unpinnable(self->fd, p + UNIT, UNIT));
-	EXPECT_EQ(0, som_pinnable(self->fd, p, UNIT));
+	ASSERT_EQ(0, som_pool_backed(self->fd, p + UNIT, UNIT));
+	EXPECT_EQ(0, som_page_backed(self->fd, p, UNIT));
 	EXPECT_PINNABLE(2);
 	ASSERT_EQ(0, som_write_string(MAX_PINNABLE, "0"));
-	EXPECT_EQ(-ENOMEM, som_pinnable(self->fd, p + 4 * UNIT, UNIT));
+	EXPECT_EQ(-ENOMEM, som_page_backed(self->fd, p + 4 * UNIT, UNIT));
 	EXPECT_EQ(-1, som_check(p, 5 * UNIT, 1));
 	/* Less than there are: they stay, and go when they go. */
 	EXPECT_PINNABLE(2);
@@ -872,7 +872,7 @@ TEST_F(som, max_pinnable)
 	ASSERT_EQ(0, som_write_string(MAX_PINNABLE "_user", "0"));
 	/* The count went down as it went up. */
 	p = som_map(self->fd, 8 * UNIT);
-	EXPECT_EQ(0, som_pinnable(self->fd, p, 8 * UNIT));
+	EXPECT_EQ(0, som_page_backed(self->fd, p, 8 * UNIT));
 }
 
 TEST_F(som, no_room_for_a_unit_without_memory)
@@ -883,12 +883,12 @@ TEST_F(som, no_room_for_a_unit_without_memory)
 	ASSERT_NE(MAP_FAILED, held);
 	p = som_map_at(self->fd, NULL, 2 * UNIT, RW, MAP_NORESERVE);
 	ASSERT_NE(MAP_FAILED, p);
-	EXPECT_EQ(-ENOSPC, som_range_call(self->fd, SOM_IOC_PINNABLE, p,
+	EXPECT_EQ(-ENOSPC, som_range_call(self->fd, SOM_IOC_PAGE_BACKED, p,
 					  2 * UNIT, &walk_end));
 	EXPECT_EQ(som_addr(p), walk_end);
 	EXPECT_PINNABLE(0);
 	ASSERT_EQ(0, munmap(held, UNIT));
-	EXPECT_EQ(-ENOSPC, som_range_call(self->fd, SOM_IOC_PINNABLE, p,
+	EXPECT_EQ(-ENOSPC, som_range_call(self->fd, SOM_IOC_PAGE_BACKED, p,
 					  2 * UNIT, &walk_end));
 	EXPECT_EQ(som_addr(p + UNIT), walk_end);
 	EXPECT_PINNABLE(1);
@@ -904,7 +904,7 @@ TEST_F(som, the_way_back_is_free)
 	int chunks;
 
 	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_EQ(0, som_pinnable(self->fd, p, 4 * UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, 4 * UNIT));
 	EXPECT_COMMITTED(4);
 	EXPECT_EQ(MAP_FAILED, som_map(self->fd, len - 3 * UNIT));
 	q = som_map_at(self->fd, NULL, len, RW, MAP_NORESERVE);
@@ -916,7 +916,7 @@ TEST_F(som, the_way_back_is_free)
 	/* The pool cannot shrink below what is promised either. */
 	chunks = som_set_chunks(0);
 	EXPECT_GT(0, chunks);
-	ASSERT_EQ(0, som_unpinnable(self->fd, p, 4 * UNIT));
+	ASSERT_EQ(0, som_pool_backed(self->fd, p, 4 * UNIT));
 	EXPECT_EQ(-1, som_check(p, 4 * UNIT, 1));
 	for (at = 0; at < len - 4 * UNIT; at += UNIT)
 		ASSERT_EQ(at, *(__u64 *)(q + at));
@@ -926,7 +926,7 @@ TEST_F(som, wrong_arguments)
 {
 	char *p = map_filled(self->fd, 1);
 	char *mem = mmap(NULL, 2 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	unsigned long calls[] = { SOM_IOC_PINNABLE, SOM_IOC_UNPINNABLE };
+	unsigned long calls[] = { SOM_IOC_PAGE_BACKED, SOM_IOC_POOL_BACKED };
 	struct som_range *range = (struct som_range *)mem, good;
 	static const struct {
 		const char *name;
@@ -984,13 +984,13 @@ TEST_F(som, wrong_arguments)
 		EXPECT_EQ(EFAULT, errno);
 		ASSERT_EQ(0, mprotect(mem, PAGE, RW));
 		EXPECT_EQ(-1, som_check(p, UNIT, 1));
-		ASSERT_EQ(0, som_unpinnable(self->fd, p, UNIT));
+		ASSERT_EQ(0, som_pool_backed(self->fd, p, UNIT));
 		EXPECT_PINNABLE(0);
 	}
 	/* Longer, with zeroes. */
 	*range = good;
 	range->size = 100;
-	EXPECT_EQ(0, ioctl(self->fd, SOM_IOC_PINNABLE, range));
+	EXPECT_EQ(0, ioctl(self->fd, SOM_IOC_PAGE_BACKED, range));
 	EXPECT_EQ(good.end, range->walk_end);
 	EXPECT_PINNABLE(1);
 	EXPECT_EQ(-1, som_check(p, UNIT, 1));
@@ -998,7 +998,7 @@ TEST_F(som, wrong_arguments)
 
 static long cgroup_current(void)
 {
-	return som_read_number(CGROUP "som_pinnable/memory.current");
+	return som_read_number(CGROUP "som_page_backed/memory.current");
 }
 
 TEST_F(som, charged_to_the_cgroup)
@@ -1008,24 +1008,24 @@ TEST_F(som, charged_to_the_cgroup)
 	char *p;
 
 	som_write_string(CGROUP "cgroup.subtree_control", "+memory");
-	mkdir(CGROUP "som_pinnable", 0755);
+	mkdir(CGROUP "som_page_backed", 0755);
 	if (cgroup_current() < 0) {
-		rmdir(CGROUP "som_pinnable");
+		rmdir(CGROUP "som_page_backed");
 		SKIP(return, "no memory controller");
 	}
 	snprintf(pid, sizeof(pid), "%d", getpid());
-	ASSERT_EQ(0, som_write_string(CGROUP "som_pinnable/cgroup.procs", pid));
+	ASSERT_EQ(0, som_write_string(CGROUP "som_page_backed/cgroup.procs", pid));
 	p = map_filled(self->fd, 8);
 	ASSERT_NE(MAP_FAILED, p);
 	before = cgroup_current();
-	ASSERT_EQ(0, som_pinnable(self->fd, p, 8 * UNIT));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, 8 * UNIT));
 	/* Some of it may be in a stock of each processor. */
 	EXPECT_LE(before + 8 * (long)UNIT - (long)UNIT / 2, cgroup_current());
-	ASSERT_EQ(0, som_unpinnable(self->fd, p, 8 * UNIT));
+	ASSERT_EQ(0, som_pool_backed(self->fd, p, 8 * UNIT));
 	EXPECT_GE(before + (long)UNIT, cgroup_current());
 	EXPECT_EQ(-1, som_check(p, 8 * UNIT, 1));
 	som_write_string(CGROUP "cgroup.procs", pid);
-	rmdir(CGROUP "som_pinnable");
+	rmdir(CGROUP "som_page_backed");
 }
 
 /* Not enough memory for all of it. */
@@ -1039,28 +1039,28 @@ TEST_F(som, too_little_memory)
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(0, munmap(p, 16 * UNIT));
 	som_write_string(CGROUP "cgroup.subtree_control", "+memory");
-	mkdir(CGROUP "som_pinnable", 0755);
+	mkdir(CGROUP "som_page_backed", 0755);
 	if (cgroup_current() < 0) {
-		rmdir(CGROUP "som_pinnable");
+		rmdir(CGROUP "som_page_backed");
 		SKIP(return, "no memory controller");
 	}
-	ASSERT_EQ(0, som_write_string(CGROUP "som_pinnable/memory.max",
+	ASSERT_EQ(0, som_write_string(CGROUP "som_page_backed/memory.max",
 				      "16777216"));
 	child = fork();
 	if (!child) {
 		p = map_filled(self->fd, 16);
 		snprintf(pid, sizeof(pid), "%d", getpid());
 		child_assert(!som_write_string(CGROUP
-					       "som_pinnable/cgroup.procs",
+					       "som_page_backed/cgroup.procs",
 					       pid));
-		ret = som_range_call(self->fd, SOM_IOC_PINNABLE, p, 16 * UNIT,
+		ret = som_range_call(self->fd, SOM_IOC_PAGE_BACKED, p, 16 * UNIT,
 				     &walk_end);
 		child_assert(ret == -ENOMEM);
 		child_assert(walk_end < som_addr(p + 16 * UNIT));
 		child_assert((walk_end - som_addr(p)) / UNIT ==
-			     units_pinnable());
+			     units_page_backed());
 		child_assert(som_check(p, 16 * UNIT, 1) == -1);
-		child_assert(!som_unpinnable(self->fd, p, 16 * UNIT));
+		child_assert(!som_pool_backed(self->fd, p, 16 * UNIT));
 		child_assert(som_check(p, 16 * UNIT, 1) == -1);
 		_exit(0);
 	}
@@ -1068,8 +1068,8 @@ TEST_F(som, too_little_memory)
 	/* The kernel's answer to too little memory may also be a signal. */
 	EXPECT_TRUE(ret == 0 || ret == -SIGKILL)
 		TH_LOG("ended with %d", ret);
-	rmdir(CGROUP "som_pinnable");
-	EXPECT_EQ(0, som_wait_number(units_pinnable, 0));
+	rmdir(CGROUP "som_page_backed");
+	EXPECT_EQ(0, som_wait_number(units_page_backed, 0));
 }
 
 /*
@@ -1125,7 +1125,7 @@ static void there_and_back(struct som_race *race)
 		size_t len = rand_r(&seed) % 2 ? UNIT : PAGE;
 		struct iovec iov, local = { &value, 8 };
 
-		som_bad(race, som_pinnable(race->fd, p, len));
+		som_bad(race, som_page_backed(race->fd, p, len));
 		p = free_page(race, &seed);
 		iov = (struct iovec) { p, 8 };
 		switch (race_how) {
@@ -1165,8 +1165,8 @@ static void there_and_back(struct som_race *race)
 		default:
 			break;
 		}
-		som_bad(race, som_unpinnable(race->fd, race->mem,
-					     RACE_UNITS * UNIT));
+		som_bad(race, som_pool_backed(race->fd, race->mem,
+					      RACE_UNITS * UNIT));
 	}
 }
 
@@ -1206,10 +1206,10 @@ static void *call_together(void *arg)
 				     PAGE);
 
 		WRITE_ONCE(*w, ++round);
-		som_bad(race, som_pinnable(race->fd, p, UNIT));
+		som_bad(race, som_page_backed(race->fd, p, UNIT));
 		som_bad(race, READ_ONCE(*w) != round);
 		WRITE_ONCE(*w, ++round);
-		som_bad(race, som_unpinnable(race->fd, p, UNIT));
+		som_bad(race, som_pool_backed(race->fd, p, UNIT));
 		som_bad(race, READ_ONCE(*w) != round);
 		som_round(race);
 	}
@@ -1225,7 +1225,7 @@ TEST_F(som, callers_together)
 	ASSERT_EQ(0, som_run_racers(&race, THREADS, call_together, som_just_wait));
 	EXPECT_EQ(0, race.bad);
 	EXPECT_LT(0, race.rounds);
-	ASSERT_EQ(0, som_unpinnable(self->fd, race.mem, RACE_UNITS * UNIT));
+	ASSERT_EQ(0, som_pool_backed(self->fd, race.mem, RACE_UNITS * UNIT));
 	EXPECT_PINNABLE(0);
 	/* A few rounds may not have met all of them. */
 	som_touch_units(race.mem, RACE_UNITS * UNIT);
@@ -1255,10 +1255,10 @@ static void there_and_back_beside(struct som_race *race)
 	double end = som_race_end(race);
 
 	while (som_race_on(race, end)) {
-		som_bad(race, som_pinnable(race->fd, race->mem,
-					   RACE_UNITS * UNIT));
-		som_bad(race, som_unpinnable(race->fd, race->mem,
-					     RACE_UNITS * UNIT));
+		som_bad(race, som_page_backed(race->fd, race->mem,
+					      RACE_UNITS * UNIT));
+		som_bad(race, som_pool_backed(race->fd, race->mem,
+					      RACE_UNITS * UNIT));
 		som_round(race);
 	}
 }

@@ -44,7 +44,7 @@ FIXTURE_TEARDOWN_PARENT(quarantine)
 {
 	set_limit("limit_owner", "max");
 	set_limit("limit_user", "max");
-	som_setting("recycle_max", 0);
+	som_setting("cache_max", 0);
 	som_setting("zero_rate", self->zero_rate);
 	if (chmod(SOM_DEV, self->node.st_mode & 0777))
 		TH_LOG("%s is not as it was", SOM_DEV);
@@ -315,7 +315,7 @@ TEST_F(quarantine, keeping_within_a_limit_of_one)
 	char buf[PAGE], *p;
 	int i;
 
-	ASSERT_LE(0, som_setting("recycle_max", 4));
+	ASSERT_LE(0, som_setting("cache_max", 4));
 	ASSERT_EQ(0, set_limit("limit_owner", "1"));
 	for (i = 0; i < 5; i++) {
 		p = som_map(self->fd, UNIT);
@@ -323,7 +323,7 @@ TEST_F(quarantine, keeping_within_a_limit_of_one)
 		EXPECT_EQ(0, *(__u64 *)p);
 		som_fill_pages(p, UNIT, i);
 		ASSERT_EQ(0, munmap(p, UNIT));
-		EXPECT_EQ(1, som_pool("units_kept"));
+		EXPECT_EQ(1, som_pool("units_cached"));
 		EXPECT_EQ(1, mine(self->fd, "charged"));
 	}
 	/* Not what is pinned: it is held instead, with the same charge. */
@@ -332,7 +332,7 @@ TEST_F(quarantine, keeping_within_a_limit_of_one)
 	som_fill_pages(p, UNIT, 9);
 	ASSERT_TRUE(pin(self->pipe, p + PAGE, PAGE));
 	ASSERT_EQ(0, munmap(p, UNIT));
-	EXPECT_EQ(0, som_pool("units_kept"));
+	EXPECT_EQ(0, som_pool("units_cached"));
 	EXPECT_EQ(1, mine(self->fd, "quarantined"));
 	EXPECT_EQ(1, mine(self->fd, "charged"));
 	EXPECT_EQ(MAP_FAILED, som_map(self->fd, UNIT));
@@ -360,7 +360,7 @@ static int seen_by_a_pin(int fd, int flags, int advice, bool pinnable,
 	    mmap(p, UNIT, RW, flags | MAP_FIXED, fd, 0) != p || pipe(fds))
 		return -errno;
 	memset(p, 0x5a, UNIT);
-	if (pinnable && som_pinnable(fd, p, UNIT))
+	if (pinnable && som_page_backed(fd, p, UNIT))
 		return -errno;
 	/* What comes after pages cannot be pinned so for a while. */
 	for (i = 0; i < (pinnable ? 1 : 3); i++) {
@@ -418,7 +418,7 @@ TEST_F(quarantine, the_pin_keeps_its_bytes_in_pages)
 					      MADV_REMOVE, true, wait));
 	}
 	EXPECT_EQ(0, som_wait_number(som_used, 0));
-	EXPECT_EQ(self->before.pinnable, som_pool("units_pinnable"));
+	EXPECT_EQ(self->before.pinnable, som_pool("units_page_backed"));
 }
 
 /* Pages need no unit more: nothing else is true of them at a limit. */
@@ -662,7 +662,7 @@ TEST_F(quarantine, all_at_a_time)
 	size_t len = (RACE_UNITS + 1) * UNIT;
 
 	ASSERT_EQ(0, set_limit("limit_owner", "10"));
-	ASSERT_LE(0, som_setting("recycle_max", 2));
+	ASSERT_LE(0, som_setting("cache_max", 2));
 	race.mem = som_room(len, UNIT);
 	ASSERT_NE(MAP_FAILED, race.mem);
 	ASSERT_EQ(race.mem, som_map_at(self->fd, race.mem, len, RW, MAP_FIXED));

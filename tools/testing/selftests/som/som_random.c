@@ -588,8 +588,8 @@ static void do_pinnable(struct worker *w)
 	bool back = som_one_in(&w->rnd, 2);
 	int ret;
 
-	ret = back ? som_unpinnable(w->fd, address(w, from), len * PAGE) :
-		som_pinnable(w->fd, address(w, from), len * PAGE);
+	ret = back ? som_pool_backed(w->fd, address(w, from), len * PAGE) :
+		som_page_backed(w->fd, address(w, from), len * PAGE);
 	say(w, "%spinnable %#zx + %#zx: %d", back ? "un" : "", from, len, ret);
 	if (ret && ret != -EBUSY && (back || (ret != -ENOMEM &&
 					      ret != -ENOSPC)))

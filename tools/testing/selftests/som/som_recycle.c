@@ -21,7 +21,7 @@ FIXTURE_SETUP(recycle)
 	som_state_read(&self->before);
 	self->zero_rate = som_setting("zero_rate", 0);
 	ASSERT_LE(0, self->zero_rate);
-	ASSERT_EQ(0, som_setting("recycle_max", NR));
+	ASSERT_EQ(0, som_setting("cache_max", NR));
 	som_catch_faults();
 	self->fd = som_open();
 	ASSERT_LE(0, self->fd);
@@ -29,8 +29,8 @@ FIXTURE_SETUP(recycle)
 
 FIXTURE_TEARDOWN_PARENT(recycle)
 {
-	som_setting("recycle_max", 0);
-	som_setting("recycle_low", 0);
+	som_setting("cache_max", 0);
+	som_setting("cache_low", 0);
 	som_setting("release_rate", 0);
 	som_setting("zero_rate", self->zero_rate);
 	som_write_string(SOM_SYSFS "limit_owner", "max");
@@ -40,7 +40,7 @@ FIXTURE_TEARDOWN_PARENT(recycle)
 
 static long kept(void)
 {
-	return som_pool("units_kept");
+	return som_pool("units_cached");
 }
 
 /* Map, mark and unmap: what of it can be kept is. */
@@ -59,12 +59,12 @@ TEST_F(recycle, up_to_the_limit)
 	EXPECT_EQ(NR - 3, kept());
 	EXPECT_EQ(NR - 3, som_used() - self->before.used);
 	EXPECT_EQ(NR - 3, som_committed() - self->before.committed);
-	EXPECT_EQ(NR - 3, som_fdinfo(getpid(), self->fd, getpid(), "kept"));
+	EXPECT_EQ(NR - 3, som_fdinfo(getpid(), self->fd, getpid(), "cached"));
 	use(_metadata, self->fd, 2 * NR, 1);
 	EXPECT_EQ(NR, kept());
 	EXPECT_EQ(NR, som_used() - self->before.used);
 	/* Less of a limit: what is above goes at once. */
-	ASSERT_EQ(NR, som_setting("recycle_max", 3));
+	ASSERT_EQ(NR, som_setting("cache_max", 3));
 	EXPECT_EQ(3, kept());
 }
 
@@ -332,7 +332,7 @@ TEST_F(recycle, above_the_watermark_at_a_rate)
 	double start;
 	long low = 2;
 
-	ASSERT_EQ(0, som_setting("recycle_low", low));
+	ASSERT_EQ(0, som_setting("cache_low", low));
 	use(_metadata, self->fd, NR, 8);
 	EXPECT_EQ(NR, kept());
 	usleep(300000);

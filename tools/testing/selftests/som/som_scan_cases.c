@@ -806,7 +806,7 @@ static void reset_first_page(int fd, char *p)
 /* The kernel makes the entries of its mapping writable by itself then. */
 static void pin_neighbour(int fd, char *p)
 {
-	som_pinnable(fd, p + UNIT, UNIT);
+	som_page_backed(fd, p + UNIT, UNIT);
 }
 
 /* What happens to pages that are not looked at leaves the next write seen. */

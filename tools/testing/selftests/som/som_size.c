@@ -211,13 +211,13 @@ TEST_F(som, the_shorter_info)
 	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_INFO, &a.info));
 	EXPECT_EQ(UNIT, a.info.unit_size);
 	EXPECT_EQ(0x5555555555555555ULL, a.info.units_1g);
-	EXPECT_EQ(0x5555555555555555ULL, a.info.units_pinnable);
+	EXPECT_EQ(0x5555555555555555ULL, a.info.units_page_backed);
 	memset(&a, 0x55, sizeof(a));
 	memset(&a.info, 0, sizeof(a.info));
 	a.info.size = sizeof(a.info);
 	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_INFO, &a.info));
 	EXPECT_EQ(0, a.info.units_1g);
-	EXPECT_EQ(0, a.info.units_pinnable);
+	EXPECT_EQ(0, a.info.units_page_backed);
 	EXPECT_EQ(0x55, a.behind[0]);
 }
 

@@ -11,7 +11,7 @@
 
 static const char * const attributes[] = {
 	"nr_chunks", "units_total", "units_free", "units_dirty", "units_used",
-	"units_quarantined", "units_committed", "units_zeroed", "units_kept",
+	"units_quarantined", "units_committed", "units_zeroed", "units_cached",
 	"units_poisoned", "units_parcel",
 	"zeroed_background", "zero_pauses",
 };

@@ -342,7 +342,7 @@ static inline void som_state_read(struct som_state *s)
 	s->committed = som_pool("units_committed");
 	s->hugepages = som_free_hugepages();
 	s->empty = som_pool("chunks_empty");
-	s->pinnable = som_pool("units_pinnable");
+	s->pinnable = som_pool("units_page_backed");
 }
 
 static inline bool som_state_same(const struct som_state *a)
@@ -576,14 +576,14 @@ static inline int som_range_call(int fd, unsigned long call, const void *start,
 	return ret;
 }
 
-static inline int som_pinnable(int fd, const void *start, size_t len)
+static inline int som_page_backed(int fd, const void *start, size_t len)
 {
-	return som_range_call(fd, SOM_IOC_PINNABLE, start, len, NULL);
+	return som_range_call(fd, SOM_IOC_PAGE_BACKED, start, len, NULL);
 }
 
-static inline int som_unpinnable(int fd, const void *start, size_t len)
+static inline int som_pool_backed(int fd, const void *start, size_t len)
 {
-	return som_range_call(fd, SOM_IOC_UNPINNABLE, start, len, NULL);
+	return som_range_call(fd, SOM_IOC_POOL_BACKED, start, len, NULL);
 }
 
 /* Return: 0 or -errno. */
@@ -625,8 +625,8 @@ static inline const char *som_no_compact(int fd)
 
 static inline const char *som_no_pinnable(int fd)
 {
-	return som_unpinnable(fd, NULL, 0) == -ENOTTY ?
-		"this som.ko does not have SOM_IOC_PINNABLE" : NULL;
+	return som_pool_backed(fd, NULL, 0) == -ENOTTY ?
+		"this som.ko does not have SOM_IOC_PAGE_BACKED" : NULL;
 }
 
 /*

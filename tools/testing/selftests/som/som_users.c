@@ -37,7 +37,7 @@ FIXTURE_SETUP(users)
 FIXTURE_TEARDOWN_PARENT(users)
 {
 	som_write_string(SOM_SYSFS "limit_user", "max");
-	som_setting("recycle_max", 0);
+	som_setting("cache_max", 0);
 	if (chmod(SOM_DEV, self->node.st_mode & 0777))
 		TH_LOG("%s is not as it was", SOM_DEV);
 	EXPECT_TRUE(som_state_wait(&self->before));
@@ -175,7 +175,7 @@ TEST_F(users, a_pin_costs_strangers_nothing)
 	som_touch_units(w, len);
 	if (!som_no_pinnable(self->fd) &&
 	    !ioctl(self->fd, SOM_IOC_GET_POLICY, &policy))
-		EXPECT_EQ(0, som_pinnable(self->fd, w, len));
+		EXPECT_EQ(0, som_page_backed(self->fd, w, len));
 	EXPECT_EQ(0, quarantined());
 	EXPECT_EQ(-SIGKILL, end(pid));
 	ASSERT_EQ(0, munmap(w, len));
@@ -344,7 +344,7 @@ TEST_F(users, what_is_kept)
 {
 	pid_t pid;
 
-	ASSERT_LE(0, som_setting("recycle_max", 4));
+	ASSERT_LE(0, som_setting("cache_max", 4));
 	pid = fork();
 	if (!pid) {
 		char *p;
@@ -364,17 +364,17 @@ TEST_F(users, what_is_kept)
 			pause();
 	}
 	ASSERT_TRUE(som_wait_flag(self->step, 1));
-	EXPECT_EQ(4, som_pool("units_kept"));
+	EXPECT_EQ(4, som_pool("units_cached"));
 	EXPECT_EQ(MAP_FAILED, som_map(self->fd, 3 * CHUNK_UNITS * UNIT));
-	EXPECT_EQ(4, som_pool("units_kept"));
+	EXPECT_EQ(4, som_pool("units_cached"));
 	EXPECT_EQ(0, errno_of(0, 2 * CHUNK_UNITS));
-	EXPECT_EQ(4, som_pool("units_kept"));
+	EXPECT_EQ(4, som_pool("units_cached"));
 	WRITE_ONCE(*self->step, 2);
 	ASSERT_TRUE(som_wait_flag(self->step, 3));
 	EXPECT_EQ(MAP_FAILED, som_map(self->fd, (3 * CHUNK_UNITS + 1) * UNIT));
-	EXPECT_EQ(4, som_pool("units_kept"));
+	EXPECT_EQ(4, som_pool("units_cached"));
 	EXPECT_EQ(0, errno_of(0, 3 * CHUNK_UNITS));
-	EXPECT_EQ(0, som_pool("units_kept"));
+	EXPECT_EQ(0, som_pool("units_cached"));
 	EXPECT_EQ(-SIGKILL, end(pid));
 }
 
@@ -510,7 +510,7 @@ TEST_F(users, all_at_a_time)
 	int i, good = 0;
 
 	som_all_cpus();
-	ASSERT_LE(0, som_setting("recycle_max", 3));
+	ASSERT_LE(0, som_setting("cache_max", 3));
 	for (i = 0; i < RACERS; i++) {
 		pid[i] = fork();
 		if (!pid[i])
