@@ -157,7 +157,7 @@ static bool user_unref(struct som_user *user)
 	return last;
 }
 
-static void put_user_ref(struct som_user *user)
+static void account_put_user(struct som_user *user)
 {
 	struct som_user *parent;
 
@@ -183,7 +183,7 @@ static struct som_user *make_user(struct som_user *parent, kuid_t uid,
 
 	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
 	if (!new) {
-		put_user_ref(parent);
+		account_put_user(parent);
 		return NULL;
 	}
 	refcount_set(&new->refs, 1);
@@ -202,7 +202,7 @@ static struct som_user *make_user(struct som_user *parent, kuid_t uid,
 	spin_unlock(&som_users_lock);
 	if (new) {
 		/* The other one has a reference of its own. */
-		put_user_ref(parent);
+		account_put_user(parent);
 		kfree(new);
 	}
 	return user;
@@ -281,7 +281,7 @@ static void user_sub(struct som_user *user, unsigned long nr_units)
 		atomic_long_sub(nr_units, &user->units);
 }
 
-static void account_gone(struct som_holder *holder, unsigned int nr_units);
+static void account_gone(struct som_quarantine_charge *payer, unsigned int nr_units);
 
 /* Whose chunks a user's units are in. */
 static struct som_pool_user *user_pool(struct som_user *user)
@@ -305,7 +305,7 @@ struct som_account *som_account_alloc(void)
 	if (!account)
 		return NULL;
 	refcount_set(&account->refs, 1);
-	account->holder.gone = account_gone;
+	account->payer.gone = account_gone;
 	account->max = SOM_NO_LIMIT;
 	account->cgroup = som_cgroup_current();
 	if (IS_ERR(account->cgroup))
@@ -339,7 +339,7 @@ static void account_put(struct som_account *account, unsigned int refs)
 	if (!refcount_sub_and_test(refs, &account->refs))
 		return;
 	WARN_ON_ONCE(atomic_long_read(&account->units));
-	put_user_ref(account->user);
+	account_put_user(account->user);
 	som_cgroup_put(account->cgroup);
 	kfree(account);
 }
@@ -363,33 +363,33 @@ static void uncharge_counts(struct som_account *account, unsigned long nr_units)
 	atomic_long_sub(nr_units, &account->units);
 }
 
-/* The pool does not hold some units any more: see som_account_hold(). */
-static void account_gone(struct som_holder *holder, unsigned int nr_units)
+/* The pool does not hold some units any more: see som_account_quarantine(). */
+static void account_gone(struct som_quarantine_charge *payer, unsigned int nr_units)
 {
-	struct som_account *account = container_of(holder, struct som_account,
-						   holder);
+	struct som_account *account = container_of(payer, struct som_account,
+						   payer);
 
 	uncharge_counts(account, nr_units);
-	atomic_long_sub(nr_units, &account->held);
+	atomic_long_sub(nr_units, &account->quarantined);
 	account_put(account, nr_units);
 }
 
 /**
- * som_account_hold - have the pool hold units that may be pinned
+ * som_account_quarantine - have the pool hold units that may be pinned
  * @account: whose they were; it has a charge for each, which is taken back when the
  *	unit is free, be it after the end of the owner
  * @units: unit numbers
  * @nr: how many
  *
- * Context: Process context; as som_pool_hold_units().
+ * Context: Process context; as som_pool_quarantine_units().
  */
-void som_account_hold(struct som_account *account, const unsigned long *units,
-		      unsigned int nr)
+void som_account_quarantine(struct som_account *account, const unsigned long *units,
+			    unsigned int nr)
 {
 	/* A reference for each of them. */
 	refcount_add(nr, &account->refs);
-	atomic_long_add(nr, &account->held);
-	som_pool_hold_units(units, nr, &account->holder);
+	atomic_long_add(nr, &account->quarantined);
+	som_pool_quarantine_units(units, nr, &account->payer);
 }
 
 /**
@@ -532,7 +532,7 @@ bool som_account_try(struct som_account *account, unsigned long nr_units,
  *
  * Context: Process context.
  * Return: true, or false (and nothing is changed) if a limit would be exceeded, or
- * the pool cannot promise as many.
+ * the pool cannot reservation as many.
  */
 bool som_account_charge(struct som_account *account, unsigned long nr_units)
 {
@@ -590,7 +590,7 @@ static void transfer(struct som_account *from, struct som_account *to,
  * @nr_units: how many
  * @lack: where it goes what there is too little of
  *
- * To the pool nothing changes: nobody else can be promised the units in between. So they are
+ * To the pool nothing changes: nobody else can be reserved the units in between. So they are
  * of one user before and after (som_pool_same_user()): another one needs copies of the units,
  * with charges of its own, since no chunk has units of two.
  *

@@ -22,9 +22,9 @@ struct task_struct;
  * struct som_account - what an owner has been charged
  * @refs: its owner, and chunks that hold units for it: what is charged stays with the
  *	user, whatever becomes of the owner.
- * @units: units promised, in use, kept or held.
- * @held: units of those that the pool holds, as they may be pinned.
- * @holder: for the pool, to tell that it does not hold them any more.
+ * @units: units reserved, in use, kept or held.
+ * @quarantined: units of those that the pool holds, as they may be pinned.
+ * @payer: for the pool, to tell that it does not hold them any more.
  * @max: the owner's own limit; it is lowered only.
  * @mmap_max: what it will be if an mmap succeeds that is going on.
  * @mmap_task: who is in that mmap, or NULL.
@@ -35,8 +35,8 @@ struct task_struct;
 struct som_account {
 	refcount_t refs;
 	atomic_long_t units;
-	atomic_long_t held;
-	struct som_holder holder;
+	atomic_long_t quarantined;
+	struct som_quarantine_charge payer;
 	unsigned long max;
 	unsigned long mmap_max;
 	const struct task_struct *mmap_task;
@@ -47,12 +47,12 @@ struct som_account {
 
 /**
  * enum som_extra - what a user has that is limited beside units
- * @SOM_EXTRA_PINNABLE: units that are page-backed (pinnable.c).
+ * @SOM_EXTRA_PAGE_BACKED: units that are page-backed (pinnable.c).
  * @SOM_EXTRA_PARCELS: parcels (parcel.c).
  * @SOM_EXTRAS: how many kinds there are.
  */
 enum som_extra {
-	SOM_EXTRA_PINNABLE,
+	SOM_EXTRA_PAGE_BACKED,
 	SOM_EXTRA_PARCELS,
 	SOM_EXTRAS,
 };
@@ -63,7 +63,7 @@ enum som_extra {
  * @SOM_LACK_OWNER: the limit of a process, or its own.
  * @SOM_LACK_USER: the limit of a user.
  * @SOM_LACK_CGROUP: the limit of a cgroup.
- * @SOM_LACK_POOL: the pool cannot promise as many.
+ * @SOM_LACK_POOL: the pool cannot reservation as many.
  */
 enum som_lack {
 	SOM_LACK_NONE,
@@ -104,8 +104,8 @@ bool som_account_transfer(struct som_account *from, struct som_account *to,
 			  unsigned long nr_units, struct som_shortage *lack);
 void som_account_return(struct som_account *from, struct som_account *to,
 			unsigned long nr_units);
-void som_account_hold(struct som_account *account, const unsigned long *units,
-		      unsigned int nr);
+void som_account_quarantine(struct som_account *account, const unsigned long *units,
+			    unsigned int nr);
 bool som_account_counts(const struct som_account *account,
 			const struct som_shortage *lack);
 bool som_account_charge_extra(struct som_account *account,

@@ -40,10 +40,10 @@ static bool entry_plain(const void *entry)
 	       !som_pool_poisoned(som_entry_unit(entry));
 }
 
-/* Map units of a leaf. Return: how many. */
-static unsigned int map_leaf(struct vm_area_struct *vma, struct som_leaf *leaf,
-			     unsigned long i, unsigned long end,
-			     unsigned long addr, pmd_t *pmd)
+/* Map units of a table. Return: how many. */
+static unsigned int map_table(struct vm_area_struct *vma, struct som_table *table,
+			      unsigned long i, unsigned long end,
+			      unsigned long addr, pmd_t *pmd)
 {
 	unsigned long bits = pmd_val(make_entry(vma));
 	unsigned int mapped = 0;
@@ -51,8 +51,8 @@ static unsigned int map_leaf(struct vm_area_struct *vma, struct som_leaf *leaf,
 
 	lock = pmd_lock(vma->vm_mm, pmd);
 	for (; i <= end; i++, pmd++, addr += PMD_SIZE) {
-		void **slot = &leaf->entry[i % SOM_LEAF_UNITS];
-		void *entry = READ_ONCE(*slot), *new;
+		void **entryp = &table->entry[i % SOM_TABLE_UNITS];
+		void *entry = READ_ONCE(*entryp), *new;
 		unsigned long unit;
 
 		if (!entry_plain(entry) || !pmd_none(*pmd))
@@ -60,7 +60,7 @@ static unsigned int map_leaf(struct vm_area_struct *vma, struct som_leaf *leaf,
 		unit = som_entry_unit(entry);
 		new = som_entry(unit, som_entry_bits(entry) | SOM_LEVEL_2M);
 		/* Somebody changes a bit: another touch will see to it. */
-		if (cmpxchg(slot, entry, new) != entry)
+		if (cmpxchg(entryp, entry, new) != entry)
 			continue;
 		set_pmd_at(vma->vm_mm, addr, pmd,
 			   __pmd(bits | unit << SOM_UNIT_SHIFT));
@@ -73,34 +73,34 @@ static unsigned int map_leaf(struct vm_area_struct *vma, struct som_leaf *leaf,
 /**
  * som_around - map units behind one that was just mapped
  * @vmf: the fault that has mapped it, by a 2 MiB entry
- * @span: the span of its VMA, which is a claimed one
+ * @mapping: the mapping of its VMA, which is a claimed one
  * @idx: unit index of the unit
  *
  * Context: Process context, in a fault; takes owner->lock and all fault_locks.
  */
-void som_around(struct vm_fault *vmf, struct som_span *span, unsigned long idx)
+void som_around(struct vm_fault *vmf, struct som_mapping *mapping, unsigned long idx)
 {
 	unsigned long addr = vmf->address & PMD_MASK, i, last, end;
 	struct vm_area_struct *vma = vmf->vma;
-	struct som_owner *owner = span->owner;
+	struct som_owner *owner = mapping->owner;
 	unsigned long mapped = 0, nr;
-	struct som_leaf *leaf;
+	struct som_table *table;
 
 	nr = min(PTRS_PER_PMD - pmd_index(addr),
 		 (vma->vm_end - addr) >> PMD_SHIFT) - 1;
 	if (!nr || arch_needs_pgtable_deposit() ||
 	    !atomic_long_read(&owner->nr_level[SOM_LEVEL_NONE]) ||
-	    som_vma_tracked(vma) || READ_ONCE(owner->tracker.on) ||
+	    som_vma_tracked(vma) || READ_ONCE(owner->dirty_log.on) ||
 	    READ_ONCE(owner->may_alias))
 		return;
 	i = idx + 1;
 	last = idx + nr;
 	som_owner_lock_all(owner);
-	for (; (leaf = som_units_next_leaf(&owner->units, &i, last, &end));
+	for (; (table = som_units_next_table(&owner->units, &i, last, &end));
 	     i = end + 1)
-		mapped += map_leaf(vma, leaf, i, end,
-				   addr + ((i - idx) << PMD_SHIFT),
-				   vmf->pmd + (i - idx));
+		mapped += map_table(vma, table, i, end,
+				    addr + ((i - idx) << PMD_SHIFT),
+				    vmf->pmd + (i - idx));
 	atomic_long_sub(mapped, &owner->nr_level[SOM_LEVEL_NONE]);
 	atomic_long_add(mapped, &owner->nr_level[SOM_LEVEL_2M]);
 	som_owner_unlock_all(owner);

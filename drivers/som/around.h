@@ -2,9 +2,9 @@
 #ifndef _SOM_AROUND_H
 #define _SOM_AROUND_H
 
-struct som_span;
+struct som_mapping;
 struct vm_fault;
 
-void som_around(struct vm_fault *vmf, struct som_span *span, unsigned long idx);
+void som_around(struct vm_fault *vmf, struct som_mapping *mapping, unsigned long idx);
 
 #endif /* _SOM_AROUND_H */

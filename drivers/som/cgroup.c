@@ -60,7 +60,7 @@ struct som_cgroup {
 static DEFINE_XARRAY(som_cgroups);
 static DEFINE_MUTEX(som_cgroup_lock);
 
-static struct som_cgroup *find(u64 id)
+static struct som_cgroup *cgroup_find(u64 id)
 {
 	struct som_cgroup *cg;
 
@@ -125,7 +125,7 @@ static struct som_cgroup *make(struct som_cgroup *parent, u64 id)
 	new->parent = parent;
 	new->limit = SOM_NO_LIMIT;
 	xa_lock(&som_cgroups);
-	cg = find(id);
+	cg = cgroup_find(id);
 	if (!cg && !xa_err(__xa_store(&som_cgroups, id, new, GFP_NOWAIT)))
 		swap(cg, new);
 	xa_unlock(&som_cgroups);

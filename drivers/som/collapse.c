@@ -6,12 +6,12 @@
  * frees a page table no earlier than it unmaps the addresses. So where a unit
  * was mapped by 4 KiB entries for a reason that is gone, its page table has to
  * go: after tracking found that nobody writes to it any more, after it was
- * released, or was made pinnable and moved back. Whoever notices that marks the leaf
+ * released, or was made page-backed and moved back. Whoever notices that marks the table
  * that the unit's index is in (som_collapse_want()), and a worker looks at marked
  * leaves a while later.
  *
  * The worker is the system's and not the owner's. So it does not wait for mmap_lock: it
- * tries for a while, and comes again otherwise. It holds mmap_lock for one leaf at a
+ * tries for a while, and comes again otherwise. It holds mmap_lock for one table at a
  * time, and stops when nobody else has the address space.
  *
  * For a page table to go,
@@ -50,7 +50,7 @@
 struct collapser {
 	struct som_owner *owner;
 	unsigned long idx;	/* next to be looked at */
-	unsigned long last;	/* of the leaf */
+	unsigned long last;	/* of the table */
 	unsigned int nr;
 	unsigned int moved;	/* to ordinary pages, or back */
 	pgoff_t pgoff;		/* of one that was collapsed */
@@ -60,11 +60,11 @@ struct collapser {
 /* Is there nothing that needs 4 KiB entries? The unit index is locked. */
 static bool may_collapse(struct som_owner *owner, unsigned long idx)
 {
-	struct som_record *rec = som_tracker_find(&owner->tracker, idx);
+	struct som_region *region = som_dirty_log_find(&owner->dirty_log, idx);
 
-	if (som_owner_pinnable(owner, idx))
+	if (som_owner_page_backed(owner, idx))
 		return false;
-	return !rec || rec->mode == SOM_MODE_OPEN || rec->mode == SOM_MODE_CLEAN;
+	return !region || region->mode == SOM_MODE_OPEN || region->mode == SOM_MODE_CLEAN;
 }
 
 /*
@@ -72,19 +72,19 @@ static bool may_collapse(struct som_owner *owner, unsigned long idx)
  * is tracked; and one that is mapped by special 4 KiB entries becomes page-backed, where
  * that is the policy (convert.c). If a pin is in the way, somebody looks again.
  */
-static void convert_unit(struct collapser *c, struct som_span *span,
+static void convert_unit(struct collapser *c, struct som_mapping *mapping,
 			 bool covered)
 {
 	struct som_owner *owner = c->owner;
 	void *entry = som_units_load(&owner->units, c->idx);
-	bool back = covered || som_tracker_tracks(&owner->tracker, c->idx);
+	bool back = covered || som_dirty_log_tracks(&owner->dirty_log, c->idx);
 	int ret;
 
 	if (!entry)
 		return;
 	if (back ? !som_entry_test(entry, SOM_ENTRY_BY_POLICY) :
-		   !span->page_backed ||
-		   som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
+		   !mapping->auto_convert ||
+		   som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ||
 		   som_entry_level(entry) != SOM_LEVEL_4K)
 		return;
 	ret = som_convert_unit(owner, c->idx, !back);
@@ -122,13 +122,13 @@ static void collapse_unit(struct collapser *c, struct vm_area_struct *vma,
 }
 
 /* The units of one VMA, as far as tables and moves go; false: they are used up. */
-static bool collapse_vma(struct collapser *c, struct som_span *span)
+static bool collapse_vma(struct collapser *c, struct som_mapping *mapping)
 {
-	struct vm_area_struct *vma = span->vma;
-	unsigned long last = min(c->last, som_pgoff_unit(span->it.last));
+	struct vm_area_struct *vma = mapping->vma;
+	unsigned long last = min(c->last, som_pgoff_unit(mapping->it.last));
 	bool maps_2m = som_owner_maps_2m(vma);
 
-	c->idx = max(c->idx, som_pgoff_unit(span->it.start));
+	c->idx = max(c->idx, som_pgoff_unit(mapping->it.start));
 	for (; c->idx <= last; c->idx++) {
 		unsigned long start, end;
 		bool covered;
@@ -140,7 +140,7 @@ static bool collapse_vma(struct collapser *c, struct som_span *span)
 			      &start, &end);
 		covered = maps_2m && end - start == SOM_UNIT_SIZE &&
 			  !(start & (SOM_UNIT_SIZE - 1));
-		convert_unit(c, span, covered);
+		convert_unit(c, mapping, covered);
 		if (covered)
 			collapse_unit(c, vma, start);
 	}
@@ -148,7 +148,7 @@ static bool collapse_vma(struct collapser *c, struct som_span *span)
 }
 
 /*
- * As much of a leaf as may be done with mmap_lock held, under which no span comes or goes.
+ * As much of a table as may be done with mmap_lock held, under which no mapping comes or goes.
  * False if it was not to be had.
  */
 static bool collapse_some(struct collapser *c)
@@ -163,23 +163,23 @@ static bool collapse_some(struct collapser *c)
 	c->moved = 0;
 	inc_tlb_flush_pending(owner->mm);
 	while (c->idx <= c->last) {
-		struct som_span *span;
+		struct som_mapping *mapping;
 
-		it = interval_tree_iter_first(&owner->spans,
+		it = interval_tree_iter_first(&owner->mappings,
 					      som_unit_pgoff(c->idx),
 					      som_unit_pgoff(c->last + 1) - 1);
 		if (!it) {
 			c->idx = c->last + 1;
 			break;
 		}
-		span = container_of(it, struct som_span, it);
-		if (som_owner_maps_2m(span->vma) || span->page_backed) {
-			if (!collapse_vma(c, span))
+		mapping = container_of(it, struct som_mapping, it);
+		if (som_owner_maps_2m(mapping->vma) || mapping->auto_convert) {
+			if (!collapse_vma(c, mapping))
 				break;
 		} else {
 			c->idx = som_pgoff_unit(it->last);
 		}
-		/* A unit at the seam of two spans is covered by neither. */
+		/* A unit at the seam of two mappings is covered by neither. */
 		if (c->idx <= som_pgoff_unit(it->last))
 			c->idx = som_pgoff_unit(it->last) + 1;
 	}
@@ -196,15 +196,15 @@ static bool collapse_some(struct collapser *c)
 }
 
 /* All leaves that are marked. */
-static void collapse_leaves(struct collapser *c)
+static void collapse_tables(struct collapser *c)
 {
 	struct som_owner *owner = c->owner;
 	unsigned long first = 0;
 
 	for (; som_units_take_hint(&owner->units, &first, SOM_HINT_COLLAPSE);
-	     first += SOM_LEAF_UNITS) {
+	     first += SOM_TABLE_UNITS) {
 		c->idx = first;
-		c->last = first + SOM_LEAF_UNITS - 1;
+		c->last = first + SOM_TABLE_UNITS - 1;
 		do {
 			if (!collapse_some(c)) {
 				som_collapse_want(owner, first);
@@ -224,7 +224,7 @@ static void som_collapse_work(struct work_struct *work)
 
 	if (c && begun) {
 		c->owner = owner;
-		collapse_leaves(c);
+		collapse_tables(c);
 	}
 	kfree(c);
 	if (begun)

@@ -3,8 +3,8 @@
  * The arithmetic of reservations. Pure; the caller locks.
  *
  * Each unit that is reserved for, or used by, an owner is committed once; a
- * unit that was released but cannot be handed out yet is withheld. It takes a
- * charge along when it becomes that. So committed + withheld never exceeds
+ * unit that was released but cannot be handed out yet is quarantined. It takes a
+ * charge along when it becomes that. So committed + quarantined never exceeds
  * total, and an owner with a reservation finds a unit. The sum is
  * over the total only when memory has failed that was reserved: som_commit_retire().
  *
@@ -31,7 +31,7 @@
  * struct som_commit - reservations of a pool
  * @total: units in the pool.
  * @committed: units reserved or in use.
- * @withheld: units released, but not yet available.
+ * @quarantined: units released, but not yet available.
  * @retired: units whose memory has failed and that nobody has; not in @total.
  * @chunks: chunks in the pool.
  * @claimed: chunks that users claim.
@@ -39,7 +39,7 @@
 struct som_commit {
 	unsigned long total;
 	unsigned long committed;
-	unsigned long withheld;
+	unsigned long quarantined;
 	unsigned long retired;
 	unsigned long chunks;
 	unsigned long claimed;
@@ -47,7 +47,7 @@ struct som_commit {
 
 /**
  * struct som_commit_user - what one user has of it
- * @units: units committed or withheld.
+ * @units: units committed or quarantined.
  * @retired: units of @chunks whose memory has failed.
  * @chunks: chunks that are the user's alone.
  * @claim: chunks that it may have, @chunks of which it has.
@@ -108,7 +108,7 @@ static inline void som_commit_lower_claim(struct som_commit *c,
 static inline unsigned long som_commit_room(const struct som_commit *c,
 					    const struct som_commit_user *u)
 {
-	unsigned long gone = c->committed + c->withheld;
+	unsigned long gone = c->committed + c->quarantined;
 	unsigned long room = gone < c->total ? c->total - gone : 0;
 	unsigned long all = som_commit_limit(c, u) * SOM_CHUNK_UNITS;
 	unsigned long mine = u->units + c->retired;
@@ -153,31 +153,31 @@ static inline void som_commit_uncharge(struct som_commit *c,
 }
 
 /**
- * som_commit_withhold - used units are released, and not available for now
+ * som_commit_quarantine - used units are released, and not available for now
  * @c: the reservations
  * @n: number of units, each of which was committed until now
  */
-static inline void som_commit_withhold(struct som_commit *c, unsigned long n)
+static inline void som_commit_quarantine(struct som_commit *c, unsigned long n)
 {
 	if (WARN_ON_ONCE(n > c->committed))
 		n = c->committed;
 	c->committed -= n;
-	c->withheld += n;
+	c->quarantined += n;
 }
 
 /**
- * som_commit_restore - withheld units are available again
+ * som_commit_restore - quarantined units are available again
  * @c: the reservations
  * @u: whose they were
- * @n: number of units, at most what was withheld
+ * @n: number of units, at most what was quarantined
  */
 static inline void som_commit_restore(struct som_commit *c,
 				      struct som_commit_user *u,
 				      unsigned long n)
 {
-	if (WARN_ON_ONCE(n > c->withheld || n > u->units))
-		n = min(c->withheld, u->units);
-	c->withheld -= n;
+	if (WARN_ON_ONCE(n > c->quarantined || n > u->units))
+		n = min(c->quarantined, u->units);
+	c->quarantined -= n;
 	u->units -= n;
 	som_commit_lower_claim(c, u);
 }
@@ -279,28 +279,28 @@ static inline void som_commit_grow(struct som_commit *c, unsigned long retired)
 /**
  * som_commit_shrink - a chunk is to leave the pool
  * @c: the reservations
- * @u: who has it, as units of it are withheld; or NULL
+ * @u: who has it, as units of it are quarantined; or NULL
  * @retired: units of it whose memory has failed
- * @held: units of it that are withheld
+ * @quarantined: units of it that are quarantined
  *
  * Return: true if no reservation needs it; otherwise nothing is changed.
  */
 static inline bool som_commit_shrink(struct som_commit *c,
 				     struct som_commit_user *u,
-				     unsigned long retired, unsigned long held)
+				     unsigned long retired, unsigned long quarantined)
 {
 	struct som_commit after = *c;
 	struct som_commit_user user = {};
 
 	if (u) {
 		user = *u;
-		som_commit_restore(&after, &user, held);
+		som_commit_restore(&after, &user, quarantined);
 		som_commit_leave(&after, &user, retired);
 	}
 	after.chunks--;
 	after.total -= SOM_CHUNK_UNITS - retired;
 	if (after.claimed > after.chunks ||
-	    after.committed + after.withheld > after.total)
+	    after.committed + after.quarantined > after.total)
 		return false;
 	after.retired -= retired;
 	*c = after;

@@ -39,7 +39,7 @@ static_assert(__same_type(((struct mm_struct *)NULL)->mm_lock_seq, seqcount_t),
  * define SOM_MT_FLAGS - the mode of every maple tree that is read under RCU
  *
  * With MT_FLAGS_ALLOC_RANGE, as the tree of VMAs has it. Without, a node that is not a
- * leaf keeps its metadata in its last slot, and when a large subtree goes at once
+ * table keeps its metadata in its last entry pointer, and when a large subtree goes at once
  * the walk that frees it after a grace period (mt_free_walk()) takes
  * the metadata for a pointer. With it, metadata has a place of its own.
  */

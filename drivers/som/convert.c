@@ -47,8 +47,8 @@ static bool convert_wanted(struct som_owner *owner, unsigned long idx,
 	if (!entry)
 		return false;
 	if (to_pages)
-		return !som_entry_test(entry, SOM_ENTRY_PINNABLE) &&
-		       !som_tracker_tracks(&owner->tracker, idx);
+		return !som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) &&
+		       !som_dirty_log_tracks(&owner->dirty_log, idx);
 	return som_entry_test(entry, SOM_ENTRY_BY_POLICY);
 }
 
@@ -57,7 +57,7 @@ static long alloc_pages_for(struct som_owner *owner)
 {
 	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(owner->mm);
 	struct mem_cgroup *old = set_active_memcg(memcg);
-	long unit = som_pinnable_alloc(owner->account, false);
+	long unit = som_page_backed_alloc(owner->account, false);
 
 	set_active_memcg(old);
 	mem_cgroup_put(memcg);

@@ -35,11 +35,11 @@ static int owners_show(struct seq_file *m, void *v)
 			   som_owner_pid(owner, task_active_pid_ns(current)),
 			   som_account_uid(owner->account),
 			   stats.mapped_pages << (PAGE_SHIFT - 10),
-			   stats.nr_promised, stats.nr_level[SOM_LEVEL_2M],
+			   stats.nr_reserved, stats.nr_level[SOM_LEVEL_2M],
 			   stats.nr_level[SOM_LEVEL_4K],
-			   stats.nr_level[SOM_LEVEL_1G], stats.nr_pinnable,
-			   atomic_long_read(&owner->recycle.nr),
-			   atomic_long_read(&owner->account->held),
+			   stats.nr_level[SOM_LEVEL_1G], stats.nr_page_backed,
+			   atomic_long_read(&owner->cache.nr),
+			   atomic_long_read(&owner->account->quarantined),
 			   atomic_long_read(&owner->account->units));
 	}
 	som_owner_walk_end(&walk);
@@ -87,7 +87,7 @@ static int chunks_show(struct seq_file *m, void *v)
 			seq_printf(m, "%u", info.uid);
 		else
 			seq_puts(m, info.owned ? "all" : "-");
-		seq_printf(m, " %u %u %d\n", info.used, info.held, info.pinned);
+		seq_printf(m, " %u %u %d\n", info.used, info.quarantined, info.pinned);
 		cond_resched();
 	}
 	return 0;

@@ -3,14 +3,14 @@
  * What owner->units has at a unit index: an xarray value.
  *
  *	bits 0-1	enum som_level: how the unit is mapped
- *	bit 2		charged by itself, not by a promise
+ *	bit 2		charged by itself, not by a reservation
  *	bit 3		discarded: MADV_DONTNEED covered all that is mapped of it;
  *			it is to be zeroed before anybody sees it again, or
  *			released
  *	bit 4		zeroed: MADV_DONTNEED covered a part, which was zeroed;
- *			the record of writes does not know yet
- *	bit 5		pinnable: ordinary memory, not a unit of the pool
- *	bit 6		shared: there may be heirs that need its bytes (share.c)
+ *			the region of writes does not know yet
+ *	bit 5		page-backed: ordinary memory, not a unit of the pool
+ *	bit 6		shared: there may be children that need its bytes (share.c)
  *	bit 7		with bit 5: it is so by policy, and goes back to the pool when
  *			nothing needs 4 KiB entries any more (convert.c)
  *	bits 8-		unit number: page frame number / 512
@@ -29,7 +29,7 @@
 #define SOM_ENTRY_CHARGED	BIT(2)
 #define SOM_ENTRY_DISCARDED	BIT(3)
 #define SOM_ENTRY_ZEROED	BIT(4)
-#define SOM_ENTRY_PINNABLE	BIT(5)
+#define SOM_ENTRY_PAGE_BACKED	BIT(5)
 #define SOM_ENTRY_SHARED	BIT(6)
 #define SOM_ENTRY_BY_POLICY	BIT(7)
 #define SOM_ENTRY_UNIT		8
@@ -38,7 +38,7 @@
 #define SOM_BATCH		64
 
 /* What kind of memory a unit is. */
-#define SOM_ENTRY_KIND		(SOM_ENTRY_PINNABLE | SOM_ENTRY_BY_POLICY)
+#define SOM_ENTRY_KIND		(SOM_ENTRY_PAGE_BACKED | SOM_ENTRY_BY_POLICY)
 
 /* For som_entry_replace(): the unit stays. */
 #define SOM_UNIT_SAME		ULONG_MAX

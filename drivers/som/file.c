@@ -244,18 +244,18 @@ static void som_show_fdinfo(struct seq_file *m, struct file *file)
 			   som_owner_pid(owner, task_active_pid_ns(current)));
 		seq_printf(m, "som-mapped-kB:\t%lu\n",
 			   stats.mapped_pages << (PAGE_SHIFT - 10));
-		seq_printf(m, "som-reserved:\t%lu\n", stats.nr_promised);
+		seq_printf(m, "som-reserved:\t%lu\n", stats.nr_reserved);
 		seq_printf(m, "som-units-2M:\t%lu\n",
 			   stats.nr_level[SOM_LEVEL_2M]);
 		seq_printf(m, "som-units-4K:\t%lu\n",
 			   stats.nr_level[SOM_LEVEL_4K]);
 		seq_printf(m, "som-units-1G:\t%lu\n",
 			   stats.nr_level[SOM_LEVEL_1G]);
-		seq_printf(m, "som-page-backed:\t%lu\n", stats.nr_pinnable);
+		seq_printf(m, "som-page-backed:\t%lu\n", stats.nr_page_backed);
 		seq_printf(m, "som-cached:\t%ld\n",
-			   atomic_long_read(&owner->recycle.nr));
+			   atomic_long_read(&owner->cache.nr));
 		seq_printf(m, "som-quarantined:\t%ld\n",
-			   atomic_long_read(&owner->account->held));
+			   atomic_long_read(&owner->account->quarantined));
 		seq_printf(m, "som-charged:\t%ld\n",
 			   atomic_long_read(&owner->account->units));
 		seq_printf(m, "som-records-kB:\t%lu\n", stats.records >> 10);

@@ -10,7 +10,7 @@
  * table entries unless VM_WIPEONFORK is set, which is set therefore.
  *
  * What happens, for each VMA: the child's owner is made, if this is the first, and a
- * file for VMAs of the same inode; a span with the same page offsets; a promise; a note
+ * file for VMAs of the same inode; a mapping with the same page offsets; a reservation; a note
  * for each unit of the parent's, which becomes shared. Then the parent's entries are
  * taken away, and its VMA becomes one that asks before an entry becomes
  * writable. A device may write to what is pinned: that is copied at once.
@@ -78,22 +78,22 @@ static int copy_pinned(struct som_owner *parent, struct som_owner *owner,
 	int ret;
 
 	som_units_for_each(&parent->units, idx, entry, first, last) {
-		if (!som_entry_test(entry, SOM_ENTRY_PINNABLE) &&
+		if (!som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) &&
 		    !som_entry_pinned(entry))
 			continue;
-		ret = som_share_pull(owner, idx);
+		ret = som_cow_pull(owner, idx);
 		if (ret)
 			return ret;
 	}
 	return 0;
 }
 
-static int inherit(struct vm_area_struct *vma, struct som_span *from,
-		   struct som_owner *owner)
+static int fork_inherit(struct vm_area_struct *vma, struct som_mapping *from,
+			struct som_owner *owner)
 {
 	struct som_owner *parent = from->owner;
 	unsigned long first, last;
-	struct som_span *span;
+	struct som_mapping *mapping;
 	struct file *file;
 	int ret;
 
@@ -104,16 +104,16 @@ static int inherit(struct vm_area_struct *vma, struct som_span *from,
 	ret = from->private ? som_private_start(owner) : 0;
 	if (ret)
 		goto out_file;
-	span = som_span_inherit(from, owner);
-	if (IS_ERR(span)) {
-		ret = PTR_ERR(span);
+	mapping = som_mapping_inherit(from, owner);
+	if (IS_ERR(mapping)) {
+		ret = PTR_ERR(mapping);
 		goto out_file;
 	}
-	span->file = file;
+	mapping->file = file;
 
 	first = som_pgoff_unit(from->it.start);
 	last = som_pgoff_unit(from->it.last);
-	ret = som_share_inherit(from, owner);
+	ret = som_cow_defer(from, owner);
 	if (!ret) {
 		som_vma_ask(from->vma);
 		som_zap(parent, from->it.start,
@@ -121,11 +121,11 @@ static int inherit(struct vm_area_struct *vma, struct som_span *from,
 		ret = copy_pinned(parent, owner, first, last);
 	}
 	if (ret) {
-		som_span_unmap(span);
+		som_mapping_unmap(mapping);
 		return ret;
 	}
-	span->vma = vma;
-	vma->vm_private_data = span;
+	mapping->vma = vma;
+	vma->vm_private_data = mapping;
 	vma->vm_file = file;
 	return 0;
 
@@ -137,12 +137,12 @@ out_file:
 /**
  * som_fork_vma - a child inherits a VMA
  * @vma: the child's, a copy of its parent's
- * @from: span of the parent's
+ * @from: mapping of the parent's
  *
  * Context: vm_ops->open in fork.
  * Return: 0 or -errno, and nothing is inherited.
  */
-int som_fork_vma(struct vm_area_struct *vma, struct som_span *from)
+int som_fork_vma(struct vm_area_struct *vma, struct som_mapping *from)
 {
 	struct som_owner *owner;
 	int ret;
@@ -152,7 +152,7 @@ int som_fork_vma(struct vm_area_struct *vma, struct som_span *from)
 	owner = child_owner(vma->vm_mm, from->owner);
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
-	ret = inherit(vma, from, owner);
+	ret = fork_inherit(vma, from, owner);
 	som_inode_put_owner(owner);
 	return ret;
 }

@@ -2,10 +2,10 @@
 #ifndef _SOM_FORK_H
 #define _SOM_FORK_H
 
-struct som_span;
+struct som_mapping;
 struct vm_area_struct;
 
-int som_fork_vma(struct vm_area_struct *vma, struct som_span *from);
+int som_fork_vma(struct vm_area_struct *vma, struct som_mapping *from);
 void som_fork_fail(struct vm_area_struct *vma);
 
 #endif /* _SOM_FORK_H */

@@ -56,22 +56,22 @@ void som_owner_unlock_all(struct som_owner *owner)
 	mutex_unlock(&owner->lock);
 }
 
-static bool gig_empty(struct som_owner *owner, unsigned long first)
+static bool pud_is_empty(struct som_owner *owner, unsigned long first)
 {
 	unsigned long idx = first;
 
 	return !som_units_find(&owner->units, &idx, first + SOM_CHUNK_UNITS - 1);
 }
 
-/* Do indices of a leaf have units in order, from @unit on, which a large entry can map? */
-static bool gig_leaf(const struct som_leaf *leaf, unsigned long i,
-		     unsigned long end, unsigned long unit)
+/* Do indices of a table have units in order, from @unit on, which a large entry can map? */
+static bool pud_table(const struct som_table *table, unsigned long i,
+		      unsigned long end, unsigned long unit)
 {
 	for (; i <= end; i++, unit++) {
-		void *entry = READ_ONCE(leaf->entry[i % SOM_LEAF_UNITS]);
+		void *entry = READ_ONCE(table->entry[i % SOM_TABLE_UNITS]);
 
 		if (!entry || som_entry_unit(entry) != unit ||
-		    som_entry_test(entry, SOM_ENTRY_PINNABLE |
+		    som_entry_test(entry, SOM_ENTRY_PAGE_BACKED |
 					  SOM_ENTRY_DISCARDED) ||
 		    som_pool_poisoned(unit))
 			return false;
@@ -80,11 +80,11 @@ static bool gig_leaf(const struct som_leaf *leaf, unsigned long i,
 }
 
 /* The chunk whose units the indices have, all of them and in order; or -1. */
-static long gig_chunk(struct som_owner *owner, unsigned long first)
+static long pud_chunk(struct som_owner *owner, unsigned long first)
 {
 	unsigned long i = first, end = first - 1, unit, last;
 	void *entry = som_units_load(&owner->units, first);
-	struct som_leaf *leaf;
+	struct som_table *table;
 
 	if (!entry || som_entry_unit(entry) % SOM_CHUNK_UNITS)
 		return -1;
@@ -92,27 +92,27 @@ static long gig_chunk(struct som_owner *owner, unsigned long first)
 	last = first + SOM_CHUNK_UNITS - 1;
 	while (end != last) {
 		i = end + 1;
-		leaf = som_units_next_leaf(&owner->units, &i, last, &end);
-		if (!leaf || !gig_leaf(leaf, i, end, unit + (i - first)))
+		table = som_units_next_table(&owner->units, &i, last, &end);
+		if (!table || !pud_table(table, i, end, unit + (i - first)))
 			return -1;
 	}
 	return unit / SOM_CHUNK_UNITS;
 }
 
 /* They are mapped by one entry. Nobody but who changes other bits is in the way. */
-static void gig_set_level(struct som_owner *owner, unsigned long first)
+static void pud_set_level(struct som_owner *owner, unsigned long first)
 {
 	unsigned long i = first, last = first + SOM_CHUNK_UNITS - 1, end;
-	struct som_leaf *leaf;
+	struct som_table *table;
 	unsigned long nr = 0;
 
-	while ((leaf = som_units_next_leaf(&owner->units, &i, last, &end))) {
+	while ((table = som_units_next_table(&owner->units, &i, last, &end))) {
 		for (; i <= end; i++) {
-			void **slot = &leaf->entry[i % SOM_LEAF_UNITS];
-			void *entry = READ_ONCE(*slot);
+			void **entryp = &table->entry[i % SOM_TABLE_UNITS];
+			void *entry = READ_ONCE(*entryp);
 
 			if (som_entry_level(entry) == SOM_LEVEL_NONE &&
-			    cmpxchg(slot, entry,
+			    cmpxchg(entryp, entry,
 				    som_entry(som_entry_unit(entry),
 					      som_entry_bits(entry) |
 					      SOM_LEVEL_1G)) == entry)
@@ -125,8 +125,8 @@ static void gig_set_level(struct som_owner *owner, unsigned long first)
 	atomic_long_add(nr, &owner->nr_level[SOM_LEVEL_1G]);
 }
 
-/* Undo what gig_store() has done of nr indices, but for the units themselves. */
-static void gig_unstore(struct som_owner *owner, unsigned long first,
+/* Undo what pud_store() has done of nr indices, but for the units themselves. */
+static void pud_unstore(struct som_owner *owner, unsigned long first,
 			unsigned long nr)
 {
 	unsigned long i;
@@ -140,42 +140,42 @@ static void gig_unstore(struct som_owner *owner, unsigned long first,
 	}
 }
 
-/* The indices get the units of a chunk, charged where they are not promised. */
-static bool gig_store(struct som_owner *owner, unsigned long first,
+/* The indices get the units of a chunk, charged where they are not reserved. */
+static bool pud_store(struct som_owner *owner, unsigned long first,
 		      unsigned long chunk)
 {
 	unsigned long i, unit = chunk * SOM_CHUNK_UNITS;
-	struct som_leaf *leaf;
+	struct som_table *table;
 
 	for (i = 0; i < SOM_CHUNK_UNITS; i++) {
 		unsigned long bits = SOM_LEVEL_NONE;
 
-		if (!mtree_load(&owner->promised, first + i)) {
-			if (!som_recycle_charge(owner->account, 1))
+		if (!mtree_load(&owner->reserved, first + i)) {
+			if (!som_cache_charge(owner->account, 1))
 				break;
 			bits |= SOM_ENTRY_CHARGED;
 		}
-		leaf = som_units_leaf(&owner->units, first + i);
-		if (!leaf) {
+		table = som_units_table(&owner->units, first + i);
+		if (!table) {
 			if (bits & SOM_ENTRY_CHARGED)
 				som_account_uncharge(owner->account, 1);
 			break;
 		}
-		WRITE_ONCE(leaf->entry[(first + i) % SOM_LEAF_UNITS],
+		WRITE_ONCE(table->entry[(first + i) % SOM_TABLE_UNITS],
 			   som_entry(unit + i, bits));
 		atomic_long_inc(&owner->nr_level[SOM_LEVEL_NONE]);
 	}
 	if (i == SOM_CHUNK_UNITS)
 		return true;
-	gig_unstore(owner, first, i);
+	pud_unstore(owner, first, i);
 	return false;
 }
 
 /* Under the locks: map the GiB if its units allow it. */
-static vm_fault_t gig_map(struct vm_fault *vmf, struct som_owner *owner,
+static vm_fault_t pud_map(struct vm_fault *vmf, struct som_owner *owner,
 			  unsigned long first)
 {
-	long chunk = gig_chunk(owner, first);
+	long chunk = pud_chunk(owner, first);
 	pud_t pud = READ_ONCE(*vmf->pud);
 	unsigned long pfn;
 	vm_fault_t ret;
@@ -192,55 +192,55 @@ static vm_fault_t gig_map(struct vm_fault *vmf, struct som_owner *owner,
 	/* Another fault has put a page table there meanwhile. */
 	if (!pud_leaf(READ_ONCE(*vmf->pud)))
 		return VM_FAULT_FALLBACK;
-	gig_set_level(owner, first);
+	pud_set_level(owner, first);
 	trace_som_fault(vmf->real_address, chunk * SOM_CHUNK_UNITS, PUD_SIZE,
 			vmf->flags & FAULT_FLAG_WRITE);
 	return VM_FAULT_NOPAGE;
 }
 
 /**
- * som_gig_fault - map a GiB by one entry, if possible
+ * som_pud_fault - map a GiB by one entry, if possible
  * @vmf: a fault in an aligned GiB that its VMA covers
- * @span: the VMA's span
+ * @mapping: the VMA's mapping
  *
- * Context: Process context; takes owner->gig_lock, owner->lock and all
+ * Context: Process context; takes owner->pud_lock, owner->lock and all
  * fault_locks.
  * Return: VM_FAULT_NOPAGE, or VM_FAULT_FALLBACK if smaller entries must do.
  */
-vm_fault_t som_gig_fault(struct vm_fault *vmf, struct som_span *span)
+vm_fault_t som_pud_fault(struct vm_fault *vmf, struct som_mapping *mapping)
 {
-	struct som_owner *owner = span->owner;
+	struct som_owner *owner = mapping->owner;
 	unsigned long first = som_pgoff_unit(vmf->pgoff) & ~(SOM_CHUNK_UNITS - 1UL);
 	vm_fault_t ret = VM_FAULT_FALLBACK;
 	bool tracked, empty;
 	long chunk = -1;
 
 	/* Who comes second finds what the first has made, after zeroing a GiB. */
-	if (mutex_lock_killable(&owner->gig_lock))
+	if (mutex_lock_killable(&owner->pud_lock))
 		return VM_FAULT_NOPAGE;
-	if (gig_empty(owner, first)) {
+	if (pud_is_empty(owner, first)) {
 		if (som_dumping())
-			goto out_gig;
+			goto out_pud;
 		chunk = som_numa_alloc_chunk(owner->account->pool, vmf->vma,
 					     first);
 		if (chunk < 0)
-			goto out_gig;
+			goto out_pud;
 	}
 	som_owner_lock_all(owner);
-	if (som_tracker_run(&owner->tracker, first, first + SOM_CHUNK_UNITS - 1,
-			    &tracked) < first + SOM_CHUNK_UNITS - 1 || tracked)
+	if (som_dirty_log_run(&owner->dirty_log, first, first + SOM_CHUNK_UNITS - 1,
+			      &tracked) < first + SOM_CHUNK_UNITS - 1 || tracked)
 		goto out;
-	empty = gig_empty(owner, first);
-	if (empty && (chunk < 0 || !gig_store(owner, first, chunk)))
+	empty = pud_is_empty(owner, first);
+	if (empty && (chunk < 0 || !pud_store(owner, first, chunk)))
 		goto out;
 	if (empty)
 		chunk = -1;
-	ret = gig_map(vmf, owner, first);
+	ret = pud_map(vmf, owner, first);
 out:
 	som_owner_unlock_all(owner);
 	if (chunk >= 0)
 		som_pool_free_chunk(chunk);
-out_gig:
-	mutex_unlock(&owner->gig_lock);
+out_pud:
+	mutex_unlock(&owner->pud_lock);
 	return ret;
 }

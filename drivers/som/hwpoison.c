@@ -23,7 +23,7 @@
  * It is the unit as a whole that is lost to its owner: to go on with 511 of its pages,
  * each would need an entry of its own, and a unit has one owner and one state.
  *
- * Pinnable memory is of ordinary pages, each with its own mark, PG_hwpoison.
+ * Page-backed memory is of ordinary pages, each with its own mark, PG_hwpoison.
  */
 #include <linux/gfp.h>
 #include <linux/interval_tree.h>
@@ -87,21 +87,21 @@ static bool entry_poisoned(const void *entry)
 {
 	unsigned long unit = som_entry_unit(entry);
 
-	return som_entry_test(entry, SOM_ENTRY_PINNABLE) ?
-		som_pinnable_poisoned(unit) : som_pool_poisoned(unit);
+	return som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ?
+		som_page_backed_poisoned(unit) : som_pool_poisoned(unit);
 }
 
 /* Where a page offset is mapped; false if nowhere. mmap_lock is held. */
-static bool find_address(struct som_owner *owner, unsigned long pgoff,
-			 unsigned long *addr)
+static bool hwpoison_find_address(struct som_owner *owner, unsigned long pgoff,
+				  unsigned long *addr)
 {
 	struct interval_tree_node *it;
 	struct vm_area_struct *vma;
 
 	mutex_lock(&owner->lock);
-	it = interval_tree_iter_first(&owner->spans, pgoff, pgoff);
+	it = interval_tree_iter_first(&owner->mappings, pgoff, pgoff);
 	if (it) {
-		vma = container_of(it, struct som_span, it)->vma;
+		vma = container_of(it, struct som_mapping, it)->vma;
 		*addr = vma->vm_start + ((pgoff - vma->vm_pgoff) << PAGE_SHIFT);
 	}
 	mutex_unlock(&owner->lock);
@@ -139,7 +139,7 @@ static void tell_early(struct som_owner *owner, unsigned long pgoff)
 	if (!mmget_not_zero(mm))
 		return;
 	if (mmap_read_trylock(mm)) {
-		found = find_address(owner, pgoff, &addr);
+		found = hwpoison_find_address(owner, pgoff, &addr);
 		mmap_read_unlock(mm);
 		if (found)
 			signal_early(mm, addr);
@@ -225,10 +225,10 @@ static void unmap_before_return(void)
 	kfree(head);
 }
 
-/* A page has failed. @kept: see som_pool_poison(). */
-static void page_failed(unsigned long pfn, bool kept)
+/* A page has failed. @cached: see som_pool_poison(). */
+static void page_failed(unsigned long pfn, bool cached)
 {
-	if (!som_pool_poison(pfn, kept) && !som_pinnable_units())
+	if (!som_pool_poison(pfn, cached) && !som_page_backed_units())
 		return;
 	spin_lock(&failures_lock);
 	if (nr_failures < SOM_FAILURES)
@@ -265,7 +265,7 @@ static struct notifier_block som_mce_nb = {
 	.notifier_call = som_mce_notify,
 };
 
-static void find_tracepoint(struct tracepoint *tp, void *priv)
+static void hwpoison_find_tracepoint(struct tracepoint *tp, void *priv)
 {
 	if (!strcmp(tp->name, SOM_FAILURE_TRACEPOINT))
 		failure_tracepoint = tp;
@@ -283,7 +283,7 @@ int som_hwpoison_init(void)
 {
 	int ret;
 
-	for_each_kernel_tracepoint(find_tracepoint, NULL);
+	for_each_kernel_tracepoint(hwpoison_find_tracepoint, NULL);
 	if (failure_tracepoint) {
 		ret = tracepoint_probe_register(failure_tracepoint,
 						(void *)probe, NULL);

@@ -137,7 +137,7 @@ static long som_inode_fallocate(struct file *file, int mode, loff_t offset,
 	return som_owner_punch(owner, first, last, &given);
 }
 
-static void free_owner(struct som_owner *owner)
+static void inode_free_owner(struct som_owner *owner)
 {
 	som_work_cancel(&owner->discard_work);
 	som_work_cancel(&owner->collapse_work);
@@ -154,7 +154,7 @@ static int som_inode_release(struct inode *inode, struct file *file)
 	hash_del(&owner->hash);
 	list_del_init(&owner->listed.list);
 	mutex_unlock(&som_owners_lock);
-	free_owner(owner);
+	inode_free_owner(owner);
 	som_inode_unpin();
 	return 0;
 }
@@ -226,7 +226,7 @@ out_module:
 	return ERR_PTR(ret);
 }
 
-static struct som_owner *find_owner(struct mm_struct *mm)
+static struct som_owner *inode_find_owner(struct mm_struct *mm)
 {
 	struct som_owner *owner;
 
@@ -251,7 +251,7 @@ struct som_owner *som_inode_find_owner(struct mm_struct *mm)
 	struct som_owner *owner;
 
 	mutex_lock(&som_owners_lock);
-	owner = find_owner(mm);
+	owner = inode_find_owner(mm);
 	mutex_unlock(&som_owners_lock);
 	return owner;
 }
@@ -350,7 +350,7 @@ static struct som_owner *make_owner(struct mm_struct *mm)
 	som_private_new(owner);
 	file = som_inode_file(owner, NULL, &som_inode_fops);
 	if (IS_ERR(file)) {
-		free_owner(owner);
+		inode_free_owner(owner);
 		return ERR_CAST(file);
 	}
 	owner->file = file;
@@ -378,7 +378,7 @@ struct som_owner *som_inode_get_owner(struct mm_struct *mm)
 	if (IS_ERR(owner))
 		return owner;
 	mutex_lock(&som_owners_lock);
-	other = find_owner(mm);
+	other = inode_find_owner(mm);
 	if (!other) {
 		hash_add(som_owners, &owner->hash, (unsigned long)mm);
 		list_add_tail(&owner->listed.list, &som_owner_list);
@@ -402,7 +402,7 @@ void som_inode_put_owner(struct som_owner *owner)
 	fput(owner->file);
 }
 
-static int som_heir_release(struct inode *inode, struct file *file)
+static int som_inherited_release(struct inode *inode, struct file *file)
 {
 	struct som_owner *owner = file->private_data;
 
@@ -411,10 +411,10 @@ static int som_heir_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static const struct file_operations som_heir_fops = {
+static const struct file_operations som_inherited_fops = {
 	.owner = THIS_MODULE,
 	.open = som_inode_open,
-	.release = som_heir_release,
+	.release = som_inherited_release,
 	.fallocate = som_inode_fallocate,
 	.fsync = noop_fsync,
 	.get_unmapped_area = som_get_unmapped_area,
@@ -423,11 +423,11 @@ static const struct file_operations som_heir_fops = {
 /* Up to which page offset all of what is in an inode is an owner's. */
 static unsigned long inode_limit(struct som_owner *owner, struct inode *inode)
 {
-	struct som_heir *heir;
+	struct som_inherited_file *inherited;
 
-	list_for_each_entry(heir, &owner->heirs, list) {
-		if (heir->inode == inode)
-			return heir->limit;
+	list_for_each_entry(inherited, &owner->inherited_files, list) {
+		if (inherited->inode == inode)
+			return inherited->limit;
 	}
 	return owner->cursor;
 }
@@ -450,27 +450,27 @@ struct file *som_inode_inherit(struct som_owner *owner,
 			       struct som_owner *parent, struct file *from)
 {
 	struct inode *inode = file_inode(from);
-	struct som_heir *heir;
+	struct som_inherited_file *inherited;
 	struct file *file;
 
-	list_for_each_entry(heir, &owner->heirs, list) {
-		if (heir->inode == inode)
-			return get_file(heir->file);
+	list_for_each_entry(inherited, &owner->inherited_files, list) {
+		if (inherited->inode == inode)
+			return get_file(inherited->file);
 	}
-	heir = kzalloc(sizeof(*heir), GFP_KERNEL_ACCOUNT);
-	if (!heir)
+	inherited = kzalloc(sizeof(*inherited), GFP_KERNEL_ACCOUNT);
+	if (!inherited)
 		return ERR_PTR(-ENOMEM);
-	file = som_inode_file(owner, inode, &som_heir_fops);
+	file = som_inode_file(owner, inode, &som_inherited_fops);
 	if (IS_ERR(file)) {
-		kfree(heir);
+		kfree(inherited);
 		return file;
 	}
 	get_file(owner->file);
 	ihold(inode);
-	heir->inode = inode;
-	heir->limit = inode_limit(parent, inode);
-	heir->file = file;
-	list_add_tail(&heir->list, &owner->heirs);
+	inherited->inode = inode;
+	inherited->limit = inode_limit(parent, inode);
+	inherited->file = file;
+	list_add_tail(&inherited->list, &owner->inherited_files);
 	return file;
 }
 
@@ -482,10 +482,10 @@ struct file *som_inode_inherit(struct som_owner *owner,
  */
 void som_inode_disinherit(struct som_owner *owner)
 {
-	struct som_heir *heir, *next;
+	struct som_inherited_file *inherited, *next;
 
-	list_for_each_entry_safe(heir, next, &owner->heirs, list) {
-		iput(heir->inode);
-		kfree(heir);
+	list_for_each_entry_safe(inherited, next, &owner->inherited_files, list) {
+		iput(inherited->inode);
+		kfree(inherited);
 	}
 }

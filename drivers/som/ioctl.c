@@ -58,11 +58,11 @@ static int som_ioctl_info(struct som_settings *settings,
 	info->pool_free = pool.free;
 	info->pool_committed = pool.committed;
 	info->mapped_bytes = (__u64)stats.mapped_pages << PAGE_SHIFT;
-	info->reserved_units = stats.nr_promised;
+	info->reserved_units = stats.nr_reserved;
 	info->units_2m = stats.nr_level[SOM_LEVEL_2M];
 	info->units_4k = stats.nr_level[SOM_LEVEL_4K];
 	info->units_1g = stats.nr_level[SOM_LEVEL_1G];
-	info->units_page_backed = stats.nr_pinnable;
+	info->units_page_backed = stats.nr_page_backed;
 	return 0;
 }
 
@@ -72,14 +72,14 @@ static int som_ioctl_reset(struct som_settings *settings,
 	return som_reset(&args->reset);
 }
 
-static int som_ioctl_pinnable(struct som_settings *settings,
-			      union som_args *args)
+static int som_ioctl_page_backed(struct som_settings *settings,
+				 union som_args *args)
 {
 	return som_pin(&args->range, true);
 }
 
-static int som_ioctl_unpinnable(struct som_settings *settings,
-				union som_args *args)
+static int som_ioctl_pool_backed(struct som_settings *settings,
+				 union som_args *args)
 {
 	return som_pin(&args->range, false);
 }
@@ -162,14 +162,14 @@ static const struct som_ioctl_desc som_ioctls[] = {
 		.cmd = SOM_IOC_PAGE_BACKED,
 		.size = sizeof(struct som_range),
 		.min_size = SOM_RANGE_SIZE_VER0,
-		.handler = som_ioctl_pinnable,
+		.handler = som_ioctl_page_backed,
 		.results = SOM_RESULTS_PARTIAL,
 	},
 	{
 		.cmd = SOM_IOC_POOL_BACKED,
 		.size = sizeof(struct som_range),
 		.min_size = SOM_RANGE_SIZE_VER0,
-		.handler = som_ioctl_unpinnable,
+		.handler = som_ioctl_pool_backed,
 		.results = SOM_RESULTS_PARTIAL,
 	},
 	{
@@ -188,7 +188,7 @@ static const struct som_ioctl_desc som_ioctls[] = {
 	},
 };
 
-static const struct som_ioctl_desc *find_desc(unsigned int cmd, enum som_on on)
+static const struct som_ioctl_desc *ioctl_find_desc(unsigned int cmd, enum som_on on)
 {
 	unsigned int i;
 
@@ -214,7 +214,7 @@ long som_ioctl(struct som_settings *settings, enum som_on on,
 	       unsigned int cmd, unsigned long arg)
 {
 	void __user *user = (void __user *)arg;
-	const struct som_ioctl_desc *desc = find_desc(cmd, on);
+	const struct som_ioctl_desc *desc = ioctl_find_desc(cmd, on);
 	union som_args args = {};
 	size_t out;
 	u32 size;

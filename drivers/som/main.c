@@ -8,11 +8,11 @@
  *		recycle, work, pool
  *	debugfs: parcel_file, inode, owner, pool
  *	parcel_file: parcel, file, vma, inode, area, owner
- *	sysfs: migrate, parcel, pinnable, account, recycle, zero, trim, pool
+ *	sysfs: migrate, parcel, page-backed, account, recycle, zero, trim, pool
  *	file: ioctl, parcel, remap, vma, inode, area, policy, private
  *	ioctl: parcel_file, pagemap, reset, pin, policy, inode, owner, pool
- *	hwpoison: inode, entry, zap, owner, pinnable, pool
- *	pin: migrate, vma, inode, owner, pinnable, pool
+ *	hwpoison: inode, entry, zap, owner, page-backed, pool
+ *	pin: migrate, vma, inode, owner, page-backed, pool
  *	migrate: parcel, inode, entry, collapse, zap, owner, pool
  *	pagemap, reset: track, scan, vma, inode, punch, owner
  *	track: vma, pte, owner, scan, collapse, zap, pool
@@ -20,13 +20,14 @@
  *	private: vma, punch, work, zap, owner
  *	remap: vma, owner
  *	dump: zap, owner, pool
- *	vma: access, dump, pte, around, gig, convert, collapse, punch, zap, owner, pool
- *	around: gig, vma, entry, owner, pool
- *	gig: entry, owner, numa, pool
+ *	vma: access, dump, pte, around, pud, convert, collapse, punch, zap, owner, pool
+ *	around: pud, vma, entry, owner, pool
+ *	pud: entry, owner, numa, pool
  *	punch: entry, collapse, work, zap, owner, pool
  *	collapse: convert, pte, entry, work, zap, owner
- *	convert: migrate, entry, owner, pinnable, pool
- *	owner, parcel, entry, zap: units, tracker, pinnable, recycle, account, cgroup, numa, pool
+ *	convert: migrate, entry, owner, page-backed, pool
+ *	owner, parcel, entry, zap: units, dirty log, page-backed, recycle, account, cgroup, numa,
+ *	pool
  *	recycle: account, work, pool
  *	account: pool
  *	zero, trim, numa: pool
@@ -105,7 +106,7 @@ static int __init som_init(void)
 out_sysfs:
 	som_sysfs_exit();
 	/* Settings could be changed while the device was made. */
-	som_recycle_exit();
+	som_cache_exit();
 	som_trim_exit();
 out_zero:
 	som_zero_exit();
@@ -130,7 +131,7 @@ static void __exit som_exit(void)
 	som_debugfs_exit();
 	misc_deregister(&som_device);
 	som_sysfs_exit();
-	som_recycle_exit();
+	som_cache_exit();
 	som_trim_exit();
 	som_work_exit();
 	som_private_exit();

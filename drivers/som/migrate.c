@@ -20,7 +20,7 @@
  * owner has a unit but the owner, so each owner's units are looked through once
  * for each chunk: 512 entries for each GiB that it has. It waits for owners, within limits,
  * and keeps nothing from anybody meanwhile: units of chunks that it wants empty are taken
- * last, not withheld.
+ * last, not quarantined.
  */
 #include <linux/delay.h>
 #include <linux/file.h>
@@ -55,8 +55,8 @@ void som_migrate_free(void *memory)
 {
 	if (!memory)
 		return;
-	if (som_entry_test(memory, SOM_ENTRY_PINNABLE))
-		som_pinnable_free(som_entry_unit(memory));
+	if (som_entry_test(memory, SOM_ENTRY_PAGE_BACKED))
+		som_page_backed_free(som_entry_unit(memory));
 	else
 		som_pool_free(som_entry_unit(memory));
 }
@@ -71,13 +71,13 @@ void som_migrate_free(void *memory)
  *
  * Context: Process context; mmap_lock is held for write, and owner->lock.
  * Return: 0; -ENOENT if there is no unit; -EBUSY if somebody has a pin on it; -EAGAIN if
- * heirs need copies first and the pool has nothing right now; -EHWPOISON if its memory
+ * children need copies first and the pool has nothing right now; -EHWPOISON if its memory
  * cannot be read, and it stays where it is.
  */
 int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory)
 {
 	unsigned long kind = som_entry_bits(*memory) & SOM_ENTRY_KIND;
-	bool to_pinnable = kind & SOM_ENTRY_PINNABLE;
+	bool to_page_backed = kind & SOM_ENTRY_PAGE_BACKED;
 	unsigned long unit = som_entry_unit(*memory);
 	struct mutex *lock = som_owner_lock_unit(owner, idx);
 	void *entry = som_units_load(&owner->units, idx);
@@ -92,27 +92,27 @@ int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory)
 	if (som_entry_pinned(entry))
 		goto out;
 	ret = -EHWPOISON;
-	if (som_entry_test(entry, SOM_ENTRY_PINNABLE) &&
-	    som_pinnable_poisoned(som_entry_unit(entry)))
+	if (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) &&
+	    som_page_backed_poisoned(som_entry_unit(entry)))
 		goto out;
-	/* From pinnable memory an heir can only have a copy. */
-	ret = to_pinnable ? som_share_break(owner, idx) : 0;
+	/* From page-backed memory a child can only have a copy. */
+	ret = to_page_backed ? som_cow_break(owner, idx) : 0;
 	if (ret)
 		goto out;
-	/* Nor does an heir copy from the old memory while it goes. */
-	mutex_lock(&owner->share.lock);
+	/* Nor does a child copy from the old memory while it goes. */
+	mutex_lock(&owner->cow.lock);
 	ret = som_unit_copy(unit, som_entry_unit(entry));
 	if (!ret)
 		entry = som_entry_replace(owner, idx, unit,
 					  SOM_ENTRY_LEVEL | SOM_ENTRY_KIND,
 					  SOM_LEVEL_NONE | kind);
-	mutex_unlock(&owner->share.lock);
+	mutex_unlock(&owner->cow.lock);
 	if (ret)
 		goto out;
 	if (som_entry_level(entry) == SOM_LEVEL_4K)
 		som_collapse_want(owner, idx);
-	if (to_pinnable)
-		som_tracker_pinned(&owner->tracker, idx);
+	if (to_page_backed)
+		som_dirty_log_pinned(&owner->dirty_log, idx);
 	trace_som_unit_move(som_entry_unit(entry), unit);
 	*memory = som_entry(som_entry_unit(entry),
 			    som_entry_bits(entry) & SOM_ENTRY_KIND);
@@ -172,7 +172,7 @@ static bool compact_unit(struct som_compaction *c, struct som_owner *owner,
 	mutex_lock(&owner->lock);
 	/* Only who holds this lock removes or moves it. */
 	entry = som_units_load(&owner->units, idx);
-	if (entry && !som_entry_test(entry, SOM_ENTRY_PINNABLE) &&
+	if (entry && !som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) &&
 	    som_entry_unit(entry) / SOM_CHUNK_UNITS == c->chunk)
 		som_migrate_unit(owner, idx, &memory);
 	mutex_unlock(&owner->lock);
@@ -196,7 +196,7 @@ static bool compact_owner(struct som_compaction *c, struct som_owner *owner)
 			more = false;
 			break;
 		}
-		if (som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
+		if (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ||
 		    som_entry_unit(entry) / SOM_CHUNK_UNITS != c->chunk)
 			continue;
 		more = compact_unit(c, owner, idx);
@@ -265,7 +265,7 @@ int som_compact(unsigned long nr_chunks)
 	if (ret)
 		return ret;
 	round++;
-	som_recycle_drain();
+	som_cache_drain();
 	som_pool_drain_begin();
 	while (done < nr_chunks && !ret) {
 		chunk = som_pool_drain_next(round);

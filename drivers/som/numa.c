@@ -71,8 +71,8 @@ static void place_policy(struct som_place *place, struct mempolicy *pol,
 	}
 }
 
-static void find_place(struct som_place *place, struct vm_area_struct *vma,
-		       unsigned long idx)
+static void numa_find_place(struct som_place *place, struct vm_area_struct *vma,
+			    unsigned long idx)
 {
 	struct mempolicy *pol = vma->vm_policy ?: current->mempolicy;
 
@@ -94,7 +94,7 @@ static void find_place(struct som_place *place, struct vm_area_struct *vma,
  * Context: Process context; mmap_lock or the VMA lock is held. May sleep.
  * Return: unit number; -EAGAIN if there is none right now; -ENOSPC if the policy
  * allows only nodes of which the pool has nothing free, or memory has failed that was
- * promised.
+ * reserved.
  */
 long som_numa_alloc(struct som_pool_user *user, struct vm_area_struct *vma,
 		    unsigned long idx)
@@ -102,7 +102,7 @@ long som_numa_alloc(struct som_pool_user *user, struct vm_area_struct *vma,
 	struct som_place place;
 	long unit;
 
-	find_place(&place, vma, idx);
+	numa_find_place(&place, vma, idx);
 	unit = som_pool_alloc(user, place.nid, place.nodes);
 	if (unit < 0 && place.strict)
 		return som_pool_units_left(user, place.nodes) ? -EAGAIN :
@@ -129,7 +129,7 @@ long som_numa_alloc_chunk(struct som_pool_user *user,
 	struct som_place place;
 	long chunk;
 
-	find_place(&place, vma, idx / SOM_CHUNK_UNITS);
+	numa_find_place(&place, vma, idx / SOM_CHUNK_UNITS);
 	chunk = som_pool_alloc_chunk(user, place.nid, place.nodes);
 	if (chunk < 0 && place.nodes && !place.strict)
 		chunk = som_pool_alloc_chunk(user, place.nid, NULL);

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An owner: one address space, the units it holds and those it was promised.
+ * An owner: one address space, the units it holds and those it was reserved.
  *
  * Every mmap gets page offsets of its own (range.h); a unit is found by its
  * index, page offset >> 9, in owner->units. Splitting, moving and shrinking a
  * VMA leave its page offsets as they are, so they leave the unit where it is.
  *
- * Each VMA has a span, its interval of page offsets, in owner->spans. The span
+ * Each VMA has a mapping, its interval of page offsets, in owner->mappings. The mapping
  * goes when the VMA is closed, and that is after its page table entries were
- * cleared and the TLB flushed. So a unit that no span touches is mapped by
+ * cleared and the TLB flushed. So a unit that no mapping touches is mapped by
  * nobody, and it is given back then and there. Two munmaps of two parts of a
  * unit at the same time are no problem: whichever closes last gives it back.
  *
  * The other way to lose a unit is below living VMAs: punch.c.
  *
- * Promises are ranges of unit indices in owner->promised, each index charged
+ * Reservations are ranges of unit indices in owner->reserved, each index charged
  * to the pool once. A unit outside of them is charged by itself when it is
- * taken. Nobody looks at promises of a unit that no span touches.
+ * taken. Nobody looks at reservations of a unit that no mapping touches.
  *
  * Locking, outer to inner: mmap_lock, VMA lock, owner->lock, fault_lock,
  * i_mmap_rwsem (som_zap), page table lock. A fault takes a
@@ -44,8 +44,8 @@
 #include "pool.h"
 #include "zap.h"
 
-/* Spans that are looked at for each hold of span_lock. */
-#define SOM_RUN_SPANS	256
+/* Mappings that are looked at for each hold of mapping_lock. */
+#define SOM_RUN_MAPPINGS	256
 
 static atomic_long_t som_owner_ids = ATOMIC_LONG_INIT(0);
 
@@ -55,15 +55,15 @@ static atomic_long_t som_owner_ids = ATOMIC_LONG_INIT(0);
  * indices of which one was touched, and the runs of tracked indices. So do records of what
  * a scan has reported in part of units without memory. They are bounded
  * by the units that there can be, by VMAs, and by something for everybody, in bytes.
- * What is promised is always recorded: the pool bounds that.
+ * What is reserved is always recorded: the pool bounds that.
  */
 #define SOM_RECORDS_ALL		SZ_16M
 #define SOM_RECORDS_UNIT	SZ_8K
 #define SOM_RECORDS_VMA		SZ_4K
 /* With the nodes of the trees that they are in. */
-#define SOM_LEAF_BYTES		(sizeof(struct som_leaf) + 640)
+#define SOM_TABLE_BYTES		(sizeof(struct som_table) + 640)
 #define SOM_RUN_BYTES		64
-#define SOM_RECORD_BYTES	(sizeof(struct som_record) + 16)
+#define SOM_RECORD_BYTES	(sizeof(struct som_region) + 16)
 
 static unsigned long max_records;
 module_param(max_records, ulong, 0644);
@@ -81,9 +81,9 @@ static unsigned long records_max(struct som_owner *owner)
 
 static unsigned long records_now(struct som_owner *owner)
 {
-	return atomic_long_read(&owner->units.nr_leaves) * SOM_LEAF_BYTES +
-	       READ_ONCE(owner->tracker.nr_ranges) * SOM_RUN_BYTES +
-	       atomic_long_read(&owner->tracker.nr_dropped) * SOM_RECORD_BYTES;
+	return atomic_long_read(&owner->units.nr_tables) * SOM_TABLE_BYTES +
+	       READ_ONCE(owner->dirty_log.nr_ranges) * SOM_RUN_BYTES +
+	       atomic_long_read(&owner->dirty_log.nr_dropped) * SOM_RECORD_BYTES;
 }
 
 /**
@@ -118,22 +118,22 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 		return NULL;
 	}
 	som_zaps_init(&owner->zaps);
-	som_recycle_init(&owner->recycle, owner->account, mm);
+	som_cache_init(&owner->cache, owner->account, mm);
 	owner->id = atomic_long_inc_return(&som_owner_ids);
 	owner->pid = get_pid(task_tgid(current));
 	mutex_init(&owner->lock);
-	mutex_init(&owner->gig_lock);
-	spin_lock_init(&owner->span_lock);
+	mutex_init(&owner->pud_lock);
+	spin_lock_init(&owner->mapping_lock);
 	for (i = 0; i < SOM_FAULT_LOCKS; i++)
 		mutex_init(&owner->fault_lock[i]);
 	som_units_init(&owner->units);
-	xa_init_flags(&owner->limbo, XA_FLAGS_ACCOUNT);
-	som_share_init(&owner->share);
-	INIT_LIST_HEAD(&owner->heirs);
-	owner->spans = RB_ROOT_CACHED;
-	mt_init_flags(&owner->promised, SOM_MT_FLAGS);
-	mt_set_external_lock(&owner->promised, &owner->lock);
-	som_tracker_init(&owner->tracker, &owner->lock);
+	xa_init_flags(&owner->deferred_free, XA_FLAGS_ACCOUNT);
+	som_cow_init(&owner->cow);
+	INIT_LIST_HEAD(&owner->inherited_files);
+	owner->mappings = RB_ROOT_CACHED;
+	mt_init_flags(&owner->reserved, SOM_MT_FLAGS);
+	mt_set_external_lock(&owner->reserved, &owner->lock);
+	som_dirty_log_init(&owner->dirty_log, &owner->lock);
 	som_collapse_init(owner);
 	mmgrab(mm);
 	owner->mm = mm;
@@ -151,16 +151,16 @@ void som_owner_destroy(struct som_owner *owner)
 	unsigned long unit;
 	void *entry;
 
-	som_share_destroy(owner);
-	xa_for_each(&owner->limbo, unit, entry)
+	som_cow_destroy(owner);
+	xa_for_each(&owner->deferred_free, unit, entry)
 		som_entry_drop(owner, entry);
-	xa_destroy(&owner->limbo);
-	WARN_ON_ONCE(!som_units_destroy(&owner->units) || owner->nr_promised);
+	xa_destroy(&owner->deferred_free);
+	WARN_ON_ONCE(!som_units_destroy(&owner->units) || owner->nr_reserved);
 	mutex_lock(&owner->lock);
-	__mt_destroy(&owner->promised);
-	som_tracker_destroy(&owner->tracker);
+	__mt_destroy(&owner->reserved);
+	som_dirty_log_destroy(&owner->dirty_log);
 	mutex_unlock(&owner->lock);
-	som_recycle_destroy(&owner->recycle);
+	som_cache_destroy(&owner->cache);
 	som_account_put(owner->account);
 	som_inode_disinherit(owner);
 	mmdrop(owner->mm);
@@ -191,11 +191,11 @@ void som_owner_stats(struct som_owner *owner, struct som_owner_stats *stats)
 
 	mutex_lock(&owner->lock);
 	stats->mapped_pages = owner->mapped_pages;
-	stats->nr_promised = owner->nr_promised;
+	stats->nr_reserved = owner->nr_reserved;
 	mutex_unlock(&owner->lock);
 	for (i = 0; i < SOM_LEVELS; i++)
 		stats->nr_level[i] = atomic_long_read(&owner->nr_level[i]);
-	stats->nr_pinnable = atomic_long_read(&owner->nr_pinnable);
+	stats->nr_page_backed = atomic_long_read(&owner->nr_page_backed);
 	stats->records = records_now(owner);
 	stats->max_records = records_max(owner);
 }
@@ -204,9 +204,9 @@ void som_owner_stats(struct som_owner *owner, struct som_owner_stats *stats)
  * som_owner_set_pid - note that an owner is the current process's
  * @owner: the owner of its address space
  *
- * An heir is made before its process is.
+ * A child is made before its process is.
  *
- * Context: Any; takes owner->span_lock.
+ * Context: Any; takes owner->mapping_lock.
  */
 void som_owner_set_pid(struct som_owner *owner)
 {
@@ -214,10 +214,10 @@ void som_owner_set_pid(struct som_owner *owner)
 
 	if (READ_ONCE(owner->pid) == pid)
 		return;
-	spin_lock(&owner->span_lock);
+	spin_lock(&owner->mapping_lock);
 	swap(owner->pid, pid);
 	get_pid(owner->pid);
-	spin_unlock(&owner->span_lock);
+	spin_unlock(&owner->mapping_lock);
 	put_pid(pid);
 }
 
@@ -226,24 +226,24 @@ void som_owner_set_pid(struct som_owner *owner)
  * @owner: whose
  * @ns: namespace of whoever is told
  *
- * Context: Any; takes owner->span_lock.
+ * Context: Any; takes owner->mapping_lock.
  * Return: the ID, or 0 if that namespace does not know the process.
  */
 pid_t som_owner_pid(struct som_owner *owner, struct pid_namespace *ns)
 {
 	pid_t nr;
 
-	spin_lock(&owner->span_lock);
+	spin_lock(&owner->mapping_lock);
 	nr = pid_nr_ns(owner->pid, ns);
-	spin_unlock(&owner->span_lock);
+	spin_unlock(&owner->mapping_lock);
 	return nr;
 }
 
-/* How many indices of first..last are promised. */
-static unsigned long promised_in(struct som_owner *owner, unsigned long first,
+/* How many indices of first..last are reserved. */
+static unsigned long reserved_in(struct som_owner *owner, unsigned long first,
 				 unsigned long last)
 {
-	MA_STATE(mas, &owner->promised, first, first);
+	MA_STATE(mas, &owner->reserved, first, first);
 	unsigned long nr = 0;
 	void *entry;
 
@@ -258,8 +258,8 @@ static unsigned long promised_in(struct som_owner *owner, unsigned long first,
  * Take over the charges of units in first..last that are charged by themselves: how many.
  * A fault that fails finds none at its unit then, and leaves it with whoever has it.
  */
-static unsigned long take_charges(struct som_owner *owner, unsigned long first,
-				  unsigned long last)
+static unsigned long owner_take_charges(struct som_owner *owner, unsigned long first,
+					unsigned long last)
 {
 	unsigned long idx, nr = 0;
 	void *entry;
@@ -271,7 +271,7 @@ static unsigned long take_charges(struct som_owner *owner, unsigned long first,
 	return nr;
 }
 
-/* Undo take_charges(): what is over was of units that are gone, or are promised. */
+/* Undo owner_take_charges(): what is over was of units that are gone, or are reserved. */
 static void return_charges(struct som_owner *owner, unsigned long first,
 			   unsigned long last, unsigned long nr)
 {
@@ -282,7 +282,7 @@ static void return_charges(struct som_owner *owner, unsigned long first,
 		if (!nr)
 			break;
 		if (som_entry_test(entry, SOM_ENTRY_CHARGED) ||
-		    mtree_load(&owner->promised, idx))
+		    mtree_load(&owner->reserved, idx))
 			continue;
 		entry = som_entry_change(owner, idx, 0, SOM_ENTRY_CHARGED);
 		nr -= !!entry;
@@ -290,32 +290,32 @@ static void return_charges(struct som_owner *owner, unsigned long first,
 	som_account_uncharge(owner->account, nr);
 }
 
-/* Promise all of first..last: see som_span_promise(). */
-static int promise_units(struct som_owner *owner, unsigned long first,
-			 unsigned long last)
+/* Reserve all of first..last: see som_mapping_reserve(). */
+static int owner_reserve_units(struct som_owner *owner, unsigned long first,
+			       unsigned long last)
 {
-	MA_STATE(mas, &owner->promised, first, last);
+	MA_STATE(mas, &owner->reserved, first, last);
 	unsigned long need, taken, charged = 0;
 	int ret = -ENOMEM;
 
 	lockdep_assert_held(&owner->lock);
 
-	need = last - first + 1 - promised_in(owner, first, last);
+	need = last - first + 1 - reserved_in(owner, first, last);
 	if (!need)
 		return 0;
 	/* Units charged by themselves bring their charge along. */
-	taken = take_charges(owner, first, last);
+	taken = owner_take_charges(owner, first, last);
 	if (taken < need) {
-		if (!som_recycle_charge(owner->account, need - taken))
+		if (!som_cache_charge(owner->account, need - taken))
 			goto out_return;
 		charged = need - taken;
 	}
 	ret = som_mas_store(&mas, xa_mk_value(1), GFP_KERNEL_ACCOUNT);
 	if (ret)
 		goto out_uncharge;
-	owner->nr_promised += need;
-	/* And those of faults that did not see the promise yet. */
-	taken += take_charges(owner, first, last);
+	owner->nr_reserved += need;
+	/* And those of faults that did not see the reservation yet. */
+	taken += owner_take_charges(owner, first, last);
 	som_account_uncharge(owner->account, taken + charged - need);
 	return 0;
 
@@ -331,9 +331,9 @@ out_return:
  * what the parcel has no unit for is charged: the rest is charged already.
  */
 static int claim_units(struct som_owner *owner, struct som_claim *claim,
-		       unsigned long first, bool promise)
+		       unsigned long first, bool reservation)
 {
-	MA_STATE(mas, &owner->promised, first, first + claim->nr - 1);
+	MA_STATE(mas, &owner->reserved, first, first + claim->nr - 1);
 	struct som_account *payer = claim->parcel->account;
 	unsigned long holes;
 	int ret;
@@ -347,19 +347,19 @@ static int claim_units(struct som_owner *owner, struct som_claim *claim,
 	if (ret)
 		return ret;
 	ret = -ENOMEM;
-	holes = promise ? claim->nr - claim->nr_units : 0;
-	if (!som_recycle_transfer(payer, owner->account, claim->nr_units))
+	holes = reservation ? claim->nr - claim->nr_units : 0;
+	if (!som_cache_transfer(payer, owner->account, claim->nr_units))
 		goto out_abort;
-	if (!som_recycle_charge(owner->account, holes))
+	if (!som_cache_charge(owner->account, holes))
 		goto out_return;
-	ret = promise ? som_mas_store(&mas, xa_mk_value(1), GFP_KERNEL_ACCOUNT) : 0;
+	ret = reservation ? som_mas_store(&mas, xa_mk_value(1), GFP_KERNEL_ACCOUNT) : 0;
 	if (ret)
 		goto out_uncharge;
-	if (promise)
-		owner->nr_promised += claim->nr;
+	if (reservation)
+		owner->nr_reserved += claim->nr;
 	atomic_long_add(claim->nr_units, &owner->nr_level[SOM_LEVEL_NONE]);
 	som_parcel_claim_end(claim, &owner->units, first, SOM_LEVEL_NONE |
-			     (promise ? 0 : SOM_ENTRY_CHARGED));
+			     (reservation ? 0 : SOM_ENTRY_CHARGED));
 	return 0;
 
 out_uncharge:
@@ -371,17 +371,17 @@ out_abort:
 	return ret;
 }
 
-/* The end of all promises in first..last. Return: how many charges there were. */
-static unsigned long unpromise(struct som_owner *owner, unsigned long first,
+/* The end of all reservations in first..last. Return: how many charges there were. */
+static unsigned long unreserve(struct som_owner *owner, unsigned long first,
 			       unsigned long last)
 {
-	MA_STATE(mas, &owner->promised, first, last);
-	unsigned long nr = promised_in(owner, first, last);
+	MA_STATE(mas, &owner->reserved, first, last);
+	unsigned long nr = reserved_in(owner, first, last);
 
 	if (!nr)
 		return 0;
 	som_mas_store(&mas, NULL, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
-	owner->nr_promised -= nr;
+	owner->nr_reserved -= nr;
 	return nr;
 }
 
@@ -403,17 +403,17 @@ void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 			unsigned long unit, unsigned long clear,
 			unsigned long set)
 {
-	void **slot, *old = NULL, *new = NULL;
+	void **entryp, *old = NULL, *new = NULL;
 
 	rcu_read_lock();
-	slot = som_units_slot(&owner->units, idx);
-	if (slot)
-		old = READ_ONCE(*slot);
+	entryp = som_units_entryp(&owner->units, idx);
+	if (entryp)
+		old = READ_ONCE(*entryp);
 	while (old) {
 		new = som_entry(unit == SOM_UNIT_SAME ? som_entry_unit(old) :
 							unit,
 				(som_entry_bits(old) & ~clear) | set);
-		if (new == old || try_cmpxchg(slot, &old, new))
+		if (new == old || try_cmpxchg(entryp, &old, new))
 			break;
 	}
 	rcu_read_unlock();
@@ -421,18 +421,18 @@ void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 		return NULL;
 	if (set & SOM_ENTRY_DISCARDED)
 		som_units_hint(&owner->units, idx, SOM_HINT_DISCARDED);
-	/* Pairs with the barrier in som_tracker_add(). */
+	/* Pairs with the barrier in som_dirty_log_add(). */
 	if (set & SOM_ENTRY_ZEROED ||
-	    (set & SOM_ENTRY_DISCARDED && READ_ONCE(owner->tracker.on)))
+	    (set & SOM_ENTRY_DISCARDED && READ_ONCE(owner->dirty_log.on)))
 		som_units_hint(&owner->units, idx, SOM_HINT_UNTOLD);
 	if (som_entry_level(old) != som_entry_level(new)) {
 		atomic_long_dec(&owner->nr_level[som_entry_level(old)]);
 		atomic_long_inc(&owner->nr_level[som_entry_level(new)]);
 	}
-	if (som_entry_test(old, SOM_ENTRY_PINNABLE) !=
-	    som_entry_test(new, SOM_ENTRY_PINNABLE))
-		atomic_long_add(som_entry_test(new, SOM_ENTRY_PINNABLE) ? 1 : -1,
-				&owner->nr_pinnable);
+	if (som_entry_test(old, SOM_ENTRY_PAGE_BACKED) !=
+	    som_entry_test(new, SOM_ENTRY_PAGE_BACKED))
+		atomic_long_add(som_entry_test(new, SOM_ENTRY_PAGE_BACKED) ? 1 : -1,
+				&owner->nr_page_backed);
 	return old;
 }
 
@@ -444,32 +444,32 @@ void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 void som_entry_forget(struct som_owner *owner, const void *entry)
 {
 	atomic_long_dec(&owner->nr_level[som_entry_level(entry)]);
-	if (som_entry_test(entry, SOM_ENTRY_PINNABLE))
-		atomic_long_dec(&owner->nr_pinnable);
+	if (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED))
+		atomic_long_dec(&owner->nr_page_backed);
 }
 
 /*
  * Give up memory that nothing maps any more: it goes back to the kernel, is kept by its
  * owner, becomes free, or is held by the pool if it may be pinned. @ended: each
- * unit has a charge, if not its own, then of a promise that ends; otherwise those that
+ * unit has a charge, if not its own, then of a reservation that ends; otherwise those that
  * have none are known not to be pinned. Return: how many charges are still needed.
  */
-static unsigned int put_entries(struct som_owner *owner, void **entries,
-				unsigned int nr, bool ended)
+static unsigned int owner_put_entries(struct som_owner *owner, void **entries,
+				      unsigned int nr, bool ended)
 {
 	unsigned int i, nr_units = 0, needed = 0;
 	unsigned long units[SOM_BATCH];
-	bool keep = som_recycle_on();
+	bool keep = som_cache_on();
 
 	for (i = 0; i < nr; i++) {
 		bool charged = ended ||
 			       som_entry_test(entries[i], SOM_ENTRY_CHARGED);
 		unsigned long unit = som_entry_unit(entries[i]);
 
-		if (som_entry_test(entries[i], SOM_ENTRY_PINNABLE))
-			som_pinnable_free(unit);
+		if (som_entry_test(entries[i], SOM_ENTRY_PAGE_BACKED))
+			som_page_backed_free(unit);
 		else if (keep &&
-			 som_recycle_keep(&owner->recycle, unit, charged))
+			 som_cache_keep(&owner->cache, unit, charged))
 			needed += charged;
 		else if (!charged)
 			som_pool_free(unit);
@@ -478,7 +478,7 @@ static unsigned int put_entries(struct som_owner *owner, void **entries,
 	}
 	nr_units = som_pool_free_units(units, nr_units);
 	if (unlikely(nr_units))
-		som_account_hold(owner->account, units, nr_units);
+		som_account_quarantine(owner->account, units, nr_units);
 	return needed + nr_units;
 }
 
@@ -507,14 +507,14 @@ void som_entries_drop(struct som_owner *owner, void **entries, unsigned int nr)
 	unsigned int charged = count_charged(entries, nr);
 
 	som_account_uncharge(owner->account, charged -
-			     put_entries(owner, entries, nr, false));
+			     owner_put_entries(owner, entries, nr, false));
 }
 
 /**
  * som_entry_pinned - might somebody other than its owner hold a unit's memory?
  * @entry: the unit's entry
  *
- * Where the unit is pinnable, the answer is only right when nothing maps it.
+ * Where the unit is page-backed, the answer is only right when nothing maps it.
  *
  * Context: Any.
  * Return: true if so.
@@ -523,61 +523,61 @@ bool som_entry_pinned(const void *entry)
 {
 	unsigned long unit = som_entry_unit(entry);
 
-	return som_entry_test(entry, SOM_ENTRY_PINNABLE) ?
-		som_pinnable_pinned(unit) : som_pool_pinned(unit);
+	return som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ?
+		som_page_backed_pinned(unit) : som_pool_pinned(unit);
 }
 
 /* Entries have left owner->units. */
 static void forget_entries(struct som_owner *owner, void **entries,
 			   unsigned int nr)
 {
-	unsigned long levels[SOM_LEVELS] = {}, nr_pinnable = 0;
+	unsigned long levels[SOM_LEVELS] = {}, nr_page_backed = 0;
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
 		levels[som_entry_level(entries[i])]++;
-		nr_pinnable += som_entry_test(entries[i], SOM_ENTRY_PINNABLE);
+		nr_page_backed += som_entry_test(entries[i], SOM_ENTRY_PAGE_BACKED);
 	}
 	for (i = 0; i < SOM_LEVELS; i++)
 		if (levels[i])
 			atomic_long_sub(levels[i], &owner->nr_level[i]);
-	if (nr_pinnable)
-		atomic_long_sub(nr_pinnable, &owner->nr_pinnable);
+	if (nr_page_backed)
+		atomic_long_sub(nr_page_backed, &owner->nr_page_backed);
 }
 
-/* Does a span touch an index of the leaf that an index is in? */
-static bool leaf_touched(struct som_owner *owner, unsigned long idx)
+/* Does a mapping touch an index of the table that an index is in? */
+static bool table_touched(struct som_owner *owner, unsigned long idx)
 {
-	unsigned long first = round_down(idx, SOM_LEAF_UNITS);
+	unsigned long first = round_down(idx, SOM_TABLE_UNITS);
 
-	return interval_tree_iter_first(&owner->spans, som_unit_pgoff(first),
-					som_unit_pgoff(first + SOM_LEAF_UNITS) - 1);
+	return interval_tree_iter_first(&owner->mappings, som_unit_pgoff(first),
+					som_unit_pgoff(first + SOM_TABLE_UNITS) - 1);
 }
 
-/* The leaves of first..last go, but for those that a span needs. */
-static void prune_leaves(struct som_owner *owner, unsigned long first,
+/* The leaves of first..last go, but for those that a mapping needs. */
+static void prune_tables(struct som_owner *owner, unsigned long first,
 			 unsigned long last)
 {
-	if (leaf_touched(owner, first))
-		first = round_down(first, SOM_LEAF_UNITS) + SOM_LEAF_UNITS;
-	if (first <= last && leaf_touched(owner, last))
-		last = round_down(last, SOM_LEAF_UNITS) - 1;
+	if (table_touched(owner, first))
+		first = round_down(first, SOM_TABLE_UNITS) + SOM_TABLE_UNITS;
+	if (first <= last && table_touched(owner, last))
+		last = round_down(last, SOM_TABLE_UNITS) - 1;
 	if (first <= last)
 		som_units_prune(&owner->units, first, last);
 }
 
 /*
- * Is a span that goes one of a VMA that the current task closes for SOM_IOC_PACK? What a
+ * Is a mapping that goes one of a VMA that the current task closes for SOM_IOC_PACK? What a
  * mapping that has failed may have left over (remap.c) has no VMA.
  */
-static bool span_packed(const struct som_span *span)
+static bool mapping_packed(const struct som_mapping *mapping)
 {
-	const struct som_packing *packing = span->owner->packing;
+	const struct som_packing *packing = mapping->owner->packing;
 
-	return packing && packing->task == current && span->vma;
+	return packing && packing->task == current && mapping->vma;
 }
 
-/* Give back all units in first..last, which no span touches. */
+/* Give back all units in first..last, which no mapping touches. */
 static void release_units(struct som_owner *owner, unsigned long first,
 			  unsigned long last)
 {
@@ -587,26 +587,26 @@ static void release_units(struct som_owner *owner, unsigned long first,
 
 	lockdep_assert_held(&owner->lock);
 
-	som_share_drop(owner, first, last);
+	som_cow_drop(owner, first, last);
 	if (unlikely(owner->packing && owner->packing->active))
 		charges -= som_parcel_take(owner->packing, first, last);
-	if (owner->share.lent)
-		charges -= som_share_bequeath(owner, first, last);
+	if (owner->cow.has_child)
+		charges -= som_cow_leave(owner, first, last);
 	do {
 		nr = som_units_take(&owner->units, &idx, last, batch, SOM_BATCH);
 		forget_entries(owner, batch, nr);
 		charges += count_charged(batch, nr);
-		charges -= put_entries(owner, batch, nr, true);
+		charges -= owner_put_entries(owner, batch, nr, true);
 		cond_resched();
 	} while (nr == SOM_BATCH);
-	prune_leaves(owner, first, last);
-	if (owner->tracker.on)
-		som_tracker_remove(&owner->tracker, first, last);
-	charges += unpromise(owner, first, last);
+	prune_tables(owner, first, last);
+	if (owner->dirty_log.on)
+		som_dirty_log_remove(&owner->dirty_log, first, last);
+	charges += unreserve(owner, first, last);
 	som_account_uncharge(owner->account, charges);
 }
 
-/* Give back the units in first..last that no span touches any more. */
+/* Give back the units in first..last that no mapping touches any more. */
 static void release_untouched(struct som_owner *owner, unsigned long first,
 			      unsigned long last)
 {
@@ -614,7 +614,7 @@ static void release_untouched(struct som_owner *owner, unsigned long first,
 	unsigned long hi = som_unit_pgoff(last + 1) - 1;
 	struct interval_tree_node *it;
 
-	for (it = interval_tree_iter_first(&owner->spans, lo, hi); it;
+	for (it = interval_tree_iter_first(&owner->mappings, lo, hi); it;
 	     it = interval_tree_iter_next(it, lo, hi)) {
 		unsigned long from = som_pgoff_unit(it->start);
 
@@ -629,35 +629,35 @@ static void release_untouched(struct som_owner *owner, unsigned long first,
 }
 
 /**
- * som_span_insert - add a span to its owner's tree
- * @span: the span
+ * som_mapping_insert - add a mapping to its owner's tree
+ * @mapping: the mapping
  * @first: its first page offset
  * @last: its last page offset
  *
  * Context: owner->lock is held.
  */
-void som_span_insert(struct som_span *span, unsigned long first,
-		     unsigned long last)
+void som_mapping_insert(struct som_mapping *mapping, unsigned long first,
+			unsigned long last)
 {
-	lockdep_assert_held(&span->owner->lock);
+	lockdep_assert_held(&mapping->owner->lock);
 
-	span->it.start = first;
-	span->it.last = last;
-	spin_lock(&span->owner->span_lock);
-	interval_tree_insert(&span->it, &span->owner->spans);
-	spin_unlock(&span->owner->span_lock);
-	span->owner->mapped_pages += last - first + 1;
-	span->owner->nr_spans++;
+	mapping->it.start = first;
+	mapping->it.last = last;
+	spin_lock(&mapping->owner->mapping_lock);
+	interval_tree_insert(&mapping->it, &mapping->owner->mappings);
+	spin_unlock(&mapping->owner->mapping_lock);
+	mapping->owner->mapped_pages += last - first + 1;
+	mapping->owner->nr_mappings++;
 }
 
-static void span_remove(struct som_span *span)
+static void mapping_remove(struct som_mapping *mapping)
 {
-	span->leaf = NULL;
-	span->owner->mapped_pages -= span->it.last - span->it.start + 1;
-	span->owner->nr_spans--;
-	spin_lock(&span->owner->span_lock);
-	interval_tree_remove(&span->it, &span->owner->spans);
-	spin_unlock(&span->owner->span_lock);
+	mapping->table = NULL;
+	mapping->owner->mapped_pages -= mapping->it.last - mapping->it.start + 1;
+	mapping->owner->nr_mappings--;
+	spin_lock(&mapping->owner->mapping_lock);
+	interval_tree_remove(&mapping->it, &mapping->owner->mappings);
+	spin_unlock(&mapping->owner->mapping_lock);
 }
 
 /*
@@ -668,52 +668,52 @@ static void span_remove(struct som_span *span)
  * can begin now, as mmap_lock is held for write.
  *
  * What was inherited has files of its own, which are not counted: the page offsets of an
- * heir are given out once.
+ * child are given out once.
  */
 static void rewind_cursor(struct som_owner *owner)
 {
-	struct rb_node *last = rb_last(&owner->spans.rb_root);
+	struct rb_node *last = rb_last(&owner->mappings.rb_root);
 	unsigned long cursor = owner->floor;
 
 	lockdep_assert_held(&owner->lock);
 	mmap_assert_write_locked(owner->mm);
 
-	if (!list_empty(&owner->heirs) ||
-	    file_count(owner->file) != owner->nr_spans + 1 +
+	if (!list_empty(&owner->inherited_files) ||
+	    file_count(owner->file) != owner->nr_mappings + 1 +
 				       atomic_long_read(&owner->nr_files))
 		return;
 	if (last)
-		cursor = max(cursor, rb_entry(last, struct som_span,
+		cursor = max(cursor, rb_entry(last, struct som_mapping,
 					      it.rb)->limit);
 	owner->cursor = min(owner->cursor, cursor);
 }
 
 /**
- * som_span_map - room for a new mapping
+ * som_mapping_map - room for a new mapping
  * @owner: whose
  * @addr: its address
  * @len: its length in bytes
- * @promise: whether to reserve the units it touches
+ * @reservation: whether to reserve the units it touches
  * @private: whether MADV_DONTNEED discards
  * @claim: the part of a parcel, as long as the mapping, whose units it gets; or NULL
  *
  * Context: Process context; takes owner->lock. The caller has mmap_lock for
  * write, and one reference to the owner.
- * Return: the mapping's span; ERR_PTR(-ENOMEM) if the pool cannot promise the
- * units, the offset space is used up, or there is no memory for the span; ERR_PTR(-EXDEV)
+ * Return: the mapping's mapping; ERR_PTR(-ENOMEM) if the pool cannot reservation the
+ * units, the offset space is used up, or there is no memory for the mapping; ERR_PTR(-EXDEV)
  * if the parcel is another user's; or as som_parcel_claim_begin().
  */
-struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
-			      unsigned long len, bool promise, bool private,
-			      struct som_claim *claim)
+struct som_mapping *som_mapping_map(struct som_owner *owner, unsigned long addr,
+				    unsigned long len, bool reservation, bool private,
+				    struct som_claim *claim)
 {
 	struct som_allotment allot;
-	struct som_span *span;
+	struct som_mapping *mapping;
 	unsigned long last;
 	int ret;
 
-	span = kzalloc(sizeof(*span), GFP_KERNEL_ACCOUNT);
-	if (!span)
+	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
+	if (!mapping)
 		return ERR_PTR(-ENOMEM);
 
 	mutex_lock(&owner->lock);
@@ -725,32 +725,32 @@ struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
 	last = allot.start + (len >> PAGE_SHIFT) - 1;
 	if (claim)
 		ret = claim_units(owner, claim, som_pgoff_unit(allot.start),
-				  promise);
-	else if (promise)
-		ret = promise_units(owner, som_pgoff_unit(allot.start),
-				    som_pgoff_unit(last));
+				  reservation);
+	else if (reservation)
+		ret = owner_reserve_units(owner, som_pgoff_unit(allot.start),
+					  som_pgoff_unit(last));
 	if (ret)
 		goto out_prune;
-	span->owner = owner;
-	span->limit = allot.limit;
-	span->promised = promise;
-	span->private = private;
-	span->anew = som_tracker_seen(&owner->tracker, addr, addr + len);
-	if (span->anew)
-		WRITE_ONCE(owner->tracker.anew, true);
-	som_span_insert(span, allot.start, last);
+	mapping->owner = owner;
+	mapping->limit = allot.limit;
+	mapping->reserved = reservation;
+	mapping->private = private;
+	mapping->anew = som_dirty_log_seen(&owner->dirty_log, addr, addr + len);
+	if (mapping->anew)
+		WRITE_ONCE(owner->dirty_log.anew, true);
+	som_mapping_insert(mapping, allot.start, last);
 	owner->cursor = allot.limit;
 	mutex_unlock(&owner->lock);
-	return span;
+	return mapping;
 
 out_prune:
 	/* A claim may have made leaves. */
 	if (claim)
-		prune_leaves(owner, som_pgoff_unit(allot.start),
+		prune_tables(owner, som_pgoff_unit(allot.start),
 			     som_pgoff_unit(last));
 out_unlock:
 	mutex_unlock(&owner->lock);
-	kfree(span);
+	kfree(mapping);
 	return ERR_PTR(ret);
 }
 
@@ -758,8 +758,8 @@ out_unlock:
  * Does mremap add something to what it moves? The kernel asks before it cuts a VMA of which
  * it is to move a part; what it leaves is at other addresses then, and still mapped.
  */
-static bool span_grows(struct som_span *old, unsigned long first,
-		       unsigned long last)
+static bool mapping_grows(struct som_mapping *old, unsigned long first,
+			  unsigned long last)
 {
 	unsigned long end = old->it.last;
 
@@ -769,12 +769,12 @@ static bool span_grows(struct som_span *old, unsigned long first,
 }
 
 /* Is all of a private mapping mapped elsewhere by now? Then it has nothing to move. */
-static bool span_left(struct som_span *span)
+static bool mapping_left(struct som_mapping *mapping)
 {
 	bool superseded;
 
-	return som_span_run(span, span->it.start, span->it.last,
-			    &superseded) == span->it.last && superseded;
+	return som_mapping_run(mapping, mapping->it.start, mapping->it.last,
+			       &superseded) == mapping->it.last && superseded;
 }
 
 /* Whoever has found some indices tracked, or not, at a fault has made its records. */
@@ -793,15 +793,15 @@ static void wait_for_faults(struct som_owner *owner)
 static void untrack(struct som_owner *owner, unsigned long first,
 		    unsigned long last)
 {
-	struct som_record *rec;
+	struct som_region *region;
 	struct mutex *lock;
 	unsigned long idx;
 
-	som_tracker_end(&owner->tracker, first, last);
+	som_dirty_log_end(&owner->dirty_log, first, last);
 	wait_for_faults(owner);
-	xa_for_each_range(&owner->tracker.records, idx, rec, first, last) {
+	xa_for_each_range(&owner->dirty_log.regions, idx, region, first, last) {
 		lock = som_owner_lock_index(owner, idx);
-		som_tracker_remove(&owner->tracker, idx, idx);
+		som_dirty_log_remove(&owner->dirty_log, idx, idx);
 		mutex_unlock(lock);
 		cond_resched();
 	}
@@ -811,19 +811,19 @@ static void untrack(struct som_owner *owner, unsigned long first,
 static void part_anew(struct som_owner *owner, unsigned long idx,
 		      unsigned long first, unsigned long last)
 {
-	struct som_tracker *t = &owner->tracker;
+	struct som_dirty_log *t = &owner->dirty_log;
 	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
 	unsigned long lo = max(first, som_unit_pgoff(idx));
 	unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
 	struct mutex *lock = som_owner_lock_index(owner, idx);
 
 	bitmap_set(pages, lo - som_unit_pgoff(idx), hi - lo + 1);
-	if (som_tracker_find(t, idx))
-		som_tracker_wrote(t, idx, lo - som_unit_pgoff(idx), hi - lo + 1);
-	else if (som_tracker_tracks(t, idx) &&
+	if (som_dirty_log_find(t, idx))
+		som_dirty_log_wrote(t, idx, lo - som_unit_pgoff(idx), hi - lo + 1);
+	else if (som_dirty_log_tracks(t, idx) &&
 		 !som_units_load(&owner->units, idx))
-		som_tracker_unreported(t, idx, pages,
-				       GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+		som_dirty_log_unreported(t, idx, pages,
+					 GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	mutex_unlock(lock);
 }
 
@@ -833,8 +833,8 @@ static void part_anew(struct som_owner *owner, unsigned long idx,
  * mappings show, does what stays at the old addresses. Tracking begins once more; but for
  * units of which others map a part, at either end, which note that.
  */
-static void span_moved(struct som_owner *owner, unsigned long first,
-		       unsigned long last)
+static void mapping_moved(struct som_owner *owner, unsigned long first,
+			  unsigned long last)
 {
 	unsigned long from = som_pgoff_unit(first + SOM_UNIT_PAGES - 1);
 	unsigned long behind = som_pgoff_unit(last + 1);
@@ -842,10 +842,10 @@ static void span_moved(struct som_owner *owner, unsigned long first,
 
 	lockdep_assert_held(&owner->lock);
 
-	WRITE_ONCE(owner->tracker.anew, true);
-	for (it = interval_tree_iter_first(&owner->spans, first, last); it;
+	WRITE_ONCE(owner->dirty_log.anew, true);
+	for (it = interval_tree_iter_first(&owner->mappings, first, last); it;
 	     it = interval_tree_iter_next(it, first, last)) {
-		WRITE_ONCE(container_of(it, struct som_span, it)->anew, true);
+		WRITE_ONCE(container_of(it, struct som_mapping, it)->anew, true);
 		cond_resched();
 	}
 	if (from < behind)
@@ -857,29 +857,29 @@ static void span_moved(struct som_owner *owner, unsigned long first,
 }
 
 /**
- * som_span_copy_settings - copy what a mapping keeps when it gets another span
- * @span: the new span
- * @old: the mapping's span so far
+ * som_mapping_copy_settings - copy what a mapping keeps when it gets another mapping
+ * @mapping: the new mapping
+ * @old: the mapping's mapping so far
  *
  * What depends on why there is another one is the caller's: owner, reservation, file.
  *
- * Context: mmap_lock of the old span's owner is held for write.
+ * Context: mmap_lock of the old mapping's owner is held for write.
  */
-void som_span_copy_settings(struct som_span *span, const struct som_span *old)
+void som_mapping_copy_settings(struct som_mapping *mapping, const struct som_mapping *old)
 {
-	span->limit = old->limit;
-	span->generation = old->generation;
-	span->private = old->private;
-	span->map_size = old->map_size;
-	span->pinnable = old->pinnable;
-	span->reuse = old->reuse;
-	span->fork = old->fork;
-	span->page_backed = old->page_backed;
+	mapping->limit = old->limit;
+	mapping->generation = old->generation;
+	mapping->private = old->private;
+	mapping->map_size = old->map_size;
+	mapping->page_backed = old->page_backed;
+	mapping->reuse = old->reuse;
+	mapping->fork = old->fork;
+	mapping->auto_convert = old->auto_convert;
 }
 
 /**
- * som_span_dup - a second VMA for page offsets of a first
- * @old: span of the first
+ * som_mapping_dup - a second VMA for page offsets of a first
+ * @old: mapping of the first
  * @addr: address of the second
  * @first: first page offset of the second
  * @last: its last page offset
@@ -888,69 +888,69 @@ void som_span_copy_settings(struct som_span *span, const struct som_span *old)
  *
  * Context: Process context; takes owner->lock. The caller has mmap_lock for
  * write.
- * Return: the second VMA's span.
+ * Return: the second VMA's mapping.
  */
-struct som_span *som_span_dup(struct som_span *old, unsigned long addr,
-			      unsigned long first, unsigned long last,
-			      bool split)
+struct som_mapping *som_mapping_dup(struct som_mapping *old, unsigned long addr,
+				    unsigned long first, unsigned long last,
+				    bool split)
 {
 	struct som_owner *owner = old->owner;
-	struct som_span *span;
+	struct som_mapping *mapping;
 
 	/* vm_ops->open cannot fail. */
-	span = kzalloc(sizeof(*span), GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
-	span->owner = owner;
-	som_span_copy_settings(span, old);
-	span->promised = old->promised;
-	span->anew = old->anew;
-	span->generation += !(split || span_left(old));
+	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+	mapping->owner = owner;
+	som_mapping_copy_settings(mapping, old);
+	mapping->reserved = old->reserved;
+	mapping->anew = old->anew;
+	mapping->generation += !(split || mapping_left(old));
 	if (old->file)
-		span->file = get_file(old->file);
+		mapping->file = get_file(old->file);
 
 	mutex_lock(&owner->lock);
 	if (split) {
 		unsigned long start = old->it.start, end = old->it.last;
 
-		span->dup = old->dup;
-		span->dup_seq = old->dup_seq;
-		span_remove(old);
+		mapping->dup = old->dup;
+		mapping->dup_seq = old->dup_seq;
+		mapping_remove(old);
 		if (first == start)
-			som_span_insert(old, last + 1, end);
+			som_mapping_insert(old, last + 1, end);
 		else
-			som_span_insert(old, start, first - 1);
+			som_mapping_insert(old, start, first - 1);
 	} else {
-		span->grown = span_grows(old, first, last);
-		/* Longer than the old one, som_span_promise() is to be asked. */
-		span->promised &= last <= old->it.last;
-		span->dup = true;
-		span->dup_seq = som_mm_write_seq(owner->mm);
+		mapping->grown = mapping_grows(old, first, last);
+		/* Longer than the old one, som_mapping_reserve() is to be asked. */
+		mapping->reserved &= last <= old->it.last;
+		mapping->dup = true;
+		mapping->dup_seq = som_mm_write_seq(owner->mm);
 		WRITE_ONCE(owner->may_alias, true);
 	}
-	som_span_insert(span, first, last);
-	if (!split && som_tracker_seen(&owner->tracker, addr, addr +
-				       ((last - first + 1) << PAGE_SHIFT)))
-		span_moved(owner, first, last);
+	som_mapping_insert(mapping, first, last);
+	if (!split && som_dirty_log_seen(&owner->dirty_log, addr, addr +
+					 ((last - first + 1) << PAGE_SHIFT)))
+		mapping_moved(owner, first, last);
 	mutex_unlock(&owner->lock);
-	return span;
+	return mapping;
 }
 
 /*
- * A span goes while others map the same page offsets. At the end of a move by
+ * A mapping goes while others map the same page offsets. At the end of a move by
  * mremap its entries were handed to the new one, made under the very same
  * mmap_lock; otherwise they were its own. The others come in order of their first page
  * offset: what one has in common with those before it has been dealt with.
  */
-static void span_unalias(struct som_span *span)
+static void mapping_unalias(struct som_mapping *mapping)
 {
-	struct som_owner *owner = span->owner;
-	unsigned long lo = span->it.start, hi = span->it.last, next = lo;
+	struct som_owner *owner = mapping->owner;
+	unsigned long lo = mapping->it.start, hi = mapping->it.last, next = lo;
 	struct interval_tree_node *it;
 
-	if (!owner->may_alias || !owner->tracker.on)
+	if (!owner->may_alias || !owner->dirty_log.on)
 		return;
-	for (it = interval_tree_iter_first(&owner->spans, lo, hi); it;
+	for (it = interval_tree_iter_first(&owner->mappings, lo, hi); it;
 	     it = interval_tree_iter_next(it, lo, hi)) {
-		struct som_span *other = container_of(it, struct som_span, it);
+		struct som_mapping *other = container_of(it, struct som_mapping, it);
 		unsigned long first = max(next, it->start);
 		unsigned long last = min(hi, it->last);
 
@@ -966,35 +966,35 @@ static void span_unalias(struct som_span *span)
 }
 
 /**
- * som_span_inherit - a child's VMA for the page offsets of its parent's
- * @from: span of the parent's VMA
+ * som_mapping_inherit - a child's VMA for the page offsets of its parent's
+ * @from: mapping of the parent's VMA
  * @owner: the child's
  *
  * Context: Process context; takes the child's owner->lock. Both address spaces'
  * mmap_lock is held for write.
- * Return: the span, or ERR_PTR(-ENOMEM).
+ * Return: the mapping, or ERR_PTR(-ENOMEM).
  */
-struct som_span *som_span_inherit(struct som_span *from,
-				  struct som_owner *owner)
+struct som_mapping *som_mapping_inherit(struct som_mapping *from,
+					struct som_owner *owner)
 {
 	unsigned long first = from->it.start, last = from->it.last;
-	struct som_span *span = kzalloc(sizeof(*span), GFP_KERNEL_ACCOUNT);
+	struct som_mapping *mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
 	int ret = 0;
 
-	if (!span)
+	if (!mapping)
 		return ERR_PTR(-ENOMEM);
-	span->owner = owner;
-	som_span_copy_settings(span, from);
-	span->promised = from->promised && from->fork == SOM_FORK_COPY;
-	span->dup = from->dup;
-	span->dup_seq = som_mm_write_seq(owner->mm) - 1;
+	mapping->owner = owner;
+	som_mapping_copy_settings(mapping, from);
+	mapping->reserved = from->reserved && from->fork == SOM_FORK_COPY;
+	mapping->dup = from->dup;
+	mapping->dup_seq = som_mm_write_seq(owner->mm) - 1;
 
 	mutex_lock(&owner->lock);
-	if (span->promised)
-		ret = promise_units(owner, som_pgoff_unit(first),
-				    som_pgoff_unit(last));
+	if (mapping->reserved)
+		ret = owner_reserve_units(owner, som_pgoff_unit(first),
+					  som_pgoff_unit(last));
 	if (!ret) {
-		som_span_insert(span, first, last);
+		som_mapping_insert(mapping, first, last);
 		owner->cursor = from->owner->cursor;
 		owner->floor = owner->cursor;
 		from->owner->floor = owner->cursor;
@@ -1002,68 +1002,68 @@ struct som_span *som_span_inherit(struct som_span *from,
 	}
 	mutex_unlock(&owner->lock);
 	if (ret) {
-		kfree(span);
+		kfree(mapping);
 		return ERR_PTR(ret);
 	}
-	return span;
+	return mapping;
 }
 
 /**
- * som_span_unmap - a VMA is gone
- * @span: its span, which is freed
+ * som_mapping_unmap - a VMA is gone
+ * @mapping: its mapping, which is freed
  *
  * Gives back the units that no other VMA touches.
  *
  * Context: Process context; takes owner->lock. The VMA's page table entries
  * are cleared and the TLB is flushed.
  */
-void som_span_unmap(struct som_span *span)
+void som_mapping_unmap(struct som_mapping *mapping)
 {
-	struct som_owner *owner = span->owner;
+	struct som_owner *owner = mapping->owner;
 
 	mutex_lock(&owner->lock);
-	span_remove(span);
-	span_unalias(span);
-	if (unlikely(span_packed(span))) {
-		som_packing_vma(owner->packing, span->vma);
+	mapping_remove(mapping);
+	mapping_unalias(mapping);
+	if (unlikely(mapping_packed(mapping))) {
+		som_packing_vma(owner->packing, mapping->vma);
 		owner->packing->active = true;
 		owner->packing->done = true;
 	}
-	release_untouched(owner, som_pgoff_unit(span->it.start),
-			  som_pgoff_unit(span->it.last));
+	release_untouched(owner, som_pgoff_unit(mapping->it.start),
+			  som_pgoff_unit(mapping->it.last));
 	if (unlikely(owner->packing))
 		owner->packing->active = false;
-	if (RB_EMPTY_ROOT(&owner->spans.rb_root) &&
+	if (RB_EMPTY_ROOT(&owner->mappings.rb_root) &&
 	    !atomic_read(&owner->mm->mm_users))
-		som_share_unlink(owner);
+		som_cow_unlink(owner);
 	mutex_unlock(&owner->lock);
-	if (span->file)
-		fput(span->file);
-	kfree(span);
+	if (mapping->file)
+		fput(mapping->file);
+	kfree(mapping);
 }
 
 /**
- * som_span_promise - reserve units of a mapping
- * @span: the mapping's span
+ * som_mapping_reserve - reserve units of a mapping
+ * @mapping: the mapping's mapping
  * @first: first page offset
  * @last: last page offset
  *
- * Units that are promised already stay so.
+ * Units that are reserved already stay so.
  *
  * Context: Process context; takes owner->lock. The caller has mmap_lock for
  * write.
  * Return: 0, or -ENOMEM and nothing is changed.
  */
-int som_span_promise(struct som_span *span, unsigned long first,
-		     unsigned long last)
+int som_mapping_reserve(struct som_mapping *mapping, unsigned long first,
+			unsigned long last)
 {
-	struct som_owner *owner = span->owner;
+	struct som_owner *owner = mapping->owner;
 	int ret;
 
 	mutex_lock(&owner->lock);
-	ret = promise_units(owner, som_pgoff_unit(first), som_pgoff_unit(last));
-	if (!ret && first <= span->it.start && last >= span->it.last)
-		span->promised = true;
+	ret = owner_reserve_units(owner, som_pgoff_unit(first), som_pgoff_unit(last));
+	if (!ret && first <= mapping->it.start && last >= mapping->it.last)
+		mapping->reserved = true;
 	mutex_unlock(&owner->lock);
 	return ret;
 }
@@ -1089,7 +1089,7 @@ struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx)
 /*
  * A discarded unit that somebody has a pin on keeps its bytes, as whoever has
  * the pin shall go on seeing them, and the owner gets another one. It waits in
- * owner->limbo for the next som_owner_release_discarded(), or for the end of
+ * owner->deferred_free for the next som_owner_release_discarded(), or for the end of
  * the owner: others may have cleared an entry and not flushed yet. It comes there
  * last of all, when nothing leads to it any more: who finds it there waits for
  * mmap_lock, but not for a fault that has the VMA lock alone.
@@ -1097,21 +1097,21 @@ struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx)
  * Return: 0; -EDQUOT if it is to be zeroed where it is, for want of a charge; -EAGAIN or
  * -ENOMEM, and it stays discarded.
  */
-static int settle_pinned(struct som_owner *owner, unsigned long idx,
-			 void *entry)
+static int owner_settle_pinned(struct som_owner *owner, unsigned long idx,
+			       void *entry)
 {
-	bool pages = som_entry_test(entry, SOM_ENTRY_PINNABLE);
+	bool pages = som_entry_test(entry, SOM_ENTRY_PAGE_BACKED);
 	unsigned long old = som_entry_unit(entry);
 	int ret = -ENOMEM;
 	long unit;
 
 	/*
-	 * The promise is the new one's, and the pool may hold the old one for long. Pages
+	 * The reservation is the new one's, and the pool may hold the old one for long. Pages
 	 * that are pinned are not the pool's.
 	 */
-	if (!pages && !som_recycle_charge(owner->account, 1))
+	if (!pages && !som_cache_charge(owner->account, 1))
 		return -EDQUOT;
-	if (xa_reserve(&owner->limbo, old, GFP_KERNEL_ACCOUNT))
+	if (xa_reserve(&owner->deferred_free, old, GFP_KERNEL_ACCOUNT))
 		goto out_uncharge;
 	ret = -EAGAIN;
 	unit = som_pool_alloc(owner->account->pool, som_unit_nid(old), NULL);
@@ -1119,13 +1119,13 @@ static int settle_pinned(struct som_owner *owner, unsigned long idx,
 		goto out_release;
 	som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
 	som_entry_replace(owner, idx, unit, ~SOM_ENTRY_CHARGED, SOM_LEVEL_NONE);
-	xa_store(&owner->limbo, old,
-		 som_entry(old, pages ? SOM_ENTRY_PINNABLE : SOM_ENTRY_CHARGED),
+	xa_store(&owner->deferred_free, old,
+		 som_entry(old, pages ? SOM_ENTRY_PAGE_BACKED : SOM_ENTRY_CHARGED),
 		 GFP_NOWAIT);
 	return 0;
 
 out_release:
-	xa_release(&owner->limbo, old);
+	xa_release(&owner->deferred_free, old);
 out_uncharge:
 	if (!pages)
 		som_account_uncharge(owner->account, 1);
@@ -1137,13 +1137,13 @@ static bool discarded_pinned(struct som_owner *owner, unsigned long idx,
 			     void *entry)
 {
 	/* An entry has a reference to its page, too. */
-	if (som_entry_test(entry, SOM_ENTRY_PINNABLE))
+	if (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED))
 		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
 	return som_entry_pinned(entry);
 }
 
 /* Do what MADV_DONTNEED has left to do at an index; its fault_lock is held. */
-static void settle(struct som_owner *owner, unsigned long idx)
+static void owner_settle_unit(struct som_owner *owner, unsigned long idx)
 {
 	void *entry = som_units_load(&owner->units, idx);
 	unsigned long seen;
@@ -1155,13 +1155,13 @@ static void settle(struct som_owner *owner, unsigned long idx)
 	seen = som_entry_bits(entry) & (SOM_ENTRY_DISCARDED | SOM_ENTRY_ZEROED);
 	if (!seen)
 		return;
-	/* It stays discarded then: som_owner_peek(), som_owner_unit(). */
+	/* It stays discarded then: som_owner_lookup(), som_owner_unit(). */
 	if (som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
-	    som_share_break(owner, idx))
+	    som_cow_break(owner, idx))
 		return;
 	if (som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
 	    discarded_pinned(owner, idx, entry))
-		ret = settle_pinned(owner, idx, entry);
+		ret = owner_settle_pinned(owner, idx, entry);
 	/* Nobody zeroes it; the worker takes it out. */
 	if (ret && som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
 	    som_pool_poisoned(som_entry_unit(entry)))
@@ -1174,9 +1174,9 @@ static void settle(struct som_owner *owner, unsigned long idx)
 		return;
 	}
 	if (seen & SOM_ENTRY_DISCARDED)
-		som_tracker_settled(&owner->tracker, idx);
+		som_dirty_log_settled(&owner->dirty_log, idx);
 	else
-		som_tracker_wrote(&owner->tracker, idx, 0, SOM_UNIT_PAGES);
+		som_dirty_log_wrote(&owner->dirty_log, idx, 0, SOM_UNIT_PAGES);
 }
 
 /**
@@ -1192,7 +1192,7 @@ struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx)
 	struct mutex *lock = som_owner_lock_index(owner, idx);
 
 	if (unlikely(READ_ONCE(owner->discards)))
-		settle(owner, idx);
+		owner_settle_unit(owner, idx);
 	return lock;
 }
 
@@ -1201,7 +1201,7 @@ struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx)
  * @owner: whose
  * @idx: unit index
  *
- * It stays discarded: to som_owner_peek() it is -EAGAIN.
+ * It stays discarded: to som_owner_lookup() it is -EAGAIN.
  *
  * Context: as som_owner_lock_unit().
  * Return: the mutex that was locked, for mutex_unlock().
@@ -1214,7 +1214,7 @@ struct mutex *som_owner_lock_look(struct som_owner *owner, unsigned long idx)
 	if (unlikely(READ_ONCE(owner->discards))) {
 		entry = som_units_load(&owner->units, idx);
 		if (entry && !som_entry_test(entry, SOM_ENTRY_DISCARDED))
-			settle(owner, idx);
+			owner_settle_unit(owner, idx);
 	}
 	return lock;
 }
@@ -1232,17 +1232,17 @@ struct mutex *som_owner_lock_look(struct som_owner *owner, unsigned long idx)
 void som_owner_wrote(struct som_owner *owner, unsigned long first,
 		     unsigned long last)
 {
-	struct som_record *rec;
+	struct som_region *region;
 	unsigned long idx;
 
-	xa_for_each_range(&owner->tracker.records, idx, rec,
+	xa_for_each_range(&owner->dirty_log.regions, idx, region,
 			  som_pgoff_unit(first), som_pgoff_unit(last)) {
 		struct mutex *lock = som_owner_lock_look(owner, idx);
 		unsigned long lo = max(first, som_unit_pgoff(idx));
 		unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
 
-		som_tracker_wrote(&owner->tracker, idx,
-				  lo - som_unit_pgoff(idx), hi - lo + 1);
+		som_dirty_log_wrote(&owner->dirty_log, idx,
+				    lo - som_unit_pgoff(idx), hi - lo + 1);
 		mutex_unlock(lock);
 		cond_resched();
 	}
@@ -1252,16 +1252,16 @@ void som_owner_wrote(struct som_owner *owner, unsigned long first,
  * Let the record of a discarded unit know. MADV_DONTNEED may be about to clear its
  * entries; whoever reads it from now on is to see zeroes.
  */
-static void settle_record(struct som_owner *owner, unsigned long idx)
+static void owner_settle_region(struct som_owner *owner, unsigned long idx)
 {
 	struct mutex *lock = som_owner_lock_index(owner, idx);
 	void *entry = som_units_load(&owner->units, idx);
-	struct som_record *rec = som_tracker_find(&owner->tracker, idx);
+	struct som_region *region = som_dirty_log_find(&owner->dirty_log, idx);
 
-	if (rec && !rec->discarded && entry &&
+	if (region && !region->discarded && entry &&
 	    som_entry_test(entry, SOM_ENTRY_DISCARDED)) {
 		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
-		som_tracker_discarded(&owner->tracker, idx);
+		som_dirty_log_discarded(&owner->dirty_log, idx);
 	}
 	mutex_unlock(lock);
 }
@@ -1281,8 +1281,8 @@ static void settle_record(struct som_owner *owner, unsigned long idx)
 unsigned long som_owner_settle(struct som_owner *owner, unsigned long first,
 			       unsigned long last)
 {
-	unsigned long idx = round_down(first, SOM_LEAF_UNITS);
-	unsigned long end = last | (SOM_LEAF_UNITS - 1);
+	unsigned long idx = round_down(first, SOM_TABLE_UNITS);
+	unsigned long end = last | (SOM_TABLE_UNITS - 1);
 	unsigned int nr = 0;
 	void *entry;
 
@@ -1291,19 +1291,19 @@ unsigned long som_owner_settle(struct som_owner *owner, unsigned long first,
 	for (; (entry = som_units_find_hinted(&owner->units, &idx, end,
 					      SOM_HINT_UNTOLD)); idx++) {
 		if (som_entry_test(entry, SOM_ENTRY_DISCARDED))
-			settle_record(owner, idx);
+			owner_settle_region(owner, idx);
 		else if (som_entry_test(entry, SOM_ENTRY_ZEROED))
 			mutex_unlock(som_owner_lock_unit(owner, idx));
-		/* To the end of the leaf: its hint has been taken. */
+		/* To the end of the table: its hint has been taken. */
 		if (++nr == SOM_TRACK_UNITS)
-			end = min(end, idx | (SOM_LEAF_UNITS - 1));
+			end = min(end, idx | (SOM_TABLE_UNITS - 1));
 		cond_resched();
 	}
 	return min(last, end);
 }
 
 /**
- * som_owner_peek - the unit at an index, if there is one
+ * som_owner_lookup - the unit at an index, if there is one
  * @owner: whose
  * @idx: unit index
  *
@@ -1313,13 +1313,13 @@ unsigned long som_owner_settle(struct som_owner *owner, unsigned long first,
  * Return: unit number, or -ENOENT; -EAGAIN if there is one that cannot be told right
  * now, -ENOSPC if it cannot be had, both only after a fork.
  */
-long som_owner_peek(struct som_owner *owner, unsigned long idx)
+long som_owner_lookup(struct som_owner *owner, unsigned long idx)
 {
 	void *entry = som_units_load(&owner->units, idx);
 	int ret;
 
-	if (!entry && READ_ONCE(owner->share.inherited)) {
-		ret = som_share_pull(owner, idx);
+	if (!entry && READ_ONCE(owner->cow.inherited)) {
+		ret = som_cow_pull(owner, idx);
 		if (ret)
 			return ret;
 		entry = som_units_load(&owner->units, idx);
@@ -1331,14 +1331,14 @@ long som_owner_peek(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_lent - the same as som_owner_shared(), where somebody has inherited
+ * som_owner_has_child - the same as som_owner_shared(), where somebody has inherited
  * @owner: whose
  * @idx: unit index
  *
  * Context: som_owner_lock_unit() is held.
  * Return: as som_owner_shared().
  */
-bool som_owner_lent(struct som_owner *owner, unsigned long idx)
+bool som_owner_has_child(struct som_owner *owner, unsigned long idx)
 {
 	void *entry = som_units_load(&owner->units, idx);
 
@@ -1346,21 +1346,21 @@ bool som_owner_lent(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_pinnable - is the unit at an index pinnable?
+ * som_owner_page_backed - is the unit at an index page-backed?
  * @owner: whose
  * @idx: unit index
  *
  * Context: som_owner_lock_unit() is held. Cheap where nothing is.
  * Return: true if so.
  */
-bool som_owner_pinnable(struct som_owner *owner, unsigned long idx)
+bool som_owner_page_backed(struct som_owner *owner, unsigned long idx)
 {
 	void *entry;
 
-	if (!atomic_long_read(&owner->nr_pinnable))
+	if (!atomic_long_read(&owner->nr_page_backed))
 		return false;
 	entry = som_units_load(&owner->units, idx);
-	return entry && som_entry_test(entry, SOM_ENTRY_PINNABLE);
+	return entry && som_entry_test(entry, SOM_ENTRY_PAGE_BACKED);
 }
 
 /**
@@ -1370,55 +1370,55 @@ bool som_owner_pinnable(struct som_owner *owner, unsigned long idx)
  *
  * Context: som_owner_lock_unit() is held.
  * Return: true while anybody has a pin on the unit's chunk, and as long as the
- * unit is pinnable.
+ * unit is page-backed.
  */
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx)
 {
 	void *entry = som_units_load(&owner->units, idx);
 
-	return entry && (som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
+	return entry && (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ||
 			 som_pool_pinned(som_entry_unit(entry)));
 }
 
-/* Would a leaf have to be made, beyond what the owner may have? */
-static bool leaf_refused(struct som_span *span, unsigned long idx)
+/* Would a table have to be made, beyond what the owner may have? */
+static bool table_refused(struct som_mapping *mapping, unsigned long idx)
 {
-	struct som_owner *owner = span->owner;
+	struct som_owner *owner = mapping->owner;
 
-	return !span->promised && !som_units_slot(&owner->units, idx) &&
-	       !mtree_load(&owner->promised, idx) &&
+	return !mapping->reserved && !som_units_entryp(&owner->units, idx) &&
+	       !mtree_load(&owner->reserved, idx) &&
 	       !som_owner_may_record(owner);
 }
 
 /**
- * som_owner_slot - where the entry of an index is
- * @span: span of a mapping that touches the index; it remembers the leaf: as long as it
- *	touches it, the leaf stays
+ * som_owner_entryp - where the entry of an index is
+ * @mapping: mapping of a mapping that touches the index; it remembers the table: as long as it
+ *	touches it, the table stays
  * @idx: unit index
  *
  * Context: Process context; mmap_lock or the VMA lock is held.
  * Return: the place, or NULL without memory for it, or if the owner has too many records.
  */
-void **som_owner_slot(struct som_span *span, unsigned long idx)
+void **som_owner_entryp(struct som_mapping *mapping, unsigned long idx)
 {
-	struct som_leaf *leaf = READ_ONCE(span->leaf);
+	struct som_table *table = READ_ONCE(mapping->table);
 
-	if (unlikely(!leaf || leaf->nr != idx / SOM_LEAF_UNITS)) {
-		if (leaf_refused(span, idx))
+	if (unlikely(!table || table->nr != idx / SOM_TABLE_UNITS)) {
+		if (table_refused(mapping, idx))
 			return NULL;
-		leaf = som_units_leaf(&span->owner->units, idx);
-		if (!leaf)
+		table = som_units_table(&mapping->owner->units, idx);
+		if (!table)
 			return NULL;
-		WRITE_ONCE(span->leaf, leaf);
+		WRITE_ONCE(mapping->table, table);
 	}
-	return &leaf->entry[idx % SOM_LEAF_UNITS];
+	return &table->entry[idx % SOM_TABLE_UNITS];
 }
 
 /* A unit that the owner has kept, or one of the pool; @zeroed: whether it is zero. */
-static long take_unit(struct som_span *span, unsigned long idx, bool *zeroed)
+static long owner_take_unit(struct som_mapping *mapping, unsigned long idx, bool *zeroed)
 {
-	struct som_owner *owner = span->owner;
-	long unit = som_recycle_take(&owner->recycle);
+	struct som_owner *owner = mapping->owner;
+	long unit = som_cache_take(&owner->cache);
 
 	*zeroed = true;
 	if (unlikely(unit >= 0 && som_pool_poisoned(unit))) {
@@ -1426,8 +1426,8 @@ static long take_unit(struct som_span *span, unsigned long idx, bool *zeroed)
 		unit = -ENOENT;
 	}
 	if (likely(unit < 0))
-		return som_numa_alloc(owner->account->pool, span->vma, idx);
-	*zeroed = !span->reuse;
+		return som_numa_alloc(owner->account->pool, mapping->vma, idx);
+	*zeroed = !mapping->reuse;
 	if (*zeroed)
 		som_unit_zero(unit);
 	return unit;
@@ -1437,53 +1437,53 @@ static long take_unit(struct som_span *span, unsigned long idx, bool *zeroed)
  * Ordinary pages for a unit that is about to be mapped by 4 KiB entries, if it shall have
  * some. Negative, if it shall not or cannot: then it is one of the pool.
  */
-static long take_pages(struct som_span *span, unsigned long idx,
-		       enum som_level level)
+static long owner_take_pages(struct som_mapping *mapping, unsigned long idx,
+			     enum som_level level)
 {
-	if (likely(level != SOM_LEVEL_4K || !span->page_backed) ||
-	    som_tracker_tracks(&span->owner->tracker, idx))
+	if (likely(level != SOM_LEVEL_4K || !mapping->auto_convert) ||
+	    som_dirty_log_tracks(&mapping->owner->dirty_log, idx))
 		return -ENOENT;
-	return som_pinnable_alloc(span->owner->account, true);
+	return som_page_backed_alloc(mapping->owner->account, true);
 }
 
-/* Populate an index that has no unit; @slot is its place, @level: as it will be mapped. */
-static long populate(struct som_span *span, unsigned long idx, void **slot,
-		     enum som_level level)
+/* Populate an index that has no unit; @entryp is its place, @level: as it will be mapped. */
+static long owner_populate_unit(struct som_mapping *mapping, unsigned long idx, void **entryp,
+				enum som_level level)
 {
-	struct som_owner *owner = span->owner;
+	struct som_owner *owner = mapping->owner;
 	bool charged = false, zeroed;
 	unsigned long kind = 0;
 	long unit;
 	int ret;
 
-	if (!span->promised && !mtree_load(&owner->promised, idx)) {
-		charged = som_recycle_charge(owner->account, 1);
+	if (!mapping->reserved && !mtree_load(&owner->reserved, idx)) {
+		charged = som_cache_charge(owner->account, 1);
 		if (!charged)
 			return -ENOSPC;
 	}
-	unit = take_pages(span, idx, level);
+	unit = owner_take_pages(mapping, idx, level);
 	if (unlikely(unit >= 0)) {
-		kind = SOM_ENTRY_PINNABLE | SOM_ENTRY_BY_POLICY;
-		atomic_long_inc(&owner->nr_pinnable);
+		kind = SOM_ENTRY_PAGE_BACKED | SOM_ENTRY_BY_POLICY;
+		atomic_long_inc(&owner->nr_page_backed);
 		zeroed = true;
 	} else {
-		unit = take_unit(span, idx, &zeroed);
+		unit = owner_take_unit(mapping, idx, &zeroed);
 	}
 	if (unit < 0) {
 		ret = unit;
 		goto out_uncharge;
 	}
-	WRITE_ONCE(*slot, som_entry(unit, level | kind |
+	WRITE_ONCE(*entryp, som_entry(unit, level | kind |
 					  (charged ? SOM_ENTRY_CHARGED : 0)));
 	atomic_long_inc(&owner->nr_level[level]);
-	/* Pairs with the barrier in som_tracker_add(). */
+	/* Pairs with the barrier in som_dirty_log_add(). */
 	smp_mb();
 	/* What is there without a record counts as written. */
-	if (som_tracker_tracks(&owner->tracker, idx) &&
-	    !som_tracker_make(&owner->tracker, idx, zeroed)) {
+	if (som_dirty_log_tracks(&owner->dirty_log, idx) &&
+	    !som_dirty_log_make(&owner->dirty_log, idx, zeroed)) {
 		void *entry = som_units_erase(&owner->units, idx);
 
-		/* take_charges() may have taken over the charge. */
+		/* owner_take_charges() may have taken over the charge. */
 		charged = som_entry_test(entry, SOM_ENTRY_CHARGED);
 		som_entry_forget(owner, entry);
 		ret = -ENOMEM;
@@ -1493,7 +1493,7 @@ static long populate(struct som_span *span, unsigned long idx, void **slot,
 
 out_free:
 	if (kind)
-		som_pinnable_free(unit);
+		som_page_backed_free(unit);
 	else
 		som_pool_free(unit);
 out_uncharge:
@@ -1513,36 +1513,36 @@ static int discarded_error(const void *entry)
 
 /**
  * som_owner_unit - the unit at an index, taken from the pool if need be
- * @span: span of a mapping that touches the index
+ * @mapping: mapping of a mapping that touches the index
  * @idx: unit index
  * @level: how a unit that is new will most likely be mapped, by the caller; and where it
  *	goes how one that is there is mapped
  *
  * Context: Process context; som_owner_lock_unit() is held.
- * Return: unit number; -ENOSPC if the pool has none for who has no promise;
+ * Return: unit number; -ENOSPC if the pool has none for who has no reservation;
  * -EAGAIN if one is on its way back from a former owner; -ENOMEM if the kernel
  * has no memory for the entry; -ENOENT if a core dump finds none; -EHWPOISON if its
  * memory has failed.
  */
-long som_owner_unit(struct som_span *span, unsigned long idx,
+long som_owner_unit(struct som_mapping *mapping, unsigned long idx,
 		    enum som_level *level)
 {
-	void **slot = som_owner_slot(span, idx), *entry;
+	void **entryp = som_owner_entryp(mapping, idx), *entry;
 	long unit;
 	int ret;
 
-	if (!slot)
-		return leaf_refused(span, idx) ? -ENOSPC : -ENOMEM;
-	entry = READ_ONCE(*slot);
-	if (!entry && unlikely(READ_ONCE(span->owner->share.inherited))) {
-		ret = som_share_pull(span->owner, idx);
+	if (!entryp)
+		return table_refused(mapping, idx) ? -ENOSPC : -ENOMEM;
+	entry = READ_ONCE(*entryp);
+	if (!entry && unlikely(READ_ONCE(mapping->owner->cow.inherited))) {
+		ret = som_cow_pull(mapping->owner, idx);
 		if (ret)
 			return ret;
-		entry = READ_ONCE(*slot);
+		entry = READ_ONCE(*entryp);
 	}
 	if (likely(!entry)) {
 		unit = som_dumping() ? -ENOENT :
-				       populate(span, idx, slot, *level);
+				       owner_populate_unit(mapping, idx, entryp, *level);
 		if (unlikely(unit < 0))
 			return unit;
 	} else {
@@ -1591,12 +1591,12 @@ static int track_unit(struct som_owner *owner, unsigned long idx)
 	struct mutex *lock = som_owner_lock_unit(owner, idx);
 	int ret = 0;
 
-	if (som_owner_peek(owner, idx) >= 0 && !som_tracker_find(&owner->tracker, idx)) {
-		if (!som_tracker_make(&owner->tracker, idx, false))
+	if (som_owner_lookup(owner, idx) >= 0 && !som_dirty_log_find(&owner->dirty_log, idx)) {
+		if (!som_dirty_log_make(&owner->dirty_log, idx, false))
 			ret = -ENOMEM;
 	}
 	/* What is page-backed by policy is to go back, to be exact to the page. */
-	if (som_owner_pinnable(owner, idx))
+	if (som_owner_page_backed(owner, idx))
 		som_collapse_want(owner, idx);
 	mutex_unlock(lock);
 	return ret;
@@ -1612,26 +1612,26 @@ static int track_unit(struct som_owner *owner, unsigned long idx)
  * more records are made at a time than a scan looks at with its locks held.
  *
  * Context: Process context; takes owner->lock. The caller has mmap_lock and
- * tracker.lock, and spans touch all of the indices.
+ * dirty log.lock, and mappings touch all of the indices.
  * Return: 0, or -ENOMEM and nothing is changed.
  */
 int som_owner_track(struct som_owner *owner, unsigned long first,
 		    unsigned long *last)
 {
-	struct som_tracker *t = &owner->tracker;
+	struct som_dirty_log *t = &owner->dirty_log;
 	unsigned long idx, end;
 	unsigned int nr = 0;
 	bool tracked;
 	void *entry;
 	int ret;
 
-	if (som_tracker_covers(t, first, *last))
+	if (som_dirty_log_covers(t, first, *last))
 		return 0;
 	/* One run of those that are not tracked, so that it alone is undone. */
-	end = som_tracker_run(t, first, *last, &tracked);
+	end = som_dirty_log_run(t, first, *last, &tracked);
 	if (tracked) {
 		first = end + 1;
-		end = som_tracker_run(t, first, *last, &tracked);
+		end = som_dirty_log_run(t, first, *last, &tracked);
 	}
 
 	mutex_lock(&owner->lock);
@@ -1641,7 +1641,7 @@ int som_owner_track(struct som_owner *owner, unsigned long first,
 			break;
 		}
 	}
-	ret = som_tracker_add(t, first, end, records_max(owner) / SOM_RUN_BYTES);
+	ret = som_dirty_log_add(t, first, end, records_max(owner) / SOM_RUN_BYTES);
 	if (ret)
 		goto out;
 	som_units_for_each(&owner->units, idx, entry, first, end) {
@@ -1666,17 +1666,17 @@ out:
  * @first: first page offset of those that need not be kept
  * @last: last of them
  *
- * Where nothing is tracked, what was mapped anew counts as written (struct som_span). A
+ * Where nothing is tracked, what was mapped anew counts as written (struct som_mapping). A
  * record has to say so from then on.
  *
  * Context: Process context; takes owner->lock. The caller has mmap_lock and
- * tracker.lock.
+ * dirty log.lock.
  * Return: true; false if there can be no record.
  */
 bool som_owner_keep(struct som_owner *owner, unsigned long idx,
 		    unsigned long first, unsigned long last)
 {
-	struct som_tracker *t = &owner->tracker;
+	struct som_dirty_log *t = &owner->dirty_log;
 	unsigned long lo = som_unit_pgoff(idx), hi = som_unit_pgoff(idx + 1) - 1;
 	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
 	struct interval_tree_node *it;
@@ -1686,11 +1686,11 @@ bool som_owner_keep(struct som_owner *owner, unsigned long idx,
 	if (!READ_ONCE(t->anew))
 		return true;
 	mutex_lock(&owner->lock);
-	for (it = interval_tree_iter_first(&owner->spans, lo, hi); it;
+	for (it = interval_tree_iter_first(&owner->mappings, lo, hi); it;
 	     it = interval_tree_iter_next(it, lo, hi)) {
 		unsigned long from = max(lo, it->start), to = min(hi, it->last);
 
-		if (container_of(it, struct som_span, it)->anew)
+		if (container_of(it, struct som_mapping, it)->anew)
 			bitmap_set(pages, from - lo, to - from + 1);
 		cond_resched();
 	}
@@ -1699,14 +1699,14 @@ bool som_owner_keep(struct som_owner *owner, unsigned long idx,
 	if (first <= last)
 		bitmap_clear(pages, first - lo, last - first + 1);
 	lock = som_owner_lock_index(owner, idx);
-	if (bitmap_empty(pages, SOM_UNIT_PAGES) || som_tracker_tracks(t, idx))
+	if (bitmap_empty(pages, SOM_UNIT_PAGES) || som_dirty_log_tracks(t, idx))
 		done = true;
 	else if (!som_units_load(&owner->units, idx))
 		done = som_owner_may_record(owner) &&
-		       !som_tracker_unreported(t, idx, pages,
-					       GFP_KERNEL_ACCOUNT);
-	else if (!som_tracker_find(t, idx))
-		done = som_tracker_make(t, idx, false);
+		       !som_dirty_log_unreported(t, idx, pages,
+						 GFP_KERNEL_ACCOUNT);
+	else if (!som_dirty_log_find(t, idx))
+		done = som_dirty_log_make(t, idx, false);
 	mutex_unlock(lock);
 	mutex_unlock(&owner->lock);
 	return done;
@@ -1732,17 +1732,17 @@ static int track_reported(struct som_owner *owner, unsigned long first,
 }
 
 /* The first part of first..last that another VMA maps, too; false if there is none. */
-static bool find_other(struct som_span *span, unsigned long *first,
-		       unsigned long *last)
+static bool owner_find_other(struct som_mapping *mapping, unsigned long *first,
+			     unsigned long *last)
 {
-	struct som_owner *owner = span->owner;
+	struct som_owner *owner = mapping->owner;
 	struct interval_tree_node *it;
 
 	if (!READ_ONCE(owner->may_alias))
 		return false;
 	mutex_lock(&owner->lock);
-	it = interval_tree_iter_first(&owner->spans, *first, *last);
-	if (it == &span->it)
+	it = interval_tree_iter_first(&owner->mappings, *first, *last);
+	if (it == &mapping->it)
 		it = interval_tree_iter_next(it, *first, *last);
 	if (it) {
 		*first = max(*first, it->start);
@@ -1754,7 +1754,7 @@ static bool find_other(struct som_span *span, unsigned long *first,
 
 /**
  * som_owner_reported - track what was mapped anew, as it was reported as written
- * @span: span of the mapping
+ * @mapping: mapping of the mapping
  * @first: first page offset
  * @last: last page offset
  *
@@ -1762,9 +1762,9 @@ static bool find_other(struct som_span *span, unsigned long *first,
  * the same pages, since what one of them shows was not reported of the other.
  *
  * Context: Process context; takes owner->lock. The caller has mmap_lock and
- * tracker.lock.
+ * dirty log.lock.
  */
-void som_owner_reported(struct som_span *span, unsigned long first,
+void som_owner_reported(struct som_mapping *mapping, unsigned long first,
 			unsigned long last)
 {
 	unsigned long from, to;
@@ -1773,7 +1773,7 @@ void som_owner_reported(struct som_span *span, unsigned long first,
 	while (first <= last && !ret) {
 		from = first;
 		to = last;
-		if (find_other(span, &from, &to)) {
+		if (owner_find_other(mapping, &from, &to)) {
 			from = som_unit_pgoff(som_pgoff_unit(from));
 			to = som_unit_pgoff(som_pgoff_unit(to) + 1) - 1;
 		} else {
@@ -1781,7 +1781,7 @@ void som_owner_reported(struct som_span *span, unsigned long first,
 			to = last;
 		}
 		if (first < from)
-			ret = track_reported(span->owner, first, from - 1);
+			ret = track_reported(mapping->owner, first, from - 1);
 		first = to + 1;
 	}
 }
@@ -1802,15 +1802,15 @@ bool som_owner_find_alias(struct som_owner *owner, unsigned long first,
 	bool aliased;
 
 	mutex_lock(&owner->lock);
-	it = interval_tree_iter_first(&owner->spans, first, last);
+	it = interval_tree_iter_first(&owner->mappings, first, last);
 	aliased = it && interval_tree_iter_next(it, first, last);
 	mutex_unlock(&owner->lock);
 	return aliased;
 }
 
 /**
- * som_span_run - are a private mapping's page offsets now mapped elsewhere?
- * @span: span of the mapping
+ * som_mapping_run - are a private mapping's page offsets now mapped elsewhere?
+ * @mapping: mapping of the mapping
  * @first: first page offset
  * @last: last page offset
  * @superseded: where it goes whether @first is
@@ -1818,30 +1818,30 @@ bool som_owner_find_alias(struct som_owner *owner, unsigned long first,
  * That is how MREMAP_DONTUNMAP, and mremap from length 0, leave a mapping. Anonymous
  * memory would read as zero there; som refuses access.
  *
- * Context: mmap_lock or the VMA lock is held; takes owner->span_lock, for some spans at a
+ * Context: mmap_lock or the VMA lock is held; takes owner->mapping_lock, for some mappings at a
  * time.
  * Return: up to which page offset it is the same, as far as it has looked, at most @last.
  */
-unsigned long som_span_run(struct som_span *span, unsigned long first,
-			   unsigned long last, bool *superseded)
+unsigned long som_mapping_run(struct som_mapping *mapping, unsigned long first,
+			      unsigned long last, bool *superseded)
 {
-	struct som_owner *owner = span->owner;
+	struct som_owner *owner = mapping->owner;
 	struct interval_tree_node *it;
 	unsigned long end = last;
 	unsigned int seen = 0;
 
 	*superseded = false;
-	if (!som_span_may_be_superseded(span))
+	if (!som_mapping_may_be_superseded(mapping))
 		return last;
-	spin_lock(&owner->span_lock);
-	for (it = interval_tree_iter_first(&owner->spans, first, last); it;
+	spin_lock(&owner->mapping_lock);
+	for (it = interval_tree_iter_first(&owner->mappings, first, last); it;
 	     it = interval_tree_iter_next(it, first, last)) {
-		bool newer = container_of(it, struct som_span, it)->generation >
-			     span->generation;
+		bool newer = container_of(it, struct som_mapping, it)->generation >
+			     mapping->generation;
 
 		/* They come in order: nothing behind this one is of this run. */
 		if (it->start > first && (newer || *superseded ||
-					  ++seen == SOM_RUN_SPANS)) {
+					  ++seen == SOM_RUN_MAPPINGS)) {
 			last = *superseded ? last : it->start - 1;
 			break;
 		}
@@ -1850,28 +1850,28 @@ unsigned long som_span_run(struct som_span *span, unsigned long first,
 			*superseded = true;
 		}
 	}
-	spin_unlock(&owner->span_lock);
+	spin_unlock(&owner->mapping_lock);
 	return min(last, end);
 }
 
 /**
- * som_span_crowded - has mremap made too many mappings of something?
- * @span: span of the new mapping
+ * som_mapping_crowded - has mremap made too many mappings of something?
+ * @mapping: mapping of the new mapping
  *
  * Context: Process context; mmap_lock is held for write. Takes owner->lock.
  * Return: true if a page offset has more than SOM_MAX_ALIASES mappings, the one that is
  * moved, if any, among them.
  */
-bool som_span_crowded(struct som_span *span)
+bool som_mapping_crowded(struct som_mapping *mapping)
 {
-	unsigned long first = span->it.start, last = span->it.last;
+	unsigned long first = mapping->it.start, last = mapping->it.last;
 	unsigned long ends[SOM_MAX_ALIASES];	/* of those that lie over one */
-	struct som_owner *owner = span->owner;
+	struct som_owner *owner = mapping->owner;
 	struct interval_tree_node *it;
 	unsigned int nr = 0, i, left;
 
 	mutex_lock(&owner->lock);
-	for (it = interval_tree_iter_first(&owner->spans, first, last); it;
+	for (it = interval_tree_iter_first(&owner->mappings, first, last); it;
 	     it = interval_tree_iter_next(it, first, last)) {
 		cond_resched();
 		for (i = left = 0; i < nr; i++) {
@@ -1905,15 +1905,15 @@ bool som_owner_superseded(struct som_owner *owner, unsigned long first,
 	if (!READ_ONCE(owner->may_alias))
 		return false;
 	mutex_lock(&owner->lock);
-	it = interval_tree_iter_first(&owner->spans, first, last);
+	it = interval_tree_iter_first(&owner->mappings, first, last);
 	for (; it && !found; it = interval_tree_iter_next(it, first, last)) {
 		unsigned long lo = max(first, it->start);
 		unsigned long hi = min(last, it->last);
 
 		cond_resched();
-		if (!container_of(it, struct som_span, it)->private)
+		if (!container_of(it, struct som_mapping, it)->private)
 			continue;
-		found = interval_tree_iter_first(&owner->spans, lo, hi) != it ||
+		found = interval_tree_iter_first(&owner->mappings, lo, hi) != it ||
 			interval_tree_iter_next(it, lo, hi);
 	}
 	mutex_unlock(&owner->lock);
@@ -1929,10 +1929,10 @@ bool som_owner_superseded(struct som_owner *owner, unsigned long first,
  */
 bool som_owner_maps_2m(const struct vm_area_struct *vma)
 {
-	const struct som_span *span = vma->vm_private_data;
+	const struct som_mapping *mapping = vma->vm_private_data;
 
 	return !(vma->vm_flags & VM_NOHUGEPAGE) &&
-	       span->map_size >= SOM_UNIT_SIZE;
+	       mapping->map_size >= SOM_UNIT_SIZE;
 }
 
 /**
@@ -1952,7 +1952,7 @@ bool som_owner_maps_once(struct som_owner *owner, unsigned long idx)
 
 	if (!mutex_trylock(&owner->lock))
 		return false;
-	it = interval_tree_iter_first(&owner->spans, lo, hi);
+	it = interval_tree_iter_first(&owner->mappings, lo, hi);
 	once = it && !interval_tree_iter_next(it, lo, hi);
 	mutex_unlock(&owner->lock);
 	return once;

@@ -74,28 +74,28 @@ struct som_listed {
  * @hash: link in the table of owners (inode.c).
  * @listed: link in the list of owners (inode.c).
  * @id: unique number.
- * @pid: the process, for people; changed under @span_lock.
- * @lock: guards @spans, @reserved and its tree, @cursor, @mapped_pages, and
+ * @pid: the process, for people; changed under @mapping_lock.
+ * @lock: guards @mappings, @reserved and its tree, @cursor, @mapped_pages, and
  *	every removal from @units.
- * @gig_lock: one 1 GiB fault at a time; taken before @lock.
- * @span_lock: taken beside @lock to change @spans, so that it alone, too, keeps
+ * @pud_lock: one 1 GiB fault at a time; taken before @lock.
+ * @mapping_lock: taken beside @lock to change @mappings, so that it alone, too, keeps
  *	them as they are.
  * @fault_lock: taken by the hash of a unit index: guards the index's entry
  *	in @units from its look-up until it is in the page table.
  * @units: unit index -> entry (entry.h).
- * @limbo: unit number -> entry, of discarded units that were replaced.
- * @spans: every VMA's interval of page offsets.
- * @promised: unit indices that are reserved.
- * @nr_promised: how many.
+ * @deferred_free: unit number -> entry, of discarded units that were replaced.
+ * @mappings: every VMA's interval of page offsets.
+ * @reserved: unit indices that are reserved.
+ * @nr_reserved: how many.
  * @cursor: first page offset behind all that are given out.
  * @floor: first page offset that no child has inherited.
  * @mapped_pages: pages in all VMAs.
- * @nr_spans: how many are in @spans.
+ * @nr_mappings: how many are in @mappings.
  * @nr_files: references to @file that open files of /dev/som have.
  * @may_alias: mremap was used: page offsets may be mapped twice.
  * @nr_level: units held, by how they are mapped.
- * @nr_pinnable: units held that are pinnable.
- * @tracker: what is tracked.
+ * @nr_page_backed: units held that are page-backed.
+ * @dirty_log: what is tracked.
  * @notified: @mn is registered: there are private mappings. Stays.
  * @discards: there are, or were, discarded units, or units zeroed in part. Stays.
  * @mn: tells of MADV_DONTNEED (private.c).
@@ -103,9 +103,9 @@ struct som_listed {
  * @discard_work: releases what was discarded.
  * @collapse_work: takes page tables out that may not be needed any more.
  * @account: what it has been charged.
- * @recycle: units that it has released and keeps.
- * @share: what it has inherited, and what others have from it.
- * @heirs: files of mappings that it has inherited; made by fork, and then fixed.
+ * @cache: units that it has released and keeps.
+ * @cow: what it has inherited, and what others have from it.
+ * @inherited_files: files of mappings that it has inherited; made by fork, and then fixed.
  * @remap: a mapping that is about to replace others (remap.c), or NULL.
  * @packing: the last PACK that has found that it can go on, under @lock; or NULL.
  */
@@ -116,24 +116,24 @@ struct som_owner {
 	struct som_listed listed;
 	unsigned long id;
 	struct pid *pid;
-	struct mutex lock;	/* spans, promises, removal of units */
-	struct mutex gig_lock;	/* one chunk is taken at a time */
-	spinlock_t span_lock;	/* spans, to read */
+	struct mutex lock;	/* mappings, reservations, removal of units */
+	struct mutex pud_lock;	/* one chunk is taken at a time */
+	spinlock_t mapping_lock;	/* mappings, to read */
 	struct mutex fault_lock[SOM_FAULT_LOCKS];	/* one unit index each */
 	struct som_units units;
-	struct xarray limbo;
-	struct rb_root_cached spans;
-	struct maple_tree promised;
-	unsigned long nr_promised;
+	struct xarray deferred_free;
+	struct rb_root_cached mappings;
+	struct maple_tree reserved;
+	unsigned long nr_reserved;
 	unsigned long cursor;
 	unsigned long floor;
 	unsigned long mapped_pages;
-	unsigned long nr_spans;
+	unsigned long nr_mappings;
 	atomic_long_t nr_files;
 	bool may_alias;
 	atomic_long_t nr_level[SOM_LEVELS];
-	atomic_long_t nr_pinnable;
-	struct som_tracker tracker;
+	atomic_long_t nr_page_backed;
+	struct som_dirty_log dirty_log;
 	bool notified;
 	bool discards;
 	struct mmu_notifier mn;
@@ -141,22 +141,22 @@ struct som_owner {
 	struct delayed_work discard_work;
 	struct delayed_work collapse_work;
 	struct som_account *account;
-	struct som_recycle recycle;
-	struct som_share share;
-	struct list_head heirs;
+	struct som_cache cache;
+	struct som_cow cow;
+	struct list_head inherited_files;
 	struct som_remap *remap;
 	struct som_packing *packing;
 };
 
 /**
- * struct som_heir - a file of mappings that an owner has inherited
- * @list: in the owner's heirs.
+ * struct som_inherited_file - a file of mappings that an owner has inherited
+ * @list: in the owner's inherited_files.
  * @inode: what is in the file of the mappings it was inherited from, too; a reference is
  *	held.
  * @limit: first page offset of it that the owner has not inherited.
  * @file: vm_file of the mappings; valid during the fork alone.
  */
-struct som_heir {
+struct som_inherited_file {
 	struct list_head list;
 	struct inode *inode;
 	unsigned long limit;
@@ -166,7 +166,7 @@ struct som_heir {
 /**
  * enum som_fork - what a child gets of a mapping
  * @SOM_FORK_NONE: nothing.
- * @SOM_FORK_COPY: the bytes, and a promise.
+ * @SOM_FORK_COPY: the bytes, and a reservation.
  * @SOM_FORK_COPY_NORESERVE: the bytes, if the pool has the memory when it comes to it.
  */
 enum som_fork {
@@ -176,12 +176,12 @@ enum som_fork {
 };
 
 /**
- * struct som_span - the page offsets that one VMA maps
+ * struct som_mapping - the page offsets that one VMA maps
  * @it: first and last page offset, in the owner's tree.
  * @owner: whose.
  * @vma: the VMA.
  * @limit: first page offset behind the allotment that the VMA came from.
- * @promised: every unit it touches is reserved.
+ * @reserved: every unit it touches is reserved.
  * @dup: it was made by mremap: there may be others for the same page offsets.
  * @dup_seq: by which holder of mmap_lock.
  * @generation: how often its page offsets were moved or duplicated.
@@ -192,23 +192,23 @@ enum som_fork {
  *	is not tracked, counts as written. Changed under mmap_lock for write.
  * @private: MAP_PRIVATE: MADV_DONTNEED discards.
  * @map_size: bytes that one entry maps at most.
- * @pinnable: it is to stay of the kind that can be pinned for writing (vma.c).
+ * @page_backed: it is to stay of the kind that can be pinned for writing (vma.c).
  * @reuse: units that the owner has kept need not be zeroed.
  * @fork: what a child gets.
  * @claimed: it was made of a parcel, and is as it was made.
- * @page_backed: units that need 4 KiB entries become ordinary pages (convert.c).
+ * @auto_convert: units that need 4 KiB entries become ordinary pages (convert.c).
  * @file: of a mapping that was inherited: its vm_file, once more; else NULL.
- * @leaf: where the last fault found its entry, or NULL; it stays as long as
- *	the span touches one of its indices.
+ * @table: where the last fault found its entry, or NULL; it stays as long as
+ *	the mapping touches one of its indices.
  *
  * It is vm_private_data of the VMA.
  */
-struct som_span {
+struct som_mapping {
 	struct interval_tree_node it;
 	struct som_owner *owner;
 	struct vm_area_struct *vma;
 	unsigned long limit;
-	bool promised;
+	bool reserved;
 	bool dup;
 	unsigned int dup_seq;
 	unsigned int generation;
@@ -218,29 +218,29 @@ struct som_span {
 	bool anew;
 	bool private;
 	unsigned long map_size;
-	bool pinnable;
+	bool page_backed;
 	bool reuse;
 	enum som_fork fork;
 	bool claimed;
-	bool page_backed;
+	bool auto_convert;
 	struct file *file;
-	struct som_leaf *leaf;
+	struct som_table *table;
 };
 
 /**
  * struct som_owner_stats - a snapshot of an owner
  * @mapped_pages: 4 KiB pages in its mappings.
- * @nr_promised: units reserved.
+ * @nr_reserved: units reserved.
  * @nr_level: units held, by enum som_level.
- * @nr_pinnable: units held that are pinnable.
+ * @nr_page_backed: units held that are page-backed.
  * @records: bytes of records that grow with the addresses that are used.
  * @max_records: how many there may be.
  */
 struct som_owner_stats {
 	unsigned long mapped_pages;
-	unsigned long nr_promised;
+	unsigned long nr_reserved;
 	unsigned long nr_level[SOM_LEVELS];
-	unsigned long nr_pinnable;
+	unsigned long nr_page_backed;
 	unsigned long records;
 	unsigned long max_records;
 };
@@ -252,36 +252,36 @@ void som_owner_stats(struct som_owner *owner, struct som_owner_stats *stats);
 void som_owner_set_pid(struct som_owner *owner);
 pid_t som_owner_pid(struct som_owner *owner, struct pid_namespace *ns);
 
-struct som_span *som_span_map(struct som_owner *owner, unsigned long addr,
-			      unsigned long len, bool promise, bool private,
-			      struct som_claim *claim);
-struct som_span *som_span_dup(struct som_span *old, unsigned long addr,
-			      unsigned long first, unsigned long last,
-			      bool split);
-void som_span_copy_settings(struct som_span *span,
-			    const struct som_span *old);
-struct som_span *som_span_inherit(struct som_span *from,
-				  struct som_owner *owner);
-void som_span_insert(struct som_span *span, unsigned long first,
-		     unsigned long last);
-void som_span_unmap(struct som_span *span);
-int som_span_promise(struct som_span *span, unsigned long first,
-		     unsigned long last);
+struct som_mapping *som_mapping_map(struct som_owner *owner, unsigned long addr,
+				    unsigned long len, bool reservation, bool private,
+				    struct som_claim *claim);
+struct som_mapping *som_mapping_dup(struct som_mapping *old, unsigned long addr,
+				    unsigned long first, unsigned long last,
+				    bool split);
+void som_mapping_copy_settings(struct som_mapping *mapping,
+			       const struct som_mapping *old);
+struct som_mapping *som_mapping_inherit(struct som_mapping *from,
+					struct som_owner *owner);
+void som_mapping_insert(struct som_mapping *mapping, unsigned long first,
+			unsigned long last);
+void som_mapping_unmap(struct som_mapping *mapping);
+int som_mapping_reserve(struct som_mapping *mapping, unsigned long first,
+			unsigned long last);
 
 struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx);
 struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx);
 struct mutex *som_owner_lock_look(struct som_owner *owner, unsigned long idx);
 void som_owner_wrote(struct som_owner *owner, unsigned long first,
 		     unsigned long last);
-long som_owner_unit(struct som_span *span, unsigned long idx,
+long som_owner_unit(struct som_mapping *mapping, unsigned long idx,
 		    enum som_level *level);
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx);
-bool som_owner_pinnable(struct som_owner *owner, unsigned long idx);
-bool som_owner_lent(struct som_owner *owner, unsigned long idx);
+bool som_owner_page_backed(struct som_owner *owner, unsigned long idx);
+bool som_owner_has_child(struct som_owner *owner, unsigned long idx);
 unsigned long som_owner_settle(struct som_owner *owner, unsigned long first,
 			       unsigned long last);
-void **som_owner_slot(struct som_span *span, unsigned long idx);
-long som_owner_peek(struct som_owner *owner, unsigned long idx);
+void **som_owner_entryp(struct som_mapping *mapping, unsigned long idx);
+long som_owner_lookup(struct som_owner *owner, unsigned long idx);
 enum som_level som_owner_level(struct som_owner *owner, unsigned long idx);
 void som_owner_set_level(struct som_owner *owner, unsigned long idx,
 			 enum som_level level);
@@ -289,15 +289,15 @@ bool som_owner_populated(struct som_owner *owner, unsigned long *idx,
 			 unsigned long last);
 int som_owner_track(struct som_owner *owner, unsigned long first,
 		    unsigned long *last);
-void som_owner_reported(struct som_span *span, unsigned long first,
+void som_owner_reported(struct som_mapping *mapping, unsigned long first,
 			unsigned long last);
 bool som_owner_keep(struct som_owner *owner, unsigned long idx,
 		    unsigned long first, unsigned long last);
 bool som_owner_may_record(struct som_owner *owner);
 bool som_owner_maps_2m(const struct vm_area_struct *vma);
-unsigned long som_span_run(struct som_span *span, unsigned long first,
-			   unsigned long last, bool *superseded);
-bool som_span_crowded(struct som_span *span);
+unsigned long som_mapping_run(struct som_mapping *mapping, unsigned long first,
+			      unsigned long last, bool *superseded);
+bool som_mapping_crowded(struct som_mapping *mapping);
 bool som_owner_superseded(struct som_owner *owner, unsigned long first,
 			  unsigned long last);
 bool som_owner_maps_once(struct som_owner *owner, unsigned long idx);
@@ -334,17 +334,17 @@ static inline bool som_owner_aliased(struct som_owner *owner,
 }
 
 /**
- * som_owner_shared - may there be heirs that need the bytes of a unit?
+ * som_owner_shared - may there be children that need the bytes of a unit?
  * @owner: whose
  * @idx: unit index
  *
  * Context: som_owner_lock_unit() is held. Cheap where nobody has inherited.
- * Return: true if so: it is not to be changed before som_share_break().
+ * Return: true if so: it is not to be changed before som_cow_break().
  */
 static inline bool som_owner_shared(struct som_owner *owner, unsigned long idx)
 {
-	return unlikely(READ_ONCE(owner->share.lent)) &&
-	       som_owner_lent(owner, idx);
+	return unlikely(READ_ONCE(owner->cow.has_child)) &&
+	       som_owner_has_child(owner, idx);
 }
 
 /**
@@ -357,39 +357,39 @@ static inline bool som_owner_shared(struct som_owner *owner, unsigned long idx)
 static inline bool som_owner_unsettled(struct som_owner *owner)
 {
 	return unlikely(READ_ONCE(owner->discards) ||
-			som_share_pending(&owner->share));
+			som_cow_pending(&owner->cow));
 }
 
 /**
- * som_span_may_be_superseded - is it worth while to ask som_span_run()?
- * @span: span of a mapping
+ * som_mapping_may_be_superseded - is it worth while to ask som_mapping_run()?
+ * @mapping: mapping of a mapping
  *
  * Return: false only if nothing of the mapping is mapped elsewhere.
  */
-static inline bool som_span_may_be_superseded(const struct som_span *span)
+static inline bool som_mapping_may_be_superseded(const struct som_mapping *mapping)
 {
-	return span->private && READ_ONCE(span->owner->may_alias);
+	return mapping->private && READ_ONCE(mapping->owner->may_alias);
 }
 
 /**
- * som_span_superseded - are any of a private mapping's page offsets mapped elsewhere?
- * @span: span of the mapping
+ * som_mapping_superseded - are any of a private mapping's page offsets mapped elsewhere?
+ * @mapping: mapping of the mapping
  * @first: first page offset
  * @last: last page offset
  *
- * Context: as som_span_run().
+ * Context: as som_mapping_run().
  * Return: true if so.
  */
-static inline bool som_span_superseded(struct som_span *span,
-				       unsigned long first, unsigned long last)
+static inline bool som_mapping_superseded(struct som_mapping *mapping,
+					  unsigned long first, unsigned long last)
 {
 	bool superseded = false;
 	unsigned long next;
 
-	if (!som_span_may_be_superseded(span))
+	if (!som_mapping_may_be_superseded(mapping))
 		return false;
 	for (; first <= last && !superseded; first = next + 1)
-		next = som_span_run(span, first, last, &superseded);
+		next = som_mapping_run(mapping, first, last, &superseded);
 	return superseded;
 }
 

@@ -88,7 +88,7 @@ static int scan_vma(struct som_sweep *sweep, struct som_scan *scan,
 static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 		      unsigned long *addr, unsigned long end, u64 flags)
 {
-	struct som_tracker *tracker = &owner->tracker;
+	struct som_dirty_log *dirty_log = &owner->dirty_log;
 	struct mm_struct *mm = owner->mm;
 	bool clean = flags & PM_SCAN_WP_MATCHING;
 	unsigned long begin = *addr;
@@ -101,7 +101,7 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 	if (ret)
 		return ret;
 	vma_iter_init(&vmi, mm, *addr);
-	mutex_lock(&tracker->lock);
+	mutex_lock(&dirty_log->lock);
 	som_sweep_begin(&sweep, owner);
 	for_each_vma_range(vmi, vma, end) {
 		unsigned long stop = min(end, vma->vm_end);
@@ -110,12 +110,12 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 		if (!sweep.budget)
 			break;
 		sweep.budget--;
-		if (!som_vma_span(vma))
+		if (!som_vma_mapping(vma))
 			continue;
-		if (flags & PM_SCAN_CHECK_WPASYNC && !som_vma_span(vma)->anew &&
-		    !som_tracker_covers(tracker,
-					som_pgoff_unit(linear_page_index(vma, *addr)),
-					som_pgoff_unit(linear_page_index(vma, stop - 1))))
+		if (flags & PM_SCAN_CHECK_WPASYNC && !som_vma_mapping(vma)->anew &&
+		    !som_dirty_log_covers(dirty_log,
+					  som_pgoff_unit(linear_page_index(vma, *addr)),
+					  som_pgoff_unit(linear_page_index(vma, stop - 1))))
 			ret = -EPERM;
 		else if (clean && !som_vma_ready(vma))
 			ret = -EAGAIN;
@@ -129,9 +129,9 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 	som_sweep_end(&sweep);
 	/* What comes to these addresses later, there or not, was not seen by this scan. */
 	if (clean)
-		som_tracker_saw(tracker, begin,
-				scan->full ? scan->walk_end : *addr);
-	mutex_unlock(&tracker->lock);
+		som_dirty_log_saw(dirty_log, begin,
+				  scan->full ? scan->walk_end : *addr);
+	mutex_unlock(&dirty_log->lock);
 	mmap_read_unlock(mm);
 	return ret;
 }
@@ -160,7 +160,7 @@ static void scan_regions(struct som_owner *owner, struct som_scan *scan,
 			continue;
 		vma_iter_init(&vmi, mm, addr);
 		for_each_vma_range(vmi, vma, region->end) {
-			if (som_vma_span(vma))
+			if (som_vma_mapping(vma))
 				fn(owner, vma, max(addr, vma->vm_start),
 				   min_t(unsigned long, region->end,
 					 vma->vm_end));
@@ -269,7 +269,7 @@ long som_pagemap_scan(struct pm_scan_arg __user *user)
 		arg.walk_end = arg.end;
 		return put_user(arg.walk_end, &user->walk_end) ? -EFAULT : 0;
 	}
-	scan.buf = xchg(&owner->tracker.buf, NULL);
+	scan.buf = xchg(&owner->dirty_log.buf, NULL);
 	if (!scan.buf)
 		scan.buf = kvmalloc_array(scan.buf_len, sizeof(*scan.buf),
 					  GFP_KERNEL_ACCOUNT);
@@ -279,7 +279,7 @@ long som_pagemap_scan(struct pm_scan_arg __user *user)
 	}
 	ret = scan_walk(owner, &scan, &arg);
 	/* Another scan may have left one meanwhile. */
-	kvfree(xchg(&owner->tracker.buf, scan.buf));
+	kvfree(xchg(&owner->dirty_log.buf, scan.buf));
 	som_inode_put_owner(owner);
 	if (!ret)
 		ret = scan.regions;

@@ -6,7 +6,7 @@
  *     looks whether all units of the range can go: som_parcel_prepare(). Up to here
  *     nothing has changed;
  *  2. with mmap_lock still held, the kernel clears the page table entries of the range,
- *     flushes the TLB once, and closes the VMAs. When no span touches a unit any more,
+ *     flushes the TLB once, and closes the VMAs. When no mapping touches a unit any more,
  *     it goes to the parcel instead of the pool: som_parcel_take(). It keeps its charge;
  *  3. the parcel is a file. Nothing maps its units: they can be read, and moved by a
  *     compaction;
@@ -150,14 +150,14 @@ unsigned long som_parcel_units(void)
 }
 
 /* Give units that nothing maps to the pool, which holds those that may be pinned. */
-static void drop_units(struct som_parcel *parcel, unsigned long *units,
-		       unsigned int nr)
+static void parcel_drop_units(struct som_parcel *parcel, unsigned long *units,
+			      unsigned int nr)
 {
-	unsigned int held = som_pool_free_units(units, nr);
+	unsigned int quarantined = som_pool_free_units(units, nr);
 
-	if (unlikely(held))
-		som_account_hold(parcel->account, units, held);
-	som_account_uncharge(parcel->account, nr - held);
+	if (unlikely(quarantined))
+		som_account_quarantine(parcel->account, units, quarantined);
+	som_account_uncharge(parcel->account, nr - quarantined);
 	atomic_long_sub(nr, &som_parcel_nr_units);
 }
 
@@ -179,7 +179,7 @@ void som_parcel_free(struct som_parcel *parcel)
 				    SOM_BATCH);
 		for (i = 0; i < nr; i++)
 			units[i] = som_entry_unit(batch[i]);
-		drop_units(parcel, units, nr);
+		parcel_drop_units(parcel, units, nr);
 		cond_resched();
 	} while (nr == SOM_BATCH);
 	WARN_ON_ONCE(!som_units_destroy(&parcel->units));
@@ -197,7 +197,7 @@ static int prepare_shared(struct som_owner *owner, unsigned long idx)
 	struct mutex *lock = som_owner_lock_index(owner, idx);
 	int ret;
 
-	ret = som_share_pull(owner, idx) ?: som_share_break(owner, idx);
+	ret = som_cow_pull(owner, idx) ?: som_cow_break(owner, idx);
 	mutex_unlock(lock);
 	if (!ret && fatal_signal_pending(current))
 		ret = -EINTR;
@@ -206,15 +206,15 @@ static int prepare_shared(struct som_owner *owner, unsigned long idx)
 }
 
 /* The same for all that an owner has only a note of. */
-static int prepare_notes(struct som_owner *owner, unsigned long first,
-			 unsigned long last)
+static int prepare_deferred(struct som_owner *owner, unsigned long first,
+			    unsigned long last)
 {
 	unsigned long idx = first;
 	int ret;
 
-	if (!READ_ONCE(owner->share.inherited))
+	if (!READ_ONCE(owner->cow.inherited))
 		return 0;
-	for (; som_share_find(owner, &idx, last); idx++) {
+	for (; som_cow_find(owner, &idx, last); idx++) {
 		ret = prepare_shared(owner, idx);
 		if (ret)
 			return ret;
@@ -235,9 +235,9 @@ static inline int prepare_unit(struct som_owner *owner, unsigned long idx,
 	if (som_pool_poisoned(unit))
 		return -EHWPOISON;
 	if (likely(unit / SOM_CHUNK_UNITS == *chunk &&
-		   !som_entry_test(entry, SOM_ENTRY_PINNABLE | SOM_ENTRY_SHARED)))
+		   !som_entry_test(entry, SOM_ENTRY_PAGE_BACKED | SOM_ENTRY_SHARED)))
 		return 0;
-	if (som_entry_test(entry, SOM_ENTRY_PINNABLE))
+	if (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED))
 		return -EBUSY;
 	if (som_entry_test(entry, SOM_ENTRY_SHARED)) {
 		ret = prepare_shared(owner, idx);
@@ -267,18 +267,18 @@ static inline int prepare_unit(struct som_owner *owner, unsigned long idx,
 int som_parcel_prepare(struct som_packing *packing, unsigned long first,
 		       unsigned long last)
 {
-	unsigned long i = first, end, chunk = ULONG_MAX, leaf_nr = ULONG_MAX;
+	unsigned long i = first, end, chunk = ULONG_MAX, table_nr = ULONG_MAX;
 	struct som_owner *owner = packing->owner;
-	struct som_leaf *leaf;
+	struct som_table *table;
 	int ret;
 
-	ret = prepare_notes(owner, first, last);
+	ret = prepare_deferred(owner, first, last);
 	if (ret)
 		return ret;
-	for (; (leaf = som_units_next_leaf(&owner->units, &i, last, &end));
+	for (; (table = som_units_next_table(&owner->units, &i, last, &end));
 	     cond_resched()) {
 		for (; i <= end; i++) {
-			void *entry = READ_ONCE(leaf->entry[i % SOM_LEAF_UNITS]);
+			void *entry = READ_ONCE(table->entry[i % SOM_TABLE_UNITS]);
 			unsigned long to = i + packing->delta;
 
 			if (!entry || som_entry_test(entry, SOM_ENTRY_DISCARDED))
@@ -286,46 +286,46 @@ int som_parcel_prepare(struct som_packing *packing, unsigned long first,
 			ret = prepare_unit(owner, i, entry, &chunk);
 			if (ret)
 				return ret;
-			if (to / SOM_LEAF_UNITS == leaf_nr)
+			if (to / SOM_TABLE_UNITS == table_nr)
 				continue;
-			leaf_nr = to / SOM_LEAF_UNITS;
-			if (!som_units_leaf(&packing->parcel->units, to))
+			table_nr = to / SOM_TABLE_UNITS;
+			if (!som_units_table(&packing->parcel->units, to))
 				return -ENOMEM;
 		}
 	}
 	return 0;
 }
 
-/* The units of a leaf that go, out of the owner's index and into the parcel's. */
-static unsigned long take_leaf(struct som_packing *packing,
-			       struct som_leaf *leaf, unsigned long i,
-			       unsigned long end, unsigned long *chunk,
-			       unsigned long *own)
+/* The units of a table that go, out of the owner's index and into the parcel's. */
+static unsigned long parcel_take_table(struct som_packing *packing,
+				       struct som_table *table, unsigned long i,
+				       unsigned long end, unsigned long *chunk,
+				       unsigned long *own)
 {
 	struct som_parcel *parcel = packing->parcel;
 	struct som_owner *owner = packing->owner;
 	unsigned long levels[SOM_LEVELS] = {};
-	struct som_leaf *to = NULL;
+	struct som_table *to = NULL;
 	unsigned long nr = 0;
 	int level;
 
 	for (; i <= end; i++) {
-		void **slot = &leaf->entry[i % SOM_LEAF_UNITS];
+		void **entryp = &table->entry[i % SOM_TABLE_UNITS];
 		unsigned long idx = i + packing->delta, unit;
-		void *entry = READ_ONCE(*slot);
+		void *entry = READ_ONCE(*entryp);
 
 		if (!entry || som_entry_test(entry, SOM_ENTRY_DISCARDED))
 			continue;
-		if (!to || to->nr != idx / SOM_LEAF_UNITS)
-			to = som_units_find_leaf(&parcel->units, idx);
+		if (!to || to->nr != idx / SOM_TABLE_UNITS)
+			to = som_units_find_table(&parcel->units, idx);
 		/* Made before, so it is there. */
 		if (WARN_ON_ONCE(!to))
 			break;
-		entry = xchg(slot, NULL);
+		entry = xchg(entryp, NULL);
 		unit = som_entry_unit(entry);
 		levels[som_entry_level(entry)]++;
 		*own += som_entry_test(entry, SOM_ENTRY_CHARGED);
-		WRITE_ONCE(to->entry[idx % SOM_LEAF_UNITS],
+		WRITE_ONCE(to->entry[idx % SOM_TABLE_UNITS],
 			   som_entry(unit, SOM_LEVEL_NONE));
 		nr++;
 		if (unit / SOM_CHUNK_UNITS == *chunk)
@@ -340,14 +340,14 @@ static unsigned long take_leaf(struct som_packing *packing,
 }
 
 /**
- * som_parcel_take - move units that no span touches any more to a parcel
+ * som_parcel_take - move units that no mapping touches any more to a parcel
  * @packing: the PACK
  * @first: first unit index of the owner's
  * @last: last unit index
  *
  * Context: Process context; owner->lock is held. No page table and no TLB knows the units.
  * Return: how many of the owner's charges they take along beyond those that they had
- * by themselves: of promises that end.
+ * by themselves: of reservations that end.
  */
 unsigned long som_parcel_take(struct som_packing *packing,
 			      unsigned long first, unsigned long last)
@@ -355,14 +355,14 @@ unsigned long som_parcel_take(struct som_packing *packing,
 	struct som_parcel *parcel = packing->parcel;
 	struct som_owner *owner = packing->owner;
 	unsigned long i = first, end, chunk = ULONG_MAX, nr = 0, own = 0;
-	struct som_leaf *leaf;
+	struct som_table *table;
 
 	lockdep_assert_held(&owner->lock);
 
 	mutex_lock(&parcel->lock);
-	for (; (leaf = som_units_next_leaf(&owner->units, &i, last, &end));
+	for (; (table = som_units_next_table(&owner->units, &i, last, &end));
 	     i = end + 1) {
-		nr += take_leaf(packing, leaf, i, end, &chunk, &own);
+		nr += parcel_take_table(packing, table, i, end, &chunk, &own);
 		cond_resched();
 	}
 	parcel->nr_units += nr;
@@ -413,23 +413,23 @@ static bool parcel_unpinned(struct som_parcel *parcel)
 }
 
 /* Make the leaves that the units of a claim need, and count those. */
-static int claim_leaves(struct som_claim *claim, struct som_units *units,
+static int claim_tables(struct som_claim *claim, struct som_units *units,
 			unsigned long to)
 {
 	unsigned long i = claim->first, last = claim->first + claim->nr - 1;
-	unsigned long end, delta = to - claim->first, leaf_nr = ULONG_MAX;
-	struct som_leaf *leaf;
+	unsigned long end, delta = to - claim->first, table_nr = ULONG_MAX;
+	struct som_table *table;
 
-	for (; (leaf = som_units_next_leaf(&claim->parcel->units, &i, last,
-					   &end)); cond_resched()) {
+	for (; (table = som_units_next_table(&claim->parcel->units, &i, last,
+					     &end)); cond_resched()) {
 		for (; i <= end; i++) {
-			if (!leaf->entry[i % SOM_LEAF_UNITS])
+			if (!table->entry[i % SOM_TABLE_UNITS])
 				continue;
 			claim->nr_units++;
-			if ((i + delta) / SOM_LEAF_UNITS == leaf_nr)
+			if ((i + delta) / SOM_TABLE_UNITS == table_nr)
 				continue;
-			leaf_nr = (i + delta) / SOM_LEAF_UNITS;
-			if (!som_units_leaf(units, i + delta))
+			table_nr = (i + delta) / SOM_TABLE_UNITS;
+			if (!som_units_table(units, i + delta))
 				return -ENOMEM;
 		}
 	}
@@ -440,16 +440,16 @@ static int claim_leaves(struct som_claim *claim, struct som_units *units,
  * The same where all of a parcel is claimed, whose units are counted: by leaves, of which
  * each needs one or two.
  */
-static int claim_all_leaves(struct som_claim *claim, struct som_units *units,
+static int claim_all_tables(struct som_claim *claim, struct som_units *units,
 			    unsigned long to)
 {
 	unsigned long i = 0, last = claim->nr - 1, end;
 
 	claim->nr_units = claim->parcel->nr_units;
-	for (; som_units_next_leaf(&claim->parcel->units, &i, last, &end);
+	for (; som_units_next_table(&claim->parcel->units, &i, last, &end);
 	     i = end + 1) {
-		if (!som_units_leaf(units, i + to) ||
-		    !som_units_leaf(units, end + to))
+		if (!som_units_table(units, i + to) ||
+		    !som_units_table(units, end + to))
 			return -ENOMEM;
 		cond_resched();
 	}
@@ -481,8 +481,8 @@ int som_parcel_claim_begin(struct som_claim *claim, struct som_units *units,
 	ret = -EBUSY;
 	if (!parcel_unpinned(parcel))
 		goto out;
-	ret = claim->nr == parcel->size ? claim_all_leaves(claim, units, to) :
-					  claim_leaves(claim, units, to);
+	ret = claim->nr == parcel->size ? claim_all_tables(claim, units, to) :
+					  claim_tables(claim, units, to);
 	if (!ret)
 		return 0;
 out:
@@ -516,21 +516,21 @@ void som_parcel_claim_end(struct som_claim *claim, struct som_units *units,
 	unsigned long i = claim->first, last = claim->first + claim->nr - 1;
 	unsigned long end, delta = to - claim->first;
 	struct som_parcel *parcel = claim->parcel;
-	struct som_leaf *leaf, *new = NULL;
+	struct som_table *table, *new = NULL;
 
-	for (; (leaf = som_units_next_leaf(&parcel->units, &i, last, &end));
+	for (; (table = som_units_next_table(&parcel->units, &i, last, &end));
 	     cond_resched()) {
 		for (; i <= end; i++) {
-			void **slot = &leaf->entry[i % SOM_LEAF_UNITS];
+			void **entryp = &table->entry[i % SOM_TABLE_UNITS];
 			unsigned long unit, idx = i + delta;
 
-			if (!*slot)
+			if (!*entryp)
 				continue;
-			if (!new || new->nr != idx / SOM_LEAF_UNITS)
-				new = som_units_find_leaf(units, idx);
-			unit = som_entry_unit(*slot);
-			WRITE_ONCE(*slot, NULL);
-			WRITE_ONCE(new->entry[idx % SOM_LEAF_UNITS],
+			if (!new || new->nr != idx / SOM_TABLE_UNITS)
+				new = som_units_find_table(units, idx);
+			unit = som_entry_unit(*entryp);
+			WRITE_ONCE(*entryp, NULL);
+			WRITE_ONCE(new->entry[idx % SOM_TABLE_UNITS],
 				   som_entry(unit, bits));
 		}
 	}
@@ -543,8 +543,8 @@ void som_parcel_claim_end(struct som_claim *claim, struct som_units *units,
 }
 
 /* Copy bytes of one unit, or zeroes where there is none, as far as no fault is needed. */
-static size_t copy_part(const void *entry, unsigned long offset, size_t len,
-			struct iov_iter *to)
+static size_t parcel_copy_part(const void *entry, unsigned long offset, size_t len,
+			       struct iov_iter *to)
 {
 	size_t done;
 
@@ -583,7 +583,7 @@ ssize_t som_parcel_copy(struct som_parcel *parcel, unsigned long pos,
 	entry = som_units_load(&parcel->units, idx);
 	if (entry && som_pool_poisoned(som_entry_unit(entry)))
 		goto out;
-	ret = copy_part(entry, pos & (SOM_UNIT_SIZE - 1), len, to);
+	ret = parcel_copy_part(entry, pos & (SOM_UNIT_SIZE - 1), len, to);
 out:
 	mutex_unlock(&parcel->lock);
 	return ret;
@@ -594,18 +594,18 @@ static unsigned long migrate_unit(struct som_parcel *parcel, unsigned long idx,
 				  unsigned long chunk, unsigned long target)
 {
 	unsigned long unit, over = target;
-	void **slot;
+	void **entryp;
 
 	mutex_lock(&parcel->lock);
-	slot = som_units_slot(&parcel->units, idx);
-	if (!slot || !*slot)
+	entryp = som_units_entryp(&parcel->units, idx);
+	if (!entryp || !*entryp)
 		goto out;
-	unit = som_entry_unit(*slot);
+	unit = som_entry_unit(*entryp);
 	if (unit / SOM_CHUNK_UNITS != chunk ||
 	    (parcel->pinned && som_pool_pinned(unit)) ||
 	    som_unit_copy(target, unit))
 		goto out;
-	WRITE_ONCE(*slot, som_entry(target, SOM_LEVEL_NONE));
+	WRITE_ONCE(*entryp, som_entry(target, SOM_LEVEL_NONE));
 	over = unit;
 	trace_som_unit_move(unit, target);
 out:

@@ -68,7 +68,7 @@ struct som_parcel {
  * @start: first address.
  * @end: address behind the last.
  * @delta: what makes a unit index of the VMA that is being closed one of the parcel.
- * @active: the span of one of them goes right now; under owner->lock.
+ * @active: the mapping of one of them goes right now; under owner->lock.
  * @done: the VMAs were closed: the units are the parcel's.
  */
 struct som_packing {

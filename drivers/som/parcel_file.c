@@ -9,7 +9,7 @@
  *    unit can go. Up to here nothing has changed, and so it stays where the kernel itself
  *    refuses: sealed memory, no memory for the split of a VMA;
  *  - the page table entries of the range are cleared, the TLB is flushed once, and the
- *    VMAs are closed: som_span_unmap() hands the units to the parcel;
+ *    VMAs are closed: som_mapping_unmap() hands the units to the parcel;
  *  - ->mmap() fails, and the kernel leaves the gap that it leaves where the mapping of
  *    a driver fails after the old one has gone.
  *
@@ -66,16 +66,16 @@ static int pack_check_vma(struct som_packing *packing,
 {
 	unsigned long start = max(vma->vm_start, packing->start);
 	unsigned long end = min(vma->vm_end, packing->end);
-	struct som_span *span = som_vma_span(vma);
+	struct som_mapping *mapping = som_vma_mapping(vma);
 	pgoff_t first, last;
 
-	if (!span || span->owner != packing->owner)
+	if (!mapping || mapping->owner != packing->owner)
 		return -EINVAL;
 	first = linear_page_index(vma, start);
 	last = linear_page_index(vma, end - 1);
 	if (((start >> PAGE_SHIFT) - first) % SOM_UNIT_PAGES ||
 	    (!IS_ALIGNED(start, SOM_UNIT_SIZE) && first != pgoff) ||
-	    som_owner_aliased(span->owner, first, last))
+	    som_owner_aliased(mapping->owner, first, last))
 		return -EINVAL;
 	/* No fault is under way, and none comes. */
 	vma_start_write(vma);

@@ -24,40 +24,40 @@
 #include "vma.h"
 
 /* Memory for a unit, as an entry that says its kind; or ERR_PTR(-errno). */
-static void *alloc_memory(struct som_owner *owner, bool pinnable)
+static void *alloc_memory(struct som_owner *owner, bool page_backed)
 {
-	long unit = pinnable ? som_pinnable_alloc(owner->account, false) :
+	long unit = page_backed ? som_page_backed_alloc(owner->account, false) :
 			       som_pool_alloc_unzeroed(owner->account->pool,
 						       numa_mem_id());
 
 	if (unit < 0)
 		return ERR_PTR(unit);
-	return som_entry(unit, pinnable ? SOM_ENTRY_PINNABLE : 0);
+	return som_entry(unit, page_backed ? SOM_ENTRY_PAGE_BACKED : 0);
 }
 
 /*
- * Find out whether there is a unit that is to be moved. To become pinnable, it is
+ * Find out whether there is a unit that is to be moved. To become page-backed, it is
  * made. The answer holds as long as owner->lock is held: under it alone a unit is
  * removed or moved.
  */
-static int find_unit(struct som_span *span, unsigned long idx, bool pinnable)
+static int convert_find_unit(struct som_mapping *mapping, unsigned long idx, bool page_backed)
 {
 	enum som_level level = SOM_LEVEL_NONE;
 	struct mutex *lock;
 	long unit;
 	bool is;
 
-	lockdep_assert_held(&span->owner->lock);
+	lockdep_assert_held(&mapping->owner->lock);
 
-	lock = som_owner_lock_unit(span->owner, idx);
-	unit = pinnable ? som_owner_unit(span, idx, &level) :
-			  som_owner_peek(span->owner, idx);
-	is = som_owner_pinnable(span->owner, idx);
+	lock = som_owner_lock_unit(mapping->owner, idx);
+	unit = page_backed ? som_owner_unit(mapping, idx, &level) :
+			  som_owner_lookup(mapping->owner, idx);
+	is = som_owner_page_backed(mapping->owner, idx);
 	/* Asked for, it does not go back by itself. */
-	if (is && pinnable)
-		som_entry_change(span->owner, idx, SOM_ENTRY_BY_POLICY, 0);
+	if (is && page_backed)
+		som_entry_change(mapping->owner, idx, SOM_ENTRY_BY_POLICY, 0);
 	mutex_unlock(lock);
-	if (unit == -ENOENT || is == pinnable)
+	if (unit == -ENOENT || is == page_backed)
 		return 0;
 	return unit < 0 ? unit : 1;
 }
@@ -67,20 +67,20 @@ static int find_unit(struct som_span *span, unsigned long idx, bool pinnable)
  * *memory: memory to move to, or NULL; what is left over afterwards. -EXFULL: there is
  * none, and some is needed.
  */
-static int pin_unit(struct som_owner *owner, unsigned long *addr,
-		    unsigned long end, bool pinnable, void **memory)
+static int convert_one(struct som_owner *owner, unsigned long *addr,
+		       unsigned long end, bool page_backed, void **memory)
 {
 	struct vm_area_struct *vma = find_vma(owner->mm, *addr);
 	unsigned long idx, start, stop;
-	struct som_span *span;
+	struct som_mapping *mapping;
 	int ret;
 
 	if (!vma || vma->vm_start >= end) {
 		*addr = end;
 		return 0;
 	}
-	span = som_vma_span(vma);
-	if (!span) {
+	mapping = som_vma_mapping(vma);
+	if (!mapping) {
 		*addr = min(end, vma->vm_end);
 		return 0;
 	}
@@ -90,19 +90,19 @@ static int pin_unit(struct som_owner *owner, unsigned long *addr,
 		      &stop);
 
 	mutex_lock(&owner->lock);
-	ret = find_unit(span, idx, pinnable);
+	ret = convert_find_unit(mapping, idx, page_backed);
 	if (ret > 0)
 		ret = *memory ? som_migrate_unit(owner, idx, memory) : -EXFULL;
 	mutex_unlock(&owner->lock);
-	if (!ret && pinnable && !span->pinnable)
-		som_vma_pinnable(vma);
+	if (!ret && page_backed && !mapping->page_backed)
+		som_vma_page_backed(vma);
 	if (!ret)
 		*addr = min(end, stop);
 	return ret;
 }
 
 static int pin_walk(struct som_owner *owner, unsigned long *addr,
-		    unsigned long end, bool pinnable)
+		    unsigned long end, bool page_backed)
 {
 	void *memory = NULL;
 	int ret = 0;
@@ -111,17 +111,17 @@ static int pin_walk(struct som_owner *owner, unsigned long *addr,
 		ret = mmap_write_lock_killable(owner->mm);
 		if (ret)
 			break;
-		ret = pin_unit(owner, addr, end, pinnable, &memory);
+		ret = convert_one(owner, addr, end, page_backed, &memory);
 		mmap_write_unlock(owner->mm);
 		som_migrate_free(memory);
 		memory = NULL;
 		switch (ret) {
 		case -EXFULL:
-			memory = alloc_memory(owner, pinnable);
+			memory = alloc_memory(owner, page_backed);
 			ret = PTR_ERR_OR_ZERO(memory);
 			if (ret)
 				memory = NULL;
-			/* Promised: it is on its way back from somebody. */
+			/* Reserved: it is on its way back from somebody. */
 			if (ret != -ENOSPC)
 				break;
 			fallthrough;
@@ -139,14 +139,14 @@ static int pin_walk(struct som_owner *owner, unsigned long *addr,
 }
 
 /**
- * som_pin - the pinnable and unpinnable calls
+ * som_pin - the page-backed and unpage_backed calls
  * @args: their argument, in and out
- * @pinnable: which of the two
+ * @page_backed: which of the two
  *
  * Context: Process context; means the calling process.
  * Return: 0 or -errno, as include/uapi/linux/som.h says.
  */
-int som_pin(struct som_range *args, bool pinnable)
+int som_pin(struct som_range *args, bool page_backed)
 {
 	struct som_owner *owner;
 	unsigned long addr;
@@ -160,7 +160,7 @@ int som_pin(struct som_range *args, bool pinnable)
 	addr = args->start;
 	owner = som_inode_find_owner(current->mm);
 	if (owner) {
-		ret = pin_walk(owner, &addr, args->end, pinnable);
+		ret = pin_walk(owner, &addr, args->end, page_backed);
 		som_inode_put_owner(owner);
 	} else {
 		addr = args->end;

@@ -6,6 +6,6 @@
 
 struct som_range;
 
-int som_pin(struct som_range *args, bool pinnable);
+int som_pin(struct som_range *args, bool page_backed);
 
 #endif /* _SOM_PIN_H */

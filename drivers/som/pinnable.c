@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pinnable memory: units made of the kernel's ordinary pages.
+ * Page-backed memory: units made of the kernel's ordinary pages.
  *
  * A pin on 4 KiB special entries does not work: to the kernel there is no page
- * behind them. Pinnable memory is 512 ordinary pages that lie together, so it has a
+ * behind them. Page-backed memory is 512 ordinary pages that lie together, so it has a
  * unit number as any unit has, and everything that works on bytes does. It
  * is mapped by ordinary entries (som_ptes_fill_pages()). Every page has its own
  * reference count: a pin keeps its page, whatever becomes of the unit. To the kernel it
@@ -32,8 +32,8 @@ static unsigned long max_page_backed_user;
 module_param(max_page_backed_user, ulong, 0644);
 MODULE_PARM_DESC(max_page_backed_user, "most units that one user can have pinnable at a time (default 0: half of max_page_backed)");
 
-static atomic_long_t nr_pinnable = ATOMIC_LONG_INIT(0);
-static DEFINE_SPINLOCK(som_pinnable_lock);	/* all of a charge, or nothing */
+static atomic_long_t nr_page_backed = ATOMIC_LONG_INIT(0);
+static DEFINE_SPINLOCK(som_page_backed_lock);	/* all of a charge, or nothing */
 
 static struct page *unit_page(unsigned long unit)
 {
@@ -47,31 +47,31 @@ static bool charge(struct som_account *account)
 	unsigned long max_user = READ_ONCE(max_page_backed_user) ?: max - max / 2;
 	bool ok;
 
-	spin_lock(&som_pinnable_lock);
-	ok = atomic_long_read(&nr_pinnable) < max &&
-	     som_account_charge_extra(account, SOM_EXTRA_PINNABLE,
+	spin_lock(&som_page_backed_lock);
+	ok = atomic_long_read(&nr_page_backed) < max &&
+	     som_account_charge_extra(account, SOM_EXTRA_PAGE_BACKED,
 				      max_user);
 	if (ok)
-		atomic_long_inc(&nr_pinnable);
-	spin_unlock(&som_pinnable_lock);
+		atomic_long_inc(&nr_page_backed);
+	spin_unlock(&som_page_backed_lock);
 	return ok;
 }
 
 static void uncharge(struct som_account *account)
 {
-	som_account_uncharge_extra(account, SOM_EXTRA_PINNABLE);
-	atomic_long_dec(&nr_pinnable);
+	som_account_uncharge_extra(account, SOM_EXTRA_PAGE_BACKED);
+	atomic_long_dec(&nr_page_backed);
 }
 
 /**
- * som_pinnable_alloc - allocate pages for one unit
- * @account: who is charged until som_pinnable_free(); a reference is taken
+ * som_page_backed_alloc - allocate pages for one unit
+ * @account: who is charged until som_page_backed_free(); a reference is taken
  * @zeroed: whether they are to be zero; otherwise their content is anything
  *
  * Context: Process context.
  * Return: unit number, or -ENOMEM without memory or over a limit.
  */
-long som_pinnable_alloc(struct som_account *account, bool zeroed)
+long som_page_backed_alloc(struct som_account *account, bool zeroed)
 {
 	struct page *page;
 	unsigned int i;
@@ -93,14 +93,14 @@ long som_pinnable_alloc(struct som_account *account, bool zeroed)
 }
 
 /**
- * som_pinnable_free - give pages back
+ * som_page_backed_free - give pages back
  * @unit: unit number
  *
  * A page that is pinned lives on until the pin is gone.
  *
  * Context: Process context.
  */
-void som_pinnable_free(unsigned long unit)
+void som_page_backed_free(unsigned long unit)
 {
 	struct page *page = unit_page(unit);
 	struct som_account *account = (void *)page_private(page);
@@ -114,13 +114,13 @@ void som_pinnable_free(unsigned long unit)
 }
 
 /**
- * som_pinnable_pinned - has anybody a pin on a page of a unit?
+ * som_page_backed_pinned - has anybody a pin on a page of a unit?
  * @unit: unit number; nothing maps it
  *
  * Context: Any.
  * Return: true if so.
  */
-bool som_pinnable_pinned(unsigned long unit)
+bool som_page_backed_pinned(unsigned long unit)
 {
 	struct page *page = unit_page(unit);
 	unsigned int i;
@@ -133,13 +133,13 @@ bool som_pinnable_pinned(unsigned long unit)
 }
 
 /**
- * som_pinnable_poisoned - has memory of a unit failed?
+ * som_page_backed_poisoned - has memory of a unit failed?
  * @unit: unit number
  *
  * Context: Any.
  * Return: true if any of its pages has.
  */
-bool som_pinnable_poisoned(unsigned long unit)
+bool som_page_backed_poisoned(unsigned long unit)
 {
 	struct page *page = unit_page(unit);
 	unsigned int i;
@@ -152,12 +152,12 @@ bool som_pinnable_poisoned(unsigned long unit)
 }
 
 /**
- * som_pinnable_units - how many units there are
+ * som_page_backed_units - how many units there are
  *
  * Context: Any.
  * Return: number of units.
  */
-unsigned long som_pinnable_units(void)
+unsigned long som_page_backed_units(void)
 {
-	return atomic_long_read(&nr_pinnable);
+	return atomic_long_read(&nr_page_backed);
 }

@@ -70,7 +70,7 @@ void som_policy_open(struct som_settings *settings)
 	settings->map_size = map_size;
 	settings->max_units = SOM_NO_LIMIT;
 	settings->reuse = false;
-	settings->page_backed = false;
+	settings->auto_convert = false;
 	settings->fork = SOM_FORK_NONE;
 	settings->map_pgoff = 0;
 }
@@ -163,7 +163,7 @@ int som_policy_get(const struct som_settings *settings,
 	args->max_units = max_units == SOM_NO_LIMIT ? 0 : max_units;
 	args->options = READ_ONCE(settings->reuse) ? SOM_POLICY_REUSE : 0;
 	args->options |= fork_options[READ_ONCE(settings->fork)];
-	if (READ_ONCE(settings->page_backed))
+	if (READ_ONCE(settings->auto_convert))
 		args->options |= SOM_POLICY_PAGE_BACKED;
 	args->map_offset = (__u64)READ_ONCE(settings->map_pgoff) << PAGE_SHIFT;
 	mutex_unlock(&som_policy_lock);
@@ -207,7 +207,7 @@ static int policy_set(struct som_settings *settings,
 	if (!options)
 		return 0;
 	WRITE_ONCE(settings->reuse, args->options & SOM_POLICY_REUSE);
-	WRITE_ONCE(settings->page_backed,
+	WRITE_ONCE(settings->auto_convert,
 		   args->options & SOM_POLICY_PAGE_BACKED);
 	WRITE_ONCE(settings->fork, fork);
 	return 0;

@@ -16,7 +16,7 @@ struct som_policy;
  * @max_units: what a process that maps through it may have at most.
  * @reuse: units that a process has kept need not be zeroed.
  * @fork: what a child gets.
- * @page_backed: units that need 4 KiB entries become ordinary pages.
+ * @auto_convert: units that need 4 KiB entries become ordinary pages.
  * @map_pgoff: page offset that mmap has to name.
  */
 struct som_settings {
@@ -25,7 +25,7 @@ struct som_settings {
 	unsigned long max_units;
 	bool reuse;
 	enum som_fork fork;
-	bool page_backed;
+	bool auto_convert;
 	unsigned long map_pgoff;
 };
 

@@ -33,13 +33,13 @@
  *
  * A unit whose memory has failed (hwpoison.c) is poisoned, whatever else it is: nobody
  * zeroes it, copies it or gets it any more. When it has no owner it is retired: the
- * pool is smaller by one, also if all was promised. Then one promise cannot be kept,
+ * pool is smaller by one, also if all was reserved. Then one reservation cannot be kept,
  * and who finds no unit gets SIGBUS, as with HugeTLB.
  *
  * Locking, outer to inner:
  *   pool.resize	mutex: growing, shrinking; the source
  *   chunk->lock	spinlock: the chunk's bitmaps and its marks
- *   pool.commit_lock	spinlock: promises
+ *   pool.commit_lock	spinlock: reservations
  *   xa_lock		of pool.chunks and of the nodes' chunks
  * Chunks are found under RCU; a chunk that is going away is "dead" under its
  * lock before it leaves the xarray. None of these locks is held while a unit
@@ -76,29 +76,29 @@
 #define SOM_HAS_ZEROED	XA_MARK_0
 #define SOM_HAS_DIRTY	XA_MARK_1
 /* ... and of all chunks. */
-#define SOM_HAS_HELD	XA_MARK_0
+#define SOM_HAS_QUARANTINED	XA_MARK_0
 
 /* How often held units are looked at, in milliseconds. */
-#define SOM_HELD_MS	100
+#define SOM_QUARANTINE_MS	100
 
 struct som_chunk {
 	spinlock_t lock;	/* guards map, dead and draining */
 	bool dead;
-	bool draining;		/* taken from last (take_draining()) */
+	bool draining;		/* taken from last (pool_take_draining()) */
 	bool has_zeroed;	/* as its marks say */
 	bool has_dirty;
 	unsigned long round;	/* of the last compaction that tried it */
 	struct som_pool_user *user;	/* who has units of it, or NULL */
-	struct list_head holds;	/* who is charged for what is held */
+	struct list_head quarantines;	/* who is charged for what is held */
 	struct som_unitmap map;
 	struct som_extent ext;
 	struct rcu_head rcu;
 };
 
 /* Units of a chunk that are held, and who is charged for them. */
-struct som_hold {
+struct som_quarantine {
 	struct list_head list;
-	struct som_holder *holder;
+	struct som_quarantine_charge *payer;
 	unsigned int nr;
 };
 
@@ -115,7 +115,7 @@ static const struct som_source * const sources[] = SOM_SOURCES;
 /* The chunk that a processor took its last unit from: set under chunk->lock. */
 static DEFINE_PER_CPU(struct som_chunk *, som_hint);
 
-static void som_pool_held_work(struct work_struct *work);
+static void som_pool_quarantine_work(struct work_struct *work);
 
 static struct {
 	struct xarray chunks;
@@ -126,7 +126,7 @@ static struct {
 	struct som_commit commit;
 	struct som_pool_user everybody;	/* with share_chunks */
 	struct list_head gone;		/* of units that are not held any more */
-	struct delayed_work held_work;
+	struct delayed_work quarantine_work;
 	bool draining;			/* a compaction is under way */
 	bool exiting;			/* under resize */
 	bool opened[ARRAY_SIZE(sources)];	/* under resize */
@@ -135,8 +135,8 @@ static struct {
 	.resize = __MUTEX_INITIALIZER(pool.resize),
 	.commit_lock = __SPIN_LOCK_UNLOCKED(pool.commit_lock),
 	.gone = LIST_HEAD_INIT(pool.gone),
-	.held_work = __DELAYED_WORK_INITIALIZER(pool.held_work,
-						som_pool_held_work, 0),
+	.quarantine_work = __DELAYED_WORK_INITIALIZER(pool.quarantine_work,
+						      som_pool_quarantine_work, 0),
 };
 
 /* Under commit_lock, and changed only while nothing is reserved or used. */
@@ -236,7 +236,7 @@ enum som_take {
 };
 
 /* May a user have another chunk? It may be no more when that is tried. */
-static bool may_take(const struct som_pool_user *user, enum som_take how)
+static bool pool_may_take(const struct som_pool_user *user, enum som_take how)
 {
 	bool ok;
 
@@ -280,7 +280,7 @@ static inline void chunk_leave(struct som_chunk *chunk)
 {
 	lockdep_assert_held(&chunk->lock);
 
-	if (likely(chunk->map.nr_used || chunk->map.nr_held) || !chunk->user)
+	if (likely(chunk->map.nr_used || chunk->map.nr_quarantined) || !chunk->user)
 		return;
 	spin_lock(&pool.commit_lock);
 	som_commit_leave(&pool.commit, &chunk->user->commit,
@@ -290,11 +290,11 @@ static inline void chunk_leave(struct som_chunk *chunk)
 }
 
 /* The module stays as long as somebody has a pin that its chunk's source does not wait for. */
-static void hold_module(const struct som_chunk *chunk, bool hold)
+static void hold_module(const struct som_chunk *chunk, bool quarantine)
 {
 	if (chunk->ext.source->flags & SOM_SOURCE_PINS_LEAVE)
 		return;
-	if (hold)
+	if (quarantine)
 		__module_get(THIS_MODULE);
 	else
 		module_put(THIS_MODULE);
@@ -304,22 +304,22 @@ static void hold_module(const struct som_chunk *chunk, bool hold)
  * Held units of a chunk become free when the last pin on it is gone. No new
  * pin can come to a held unit: nothing maps it.
  */
-static void chunk_unhold(struct som_chunk *chunk)
+static void chunk_end_quarantine(struct som_chunk *chunk)
 {
 	unsigned int nr, retired = chunk->map.nr_retired;
 
 	lockdep_assert_held(&chunk->lock);
 
 	/* What a dead chunk holds was accounted for when it died, and its extent goes. */
-	if (chunk->dead || !chunk->map.nr_held || chunk_pinned(chunk))
+	if (chunk->dead || !chunk->map.nr_quarantined || chunk_pinned(chunk))
 		return;
 	hold_module(chunk, false);
-	nr = som_unitmap_unhold(&chunk->map);
-	chunk_mark(chunk, &pool.chunks, SOM_HAS_HELD, false);
+	nr = som_unitmap_end_quarantine(&chunk->map);
+	chunk_mark(chunk, &pool.chunks, SOM_HAS_QUARANTINED, false);
 	chunk_mark_free(chunk);
 	spin_lock(&pool.commit_lock);
 	som_commit_restore(&pool.commit, &chunk->user->commit, nr);
-	list_splice_tail_init(&chunk->holds, &pool.gone);
+	list_splice_tail_init(&chunk->quarantines, &pool.gone);
 	spin_unlock(&pool.commit_lock);
 	chunk_retired(chunk, chunk->map.nr_retired - retired);
 	chunk_leave(chunk);
@@ -328,30 +328,30 @@ static void chunk_unhold(struct som_chunk *chunk)
 /* Take back the charges of units that are not held any more. */
 static void som_pool_settle(void)
 {
-	struct som_hold *hold, *next;
+	struct som_quarantine *quarantine, *next;
 	LIST_HEAD(gone);
 
 	spin_lock(&pool.commit_lock);
 	list_splice_init(&pool.gone, &gone);
 	spin_unlock(&pool.commit_lock);
-	list_for_each_entry_safe(hold, next, &gone, list) {
-		hold->holder->gone(hold->holder, hold->nr);
-		kfree(hold);
+	list_for_each_entry_safe(quarantine, next, &gone, list) {
+		quarantine->payer->gone(quarantine->payer, quarantine->nr);
+		kfree(quarantine);
 	}
 }
 
 /* Look at all held units; true if some still are. */
-static bool som_pool_unhold(void)
+static bool som_pool_end_quarantine(void)
 {
 	struct som_chunk *chunk;
 	unsigned long nr;
 	bool left = false;
 
 	rcu_read_lock();
-	xa_for_each_marked(&pool.chunks, nr, chunk, SOM_HAS_HELD) {
+	xa_for_each_marked(&pool.chunks, nr, chunk, SOM_HAS_QUARANTINED) {
 		spin_lock(&chunk->lock);
-		chunk_unhold(chunk);
-		left |= !chunk->dead && chunk->map.nr_held;
+		chunk_end_quarantine(chunk);
+		left |= !chunk->dead && chunk->map.nr_quarantined;
 		spin_unlock(&chunk->lock);
 	}
 	rcu_read_unlock();
@@ -366,27 +366,27 @@ static bool som_pool_unhold(void)
  */
 bool som_pool_look(void)
 {
-	if (!READ_ONCE(pool.commit.withheld))
+	if (!READ_ONCE(pool.commit.quarantined))
 		return false;
-	som_pool_unhold();
+	som_pool_end_quarantine();
 	som_pool_settle();
 	return true;
 }
 
 /* On any processor that is not isolated. */
-static void queue_held_work(void)
+static void queue_quarantine_work(void)
 {
-	queue_delayed_work(system_unbound_wq, &pool.held_work,
-			   msecs_to_jiffies(SOM_HELD_MS));
+	queue_delayed_work(system_unbound_wq, &pool.quarantine_work,
+			   msecs_to_jiffies(SOM_QUARANTINE_MS));
 }
 
-static void som_pool_held_work(struct work_struct *work)
+static void som_pool_quarantine_work(struct work_struct *work)
 {
-	bool left = som_pool_unhold();
+	bool left = som_pool_end_quarantine();
 
 	som_pool_settle();
 	if (left)
-		queue_held_work();
+		queue_quarantine_work();
 }
 
 /**
@@ -585,19 +585,19 @@ bool som_pool_same_user(const struct som_pool_user *a,
  */
 void som_pool_keep(struct som_pool_user *user, int nr)
 {
-	atomic_long_add(nr, &pool_user(user)->kept);
+	atomic_long_add(nr, &pool_user(user)->cached);
 }
 
 /**
- * som_pool_kept - the count of som_pool_keep()
+ * som_pool_cached - the count of som_pool_keep()
  * @user: whose owners
  *
  * Context: Any.
  * Return: number of units.
  */
-unsigned long som_pool_kept(struct som_pool_user *user)
+unsigned long som_pool_cached(struct som_pool_user *user)
 {
-	return atomic_long_read(&pool_user(user)->kept);
+	return atomic_long_read(&pool_user(user)->cached);
 }
 
 /**
@@ -610,7 +610,7 @@ unsigned long som_pool_kept(struct som_pool_user *user)
 unsigned long som_pool_idle_units(struct som_pool_user *user)
 {
 	user = pool_user(user);
-	return READ_ONCE(user->commit.units) == atomic_long_read(&user->kept) ?
+	return READ_ONCE(user->commit.units) == atomic_long_read(&user->cached) ?
 		READ_ONCE(user->commit.claim) * SOM_CHUNK_UNITS : 0;
 }
 
@@ -646,9 +646,9 @@ int som_pool_share(bool share)
 }
 
 /* Take a unit of a chunk that is locked, if a user may, and no compaction wants it. */
-static inline long take_locked(struct som_chunk *chunk,
-			       struct som_pool_user *user, enum som_take how,
-			       bool *zeroed)
+static inline long pool_take_locked(struct som_chunk *chunk,
+				    struct som_pool_user *user, enum som_take how,
+				    bool *zeroed)
 {
 	int unit;
 
@@ -671,8 +671,8 @@ static inline long take_locked(struct som_chunk *chunk,
 }
 
 /* Take a unit of a chunk. @wait: also if others have it locked. */
-static long take_from_chunk(struct som_chunk *chunk, struct som_pool_user *user,
-			    enum som_take how, bool wait, bool *zeroed)
+static long pool_take_from_chunk(struct som_chunk *chunk, struct som_pool_user *user,
+				 enum som_take how, bool wait, bool *zeroed)
 {
 	long unit;
 
@@ -680,7 +680,7 @@ static long take_from_chunk(struct som_chunk *chunk, struct som_pool_user *user,
 		spin_lock(&chunk->lock);
 	else if (!spin_trylock(&chunk->lock))
 		return -EBUSY;
-	unit = take_locked(chunk, user, how, zeroed);
+	unit = pool_take_locked(chunk, user, how, zeroed);
 	spin_unlock(&chunk->lock);
 	return unit;
 }
@@ -696,7 +696,7 @@ static inline bool hint_fits(const struct som_chunk *chunk,
  * Take a zeroed unit where this processor took its last, or else its user, if nobody
  * else is at that chunk.
  */
-static long take_hinted(struct som_pool_user *user, int nid, bool *zeroed)
+static long pool_take_hinted(struct som_pool_user *user, int nid, bool *zeroed)
 {
 	struct som_chunk *chunk;
 	long unit = -ENOSPC;
@@ -707,27 +707,27 @@ static long take_hinted(struct som_pool_user *user, int nid, bool *zeroed)
 	if (unlikely(!hint_fits(chunk, user, nid)))
 		chunk = READ_ONCE(user->hint);
 	if (likely(hint_fits(chunk, user, nid)))
-		unit = take_from_chunk(chunk, user, SOM_TAKE_OWN, false, zeroed);
+		unit = pool_take_from_chunk(chunk, user, SOM_TAKE_OWN, false, zeroed);
 	preempt_enable();
 	return unit;
 }
 
 /* Take a unit of a node's chunks with a mark. */
-static long take_marked(struct som_pool_user *user, enum som_take how, int nid,
-			xa_mark_t mark, bool wait, bool *zeroed)
+static long pool_take_marked(struct som_pool_user *user, enum som_take how, int nid,
+			     xa_mark_t mark, bool wait, bool *zeroed)
 {
 	const struct som_pool_user *of = how == SOM_TAKE_OWN ? user : NULL;
 	struct som_chunk *chunk;
 	unsigned long nr;
 	long unit = -ENOSPC;
 
-	if (of != user && !may_take(user, how))
+	if (of != user && !pool_may_take(user, how))
 		return unit;
 	rcu_read_lock();
 	xa_for_each_marked(&pool.nodes[nid].chunks, nr, chunk, mark) {
 		if (READ_ONCE(chunk->user) != of)
 			continue;
-		unit = take_from_chunk(chunk, user, how, wait, zeroed);
+		unit = pool_take_from_chunk(chunk, user, how, wait, zeroed);
 		if (unit >= 0)
 			break;
 	}
@@ -739,8 +739,8 @@ static long take_marked(struct som_pool_user *user, enum som_take how, int nid,
  * A zeroed unit if there is one, best without waiting for a lock, or else a dirty one;
  * of a chunk that the user does not claim yet only if it has no other on the node.
  */
-static long take_from_node(struct som_pool_user *user, bool own, int nid,
-			   bool *zeroed)
+static long pool_take_from_node(struct som_pool_user *user, bool own, int nid,
+				bool *zeroed)
 {
 	static const struct {
 		enum som_take how;
@@ -759,15 +759,15 @@ static long take_from_node(struct som_pool_user *user, bool own, int nid,
 
 	for (i = 0; i < ARRAY_SIZE(order) && unit < 0; i++) {
 		if (!own || order[i].how == SOM_TAKE_OWN)
-			unit = take_marked(user, order[i].how, nid,
-					   order[i].mark, order[i].wait, zeroed);
+			unit = pool_take_marked(user, order[i].how, nid,
+						order[i].mark, order[i].wait, zeroed);
 	}
 	return unit;
 }
 
 /* By distance from a node, among some nodes, or all. */
-static long take_unit(struct som_pool_user *user, bool own, int nid,
-		      const nodemask_t *nodes, bool *zeroed)
+static long pool_take_unit(struct som_pool_user *user, bool own, int nid,
+			   const nodemask_t *nodes, bool *zeroed)
 {
 	const int *order = pool.nodes[nid].order;
 	long unit = -ENOSPC;
@@ -775,7 +775,7 @@ static long take_unit(struct som_pool_user *user, bool own, int nid,
 
 	for (i = 0; i < nr_node_ids && unit < 0; i++) {
 		if (!nodes || node_isset(order[i], *nodes))
-			unit = take_from_node(user, own, order[i], zeroed);
+			unit = pool_take_from_node(user, own, order[i], zeroed);
 	}
 	return unit;
 }
@@ -784,8 +784,8 @@ static long take_unit(struct som_pool_user *user, bool own, int nid,
  * Take a unit of a chunk that a compaction wants empty, which gives up on it then. Of
  * those, first of one that is not empty: empty ones are what it is for.
  */
-static long take_draining(struct som_pool_user *user, const nodemask_t *nodes,
-			  bool *zeroed)
+static long pool_take_draining(struct som_pool_user *user, const nodemask_t *nodes,
+			       bool *zeroed)
 {
 	struct som_chunk *chunk;
 	long unit = -ENOSPC;
@@ -803,8 +803,8 @@ static long take_draining(struct som_pool_user *user, const nodemask_t *nodes,
 			    (empty || chunk->map.nr_used) &&
 			    som_unitmap_nr_free(&chunk->map)) {
 				chunk->draining = false;
-				unit = take_locked(chunk, user, SOM_TAKE_FREE,
-						   zeroed);
+				unit = pool_take_locked(chunk, user, SOM_TAKE_FREE,
+							zeroed);
 				chunk->draining = unit < 0;
 			}
 			spin_unlock(&chunk->lock);
@@ -823,15 +823,15 @@ static inline long try_alloc_unit(struct som_pool_user *user, int nid,
 	long unit = -ENOSPC;
 
 	if (!nodes || node_isset(nid, *nodes))
-		unit = take_hinted(user, nid, zeroed);
+		unit = pool_take_hinted(user, nid, zeroed);
 	if (unit < 0)
-		unit = take_unit(user, target, nid, nodes, zeroed);
-	if (unit < 0 && READ_ONCE(pool.commit.withheld)) {
-		som_pool_unhold();
-		unit = take_unit(user, target, nid, nodes, zeroed);
+		unit = pool_take_unit(user, target, nid, nodes, zeroed);
+	if (unit < 0 && READ_ONCE(pool.commit.quarantined)) {
+		som_pool_end_quarantine();
+		unit = pool_take_unit(user, target, nid, nodes, zeroed);
 	}
 	if (unit < 0 && !target && READ_ONCE(pool.draining))
-		unit = take_draining(user, nodes, zeroed);
+		unit = pool_take_draining(user, nodes, zeroed);
 	return unit;
 }
 
@@ -842,7 +842,7 @@ static inline long try_alloc_unit(struct som_pool_user *user, int nid,
 static bool units_left(struct som_pool_user *user, const nodemask_t *nodes,
 		       bool target)
 {
-	bool found = false, more = !target && may_take(user, SOM_TAKE_FREE);
+	bool found = false, more = !target && pool_may_take(user, SOM_TAKE_FREE);
 	struct som_chunk *chunk;
 	unsigned long nr;
 
@@ -967,8 +967,8 @@ bool som_pool_units_left(struct som_pool_user *user, const nodemask_t *nodes)
 }
 
 /* All units of an empty chunk of a node. @busy: some chunk is being zeroed. */
-static long take_chunk(struct som_pool_user *user, int nid,
-		       unsigned long *dirty, bool *busy)
+static long pool_take_chunk(struct som_pool_user *user, int nid,
+			    unsigned long *dirty, bool *busy)
 {
 	struct som_chunk *chunk;
 	unsigned long nr;
@@ -1018,8 +1018,8 @@ long som_pool_alloc_chunk(struct som_pool_user *user, int nid,
 		busy = false;
 		for (i = 0; i < nr_node_ids && chunk < 0; i++) {
 			if (!nodes || node_isset(order[i], *nodes))
-				chunk = take_chunk(user, order[i], dirty,
-						   &busy);
+				chunk = pool_take_chunk(user, order[i], dirty,
+							&busy);
 		}
 		/* That takes no longer than to zero one unit. */
 		if (chunk < 0 && busy)
@@ -1058,8 +1058,8 @@ static unsigned int run_length(const unsigned long *units, unsigned int nr)
 }
 
 /* Used units of a chunk become free, held, or retired. Return: how many, that is, all. */
-static unsigned int put_run(struct som_chunk *chunk, const unsigned long *units,
-			    unsigned int nr, bool hold)
+static unsigned int pool_put_run(struct som_chunk *chunk, const unsigned long *units,
+				 unsigned int nr, bool quarantine)
 {
 	unsigned int i, done = 0, retired = chunk->map.nr_retired;
 
@@ -1068,9 +1068,9 @@ static unsigned int put_run(struct som_chunk *chunk, const unsigned long *units,
 	for (i = 0; i < nr; i++) {
 		if (WARN_ON_ONCE(som_unitmap_put(&chunk->map,
 						 units[i] % SOM_CHUNK_UNITS,
-						 hold)))
+						 quarantine)))
 			continue;
-		trace_som_unit_free(units[i], hold);
+		trace_som_unit_free(units[i], quarantine);
 		done++;
 	}
 	chunk_retired(chunk, chunk->map.nr_retired - retired);
@@ -1078,7 +1078,7 @@ static unsigned int put_run(struct som_chunk *chunk, const unsigned long *units,
 }
 
 /* @look: not if somebody has a pin on the chunk: then it returns false. */
-static bool free_run(const unsigned long *units, unsigned int nr, bool look)
+static bool pool_free_run(const unsigned long *units, unsigned int nr, bool look)
 {
 	struct som_chunk *chunk;
 	bool pinned = false;
@@ -1089,7 +1089,7 @@ static bool free_run(const unsigned long *units, unsigned int nr, bool look)
 		spin_lock(&chunk->lock);
 		pinned = look && chunk_pinned(chunk);
 		if (likely(!pinned)) {
-			put_run(chunk, units, nr, false);
+			pool_put_run(chunk, units, nr, false);
 			chunk_leave(chunk);
 			chunk_mark_free(chunk);
 		}
@@ -1109,7 +1109,7 @@ static bool free_run(const unsigned long *units, unsigned int nr, bool look)
  * takes the charges of those that are freed back afterwards.
  *
  * Context: Process context; takes the chunks' locks.
- * Return: how many may be pinned: they stay the caller's, for som_pool_hold_units().
+ * Return: how many may be pinned: they stay the caller's, for som_pool_quarantine_units().
  */
 unsigned int som_pool_free_units(unsigned long *units, unsigned int nr)
 {
@@ -1117,7 +1117,7 @@ unsigned int som_pool_free_units(unsigned long *units, unsigned int nr)
 
 	for (i = 0; i < nr; i += run) {
 		run = run_length(units + i, nr - i);
-		if (likely(free_run(units + i, run, true)))
+		if (likely(pool_free_run(units + i, run, true)))
 			continue;
 		memmove(units + stay, units + i, run * sizeof(*units));
 		stay += run;
@@ -1136,60 +1136,60 @@ unsigned int som_pool_free_units(unsigned long *units, unsigned int nr)
  */
 void som_pool_free(unsigned long unit)
 {
-	free_run(&unit, 1, false);
+	pool_free_run(&unit, 1, false);
 }
 
 /* The record of a holder in a chunk, or NULL. */
-static struct som_hold *find_hold(struct som_chunk *chunk,
-				  struct som_holder *holder)
+static struct som_quarantine *pool_find_quarantine(struct som_chunk *chunk,
+						   struct som_quarantine_charge *payer)
 {
-	struct som_hold *hold;
+	struct som_quarantine *quarantine;
 
-	list_for_each_entry(hold, &chunk->holds, list) {
-		if (hold->holder == holder)
-			return hold;
+	list_for_each_entry(quarantine, &chunk->quarantines, list) {
+		if (quarantine->payer == payer)
+			return quarantine;
 	}
 	return NULL;
 }
 
 /* *spare is a record that may be used; then it is NULL. */
-static void hold_run(const unsigned long *units, unsigned int nr,
-		     struct som_holder *holder, struct som_hold **spare)
+static void pool_quarantine_run(const unsigned long *units, unsigned int nr,
+				struct som_quarantine_charge *payer, struct som_quarantine **spare)
 {
 	struct som_chunk *chunk;
-	struct som_hold *hold;
+	struct som_quarantine *quarantine;
 
 	rcu_read_lock();
 	chunk = xa_load(&pool.chunks, units[0] / SOM_CHUNK_UNITS);
 	if (WARN_ON_ONCE(!chunk))
 		goto out;
 	spin_lock(&chunk->lock);
-	hold = find_hold(chunk, holder);
-	if (!hold) {
-		hold = *spare;
+	quarantine = pool_find_quarantine(chunk, payer);
+	if (!quarantine) {
+		quarantine = *spare;
 		*spare = NULL;
-		hold->holder = holder;
-		hold->nr = 0;
-		list_add(&hold->list, &chunk->holds);
+		quarantine->payer = payer;
+		quarantine->nr = 0;
+		list_add(&quarantine->list, &chunk->quarantines);
 	}
-	if (!chunk->map.nr_held)
+	if (!chunk->map.nr_quarantined)
 		hold_module(chunk, true);
-	nr = put_run(chunk, units, nr, true);
-	hold->nr += nr;
+	nr = pool_put_run(chunk, units, nr, true);
+	quarantine->nr += nr;
 	spin_lock(&pool.commit_lock);
-	som_commit_withhold(&pool.commit, nr);
+	som_commit_quarantine(&pool.commit, nr);
 	spin_unlock(&pool.commit_lock);
-	chunk_mark(chunk, &pool.chunks, SOM_HAS_HELD, true);
+	chunk_mark(chunk, &pool.chunks, SOM_HAS_QUARANTINED, true);
 	spin_unlock(&chunk->lock);
 out:
 	rcu_read_unlock();
 }
 
 /**
- * som_pool_hold_units - keep units that have lost their owner from everybody
+ * som_pool_quarantine_units - keep units that have lost their owner from everybody
  * @units: unit numbers
  * @nr: how many
- * @holder: who is charged for each of them: its @gone is called for each once, some
+ * @payer: who is charged for each of them: its @gone is called for each once, some
  *	time after no pin on the unit's chunk is left
  *
  * The caller knows that no page table and no TLB has a translation of them. Their
@@ -1197,10 +1197,10 @@ out:
  *
  * Context: Process context; takes the chunks' locks. Cannot fail.
  */
-void som_pool_hold_units(const unsigned long *units, unsigned int nr,
-			 struct som_holder *holder)
+void som_pool_quarantine_units(const unsigned long *units, unsigned int nr,
+			       struct som_quarantine_charge *payer)
 {
-	struct som_hold *spare = NULL;
+	struct som_quarantine *spare = NULL;
 	unsigned int i, run;
 
 	for (i = 0; i < nr; i += run) {
@@ -1208,11 +1208,11 @@ void som_pool_hold_units(const unsigned long *units, unsigned int nr,
 			spare = kmalloc(sizeof(*spare), GFP_KERNEL_ACCOUNT |
 							__GFP_NOFAIL);
 		run = run_length(units + i, nr - i);
-		hold_run(units + i, run, holder, &spare);
+		pool_quarantine_run(units + i, run, payer, &spare);
 	}
 	kfree(spare);
 	if (nr)
-		queue_held_work();
+		queue_quarantine_work();
 }
 
 /**
@@ -1316,14 +1316,14 @@ bool som_pool_pinned(unsigned long unit)
 /**
  * som_pool_poison - memory has failed
  * @pfn: page frame number
- * @kept: the kernel has marked the memory and keeps a reference to it
+ * @cached: the kernel has marked the memory and keeps a reference to it
  *
  * If it is of a unit, nobody gets that any more. Whoever maps it still does.
  *
  * Context: Any but interrupts.
  * Return: true if it is of a unit and that was not known.
  */
-bool som_pool_poison(unsigned long pfn, bool kept)
+bool som_pool_poison(unsigned long pfn, bool cached)
 {
 	unsigned long unit = pfn >> SOM_UNIT_PAGE_SHIFT;
 	struct som_chunk *chunk;
@@ -1338,7 +1338,7 @@ bool som_pool_poison(unsigned long pfn, bool kept)
 	spin_lock(&chunk->lock);
 	/* The numbers of a dead chunk were accounted for when it died. */
 	if (!chunk->dead) {
-		if (kept)
+		if (cached)
 			chunk->ext.source->poison(&chunk->ext);
 		retired = chunk->map.nr_retired;
 		fresh = som_unitmap_poison(&chunk->map, unit % SOM_CHUNK_UNITS);
@@ -1394,7 +1394,7 @@ bool som_pool_broken(struct som_pool_user *user)
 }
 
 /* Free units of other chunks of the same user that are not being emptied. */
-static unsigned long free_elsewhere(const struct som_chunk *but)
+static unsigned long pool_free_elsewhere(const struct som_chunk *but)
 {
 	const struct som_pool_user *user = READ_ONCE(but->user);
 	struct som_chunk *chunk;
@@ -1416,7 +1416,7 @@ static unsigned long free_elsewhere(const struct som_chunk *but)
  * som_pool_drain_begin - begin a compaction
  *
  * Until som_pool_drain_end(), units of chunks that are empty are taken last. Nothing is
- * withheld from anybody: a compaction waits for others.
+ * quarantined from anybody: a compaction waits for others.
  *
  * Context: Process context.
  */
@@ -1456,7 +1456,7 @@ static bool drain_choose(unsigned long round, long *nr, bool *fits)
 	if (!best)
 		return false;
 	*nr = chunk_nr(best);
-	*fits = free_elsewhere(best) >= fewest;
+	*fits = pool_free_elsewhere(best) >= fewest;
 	spin_lock(&best->lock);
 	best->round = round;
 	best->draining = *fits;
@@ -1558,7 +1558,7 @@ void som_pool_drain_end(void)
 }
 
 /* Take one extent from the first source that has one. */
-static int get_extent(struct som_extent *ext)
+static int pool_get_extent(struct som_extent *ext)
 {
 	int ret = -ENOMEM;
 	unsigned int i;
@@ -1583,11 +1583,11 @@ static int som_pool_add(void)
 	chunk = kzalloc(sizeof(*chunk), GFP_KERNEL);
 	if (!chunk)
 		return -ENOMEM;
-	ret = get_extent(&chunk->ext);
+	ret = pool_get_extent(&chunk->ext);
 	if (ret)
 		goto out_free;
 	spin_lock_init(&chunk->lock);
-	INIT_LIST_HEAD(&chunk->holds);
+	INIT_LIST_HEAD(&chunk->quarantines);
 	som_unitmap_init(&chunk->map, chunk->ext.zeroed);
 	chunk->dead = true;
 
@@ -1635,10 +1635,10 @@ out_free:
  * May a chunk go that nobody uses? A source that does not wait for pins, nor remembers what
  * memory has failed, leaves both to the pool.
  */
-static bool may_leave(const struct som_chunk *chunk)
+static bool pool_may_leave(const struct som_chunk *chunk)
 {
 	return chunk->ext.source->flags & SOM_SOURCE_PINS_LEAVE ||
-	       (!chunk->map.nr_held &&
+	       (!chunk->map.nr_quarantined &&
 		(!chunk->map.nr_poisoned || pool.exiting));
 }
 
@@ -1655,7 +1655,7 @@ static void chunk_revive(struct som_chunk *chunk)
 }
 
 /*
- * Give one chunk back if it is empty and no promise needs it. Units that are
+ * Give one chunk back if it is empty and no reservation needs it. Units that are
  * held do not count where the source waits for the pins by itself: whoever pins them has
  * a reference to its folio. The source has it back before it leaves the xarrays, as it may
  * refuse it: as long as it is dead, nobody looks at its memory.
@@ -1663,7 +1663,7 @@ static void chunk_revive(struct som_chunk *chunk)
 static bool som_pool_remove(struct som_chunk *chunk)
 {
 	const struct som_source *source = chunk->ext.source;
-	unsigned int held, cpu;
+	unsigned int quarantined, cpu;
 	bool gone = false;
 
 	lockdep_assert_held(&pool.resize);
@@ -1675,14 +1675,14 @@ static bool som_pool_remove(struct som_chunk *chunk)
 		usleep_range(50, 200);
 		spin_lock(&chunk->lock);
 	}
-	chunk_unhold(chunk);
-	held = chunk->map.nr_held;
-	if (!chunk->map.nr_used && may_leave(chunk)) {
+	chunk_end_quarantine(chunk);
+	quarantined = chunk->map.nr_quarantined;
+	if (!chunk->map.nr_used && pool_may_leave(chunk)) {
 		spin_lock(&pool.commit_lock);
 		gone = som_commit_shrink(&pool.commit, chunk_commit(chunk),
-					 chunk->map.nr_retired, held);
+					 chunk->map.nr_retired, quarantined);
 		if (gone)
-			list_splice_tail_init(&chunk->holds, &pool.gone);
+			list_splice_tail_init(&chunk->quarantines, &pool.gone);
 		spin_unlock(&pool.commit_lock);
 		if (gone && chunk->user)
 			chunk_forget_user(chunk);
@@ -1844,7 +1844,7 @@ bool som_pool_next_chunk(unsigned long nr, struct som_chunk_info *info)
 			.chunk = nr,
 			.nid = chunk->ext.nid,
 			.used = chunk->map.nr_used,
-			.held = chunk->map.nr_held,
+			.quarantined = chunk->map.nr_quarantined,
 			.pinned = !chunk->dead && chunk_pinned(chunk),
 			.owned = chunk->user,
 			.shared = chunk->user == &pool.everybody,
@@ -1875,7 +1875,7 @@ void som_pool_stats(int nid, struct som_pool_stats *stats)
 		if (nid != NUMA_NO_NODE && chunk->ext.nid != nid)
 			continue;
 		spin_lock(&chunk->lock);
-		chunk_unhold(chunk);
+		chunk_end_quarantine(chunk);
 		if (!chunk->dead) {
 			stats->chunks++;
 			stats->empty += !chunk->map.nr_used;
@@ -1886,7 +1886,7 @@ void som_pool_stats(int nid, struct som_pool_stats *stats)
 			stats->dirty += chunk->map.nr_dirty +
 					chunk->map.nr_zeroing;
 			stats->used += chunk->map.nr_used;
-			stats->held += chunk->map.nr_held;
+			stats->quarantined += chunk->map.nr_quarantined;
 		}
 		spin_unlock(&chunk->lock);
 	}
@@ -1940,7 +1940,7 @@ static int nearer(const void *a, const void *b, const void *nid)
 	return x != y ? x - y : *(const int *)a - *(const int *)b;
 }
 
-static void free_nodes(void)
+static void pool_free_nodes(void)
 {
 	unsigned int nid;
 
@@ -1968,7 +1968,7 @@ static int make_nodes(void)
 		int *order = kcalloc(nr_node_ids, sizeof(*order), GFP_KERNEL);
 
 		if (!order) {
-			free_nodes();
+			pool_free_nodes();
 			return -ENOMEM;
 		}
 		for (i = 0; i < nr_node_ids; i++)
@@ -2037,7 +2037,7 @@ int som_pool_init(unsigned long nr_chunks)
 		return ret;
 	ret = open_sources();
 	if (ret) {
-		free_nodes();
+		pool_free_nodes();
 		return ret;
 	}
 	ret = som_pool_resize(nr_chunks);
@@ -2060,9 +2060,9 @@ void som_pool_exit(void)
 	while (som_pool_shrink(pool.nr_chunks), pool.nr_chunks)
 		msleep(20);
 	mutex_unlock(&pool.resize);
-	cancel_delayed_work_sync(&pool.held_work);
+	cancel_delayed_work_sync(&pool.quarantine_work);
 	som_pool_settle();
 	close_sources();
 	xa_destroy(&pool.chunks);
-	free_nodes();
+	pool_free_nodes();
 }

@@ -19,10 +19,10 @@ struct som_chunk;
  * @free: units that can be handed out.
  * @dirty: those of @free that must be zeroed first.
  * @used: units that have an owner.
- * @held: units released while pinned.
+ * @quarantined: units released while pinned.
  * @poisoned: units whose memory has failed; those that have no owner any more do not
  *	count in @total.
- * @committed: units promised or in use (of the whole pool only).
+ * @committed: units reserved or in use (of the whole pool only).
  */
 struct som_pool_stats {
 	unsigned long chunks;
@@ -31,7 +31,7 @@ struct som_pool_stats {
 	unsigned long free;
 	unsigned long dirty;
 	unsigned long used;
-	unsigned long held;
+	unsigned long quarantined;
 	unsigned long poisoned;
 	unsigned long committed;
 };
@@ -51,18 +51,18 @@ struct som_source_stats {
 };
 
 /**
- * struct som_holder - who is charged for units that the pool holds back
+ * struct som_quarantine_charge - who is charged for units that the pool holds back
  * @gone: the pool does not hold some of them any more. Process context; the pool has
  *	taken their charge back from its own count.
  */
-struct som_holder {
-	void (*gone)(struct som_holder *holder, unsigned int nr_units);
+struct som_quarantine_charge {
+	void (*gone)(struct som_quarantine_charge *payer, unsigned int nr_units);
 };
 
 /**
  * struct som_pool_user - a user, whose chunks are nobody else's
  * @commit: reservations; the pool's commit_lock guards it.
- * @kept: units that its owners keep for themselves (recycle.c).
+ * @cached: units that its owners keep for themselves (recycle.c).
  * @uid: its user ID, or that of who made its user namespace, for messages.
  * @hint: a chunk of it to take the next unit from, or NULL.
  *
@@ -71,7 +71,7 @@ struct som_holder {
  */
 struct som_pool_user {
 	struct som_commit_user commit;
-	atomic_long_t kept;
+	atomic_long_t cached;
 	unsigned int uid;
 	struct som_chunk *hint;
 };
@@ -81,7 +81,7 @@ struct som_pool_user {
  * @chunk: its number.
  * @nid: NUMA node.
  * @used: units that have an owner.
- * @held: units released while pinned.
+ * @quarantined: units released while pinned.
  * @pinned: whether somebody has a pin on it now.
  * @owned: whether it is a user's.
  * @shared: whether it is everybody's, as users share chunks.
@@ -91,7 +91,7 @@ struct som_chunk_info {
 	unsigned long chunk;
 	int nid;
 	unsigned int used;
-	unsigned int held;
+	unsigned int quarantined;
 	bool pinned;
 	bool owned;
 	bool shared;
@@ -112,7 +112,7 @@ bool som_pool_same_user(const struct som_pool_user *a,
 			const struct som_pool_user *b);
 bool som_pool_shared(void);
 void som_pool_keep(struct som_pool_user *user, int nr);
-unsigned long som_pool_kept(struct som_pool_user *user);
+unsigned long som_pool_cached(struct som_pool_user *user);
 unsigned long som_pool_idle_units(struct som_pool_user *user);
 int som_pool_share(bool share);
 long som_pool_alloc(struct som_pool_user *user, int nid,
@@ -125,8 +125,8 @@ bool som_pool_units_left(struct som_pool_user *user, const nodemask_t *nodes);
 void som_pool_free_chunk(unsigned long chunk);
 void som_pool_free(unsigned long unit);
 unsigned int som_pool_free_units(unsigned long *units, unsigned int nr);
-void som_pool_hold_units(const unsigned long *units, unsigned int nr,
-			 struct som_holder *holder);
+void som_pool_quarantine_units(const unsigned long *units, unsigned int nr,
+			       struct som_quarantine_charge *payer);
 bool som_pool_look(void);
 long som_pool_zero_begin(int nid);
 void som_pool_zero_end(unsigned long unit, bool zeroed);
@@ -136,7 +136,7 @@ bool som_pool_trim(unsigned long low);
 void som_pool_show(struct seq_file *m);
 bool som_pool_next_chunk(unsigned long nr, struct som_chunk_info *info);
 bool som_pool_pinned(unsigned long unit);
-bool som_pool_poison(unsigned long pfn, bool kept);
+bool som_pool_poison(unsigned long pfn, bool cached);
 bool som_pool_test_poisoned(unsigned long unit);
 bool som_pool_broken(struct som_pool_user *user);
 void som_pool_drain_begin(void);
@@ -156,7 +156,7 @@ extern bool som_pool_any_poisoned;
 
 /**
  * som_pool_poisoned - has a unit's memory failed?
- * @unit: unit number; that of a pinnable one is nobody's
+ * @unit: unit number; that of a page-backed one is nobody's
  *
  * Context: Any. Cheap where no memory has failed.
  * Return: true if so: nobody may look at it, or give it an entry.

@@ -63,12 +63,12 @@ static struct vm_area_struct *private_vma(struct som_owner *owner,
 {
 	MA_STATE(mas, &mm->mm_mt, addr, addr);
 	struct vm_area_struct *vma;
-	struct som_span *span;
+	struct som_mapping *mapping;
 
 	rcu_read_lock();
 	vma = mas_walk(&mas);
-	span = vma ? som_vma_span(vma) : NULL;
-	if (!span || span->owner != owner || !span->private)
+	mapping = vma ? som_vma_mapping(vma) : NULL;
+	if (!mapping || mapping->owner != owner || !mapping->private)
 		vma = NULL;
 	rcu_read_unlock();
 	return vma;
@@ -86,7 +86,7 @@ static void sync_discarded(struct som_owner *owner, struct vm_area_struct *vma,
 	unsigned long idx, start, end;
 	void *entry;
 
-	/* First the marks, and then a look at page tables: pairs with slot_discarded(). */
+	/* First the marks, and then a look at page tables: pairs with entryp_discarded(). */
 	smp_mb();
 	som_units_for_each(&owner->units, idx, entry, som_pgoff_unit(first),
 			   som_pgoff_unit(last)) {
@@ -122,7 +122,7 @@ static int som_private_range_start(struct mmu_notifier *mn,
 		som_zaps_begin_part(&owner->zaps, range->start, range->end);
 	/* What mremap has left behind shows nothing, and has nothing to discard. */
 	for (; first <= last; first = next + 1) {
-		next = som_span_run(som_vma_span(vma), first, last, &superseded);
+		next = som_mapping_run(som_vma_mapping(vma), first, last, &superseded);
 		if (!superseded)
 			noted |= som_owner_discard(owner, first, next);
 	}

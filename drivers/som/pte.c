@@ -95,15 +95,15 @@ pmd_t *som_pmd(struct mm_struct *mm, unsigned long addr)
  * discards it takes that lock after he has said so (som_ptes_sync()), and then clears the
  * entries that there are.
  */
-static bool slot_discarded(void **slot)
+static bool entryp_discarded(void **entryp)
 {
 	void *entry;
 
-	if (!slot)
+	if (!entryp)
 		return false;
 	/* Another page table may have come since it was said. */
 	smp_mb();
-	entry = READ_ONCE(*slot);
+	entry = READ_ONCE(*entryp);
 	return !entry || som_entry_test(entry, SOM_ENTRY_DISCARDED);
 }
 
@@ -146,7 +146,7 @@ void som_ptes_sync(struct mm_struct *mm, unsigned long start,
  * @vmf: the fault; its 2 MiB are in the VMA
  * @pfn: first page frame
  * @write: whether it is writable as far as the VMA is, and about to be written
- * @slot: as in &struct som_ptes
+ * @entryp: as in &struct som_ptes
  *
  * What vmf_insert_pfn_pmd() does, but that it asks first, for a quarter of all the
  * instructions of a fault and under a lock that all processors share, how the memory
@@ -157,7 +157,7 @@ void som_ptes_sync(struct mm_struct *mm, unsigned long start,
  * unit is discarded.
  */
 bool som_pmd_insert(struct vm_fault *vmf, unsigned long pfn, bool write,
-		    void **slot)
+		    void **entryp)
 {
 	unsigned long addr = vmf->address & PMD_MASK;
 	struct vm_area_struct *vma = vmf->vma;
@@ -173,7 +173,7 @@ bool som_pmd_insert(struct vm_fault *vmf, unsigned long pfn, bool write,
 	if (write && vma->vm_flags & VM_WRITE)
 		pmd = pmd_mkwrite_novma(pmd);
 	ptl = pmd_lock(vma->vm_mm, vmf->pmd);
-	none = pmd_none(*vmf->pmd) && !slot_discarded(slot);
+	none = pmd_none(*vmf->pmd) && !entryp_discarded(entryp);
 	if (none) {
 		set_pmd_at(vma->vm_mm, addr, vmf->pmd, pmd);
 		update_mmu_cache_pmd(vma, addr, vmf->pmd);
@@ -253,7 +253,7 @@ void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
 	ptes->page = linear_page_index(vma, ptes->start) - som_unit_pgoff(idx);
 	ptes->pfn = (unit << SOM_UNIT_PAGE_SHIFT) + ptes->page;
 	ptes->pte = NULL;
-	ptes->slot = NULL;
+	ptes->entryp = NULL;
 }
 
 /**
@@ -324,7 +324,7 @@ static void fill_fn(struct som_walk *walk, pte_t *pte)
 	const struct som_ptes *ptes = walk->ptes;
 	unsigned int group, first, last, i;
 
-	if (slot_discarded(ptes->slot)) {
+	if (entryp_discarded(ptes->entryp)) {
 		walk->discarded = true;
 		return;
 	}
@@ -397,7 +397,7 @@ static void fill_pages_fn(struct som_walk *walk, pte_t *pte)
 	struct page *first = pfn_to_page(ptes->pfn + (walk->page - ptes->page));
 	unsigned int nr = walk_nr(walk), added = 0, mapped = 0, i;
 
-	if (slot_discarded(ptes->slot)) {
+	if (entryp_discarded(ptes->entryp)) {
 		walk->discarded = true;
 		return;
 	}
@@ -585,7 +585,7 @@ void som_ptes_protect(struct som_ptes *ptes, unsigned long groups)
 	walk_ptes(&walk, false);
 }
 
-static void take_fn(struct som_walk *walk, pte_t *pte)
+static void pte_take_fn(struct som_walk *walk, pte_t *pte)
 {
 	walk->entry = ptep_get_and_clear(walk->ptes->vma->vm_mm, walk->start,
 					 pte);
@@ -603,7 +603,7 @@ pte_t som_ptes_take(struct som_ptes *ptes)
 {
 	struct som_walk walk = {
 		.ptes = ptes,
-		.fn = take_fn,
+		.fn = pte_take_fn,
 	};
 
 	walk_ptes(&walk, false);
@@ -612,7 +612,7 @@ pte_t som_ptes_take(struct som_ptes *ptes)
 
 static void restore_fn(struct som_walk *walk, pte_t *pte)
 {
-	if (pte_none(ptep_get(pte)) && !slot_discarded(walk->ptes->slot))
+	if (pte_none(ptep_get(pte)) && !entryp_discarded(walk->ptes->entryp))
 		set_pte_at(walk->ptes->vma->vm_mm, walk->start, pte,
 			   walk->entry);
 }

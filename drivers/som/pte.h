@@ -18,7 +18,7 @@ struct page;
  * @pte: the first entry, where all are in one page table that was found before;
  *	else NULL.
  * @lock: that page table's.
- * @slot: where the unit's entry in its owner's tree is, if it may be discarded at any
+ * @entryp: where the unit's entry in its owner's tree is, if it may be discarded at any
  *	time: no page table entry is made then; else NULL.
  *
  * Bitmaps that go with it have a bit for each of the unit's 512 pages.
@@ -31,12 +31,12 @@ struct som_ptes {
 	unsigned long pfn;
 	pte_t *pte;
 	spinlock_t *lock;	/* of the page table that @pte is in */
-	void **slot;
+	void **entryp;
 };
 
 pmd_t *som_pmd(struct mm_struct *mm, unsigned long addr);
 bool som_pmd_insert(struct vm_fault *vmf, unsigned long pfn, bool write,
-		    void **slot);
+		    void **entryp);
 void som_ptes_sync(struct mm_struct *mm, unsigned long start,
 		   unsigned long end);
 struct page *som_ptes_retract(struct mm_struct *mm, pmd_t *pmd,

@@ -8,10 +8,10 @@
  *  2. under owner->lock and the units' fault_locks, som_zap() clears page table entries and
  *     flushes: nothing maps the units any more, and no fault can map them;
  *  3. those that may be pinned now need a charge of their own, as the pool may hold them for
- *     long, while their promises stay. If that cannot be had, a unit stays at its
- *     index, discarded: see settle();
+ *     long, while their reservations stay. If that cannot be had, a unit stays at its
+ *     index, discarded: see owner_settle_unit();
  *  4. the others leave owner->units and go to the pool, before their fault_locks are given
- *     up. So a fault at their indices finds that their promises are free.
+ *     up. So a fault at their indices finds that their reservations are free.
  *
  * Not chosen: step 1 after step 2, alone, as a barrier, which can be waited for no more when
  * the units have left their indices, also when the process is killed; and which leaves
@@ -44,7 +44,7 @@ static bool punch_covers(struct som_owner *owner, unsigned long idx,
 
 	if (first <= lo && last >= hi)
 		return true;
-	for (it = interval_tree_iter_first(&owner->spans, lo, hi); it;
+	for (it = interval_tree_iter_first(&owner->mappings, lo, hi); it;
 	     it = interval_tree_iter_next(it, lo, hi)) {
 		if (max(it->start, lo) < first || min(it->last, hi) > last)
 			return false;
@@ -64,8 +64,8 @@ static void punch_zero(struct som_owner *owner, unsigned long unit,
 		memset(som_unit_address(unit) +
 		       ((lo - som_unit_pgoff(idx)) << PAGE_SHIFT), 0,
 		       (hi - lo + 1) << PAGE_SHIFT);
-	som_tracker_wrote(&owner->tracker, idx, lo - som_unit_pgoff(idx),
-			  hi - lo + 1);
+	som_dirty_log_wrote(&owner->dirty_log, idx, lo - som_unit_pgoff(idx),
+			    hi - lo + 1);
 }
 
 static void punch_unmap(struct som_owner *owner, unsigned long idx,
@@ -91,7 +91,7 @@ enum punch_which {
  * @found: there is an entry at @idx that is to be looked at
  * @more: there may be some from @idx on
  * @looks: how many units may still be looked at with the locks held
- * @error: why it stops at @idx: -EAGAIN, heirs need copies first, and the pool has nothing
+ * @error: why it stops at @idx: -EAGAIN, children need copies first, and the pool has nothing
  *	right now; -ERESTART, they need more of them
  * @stay: some units stay, as they may be pinned
  * @given: how many have gone
@@ -121,10 +121,10 @@ struct punch_window {
 static bool punch_may_go(struct som_owner *owner, unsigned long idx,
 			 const void *entry, bool charge)
 {
-	if (som_entry_test(entry, SOM_ENTRY_PINNABLE) ||
+	if (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ||
 	    !som_pool_pinned(som_entry_unit(entry)))
 		return true;
-	if (charge && som_recycle_charge(owner->account, 1)) {
+	if (charge && som_cache_charge(owner->account, 1)) {
 		entry = som_entry_change(owner, idx, 0, SOM_ENTRY_CHARGED);
 		/* It has its own; but the index can most likely have another unit. */
 		if (som_entry_test(entry, SOM_ENTRY_CHARGED))
@@ -134,7 +134,7 @@ static bool punch_may_go(struct som_owner *owner, unsigned long idx,
 	WRITE_ONCE(owner->discards, true);
 	entry = som_entry_change(owner, idx, 0, SOM_ENTRY_DISCARDED);
 	if (!som_entry_test(entry, SOM_ENTRY_DISCARDED))
-		som_tracker_wrote(&owner->tracker, idx, 0, SOM_UNIT_PAGES);
+		som_dirty_log_wrote(&owner->dirty_log, idx, 0, SOM_UNIT_PAGES);
 	return false;
 }
 
@@ -153,7 +153,7 @@ static int punch_takes(struct punch *p, unsigned long idx)
 	if (som_entry_test(entry, SOM_ENTRY_SHARED)) {
 		/* Copies take so much longer than a look. */
 		p->looks -= min(p->looks, SOM_BATCH / 4);
-		ret = som_share_break_some(p->owner, idx);
+		ret = som_cow_break_some(p->owner, idx);
 		if (ret)
 			return ret;
 	}
@@ -254,7 +254,7 @@ static void punch_some(struct punch *p)
 			continue;
 		}
 		entry = som_units_erase(&owner->units, w.idx[i]);
-		som_tracker_drop(&owner->tracker, w.idx[i]);
+		som_dirty_log_drop(&owner->dirty_log, w.idx[i]);
 		if (som_entry_level(entry) == SOM_LEVEL_4K)
 			som_collapse_want(owner, w.idx[i]);
 		som_entry_forget(owner, entry);
@@ -276,7 +276,7 @@ static int punch_lock(struct punch *p)
 
 /*
  * Take units out of a range, and give them back, SOM_BATCH at a time. Return: 0; -EINTR on a
- * fatal signal; in a worker -EAGAIN if heirs need copies first, and -EBUSY if mmap_lock
+ * fatal signal; in a worker -EAGAIN if children need copies first, and -EBUSY if mmap_lock
  * is not to be had.
  */
 static int punch_units(struct punch *p)
@@ -309,7 +309,7 @@ static int punch_units(struct punch *p)
 		if (!ret && fatal_signal_pending(current))
 			ret = -EINTR;
 	} while (!ret && p->more);
-	/* The leaf's hint may have been taken. */
+	/* The table's hint may have been taken. */
 	if (ret && p->which == PUNCH_DISCARDED)
 		som_units_hint(&owner->units, p->idx, SOM_HINT_DISCARDED);
 	/* Those that stay go when they are not pinned any more. */
@@ -331,13 +331,13 @@ static bool unit_is_zero(unsigned long unit, unsigned int first)
 	       !memchr_inv(mem, 0, first * PAGE_SIZE);
 }
 
-/* Does nobody but its content keep a unit: no child, no pin, nobody who wants it pinnable? */
+/* Does nobody but its content keep a unit: no child, no pin, nobody who wants it page-backed? */
 static bool may_be_given_up(const void *entry)
 {
 	if (som_entry_test(entry, SOM_ENTRY_SHARED))
 		return false;
 	/* Who pins pages is only seen when nothing maps them. */
-	return som_entry_test(entry, SOM_ENTRY_PINNABLE) ?
+	return som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ?
 		som_entry_test(entry, SOM_ENTRY_BY_POLICY) :
 		!som_pool_pinned(som_entry_unit(entry));
 }
@@ -361,8 +361,8 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
 	long unit;
 
 	lock = som_owner_lock_unit(owner, idx);
-	unit = som_owner_peek(owner, idx);
-	gone = unit >= 0 && !som_tracker_tracks(&owner->tracker, idx) &&
+	unit = som_owner_lookup(owner, idx);
+	gone = unit >= 0 && !som_dirty_log_tracks(&owner->dirty_log, idx) &&
 	       unit_is_zero(unit, first);
 	mutex_unlock(lock);
 	if (!gone || mmap_write_lock_killable(owner->mm))
@@ -372,7 +372,7 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
 	lock = som_owner_lock_unit(owner, idx);
 	entry = som_units_load(&owner->units, idx);
 	gone = false;
-	if (entry && !som_tracker_tracks(&owner->tracker, idx) &&
+	if (entry && !som_dirty_log_tracks(&owner->dirty_log, idx) &&
 	    may_be_given_up(entry)) {
 		punch_unmap(owner, idx, 1);
 		gone = !som_entry_pinned(entry) &&
@@ -395,24 +395,24 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
  * What was inherited and not copied yet: dropped where all of it is in the range, and
  * copied where a part is, to be zeroed there. Return: 0, or -EINTR on a fatal signal.
  */
-static int punch_notes(struct som_owner *owner, unsigned long first,
-		       unsigned long last)
+static int punch_deferred(struct som_owner *owner, unsigned long first,
+			  unsigned long last)
 {
 	unsigned long idx = som_pgoff_unit(first);
 	struct mutex *lock;
 	int ret;
 
-	while (som_share_find(owner, &idx, som_pgoff_unit(last))) {
+	while (som_cow_find(owner, &idx, som_pgoff_unit(last))) {
 		mutex_lock(&owner->lock);
 		lock = som_owner_lock_index(owner, idx);
 		ret = 0;
 		if (punch_covers(owner, idx, first, last))
-			som_share_drop(owner, idx, idx);
+			som_cow_drop(owner, idx, idx);
 		else
-			ret = som_share_pull(owner, idx);
+			ret = som_cow_pull(owner, idx);
 		/* A part of it that cannot be zeroed is not to be seen later. */
 		if (ret && ret != -EAGAIN)
-			som_share_lose(owner, idx);
+			som_cow_lose(owner, idx);
 		mutex_unlock(lock);
 		mutex_unlock(&owner->lock);
 		if (ret == -EAGAIN)
@@ -435,7 +435,7 @@ static int punch_notes(struct som_owner *owner, unsigned long first,
  * Units all of whose mapped parts are inside, or that are all zero then, go
  * back to the pool; everything else is zeroed in place. What may be pinned the pool
  * holds, and the owner is charged for it; if it cannot be, the unit stays,
- * discarded. Promises stay.
+ * discarded. Reservations stay.
  *
  * Context: Process context of the owner; takes mmap_lock for write, and owner->lock, for
  * SOM_BATCH units at a time. The caller has neither.
@@ -454,7 +454,7 @@ int som_owner_punch(struct som_owner *owner, unsigned long first,
 	int ret;
 
 	*given = 0;
-	ret = punch_notes(owner, first, last);
+	ret = punch_deferred(owner, first, last);
 	/* Whoever gives up what he has not waits for nobody. */
 	if (ret || !som_units_find(&owner->units, &idx, som_pgoff_unit(last)))
 		return ret;
@@ -474,17 +474,17 @@ int som_owner_punch(struct som_owner *owner, unsigned long first,
 }
 
 /* The same of what was inherited and not copied yet. */
-static void discard_notes(struct som_owner *owner, unsigned long first,
-			  unsigned long last, unsigned long *until)
+static void discard_deferred(struct som_owner *owner, unsigned long first,
+			     unsigned long last, unsigned long *until)
 {
 	unsigned long idx = som_pgoff_unit(first);
 
-	for (; som_share_find(owner, &idx, som_pgoff_unit(last)); idx++) {
+	for (; som_cow_find(owner, &idx, som_pgoff_unit(last)); idx++) {
 		if (som_unit_pgoff(idx) >= first &&
 		    som_unit_pgoff(idx + 1) - 1 <= last)
-			som_share_drop(owner, idx, idx);
+			som_cow_drop(owner, idx, idx);
 		else
-			som_share_settle_now(owner, idx, until);
+			som_cow_settle_now(owner, idx, until);
 	}
 }
 
@@ -497,12 +497,12 @@ static bool discard_alias(struct som_owner *owner, unsigned long first,
 
 	if (!READ_ONCE(owner->may_alias))
 		return false;
-	spin_lock(&owner->span_lock);
-	it = interval_tree_iter_first(&owner->spans, first, last);
+	spin_lock(&owner->mapping_lock);
+	it = interval_tree_iter_first(&owner->mappings, first, last);
 	if (it)
 		alias = it->start > first || it->last < last ||
 			interval_tree_iter_next(it, first, last);
-	spin_unlock(&owner->span_lock);
+	spin_unlock(&owner->mapping_lock);
 	return alias;
 }
 
@@ -520,7 +520,7 @@ static void discard_pages(unsigned long unit, unsigned int first,
  * @first: first page offset
  * @last: last page offset
  *
- * Whole units are noted as discarded: settle() zeroes them before anybody sees
+ * Whole units are noted as discarded: owner_settle_unit() zeroes them before anybody sees
  * them again, unless som_owner_release_discarded() comes first. Parts are zeroed
  * where they are.
  *
@@ -539,7 +539,7 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 	unsigned long idx, until = 0;
 	void *entry;
 
-	discard_notes(owner, first, last, &until);
+	discard_deferred(owner, first, last, &until);
 	WRITE_ONCE(owner->discards, true);
 	som_units_for_each(&owner->units, idx, entry, som_pgoff_unit(first),
 			   som_pgoff_unit(last)) {
@@ -550,7 +550,7 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 		/* Another mapping of it must not go on showing the old bytes. */
 		if (!whole || alias) {
 			if (som_entry_test(entry, SOM_ENTRY_SHARED) &&
-			    som_share_settle_now(owner, idx, &until))
+			    som_cow_settle_now(owner, idx, &until))
 				continue;
 			discard_pages(som_entry_unit(entry),
 				      lo - som_unit_pgoff(idx), hi - lo + 1);
@@ -564,23 +564,23 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 }
 
 /*
- * Page offsets of a span that goes, in the mappings that it was moved from: once for all of
+ * Page offsets of a mapping that goes, in the mappings that it was moved from: once for all of
  * them. They come in order of their first page offset.
  */
-static bool discard_older(struct som_span *span, unsigned long lo,
+static bool discard_older(struct som_mapping *mapping, unsigned long lo,
 			  unsigned long hi)
 {
-	struct som_owner *owner = span->owner;
+	struct som_owner *owner = mapping->owner;
 	struct interval_tree_node *it;
 	bool noted = false;
 
-	for (it = interval_tree_iter_first(&owner->spans, lo, hi); it;
+	for (it = interval_tree_iter_first(&owner->mappings, lo, hi); it;
 	     it = interval_tree_iter_next(it, lo, hi)) {
 		unsigned long first = max(lo, it->start);
 		unsigned long last = min(hi, it->last);
 
-		if (first > last || container_of(it, struct som_span, it)->generation >=
-				    span->generation)
+		if (first > last || container_of(it, struct som_mapping, it)->generation >=
+				    mapping->generation)
 			continue;
 		som_zap(owner, first, last - first + 1);
 		noted |= som_owner_discard(owner, first, last);
@@ -593,8 +593,8 @@ static bool discard_older(struct som_span *span, unsigned long lo,
 }
 
 /**
- * som_span_discard_left - a private mapping goes that was moved by mremap
- * @span: its span
+ * som_mapping_discard_left - a private mapping goes that was moved by mremap
+ * @mapping: its mapping
  *
  * If mremap has left an older mapping behind (MREMAP_DONTUNMAP), that is accessible
  * from now on, and must read as zero. Not so if this is mremap itself, which has
@@ -603,21 +603,21 @@ static bool discard_older(struct som_span *span, unsigned long lo,
  * Context: Process context; the VMA's entries are cleared and the TLB is flushed.
  * Takes owner->lock.
  */
-void som_span_discard_left(struct som_span *span)
+void som_mapping_discard_left(struct som_mapping *mapping)
 {
-	struct som_owner *owner = span->owner;
-	unsigned long first = span->it.start, last = span->it.last, next;
+	struct som_owner *owner = mapping->owner;
+	unsigned long first = mapping->it.start, last = mapping->it.last, next;
 	bool noted = false, superseded;
 
-	if (!span->private || !span->dup ||
-	    span->dup_seq == som_mm_write_seq(owner->mm))
+	if (!mapping->private || !mapping->dup ||
+	    mapping->dup_seq == som_mm_write_seq(owner->mm))
 		return;
 	mutex_lock(&owner->lock);
 	for (; first <= last; first = next + 1) {
-		next = som_span_run(span, first, last, &superseded);
+		next = som_mapping_run(mapping, first, last, &superseded);
 		/* What was moved on, or is right now, stays where it went. */
 		if (!superseded)
-			noted |= discard_older(span, first, next);
+			noted |= discard_older(mapping, first, next);
 	}
 	mutex_unlock(&owner->lock);
 	if (noted)
@@ -646,15 +646,15 @@ void som_owner_release_discarded(struct som_owner *owner)
 
 	punch_units(&p);
 	do {
-		if (xa_empty(&owner->limbo))
+		if (xa_empty(&owner->deferred_free))
 			return;
 		if (!som_work_lock(owner)) {
 			som_work_queue(&owner->discard_work, SOM_PINNED_MS);
 			return;
 		}
 		nr = 0;
-		xa_for_each(&owner->limbo, unit, batch[nr]) {
-			xa_erase(&owner->limbo, unit);
+		xa_for_each(&owner->deferred_free, unit, batch[nr]) {
+			xa_erase(&owner->deferred_free, unit);
 			if (++nr == SOM_BATCH)
 				break;
 		}

@@ -5,7 +5,7 @@
 #include <linux/types.h>
 
 struct som_owner;
-struct som_span;
+struct som_mapping;
 
 /** define SOM_DISCARD_MS - how long discarded units stay: they may be used again. */
 #define SOM_DISCARD_MS	10
@@ -16,7 +16,7 @@ int som_owner_punch(struct som_owner *owner, unsigned long first,
 		    unsigned long last, unsigned long *given);
 bool som_owner_discard(struct som_owner *owner, unsigned long first,
 		       unsigned long last);
-void som_span_discard_left(struct som_span *span);
+void som_mapping_discard_left(struct som_mapping *mapping);
 void som_owner_release_discarded(struct som_owner *owner);
 
 #endif /* _SOM_PUNCH_H */

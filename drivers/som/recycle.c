@@ -10,12 +10,12 @@
  * kept: the pool knows how to wait for the pin.
  *
  * Whoever shrinks or compacts the pool makes all owners give up what they keep; whoever
- * cannot be charged, as much of it as is lacking (som_recycle_charge()). Apart from
+ * cannot be charged, as much of it as is lacking (som_cache_charge()). Apart from
  * that, what an owner keeps above a watermark goes at a rate. The end of a process does
  * not tell: an owner lives as long as a file that it has mapped through. So as long as
  * anything is kept, somebody looks now and then whose process is gone.
  *
- * som_recycle_lock guards the list of owners that have kept something. It is taken under
+ * som_cache_lock guards the list of owners that have kept something. It is taken under
  * owner->lock; below it are the xarrays and the locks of the pool and the account.
  *
  * What is kept was seen not to be pinned when nothing mapped it any more, so it is not
@@ -37,39 +37,39 @@
 /* How soon after its process an owner gives up everything, in milliseconds. */
 #define SOM_REAP_MS	500
 
-unsigned long som_recycle_max;
-module_param_named(cache_max, som_recycle_max, ulong, 0444);
+unsigned long som_cache_max;
+module_param_named(cache_max, som_cache_max, ulong, 0444);
 MODULE_PARM_DESC(cache_max, "units that a process keeps at most for itself when it has released them (default 0)");
-unsigned long som_recycle_low;
+unsigned long som_cache_low;
 unsigned long som_release_rate;
 
-static LIST_HEAD(som_recycle_list);
-static DEFINE_MUTEX(som_recycle_lock);
-static atomic_long_t som_recycle_nr;
+static LIST_HEAD(som_cache_list);
+static DEFINE_MUTEX(som_cache_lock);
+static atomic_long_t som_cache_nr;
 
 static void som_release_work(struct work_struct *work);
 static DECLARE_DELAYED_WORK(release_work, som_release_work);
 
 /**
- * som_recycle_init - nothing is kept
- * @recycle: what an owner keeps
+ * som_cache_init - nothing is kept
+ * @cache: what an owner keeps
  * @account: the owner's account
  * @mm: the owner's address space
  */
-void som_recycle_init(struct som_recycle *recycle, struct som_account *account,
-		      struct mm_struct *mm)
+void som_cache_init(struct som_cache *cache, struct som_account *account,
+		    struct mm_struct *mm)
 {
-	xa_init_flags(&recycle->units, XA_FLAGS_ACCOUNT);
-	atomic_long_set(&recycle->nr, 0);
-	INIT_LIST_HEAD(&recycle->list);
-	recycle->account = account;
-	recycle->mm = mm;
+	xa_init_flags(&cache->units, XA_FLAGS_ACCOUNT);
+	atomic_long_set(&cache->nr, 0);
+	INIT_LIST_HEAD(&cache->list);
+	cache->account = account;
+	cache->mm = mm;
 }
 
 /* Has the owner's process not ended? */
-static bool in_use(const struct som_recycle *recycle)
+static bool in_use(const struct som_cache *cache)
 {
-	return atomic_read(&recycle->mm->mm_users);
+	return atomic_read(&cache->mm->mm_users);
 }
 
 static void queue_release(void)
@@ -79,151 +79,151 @@ static void queue_release(void)
 }
 
 /* So many more units are kept. */
-static void count(struct som_recycle *recycle, int nr)
+static void count(struct som_cache *cache, int nr)
 {
-	atomic_long_add(nr, &recycle->nr);
-	som_pool_keep(recycle->account->pool, nr);
-	atomic_long_add(nr, &som_recycle_nr);
+	atomic_long_add(nr, &cache->nr);
+	som_pool_keep(cache->account->pool, nr);
+	atomic_long_add(nr, &som_cache_nr);
 }
 
 /* Take any unit out; -ENOENT if there is none. */
-static long take(struct som_recycle *recycle)
+static long cache_take(struct som_cache *cache)
 {
 	unsigned long unit = 0;
 	long ret = -ENOENT;
 
-	xa_lock(&recycle->units);
-	if (xa_find(&recycle->units, &unit, ULONG_MAX, XA_PRESENT)) {
-		__xa_erase(&recycle->units, unit);
+	xa_lock(&cache->units);
+	if (xa_find(&cache->units, &unit, ULONG_MAX, XA_PRESENT)) {
+		__xa_erase(&cache->units, unit);
 		ret = unit;
 	}
-	xa_unlock(&recycle->units);
+	xa_unlock(&cache->units);
 	if (ret >= 0)
-		count(recycle, -1);
+		count(cache, -1);
 	return ret;
 }
 
 /* Give up to nr units to the pool; how many there were. */
-static unsigned long give_up(struct som_recycle *recycle, unsigned long nr)
+static unsigned long give_up(struct som_cache *cache, unsigned long nr)
 {
 	unsigned long done;
 	long unit;
 
 	for (done = 0; done < nr; done++) {
-		unit = take(recycle);
+		unit = cache_take(cache);
 		if (unit < 0)
 			break;
 		som_pool_free(unit);
-		som_account_uncharge(recycle->account, 1);
+		som_account_uncharge(cache->account, 1);
 		cond_resched();
 	}
 	return done;
 }
 
 /**
- * som_recycle_destroy - the end of an owner: it keeps nothing any more
- * @recycle: what it has kept
+ * som_cache_destroy - the end of an owner: it keeps nothing any more
+ * @cache: what it has kept
  *
  * Context: Process context.
  */
-void som_recycle_destroy(struct som_recycle *recycle)
+void som_cache_destroy(struct som_cache *cache)
 {
-	mutex_lock(&som_recycle_lock);
-	list_del_init(&recycle->list);
-	mutex_unlock(&som_recycle_lock);
-	give_up(recycle, ULONG_MAX);
-	xa_destroy(&recycle->units);
+	mutex_lock(&som_cache_lock);
+	list_del_init(&cache->list);
+	mutex_unlock(&som_cache_lock);
+	give_up(cache, ULONG_MAX);
+	xa_destroy(&cache->units);
 }
 
 /**
- * som_recycle_keep - keep a unit that was released, if there is room for it
- * @recycle: what its owner keeps
+ * som_cache_keep - keep a unit that was released, if there is room for it
+ * @cache: what its owner keeps
  * @unit: unit number, which no page table and no TLB knows
  * @charged: the unit has a charge that nothing else needs: it takes it along
  *
  * Context: Process context.
  * Return: true, or false if it is to go to the pool.
  */
-bool som_recycle_keep(struct som_recycle *recycle, unsigned long unit,
-		      bool charged)
+bool som_cache_keep(struct som_cache *cache, unsigned long unit,
+		    bool charged)
 {
-	if (atomic_long_read(&recycle->nr) >= READ_ONCE(som_recycle_max) ||
-	    !in_use(recycle) || som_pool_pinned(unit) ||
+	if (atomic_long_read(&cache->nr) >= READ_ONCE(som_cache_max) ||
+	    !in_use(cache) || som_pool_pinned(unit) ||
 	    som_pool_poisoned(unit) ||
-	    (!charged && !som_account_charge(recycle->account, 1)))
+	    (!charged && !som_account_charge(cache->account, 1)))
 		return false;
 	/* Before it can be found, so that the counts do not go below 0. */
-	count(recycle, 1);
-	if (xa_err(xa_store(&recycle->units, unit, xa_mk_value(1), GFP_KERNEL))) {
-		count(recycle, -1);
+	count(cache, 1);
+	if (xa_err(xa_store(&cache->units, unit, xa_mk_value(1), GFP_KERNEL))) {
+		count(cache, -1);
 		if (!charged)
-			som_account_uncharge(recycle->account, 1);
+			som_account_uncharge(cache->account, 1);
 		return false;
 	}
-	if (list_empty_careful(&recycle->list)) {
-		mutex_lock(&som_recycle_lock);
-		if (list_empty(&recycle->list))
-			list_add_tail(&recycle->list, &som_recycle_list);
-		mutex_unlock(&som_recycle_lock);
+	if (list_empty_careful(&cache->list)) {
+		mutex_lock(&som_cache_lock);
+		if (list_empty(&cache->list))
+			list_add_tail(&cache->list, &som_cache_list);
+		mutex_unlock(&som_cache_lock);
 	}
 	queue_release();
 	return true;
 }
 
 /**
- * som_recycle_take - a unit that its owner has kept
- * @recycle: what it keeps
+ * som_cache_take - a unit that its owner has kept
+ * @cache: what it keeps
  *
  * The charge of the kept unit goes; the caller has one for what it is to be.
  *
  * Context: Process context.
  * Return: unit number, with the owner's bytes; or -ENOENT.
  */
-long som_recycle_take(struct som_recycle *recycle)
+long som_cache_take(struct som_cache *cache)
 {
 	long unit;
 
-	if (!atomic_long_read(&recycle->nr))
+	if (!atomic_long_read(&cache->nr))
 		return -ENOENT;
-	unit = take(recycle);
+	unit = cache_take(cache);
 	if (unit >= 0)
-		som_account_uncharge(recycle->account, 1);
+		som_account_uncharge(cache->account, 1);
 	return unit;
 }
 
 /**
- * som_recycle_drain - all owners give up what they keep
+ * som_cache_drain - all owners give up what they keep
  *
  * Context: Process context.
  * Return: true if there was any.
  */
-bool som_recycle_drain(void)
+bool som_cache_drain(void)
 {
-	struct som_recycle *recycle;
+	struct som_cache *cache;
 	unsigned long nr = 0;
 
-	if (!atomic_long_read(&som_recycle_nr))
+	if (!atomic_long_read(&som_cache_nr))
 		return false;
-	mutex_lock(&som_recycle_lock);
-	list_for_each_entry(recycle, &som_recycle_list, list)
-		nr += give_up(recycle, ULONG_MAX);
-	mutex_unlock(&som_recycle_lock);
+	mutex_lock(&som_cache_lock);
+	list_for_each_entry(cache, &som_cache_list, list)
+		nr += give_up(cache, ULONG_MAX);
+	mutex_unlock(&som_cache_lock);
 	return nr;
 }
 
 /* Does it help an account that lacks something if an owner gives up what it keeps? */
-static bool helps(const struct som_recycle *recycle,
+static bool helps(const struct som_cache *cache,
 		  const struct som_account *account,
 		  const struct som_shortage *lack)
 {
 	switch (lack->kind) {
 	case SOM_LACK_OWNER:
-		return recycle->account == account;
+		return cache->account == account;
 	case SOM_LACK_USER:
 	case SOM_LACK_CGROUP:
-		return som_account_counts(recycle->account, lack);
+		return som_account_counts(cache->account, lack);
 	case SOM_LACK_POOL:
-		return som_pool_same_user(recycle->account->pool, account->pool);
+		return som_pool_same_user(cache->account->pool, account->pool);
 	default:
 		return false;
 	}
@@ -236,14 +236,14 @@ static bool helps(const struct som_recycle *recycle,
  */
 static unsigned long could_give(const struct som_account *account)
 {
-	unsigned long nr = som_pool_kept(account->pool);
-	struct som_recycle *recycle;
+	unsigned long nr = som_pool_cached(account->pool);
+	struct som_cache *cache;
 
-	lockdep_assert_held(&som_recycle_lock);
+	lockdep_assert_held(&som_cache_lock);
 
-	list_for_each_entry(recycle, &som_recycle_list, list) {
-		if (!som_pool_same_user(recycle->account->pool, account->pool))
-			nr += som_pool_idle_units(recycle->account->pool);
+	list_for_each_entry(cache, &som_cache_list, list) {
+		if (!som_pool_same_user(cache->account->pool, account->pool))
+			nr += som_pool_idle_units(cache->account->pool);
 	}
 	return nr;
 }
@@ -252,17 +252,17 @@ static unsigned long could_give(const struct som_account *account)
 static unsigned long drain_idle(const struct som_account *account,
 				unsigned long units)
 {
-	struct som_recycle *recycle;
+	struct som_cache *cache;
 	unsigned long nr = 0;
 
-	lockdep_assert_held(&som_recycle_lock);
+	lockdep_assert_held(&som_cache_lock);
 
-	list_for_each_entry(recycle, &som_recycle_list, list) {
+	list_for_each_entry(cache, &som_cache_list, list) {
 		if (som_pool_room(account->pool) >= units)
 			break;
-		if (!som_pool_same_user(recycle->account->pool, account->pool) &&
-		    som_pool_idle_units(recycle->account->pool))
-			nr += give_up(recycle, ULONG_MAX);
+		if (!som_pool_same_user(cache->account->pool, account->pool) &&
+		    som_pool_idle_units(cache->account->pool))
+			nr += give_up(cache, ULONG_MAX);
 	}
 	return nr;
 }
@@ -272,7 +272,7 @@ static bool drain_for(const struct som_account *account,
 		      const struct som_shortage *lack)
 {
 	unsigned long room = 0, nr = 0, want;
-	struct som_recycle *recycle;
+	struct som_cache *cache;
 
 	if (lack->kind == SOM_LACK_POOL)
 		room = som_pool_room(account->pool);
@@ -280,26 +280,26 @@ static bool drain_for(const struct som_account *account,
 	if (room >= lack->units)
 		return true;
 	want = lack->units - room;
-	mutex_lock(&som_recycle_lock);
+	mutex_lock(&som_cache_lock);
 	/* Nobody gives anything up for what cannot be had. */
 	if (want > (lack->kind == SOM_LACK_POOL ? could_give(account) :
-						  som_recycle_total()))
+						  som_cache_total()))
 		goto out;
-	list_for_each_entry(recycle, &som_recycle_list, list) {
+	list_for_each_entry(cache, &som_cache_list, list) {
 		if (nr == want)
 			break;
-		if (helps(recycle, account, lack))
-			nr += give_up(recycle, want - nr);
+		if (helps(cache, account, lack))
+			nr += give_up(cache, want - nr);
 	}
 	if (lack->kind == SOM_LACK_POOL && nr < want)
 		nr += drain_idle(account, lack->units);
 out:
-	mutex_unlock(&som_recycle_lock);
+	mutex_unlock(&som_cache_lock);
 	return nr;
 }
 
 /**
- * som_recycle_charge - charge units, at the cost of what owners keep
+ * som_cache_charge - charge units, at the cost of what owners keep
  * @account: whose
  * @nr_units: how many
  *
@@ -310,7 +310,7 @@ out:
  * Context: Process context.
  * Return: as som_account_charge().
  */
-bool som_recycle_charge(struct som_account *account, unsigned long nr_units)
+bool som_cache_charge(struct som_account *account, unsigned long nr_units)
 {
 	struct som_shortage lack;
 	unsigned int i;
@@ -327,7 +327,7 @@ bool som_recycle_charge(struct som_account *account, unsigned long nr_units)
 }
 
 /**
- * som_recycle_transfer - move charges to an account, at the cost of what owners keep
+ * som_cache_transfer - move charges to an account, at the cost of what owners keep
  * @from: as som_account_transfer()
  * @to: as som_account_transfer()
  * @nr_units: how many
@@ -335,8 +335,8 @@ bool som_recycle_charge(struct som_account *account, unsigned long nr_units)
  * Context: Process context.
  * Return: as som_account_transfer().
  */
-bool som_recycle_transfer(struct som_account *from, struct som_account *to,
-			  unsigned long nr_units)
+bool som_cache_transfer(struct som_account *from, struct som_account *to,
+			unsigned long nr_units)
 {
 	struct som_shortage lack;
 	unsigned int i;
@@ -351,67 +351,67 @@ bool som_recycle_transfer(struct som_account *from, struct som_account *to,
 }
 
 /**
- * som_recycle_total - how many units owners keep
+ * som_cache_total - how many units owners keep
  *
  * Return: number of units.
  */
-unsigned long som_recycle_total(void)
+unsigned long som_cache_total(void)
 {
-	return atomic_long_read(&som_recycle_nr);
+	return atomic_long_read(&som_cache_nr);
 }
 
 /* What is above the watermark goes, as the rate allows; and all of who is gone. */
 static void som_release_work(struct work_struct *work)
 {
 	unsigned long rate = READ_ONCE(som_release_rate);
-	unsigned long low = READ_ONCE(som_recycle_low), max, nr;
+	unsigned long low = READ_ONCE(som_cache_low), max, nr;
 	static unsigned long parts;	/* of a unit, in thousandths */
-	struct som_recycle *recycle;
+	struct som_cache *cache;
 
 	parts += min(rate, 1000000UL) * SOM_RELEASE_MS;
 	max = parts / 1000;
 	parts %= 1000;
-	mutex_lock(&som_recycle_lock);
-	list_for_each_entry(recycle, &som_recycle_list, list) {
-		nr = atomic_long_read(&recycle->nr);
-		if (!in_use(recycle))
-			give_up(recycle, ULONG_MAX);
+	mutex_lock(&som_cache_lock);
+	list_for_each_entry(cache, &som_cache_list, list) {
+		nr = atomic_long_read(&cache->nr);
+		if (!in_use(cache))
+			give_up(cache, ULONG_MAX);
 		else if (nr > low)
-			give_up(recycle, min(nr - low, max));
+			give_up(cache, min(nr - low, max));
 	}
-	mutex_unlock(&som_recycle_lock);
-	if (atomic_long_read(&som_recycle_nr))
+	mutex_unlock(&som_cache_lock);
+	if (atomic_long_read(&som_cache_nr))
 		queue_release();
 }
 
 /**
- * som_recycle_changed - somebody has changed a limit, the watermark or the rate
+ * som_cache_changed - somebody has changed a limit, the watermark or the rate
  *
  * Context: Process context.
  */
-void som_recycle_changed(void)
+void som_cache_changed(void)
 {
-	struct som_recycle *recycle;
+	struct som_cache *cache;
 	unsigned long max, nr;
 
-	mutex_lock(&som_recycle_lock);
-	max = READ_ONCE(som_recycle_max);
-	list_for_each_entry(recycle, &som_recycle_list, list) {
-		nr = atomic_long_read(&recycle->nr);
+	mutex_lock(&som_cache_lock);
+	max = READ_ONCE(som_cache_max);
+	list_for_each_entry(cache, &som_cache_list, list) {
+		nr = atomic_long_read(&cache->nr);
 		if (nr > max)
-			give_up(recycle, nr - max);
+			give_up(cache, nr - max);
 	}
-	mutex_unlock(&som_recycle_lock);
+	mutex_unlock(&som_cache_lock);
 	if (READ_ONCE(som_release_rate))
 		som_work_queue(&release_work, 0);
 }
 
 /**
- * som_recycle_exit - the end of the module
+ * som_cache_exit - the end of the module
  *
  * Context: Module unload; no owner is left, and nobody can change the rate.
  */
-void som_recycle_exit(void)
+void som_cache_exit(void)
 {
 	som_work_cancel(&release_work);
 }

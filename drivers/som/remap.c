@@ -8,14 +8,14 @@
  * mmap(MAP_FIXED) at a special offset. All of that happens in one hold of mmap_lock:
  *
  * 1. The kernel asks ->get_unmapped_area. som_remap_prepare() looks at all VMAs of the
- *    range and makes the span of the new one. This is the last step that can refuse:
+ *    range and makes the mapping of the new one. This is the last step that can refuse:
  *    behind it, the kernel has unmapped the range.
  * 2. The kernel cuts VMAs at both ends, clears all entries, flushes, and closes the
- *    VMAs. Before the first of their spans goes, som_remap_close() puts the new span
+ *    VMAs. Before the first of their mappings goes, som_remap_close() puts the new mapping
  *    beside it: no unit is without one.
- * 3. The kernel calls ->mmap, and som_remap_mmap() gives the new span to the new VMA.
+ * 3. The kernel calls ->mmap, and som_remap_mmap() gives the new mapping to the new VMA.
  *
- * If the kernel fails between 1 and 2, nothing has changed; the span is freed by
+ * If the kernel fails between 1 and 2, nothing has changed; the mapping is freed by
  * whoever finds it later. Between 2 and 3 it allocates a VMA. If that fails, it leaves
  * a hole in the address space, as it does for any MAP_FIXED, and the next one who
  * closes or joins a mapping, or the end of the owner, gives the units back.
@@ -42,8 +42,8 @@
 
 /**
  * struct som_remap - a VMA that is about to take the place of others
- * @span: its span.
- * @inserted: the span is in the owner's tree.
+ * @mapping: its mapping.
+ * @inserted: the mapping is in the owner's tree.
  * @seq: number of the hold of mmap_lock.
  * @addr: address of the VMA.
  * @first: first page offset.
@@ -53,7 +53,7 @@
  * @ask: som_vma_ask() was called for one of them.
  */
 struct som_remap {
-	struct som_span *span;
+	struct som_mapping *mapping;
 	bool inserted;
 	unsigned int seq;
 	unsigned long addr;
@@ -69,9 +69,9 @@ static void free_remap(struct som_remap *remap)
 	if (!remap)
 		return;
 	if (remap->inserted)
-		som_span_unmap(remap->span);
+		som_mapping_unmap(remap->mapping);
 	else
-		kfree(remap->span);
+		kfree(remap->mapping);
 	kfree(remap);
 }
 
@@ -91,15 +91,15 @@ static void drop_remap(struct som_owner *owner)
 static bool is_next(struct vm_area_struct *prev, struct vm_area_struct *vma,
 		    vm_flags_t ignore)
 {
-	const struct som_span *a = prev->vm_private_data;
-	const struct som_span *b = vma->vm_private_data;
+	const struct som_mapping *a = prev->vm_private_data;
+	const struct som_mapping *b = vma->vm_private_data;
 
 	return vma->vm_start == prev->vm_end &&
 	       vma->vm_pgoff == prev->vm_pgoff + vma_pages(prev) &&
 	       vma->vm_file == prev->vm_file &&
 	       !((vma->vm_flags ^ prev->vm_flags) & ~ignore) &&
 	       a->private == b->private && a->map_size == b->map_size &&
-	       a->pinnable == b->pinnable && a->reuse == b->reuse &&
+	       a->page_backed == b->page_backed && a->reuse == b->reuse &&
 	       a->fork == b->fork && a->generation == b->generation &&
 	       a->limit == b->limit;
 }
@@ -111,20 +111,20 @@ static unsigned long look_at(struct som_owner *owner, unsigned long addr,
 {
 	struct vm_area_struct *vma, *prev = NULL;
 	struct vma_iterator vmi;
-	struct som_span *span;
+	struct som_mapping *mapping;
 	unsigned long nr = 0;
 
-	remap->span->promised = true;
+	remap->mapping->reserved = true;
 	vma_iter_init(&vmi, owner->mm, addr);
 	for_each_vma_range(vmi, vma, end) {
-		span = som_vma_span(vma);
-		if (!span || span->owner != owner || vma_policy(vma) ||
+		mapping = som_vma_mapping(vma);
+		if (!mapping || mapping->owner != owner || vma_policy(vma) ||
 		    (prev ? !is_next(prev, vma, ignore) : vma->vm_start > addr))
 			return 0;
 		remap->ask |= som_vma_tracked(vma);
-		remap->span->promised &= span->promised;
+		remap->mapping->reserved &= mapping->reserved;
 		/* More may count as written, never less. */
-		remap->span->anew |= READ_ONCE(span->anew);
+		remap->mapping->anew |= READ_ONCE(mapping->anew);
 		if (!prev)
 			remap->first = linear_page_index(vma, addr);
 		prev = vma;
@@ -147,7 +147,7 @@ static bool is_shown_twice(struct som_owner *owner, unsigned long first,
 	if (!READ_ONCE(owner->may_alias))
 		return false;
 	mutex_lock(&owner->lock);
-	for (it = interval_tree_iter_first(&owner->spans, first, last); it && nr;
+	for (it = interval_tree_iter_first(&owner->mappings, first, last); it && nr;
 	     it = interval_tree_iter_next(it, first, last))
 		nr--;
 	mutex_unlock(&owner->lock);
@@ -170,7 +170,7 @@ int som_remap_prepare(struct som_owner *owner, unsigned long addr,
 {
 	vm_flags_t ignore = SOM_REMAP_OWN | (dodump ? VM_DONTDUMP : 0);
 	bool private = (flags & MAP_TYPE) == MAP_PRIVATE;
-	struct som_span *span, *old;
+	struct som_mapping *mapping, *old;
 	struct som_remap *remap;
 	unsigned long end, nr;
 	int ret = -EINVAL;
@@ -181,21 +181,21 @@ int som_remap_prepare(struct som_owner *owner, unsigned long addr,
 	    !PAGE_ALIGNED(addr) || check_add_overflow(addr, len, &end))
 		return -EINVAL;
 	drop_remap(owner);
-	span = kzalloc(sizeof(*span), GFP_KERNEL_ACCOUNT);
+	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
 	remap = kzalloc(sizeof(*remap), GFP_KERNEL_ACCOUNT);
-	if (!span || !remap) {
+	if (!mapping || !remap) {
 		ret = -ENOMEM;
 		goto out_free;
 	}
-	remap->span = span;
+	remap->mapping = mapping;
 	nr = look_at(owner, addr, end, remap, ignore);
 	if (!nr || is_shown_twice(owner, remap->first, remap->last, nr))
 		goto out_free;
-	old = som_vma_span(vma_lookup(owner->mm, addr));
+	old = som_vma_mapping(vma_lookup(owner->mm, addr));
 	if (old->private != private)
 		goto out_free;
-	span->owner = owner;
-	som_span_copy_settings(span, old);
+	mapping->owner = owner;
+	som_mapping_copy_settings(mapping, old);
 	remap->addr = addr;
 	remap->seq = som_mm_write_seq(owner->mm);
 	mutex_lock(&owner->lock);
@@ -205,19 +205,19 @@ int som_remap_prepare(struct som_owner *owner, unsigned long addr,
 
 out_free:
 	kfree(remap);
-	kfree(span);
+	kfree(mapping);
 	return ret;
 }
 
 /**
  * som_remap_close - keep the units of a VMA that is about to be replaced
- * @span: span of a VMA that goes
+ * @mapping: mapping of a VMA that goes
  *
  * Context: ->close. Takes owner->lock.
  */
-void som_remap_close(struct som_span *span)
+void som_remap_close(struct som_mapping *mapping)
 {
-	struct som_owner *owner = span->owner;
+	struct som_owner *owner = mapping->owner;
 	struct som_remap *remap, *left = NULL;
 
 	if (likely(!READ_ONCE(owner->remap)))
@@ -228,7 +228,7 @@ void som_remap_close(struct som_span *span)
 		left = remap;
 		WRITE_ONCE(owner->remap, NULL);
 	} else if (remap && !remap->inserted) {
-		som_span_insert(remap->span, remap->first, remap->last);
+		som_mapping_insert(remap->mapping, remap->first, remap->last);
 		remap->inserted = true;
 	}
 	mutex_unlock(&owner->lock);
@@ -246,7 +246,7 @@ void som_remap_close(struct som_span *span)
 int som_remap_mmap(struct som_owner *owner, struct vm_area_struct *vma)
 {
 	struct som_remap *remap = owner->remap;
-	struct som_span *span;
+	struct som_mapping *mapping;
 
 	if (!remap || !remap->inserted || remap->addr != vma->vm_start ||
 	    remap->seq != som_mm_write_seq(vma->vm_mm) ||
@@ -255,13 +255,13 @@ int som_remap_mmap(struct som_owner *owner, struct vm_area_struct *vma)
 	mutex_lock(&owner->lock);
 	WRITE_ONCE(owner->remap, NULL);
 	mutex_unlock(&owner->lock);
-	span = remap->span;
+	mapping = remap->mapping;
 	if (remap->file != owner->file)
-		span->file = get_file(remap->file);
-	span->vma = vma;
+		mapping->file = get_file(remap->file);
+	mapping->vma = vma;
 	vma_set_file(vma, remap->file);
 	vma->vm_pgoff = remap->first;
-	som_vma_take(vma, span, remap->flags, remap->ask);
+	som_vma_take(vma, mapping, remap->flags, remap->ask);
 	kfree(remap);
 	return 0;
 }

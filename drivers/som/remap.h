@@ -5,12 +5,12 @@
 #include <linux/types.h>
 
 struct som_owner;
-struct som_span;
+struct som_mapping;
 struct vm_area_struct;
 
 int som_remap_prepare(struct som_owner *owner, unsigned long addr,
 		      unsigned long len, unsigned long flags, bool dodump);
-void som_remap_close(struct som_span *span);
+void som_remap_close(struct som_mapping *mapping);
 int som_remap_mmap(struct som_owner *owner, struct vm_area_struct *vma);
 void som_remap_destroy(struct som_owner *owner);
 

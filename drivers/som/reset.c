@@ -4,15 +4,15 @@
  *
  * In steps of a few units:
  *
- *  1. harvest: what dirty bits say moves into the units' records, and the TLB is
+ *  1. harvest: what dirty bits say moves into the units' regions, and the TLB is
  *     flushed, once. A write after that sets a dirty bit again;
- *  2. each page that its record says is written is rewritten through the
- *     kernel's own mapping, which no dirty bit sees, and its bit in the record
+ *  2. each page that its region says is written is rewritten through the
+ *     kernel's own mapping, which no dirty bit sees, and its bit in the region
  *     is cleared after that.
  *
  * So a write that comes during the call is either before the rewriting of its
  * page, and gone, or its page is written afterwards; and where the call ends
- * early, the record still says what is to be done.
+ * early, the region still says what is to be done.
  *
  * Bytes of an image come through a buffer: reading a file, or memory that has
  * to be faulted in, is not possible with locks held. mmap_lock and the fault_lock
@@ -97,18 +97,18 @@ static void harvest_unit(struct som_resetter *r, struct som_sweep *sweep,
 				       linear_page_index(vma, u->end - 1));
 
 	lock = som_owner_lock_unit(r->owner, idx);
-	unit = som_owner_peek(r->owner, idx);
-	if (unit < 0 || !som_tracker_find(&r->owner->tracker, idx))
+	unit = som_owner_lookup(r->owner, idx);
+	if (unit < 0 || !som_dirty_log_find(&r->owner->dirty_log, idx))
 		goto out;
 	som_view_read(&view, r->owner, vma, idx, unit, u->aliased);
 	/* Where no bit tells, all of it is written. */
-	if (u->aliased || view.rec->pinned)
-		som_tracker_wrote(&r->owner->tracker, idx, u->first,
-				  unit_last(u) - u->first);
+	if (u->aliased || view.region->pinned)
+		som_dirty_log_wrote(&r->owner->dirty_log, idx, u->first,
+				    unit_last(u) - u->first);
 	if (!u->aliased) {
 		som_view_harvest(&view, sweep, pages);
 		som_view_idle(&view, sweep);
-		som_tracker_update(&r->owner->tracker, idx, view.rec);
+		som_dirty_log_update(&r->owner->dirty_log, idx, view.region);
 	}
 out:
 	mutex_unlock(lock);
@@ -122,8 +122,8 @@ static bool harvest_vma(struct som_resetter *r, struct som_sweep *sweep,
 	unsigned long idx = som_pgoff_unit(linear_page_index(vma, addr));
 	unsigned long last = som_pgoff_unit(linear_page_index(vma, stop - 1));
 
-	for (; xa_find(&r->owner->tracker.records, &idx, last,
-		       SOM_RECORD_ACTIVE); idx++) {
+	for (; xa_find(&r->owner->dirty_log.regions, &idx, last,
+		       SOM_REGION_DIRTY); idx++) {
 		if (r->nr == SOM_RESET_UNITS)
 			return false;
 		harvest_unit(r, sweep, vma, addr, idx);
@@ -136,7 +136,7 @@ static bool harvest_vma(struct som_resetter *r, struct som_sweep *sweep,
  * Pages that are known to be zero need not be zeroed: they count as written because their
  * index had other memory before.
  */
-static void skip_zeroes(const struct reset_unit *u, struct som_record *rec)
+static void skip_zeroes(const struct reset_unit *u, struct som_region *region)
 {
 	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
 	unsigned long zeroes = 0;
@@ -144,13 +144,13 @@ static void skip_zeroes(const struct reset_unit *u, struct som_record *rec)
 
 	/* Mostly there are none. */
 	for (word = 0; word < SOM_UNIT_GROUPS; word++)
-		zeroes |= rec->written[word] & ~rec->nonzero[word];
-	if (likely(!zeroes) || rec->pinned || u->aliased)
+		zeroes |= region->written[word] & ~region->nonzero[word];
+	if (likely(!zeroes) || region->pinned || u->aliased)
 		return;
 	bitmap_zero(pages, SOM_UNIT_PAGES);
 	bitmap_set(pages, u->first, unit_last(u) - u->first);
-	bitmap_andnot(pages, pages, rec->nonzero, SOM_UNIT_PAGES);
-	bitmap_andnot(rec->written, rec->written, pages, SOM_UNIT_PAGES);
+	bitmap_andnot(pages, pages, region->nonzero, SOM_UNIT_PAGES);
+	bitmap_andnot(region->written, region->written, pages, SOM_UNIT_PAGES);
 }
 
 /*
@@ -158,40 +158,40 @@ static void skip_zeroes(const struct reset_unit *u, struct som_record *rec)
  * The unit is locked.
  */
 static void rewrite_pages(struct som_resetter *r, const struct reset_unit *u,
-			  unsigned long unit, struct som_record *rec,
+			  unsigned long unit, struct som_region *region,
 			  unsigned int first, unsigned int last)
 {
 	unsigned int page = first;
 
-	for_each_set_bit_from(page, rec->written, last) {
+	for_each_set_bit_from(page, region->written, last) {
 		void *mem = som_unit_address(unit) + page * PAGE_SIZE;
 
 		if (r->buf) {
 			copy_page(mem, r->buf + (page - first) * PAGE_SIZE);
-			__set_bit(page, rec->nonzero);
+			__set_bit(page, region->nonzero);
 		} else {
 			clear_page(mem);
-			if (!rec->pinned && !u->aliased)
-				__clear_bit(page, rec->nonzero);
+			if (!region->pinned && !u->aliased)
+				__clear_bit(page, region->nonzero);
 		}
 		if (!u->aliased)
-			__clear_bit(page, rec->written);
+			__clear_bit(page, region->written);
 		r->args->rewritten += PAGE_SIZE;
 		r->budget -= min_t(u64, r->budget, PAGE_SIZE);
 	}
-	som_tracker_update(&r->owner->tracker, u->idx, rec);
+	som_dirty_log_update(&r->owner->dirty_log, u->idx, region);
 }
 
 /* Does the budget do for what is written in a unit? */
 static bool unit_fits(struct som_resetter *r, const struct reset_unit *u,
-		      const struct som_record *rec)
+		      const struct som_region *region)
 {
 	unsigned int page = u->first;
 	u64 bytes = 0;
 
 	if (r->budget >= SOM_UNIT_SIZE)
 		return true;
-	for_each_set_bit_from(page, rec->written, unit_last(u))
+	for_each_set_bit_from(page, region->written, unit_last(u))
 		bytes += PAGE_SIZE;
 	return bytes <= r->budget;
 }
@@ -204,27 +204,27 @@ static int zero_units(struct som_resetter *r)
 	for (i = 0; i < r->nr && !r->full; i++) {
 		const struct reset_unit *u = &r->units[i];
 		struct mutex *lock = som_owner_lock_unit(r->owner, u->idx);
-		long unit = som_owner_peek(r->owner, u->idx);
-		struct som_record *rec;
+		long unit = som_owner_lookup(r->owner, u->idx);
+		struct som_region *region;
 
-		rec = som_tracker_find(&r->owner->tracker, u->idx);
-		if (unit >= 0 && rec && som_share_break(r->owner, u->idx)) {
-			/* Heirs are waiting for a unit: from here on once more. */
+		region = som_dirty_log_find(&r->owner->dirty_log, u->idx);
+		if (unit >= 0 && region && som_cow_break(r->owner, u->idx)) {
+			/* Children are waiting for a unit: from here on once more. */
 			mutex_unlock(lock);
 			r->addr = u->start;
 			r->again = true;
 			return 0;
 		}
-		if (unit >= 0 && rec && som_pool_poisoned(unit)) {
+		if (unit >= 0 && region && som_pool_poisoned(unit)) {
 			mutex_unlock(lock);
 			r->addr = u->start;
 			return -EHWPOISON;
 		}
-		if (unit >= 0 && rec) {
-			skip_zeroes(u, rec);
-			r->full = !unit_fits(r, u, rec);
+		if (unit >= 0 && region) {
+			skip_zeroes(u, region);
+			r->full = !unit_fits(r, u, region);
 			if (!r->full)
-				rewrite_pages(r, u, unit, rec, u->first,
+				rewrite_pages(r, u, unit, region, u->first,
 					      unit_last(u));
 		}
 		mutex_unlock(lock);
@@ -269,7 +269,7 @@ static int track_vma(struct som_resetter *r, struct vm_area_struct *vma,
 	if (ret)
 		return ret;
 	last = som_pgoff_unit(linear_page_index(vma, *stop - 1));
-	ret = som_vma_span(vma)->anew ? track_units(r, first, &last) :
+	ret = som_vma_mapping(vma)->anew ? track_units(r, first, &last) :
 					som_owner_track(r->owner, first, &last);
 	*stop = som_track_behind(vma, last, *stop);
 	return ret;
@@ -292,7 +292,7 @@ static int reset_step(struct som_resetter *r)
 	if (ret)
 		return ret;
 	vma_iter_init(&vmi, mm, r->addr);
-	mutex_lock(&r->owner->tracker.lock);
+	mutex_lock(&r->owner->dirty_log.lock);
 	som_sweep_begin(&sweep, r->owner);
 	r->nr = 0;
 	r->next = r->addr;
@@ -304,13 +304,13 @@ static int reset_step(struct som_resetter *r)
 		if (!sweep.budget)
 			break;
 		sweep.budget--;
-		if (!som_vma_span(vma)) {
+		if (!som_vma_mapping(vma)) {
 			r->next = end;
 			continue;
 		}
-		if (som_span_superseded(som_vma_span(vma),
-					linear_page_index(vma, addr),
-					linear_page_index(vma, stop - 1))) {
+		if (som_mapping_superseded(som_vma_mapping(vma),
+					   linear_page_index(vma, addr),
+					   linear_page_index(vma, stop - 1))) {
 			ret = -EFAULT;
 			break;
 		}
@@ -328,7 +328,7 @@ static int reset_step(struct som_resetter *r)
 		ret = 0;
 	if (!ret && !r->buf)
 		ret = zero_units(r);
-	mutex_unlock(&r->owner->tracker.lock);
+	mutex_unlock(&r->owner->dirty_log.lock);
 	mmap_read_unlock(mm);
 	return ret;
 }
@@ -371,7 +371,7 @@ static int image_pages(struct som_resetter *r, const struct reset_unit *u,
 	struct mm_struct *mm = r->owner->mm;
 	unsigned int last = unit_last(u);
 	struct vm_area_struct *vma;
-	struct som_record *rec;
+	struct som_region *region;
 	struct mutex *lock;
 	long unit;
 	int ret;
@@ -381,31 +381,31 @@ static int image_pages(struct som_resetter *r, const struct reset_unit *u,
 		return ret;
 	/* As long as a VMA maps it, only som_owner_punch() takes a unit away. */
 	vma = vma_lookup(mm, u->start);
-	if (!vma || !som_vma_span(vma) ||
+	if (!vma || !som_vma_mapping(vma) ||
 	    linear_page_index(vma, u->start) !=
 	    som_unit_pgoff(u->idx) + u->first)
 		goto out_mmap;
 
 	/* It does so under this lock. */
 	lock = som_owner_lock_unit(r->owner, u->idx);
-	unit = som_owner_peek(r->owner, u->idx);
-	rec = som_tracker_find(&r->owner->tracker, u->idx);
-	if (unit < 0 || !rec) {
+	unit = som_owner_lookup(r->owner, u->idx);
+	region = som_dirty_log_find(&r->owner->dirty_log, u->idx);
+	if (unit < 0 || !region) {
 		ret = 0;
 	} else if (som_pool_poisoned(unit)) {
 		ret = -EHWPOISON;
-	} else if (rewrite && som_share_break(r->owner, u->idx)) {
+	} else if (rewrite && som_cow_break(r->owner, u->idx)) {
 		ret = -EAGAIN;
 	} else if (rewrite) {
-		rewrite_pages(r, u, unit, rec, first, first + nr);
+		rewrite_pages(r, u, unit, region, first, first + nr);
 		ret = nr;
 	} else {
-		*found = find_next_bit(rec->written, last, first);
+		*found = find_next_bit(region->written, last, first);
 		last = min(last, *found + SOM_RESET_PAGES);
 		if (*found < last)
-			ret = find_next_zero_bit(rec->written, last, *found) -
+			ret = find_next_zero_bit(region->written, last, *found) -
 			      *found;
-		if (first == u->first && !unit_fits(r, u, rec)) {
+		if (first == u->first && !unit_fits(r, u, region)) {
 			r->full = true;
 			ret = 0;
 		}
@@ -436,7 +436,7 @@ static int image_unit(struct som_resetter *r, const struct reset_unit *u)
 			return ret;
 		ret = image_pages(r, u, found, nr, &found, true);
 		if (ret == -EAGAIN) {
-			/* Heirs are waiting for a unit. */
+			/* Children are waiting for a unit. */
 			schedule_timeout_killable(1);
 			continue;
 		}
@@ -485,12 +485,12 @@ static int track_ends(struct som_resetter *r, struct vm_area_struct *vma,
 
 	if (!som_vma_ready(vma))
 		return -EAGAIN;
-	mutex_lock(&r->owner->tracker.lock);
+	mutex_lock(&r->owner->dirty_log.lock);
 	if (first != som_unit_pgoff(som_pgoff_unit(first)))
 		ret = track_page(r, vma, addr);
 	if (!ret && behind != som_unit_pgoff(som_pgoff_unit(behind)))
 		ret = track_page(r, vma, stop - PAGE_SIZE);
-	mutex_unlock(&r->owner->tracker.lock);
+	mutex_unlock(&r->owner->dirty_log.lock);
 	return ret;
 }
 
@@ -527,13 +527,13 @@ static int release_rest(struct som_resetter *r)
 		vma_iter_init(&vmi, mm, addr);
 		do {
 			vma = vma_find(&vmi, r->end);
-		} while (vma && !som_vma_span(vma));
+		} while (vma && !som_vma_mapping(vma));
 		if (vma) {
 			addr = max(addr, vma->vm_start);
 			stop = min(r->end, vma->vm_end);
 			first = linear_page_index(vma, addr);
 			last = linear_page_index(vma, stop - 1);
-			ret = som_span_superseded(som_vma_span(vma), first, last) ?
+			ret = som_mapping_superseded(som_vma_mapping(vma), first, last) ?
 				-EFAULT : track_ends(r, vma, addr, stop);
 		}
 		mmap_read_unlock(mm);

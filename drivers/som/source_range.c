@@ -54,15 +54,15 @@
 #define SOM_RANGE_COST		(10 * PAGE_SIZE)
 
 /**
- * struct som_gig - a GiB of a range
- * @list: link in som_gigs.
+ * struct som_pud - a GiB of a range
+ * @list: link in som_puds.
  * @start: physical address.
  * @claim: its claim in /proc/iomem.
  * @pgmap: for memremap_pages().
  * @taken: the pool has it.
  * @zero: all of it is zero, as nobody has had it yet.
  */
-struct som_gig {
+struct som_pud {
 	struct list_head list;
 	phys_addr_t start;
 	struct resource *claim;
@@ -71,7 +71,7 @@ struct som_gig {
 	bool zero;
 };
 
-static LIST_HEAD(som_gigs);
+static LIST_HEAD(som_puds);
 
 static char *ranges;
 module_param(ranges, charp, 0444);
@@ -88,19 +88,19 @@ static const struct dev_pagemap_ops som_range_ops = {
 	.memory_failure = som_range_failure,
 };
 
-static void drop_gig(struct som_gig *gig)
+static void drop_pud(struct som_pud *pud)
 {
-	list_del(&gig->list);
-	release_mem_region(gig->start, SOM_CHUNK_SIZE);
-	kfree(gig);
+	list_del(&pud->list);
+	release_mem_region(pud->start, SOM_CHUNK_SIZE);
+	kfree(pud);
 }
 
-static void drop_gigs(void)
+static void drop_puds(void)
 {
-	struct som_gig *gig, *next;
+	struct som_pud *pud, *next;
 
-	list_for_each_entry_safe(gig, next, &som_gigs, list)
-		drop_gig(gig);
+	list_for_each_entry_safe(pud, next, &som_puds, list)
+		drop_pud(pud);
 }
 
 /*
@@ -145,30 +145,30 @@ static int refuse(phys_addr_t start)
 	return 0;
 }
 
-static int add_gig(phys_addr_t start, bool zero)
+static int add_pud(phys_addr_t start, bool zero)
 {
-	struct som_gig *gig;
+	struct som_pud *pud;
 	int ret = refuse(start);
 
 	if (ret)
 		return ret;
-	gig = kzalloc(sizeof(*gig), GFP_KERNEL);
-	if (!gig)
+	pud = kzalloc(sizeof(*pud), GFP_KERNEL);
+	if (!pud)
 		return -ENOMEM;
-	gig->start = start;
-	gig->zero = zero;
-	gig->pgmap.type = MEMORY_DEVICE_GENERIC;
-	gig->pgmap.range.start = start;
-	gig->pgmap.range.end = start + SOM_CHUNK_SIZE - 1;
-	gig->pgmap.nr_range = 1;
-	gig->pgmap.vmemmap_shift = SOM_CHUNK_SHIFT - PAGE_SHIFT;
-	gig->pgmap.ops = &som_range_ops;
-	gig->claim = request_mem_region(start, SOM_CHUNK_SIZE, KBUILD_MODNAME);
-	if (!gig->claim) {
-		kfree(gig);
+	pud->start = start;
+	pud->zero = zero;
+	pud->pgmap.type = MEMORY_DEVICE_GENERIC;
+	pud->pgmap.range.start = start;
+	pud->pgmap.range.end = start + SOM_CHUNK_SIZE - 1;
+	pud->pgmap.nr_range = 1;
+	pud->pgmap.vmemmap_shift = SOM_CHUNK_SHIFT - PAGE_SHIFT;
+	pud->pgmap.ops = &som_range_ops;
+	pud->claim = request_mem_region(start, SOM_CHUNK_SIZE, KBUILD_MODNAME);
+	if (!pud->claim) {
+		kfree(pud);
 		return -EBUSY;
 	}
-	list_add_tail(&gig->list, &som_gigs);
+	list_add_tail(&pud->list, &som_puds);
 	return 0;
 }
 
@@ -192,7 +192,7 @@ static int claim_range(const char *text)
 	    end - 1 > (1ULL << MAX_PHYSMEM_BITS) - 1)
 		return -EINVAL;
 	for (at = start; at < end; at += SOM_CHUNK_SIZE) {
-		ret = add_gig(at, zero);
+		ret = add_pud(at, zero);
 		if (ret)
 			return ret;
 		cond_resched();
@@ -232,49 +232,49 @@ static int som_range_open(void)
 		ret = claim_range(text);
 	if (ret) {
 		pr_err("range %s: %s\n", text, reason(ret));
-		drop_gigs();
+		drop_puds();
 	}
 	kfree(copy);
 	return ret;
 }
 
-static int gig_nid(const struct som_gig *gig)
+static int pud_nid(const struct som_pud *pud)
 {
-	int nid = phys_to_target_node(gig->start);
+	int nid = phys_to_target_node(pud->start);
 
 	return nid >= 0 && node_online(nid) ? nid : first_online_node;
 }
 
-static struct som_gig *spare_gig(void)
+static struct som_pud *spare_pud(void)
 {
-	struct som_gig *gig;
+	struct som_pud *pud;
 
-	list_for_each_entry(gig, &som_gigs, list) {
-		if (!gig->taken)
-			return gig;
+	list_for_each_entry(pud, &som_puds, list) {
+		if (!pud->taken)
+			return pud;
 	}
 	return NULL;
 }
 
 static int som_range_get(struct som_extent *ext)
 {
-	struct som_gig *gig = spare_gig();
+	struct som_pud *pud = spare_pud();
 	struct folio *folio;
 	void *addr;
 
-	if (!gig)
+	if (!pud)
 		return -ENOMEM;
-	addr = memremap_pages(&gig->pgmap, gig_nid(gig));
+	addr = memremap_pages(&pud->pgmap, pud_nid(pud));
 	if (IS_ERR(addr))
 		return PTR_ERR(addr);
-	folio = pfn_folio(PHYS_PFN(gig->start));
+	folio = pfn_folio(PHYS_PFN(pud->start));
 	claim_folio(folio);
-	gig->taken = true;
-	ext->pfn = PHYS_PFN(gig->start);
-	ext->nid = gig_nid(gig);
-	ext->zeroed = gig->zero;
-	gig->zero = false;
-	ext->priv = gig;
+	pud->taken = true;
+	ext->pfn = PHYS_PFN(pud->start);
+	ext->nid = pud_nid(pud);
+	ext->zeroed = pud->zero;
+	pud->zero = false;
+	ext->priv = pud;
 	ext->folio = folio;
 	ext->refs = folio_ref_count(folio);
 	return 0;
@@ -287,15 +287,15 @@ static bool som_range_pinned(const struct som_extent *ext)
 
 static int som_range_put(struct som_extent *ext)
 {
-	struct som_gig *gig = ext->priv;
+	struct som_pud *pud = ext->priv;
 
 	/* Whoever looks for a page without a lock has it, or has gone on, after this. */
 	synchronize_rcu();
 	if (som_range_pinned(ext))
 		return -EBUSY;
 	return_folio(ext->folio);
-	memunmap_pages(&gig->pgmap);
-	gig->taken = false;
+	memunmap_pages(&pud->pgmap);
+	pud->taken = false;
 	return 0;
 }
 
@@ -316,7 +316,7 @@ const struct som_source som_source_range = {
 	.hint_file = "no file",
 	.hint_boot = "ranges=SIZE@ADDRESS, and memmap=SIZE$ADDRESS",
 	.open = som_range_open,
-	.close = drop_gigs,
+	.close = drop_puds,
 	.get = som_range_get,
 	.put = som_range_put,
 	.pinned = som_range_pinned,

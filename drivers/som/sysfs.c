@@ -28,7 +28,7 @@ enum som_stat {
 	SOM_STAT_ZEROED,
 	SOM_STAT_DIRTY,
 	SOM_STAT_USED,
-	SOM_STAT_HELD,
+	SOM_STAT_QUARANTINED,
 	SOM_STAT_POISONED,
 	SOM_STAT_COMMITTED,
 };
@@ -61,8 +61,8 @@ static ssize_t show_stat(int nid, enum som_stat which, char *buf)
 	case SOM_STAT_USED:
 		value = stats.used;
 		break;
-	case SOM_STAT_HELD:
-		value = stats.held;
+	case SOM_STAT_QUARANTINED:
+		value = stats.quarantined;
 		break;
 	case SOM_STAT_POISONED:
 		value = stats.poisoned;
@@ -99,7 +99,7 @@ static ssize_t nr_chunks_store(struct device *dev,
 	ret = kstrtoul(buf, 0, &nr);
 	if (ret)
 		return ret;
-	som_recycle_drain();
+	som_cache_drain();
 	ret = som_pool_resize(nr);
 	return ret ? ret : count;
 }
@@ -134,7 +134,7 @@ static ssize_t share_chunks_store(struct device *dev,
 	ret = kstrtobool(buf, &share);
 	if (ret)
 		return ret;
-	som_recycle_drain();
+	som_cache_drain();
 	ret = som_pool_share(share);
 	return ret ? ret : count;
 }
@@ -143,7 +143,7 @@ static DEVICE_ATTR_RW(share_chunks);
 static ssize_t units_page_backed_show(struct device *dev,
 				      struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%lu\n", som_pinnable_units());
+	return sysfs_emit(buf, "%lu\n", som_page_backed_units());
 }
 static DEVICE_ATTR_RO(units_page_backed);
 
@@ -157,7 +157,7 @@ static DEVICE_ATTR_RO(units_page_backed);
 	}								\
 	static DEVICE_ATTR_RO(_name)
 
-SOM_NUMBER_ATTR(units_cached, som_recycle_total());
+SOM_NUMBER_ATTR(units_cached, som_cache_total());
 SOM_NUMBER_ATTR(units_parcel, som_parcel_units());
 SOM_NUMBER_ATTR(zeroed_background, som_zero_total());
 SOM_NUMBER_ATTR(zero_pauses, som_zero_pauses());
@@ -212,9 +212,9 @@ static ssize_t setting_store(struct device *dev, struct device_attribute *attr,
 	}
 
 SOM_SETTING_ATTR(zero_rate, som_zero_rate, false, som_zero_changed);
-SOM_SETTING_ATTR(cache_max, som_recycle_max, false, som_recycle_changed);
-SOM_SETTING_ATTR(cache_low, som_recycle_low, false, som_recycle_changed);
-SOM_SETTING_ATTR(release_rate, som_release_rate, false, som_recycle_changed);
+SOM_SETTING_ATTR(cache_max, som_cache_max, false, som_cache_changed);
+SOM_SETTING_ATTR(cache_low, som_cache_low, false, som_cache_changed);
+SOM_SETTING_ATTR(release_rate, som_release_rate, false, som_cache_changed);
 SOM_SETTING_ATTR(shrink_low, som_shrink_low, false, som_trim_changed);
 SOM_SETTING_ATTR(shrink_rate, som_shrink_rate, false, som_trim_changed);
 SOM_SETTING_ATTR(limit_owner, som_limit_owner, true, NULL);
@@ -239,7 +239,7 @@ SOM_DEV_ATTR(units_free, SOM_STAT_FREE);
 SOM_DEV_ATTR(units_zeroed, SOM_STAT_ZEROED);
 SOM_DEV_ATTR(units_dirty, SOM_STAT_DIRTY);
 SOM_DEV_ATTR(units_used, SOM_STAT_USED);
-SOM_DEV_ATTR(units_quarantined, SOM_STAT_HELD);
+SOM_DEV_ATTR(units_quarantined, SOM_STAT_QUARANTINED);
 SOM_DEV_ATTR(units_poisoned, SOM_STAT_POISONED);
 SOM_DEV_ATTR(units_committed, SOM_STAT_COMMITTED);
 
@@ -318,7 +318,7 @@ static const struct {
 	{ "units_zeroed", SOM_STAT_ZEROED },
 	{ "units_dirty", SOM_STAT_DIRTY },
 	{ "units_used", SOM_STAT_USED },
-	{ "units_quarantined", SOM_STAT_HELD },
+	{ "units_quarantined", SOM_STAT_QUARANTINED },
 	{ "units_poisoned", SOM_STAT_POISONED },
 };
 

@@ -46,17 +46,17 @@ TRACE_EVENT(som_unit_alloc,
 );
 
 TRACE_EVENT(som_unit_free,
-	TP_PROTO(unsigned long unit, bool held),
-	TP_ARGS(unit, held),
+	TP_PROTO(unsigned long unit, bool quarantined),
+	TP_ARGS(unit, quarantined),
 	TP_STRUCT__entry(
 		__field(unsigned long, unit)
-		__field(bool, held)
+		__field(bool, quarantined)
 	),
 	TP_fast_assign(
 		__entry->unit = unit;
-		__entry->held = held;
+		__entry->quarantined = quarantined;
 	),
-	TP_printk("unit=%lu held=%d", __entry->unit, __entry->held)
+	TP_printk("unit=%lu held=%d", __entry->unit, __entry->quarantined)
 );
 
 TRACE_EVENT(som_unit_poison,

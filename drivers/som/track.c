@@ -2,10 +2,10 @@
 /*
  * Write tracking: what was written, and making it clean.
  *
- * What is known of a tracked unit is in its record (tracker.h) and, in DIRTY
+ * What is known of a tracked unit is in its region (tracker.h) and, in DIRTY
  * mode, in the dirty bits of its 4 KiB entries:
  *
- *	written = record.written | dirty bits
+ *	written = region.written | dirty bits
  *
  * Cleaning a page clears both. It loses no write:
  *
@@ -25,7 +25,7 @@
  *
  * What is not written any more costs a scan nothing after a while (tracker.c says
  * when), a group of pages at a time, and in two scans: the first takes write
- * access away (the group is fading) and its sweep flushes; if the second finds
+ * access away (the group is cooling) and its sweep flushes; if the second finds
  * no dirty bit either, then none can come any more without a fault, and the
  * group is not looked at (it is not live). A unit without a live group is CLEAN.
  * That is done only where one VMA maps the whole unit.
@@ -33,7 +33,7 @@
  * Pages that two VMAs map (mremap with an old length of 0, MREMAP_DONTUNMAP)
  * have two dirty bits each. They count as written as long as it is so.
  *
- * Locking: mmap_lock for read, tracker.lock for the sweep, the unit's fault_lock
+ * Locking: mmap_lock for read, dirty log.lock for the sweep, the unit's fault_lock
  * for each unit. Faults of other threads wait for one unit's work at most.
  */
 #include <linux/mm.h>
@@ -55,7 +55,7 @@
  * @sweep: the sweep
  * @owner: whose memory
  *
- * Context: mmap_lock and tracker.lock are held, until after som_sweep_end().
+ * Context: mmap_lock and dirty log.lock are held, until after som_sweep_end().
  */
 void som_sweep_begin(struct som_sweep *sweep, struct som_owner *owner)
 {
@@ -84,7 +84,7 @@ void som_sweep_end(struct som_sweep *sweep)
 		goto out;
 
 	lock = som_owner_lock_unit(owner, sweep->idx);
-	unit = som_owner_peek(owner, sweep->idx);
+	unit = som_owner_lookup(owner, sweep->idx);
 
 	entry = som_ptes_take(one);
 	som_zap(owner, som_unit_pgoff(sweep->idx) + one->page, 1);
@@ -92,12 +92,12 @@ void som_sweep_end(struct som_sweep *sweep)
 	if (unit >= 0 && !pte_none(entry) &&
 	    pte_pfn(entry) == (unit << SOM_UNIT_PAGE_SHIFT) + one->page) {
 		if (pte_dirty(entry))
-			som_tracker_wrote(&owner->tracker, sweep->idx,
-					  one->page, 1);
+			som_dirty_log_wrote(&owner->dirty_log, sweep->idx,
+					    one->page, 1);
 		if (READ_ONCE(owner->notified) &&
-		    som_vma_span(one->vma)->private)
-			one->slot = som_owner_slot(som_vma_span(one->vma),
-						   sweep->idx);
+		    som_vma_mapping(one->vma)->private)
+			one->entryp = som_owner_entryp(som_vma_mapping(one->vma),
+						       sweep->idx);
 		som_ptes_restore(one, pte_mkclean(entry));
 	}
 	mutex_unlock(lock);
@@ -129,30 +129,30 @@ void som_view_read(struct som_view *view, struct som_owner *owner,
 		   struct vm_area_struct *vma, unsigned long idx,
 		   unsigned long unit, bool aliased)
 {
-	struct som_record *rec = som_tracker_find(&owner->tracker, idx);
-	unsigned long live;
+	struct som_region *region = som_dirty_log_find(&owner->dirty_log, idx);
+	unsigned long active;
 	unsigned int group;
 
 	view->idx = idx;
 	view->unit = unit;
-	view->rec = rec;
+	view->region = region;
 	view->aliased = aliased;
 	som_ptes_init(&view->ptes, vma, idx, unit);
 	bitmap_zero(view->fresh, SOM_UNIT_PAGES);
 	bitmap_zero(view->lost, SOM_UNIT_PAGES);
-	if (!rec || rec->pinned || aliased) {
+	if (!region || region->pinned || aliased) {
 		bitmap_fill(view->written, SOM_UNIT_PAGES);
-		if (!rec || aliased)
+		if (!region || aliased)
 			return;
 	} else {
-		bitmap_copy(view->written, rec->written, SOM_UNIT_PAGES);
+		bitmap_copy(view->written, region->written, SOM_UNIT_PAGES);
 	}
-	live = rec->live;
-	if (!live)
+	active = region->active;
+	if (!active)
 		return;
-	som_ptes_gather(&view->ptes, live, view->fresh, view->lost);
-	for_each_set_bit(group, &live, SOM_UNIT_GROUPS) {
-		view->lost[group] &= rec->filled[group];
+	som_ptes_gather(&view->ptes, active, view->fresh, view->lost);
+	for_each_set_bit(group, &active, SOM_UNIT_GROUPS) {
+		view->lost[group] &= region->filled[group];
 		view->fresh[group] |= view->lost[group];
 		view->written[group] |= view->fresh[group];
 	}
@@ -161,86 +161,86 @@ void som_view_read(struct som_view *view, struct som_owner *owner,
 /* The last pin is gone: what it may have written is written once more. */
 static void view_unpinned(struct som_view *view, struct som_owner *owner)
 {
-	struct som_record *rec = view->rec;
+	struct som_region *region = view->region;
 
-	if (!rec->pinned || som_owner_pinned(owner, view->idx))
+	if (!region->pinned || som_owner_pinned(owner, view->idx))
 		return;
-	rec->pinned = false;
-	bitmap_fill(rec->written, SOM_UNIT_PAGES);
-	bitmap_fill(rec->nonzero, SOM_UNIT_PAGES);
+	region->pinned = false;
+	bitmap_fill(region->written, SOM_UNIT_PAGES);
+	bitmap_fill(region->nonzero, SOM_UNIT_PAGES);
 }
 
 /*
  * Entries for the pages that have lost theirs. Not in private memory, of which
- * mremap may have taken pages elsewhere, nor of what heirs depend on, which must
+ * mremap may have taken pages elsewhere, nor of what children depend on, which must
  * not be written unseen: they wait for the next touch.
  */
 static void view_refill(struct som_view *view, struct som_owner *owner)
 {
-	struct som_record *rec = view->rec;
+	struct som_region *region = view->region;
 
-	if (som_vma_span(view->ptes.vma)->private ||
+	if (som_vma_mapping(view->ptes.vma)->private ||
 	    som_owner_shared(owner, view->idx)) {
-		bitmap_andnot(rec->filled, rec->filled, view->lost,
+		bitmap_andnot(region->filled, region->filled, view->lost,
 			      SOM_UNIT_PAGES);
 		return;
 	}
 	/* The kernel makes entries writable in a VMA of the first kind. */
 	if (!som_vma_tracked(view->ptes.vma))
-		som_record_open(rec, SOM_ALL_GROUPS, SOM_UNIT_PAGES);
-	som_ptes_fill(&view->ptes, som_record_writable(rec), SOM_UNIT_PAGES,
+		som_region_open(region, SOM_ALL_GROUPS, SOM_UNIT_PAGES);
+	som_ptes_fill(&view->ptes, som_region_writable(region), SOM_UNIT_PAGES,
 		      NULL);
-	bitmap_set(rec->filled, view->ptes.page,
+	bitmap_set(region->filled, view->ptes.page,
 		   (view->ptes.end - view->ptes.start) >> PAGE_SHIFT);
 }
 
 /**
- * som_view_harvest - move what dirty bits say into the record
+ * som_view_harvest - move what dirty bits say into the region
  * @view: a tracked unit that is not aliased, just read
  * @sweep: the sweep this is part of
  * @pages: which pages; all are inside the view's entries
  *
  * When the sweep has ended, every write to one of the pages that is not in the
- * record sets a dirty bit.
+ * region sets a dirty bit.
  *
  * Context: as som_view_read(); it needs no memory.
  */
 void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 		      const unsigned long *pages)
 {
-	struct som_record *rec = view->rec;
-	unsigned long live = rec->live, dirty_groups = 0, lost = 0;
+	struct som_region *region = view->region;
+	unsigned long active = region->active, dirty_groups = 0, lost = 0;
 	unsigned long dirty[SOM_UNIT_GROUPS];
 	unsigned int group;
 
 	view_unpinned(view, sweep->owner);
-	for_each_set_bit(group, &live, SOM_UNIT_GROUPS) {
+	for_each_set_bit(group, &active, SOM_UNIT_GROUPS) {
 		dirty[group] = pages[group] & view->fresh[group];
 		if (!dirty[group])
 			continue;
-		rec->written[group] |= dirty[group];
-		rec->nonzero[group] |= dirty[group];
+		region->written[group] |= dirty[group];
+		region->nonzero[group] |= dirty[group];
 		dirty_groups |= BIT(group);
 		lost |= pages[group] & view->lost[group];
 	}
 
-	if (rec->mode == SOM_MODE_OPEN) {
+	if (region->mode == SOM_MODE_OPEN) {
 		/* From now on every write begins with a fault. */
 		som_zap(sweep->owner, som_unit_pgoff(view->idx),
 			SOM_UNIT_PAGES);
 		som_owner_set_level(sweep->owner, view->idx, SOM_LEVEL_NONE);
-		rec->mode = SOM_MODE_CLEAN;
+		region->mode = SOM_MODE_CLEAN;
 		/* No new pin can come that allows a device to write. */
-		rec->pinned = som_owner_pinned(sweep->owner, view->idx);
+		region->pinned = som_owner_pinned(sweep->owner, view->idx);
 	} else if (dirty_groups &&
 		   som_ptes_clean(&view->ptes, dirty_groups, dirty)) {
 		sweep_flush(sweep, view);
 	}
 	if (lost) {
 		/* With an entry again, a page is not lost: note them all. */
-		bitmap_or(rec->written, rec->written, view->lost,
+		bitmap_or(region->written, region->written, view->lost,
 			  SOM_UNIT_PAGES);
-		bitmap_or(rec->nonzero, rec->nonzero, view->lost,
+		bitmap_or(region->nonzero, region->nonzero, view->lost,
 			  SOM_UNIT_PAGES);
 		view_refill(view, sweep->owner);
 	}
@@ -257,14 +257,14 @@ void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 void som_view_clean(struct som_view *view, struct som_sweep *sweep,
 		    const unsigned long *pages)
 {
-	struct som_record *rec = view->rec;
+	struct som_region *region = view->region;
 
 	unsigned int group;
 
 	som_view_harvest(view, sweep, pages);
 	for (group = 0; group < SOM_UNIT_GROUPS; group++)
-		rec->written[group] &= ~pages[group];
-	som_tracker_update(&sweep->owner->tracker, view->idx, rec);
+		region->written[group] &= ~pages[group];
+	som_dirty_log_update(&sweep->owner->dirty_log, view->idx, region);
 }
 
 /*
@@ -288,27 +288,27 @@ static bool view_may_fade(const struct som_view *view,
  */
 void som_view_idle(struct som_view *view, struct som_sweep *sweep)
 {
-	struct som_record *rec = view->rec;
-	unsigned long live = rec->live, dirty = 0, quiet;
+	struct som_region *region = view->region;
+	unsigned long active = region->active, dirty = 0, idle;
 	unsigned int group;
 
-	if (!live)
+	if (!active)
 		return;
-	for_each_set_bit(group, &live, SOM_UNIT_GROUPS) {
+	for_each_set_bit(group, &active, SOM_UNIT_GROUPS) {
 		if (view->fresh[group])
 			dirty |= BIT(group);
 	}
-	quiet = som_record_quiet(rec, dirty);
-	if (!quiet || !view_may_fade(view, sweep))
+	idle = som_region_idle(region, dirty);
+	if (!idle || !view_may_fade(view, sweep))
 		return;
-	quiet = som_record_close(rec, quiet);
-	if (quiet) {
-		som_ptes_protect(&view->ptes, quiet);
+	idle = som_region_close(region, idle);
+	if (idle) {
+		som_ptes_protect(&view->ptes, idle);
 		sweep_flush(sweep, view);
-		som_record_protected(rec, quiet);
+		som_region_protected(region, idle);
 	}
-	if (rec->mode == SOM_MODE_CLEAN) {
-		som_tracker_update(&sweep->owner->tracker, view->idx, rec);
+	if (region->mode == SOM_MODE_CLEAN) {
+		som_dirty_log_update(&sweep->owner->dirty_log, view->idx, region);
 		som_collapse_want(sweep->owner, view->idx);
 	}
 }
@@ -316,10 +316,10 @@ void som_view_idle(struct som_view *view, struct som_sweep *sweep)
 /* Is every byte of a page zero? Reads it only if nothing else tells. */
 static bool view_page_zero(const struct som_view *view, unsigned int page)
 {
-	const struct som_record *rec = view->rec;
+	const struct som_region *region = view->region;
 
-	if (rec && !rec->pinned && !view->aliased &&
-	    !test_bit(page, rec->nonzero) &&
+	if (region && !region->pinned && !view->aliased &&
+	    !test_bit(page, region->nonzero) &&
 	    !test_bit(page, view->fresh))
 		return true;
 	return !som_pool_poisoned(view->unit) &&
@@ -420,7 +420,7 @@ static bool scan_hole(struct som_sweep *sweep, struct som_scan *scan,
 		      unsigned long end, bool clean)
 {
 	struct som_owner *owner = sweep->owner;
-	bool anew = som_vma_span(vma)->anew;
+	bool anew = som_vma_mapping(vma)->anew;
 
 	while (*addr < end) {
 		unsigned long idx = som_pgoff_unit(linear_page_index(vma, *addr));
@@ -428,9 +428,9 @@ static bool scan_hole(struct som_sweep *sweep, struct som_scan *scan,
 		u64 categories = SOM_PAGE_IS_ZERO;
 		bool tracked;
 
-		last = som_tracker_run(&owner->tracker, idx,
-				       som_pgoff_unit(linear_page_index(vma, end - 1)),
-				       &tracked);
+		last = som_dirty_log_run(&owner->dirty_log, idx,
+					 som_pgoff_unit(linear_page_index(vma, end - 1)),
+					 &tracked);
 		next = som_track_behind(vma, last, end);
 		if (tracked || anew)
 			categories |= PAGE_IS_WPALLOWED;
@@ -445,7 +445,7 @@ static bool scan_hole(struct som_sweep *sweep, struct som_scan *scan,
 			if (clean && anew && !tracked && scan->vec_len)
 				scan->dropped = true;
 			else if (clean && anew && !tracked)
-				som_owner_reported(som_vma_span(vma),
+				som_owner_reported(som_vma_mapping(vma),
 						   linear_page_index(vma, *addr),
 						   linear_page_index(vma, next - 1));
 		}
@@ -475,18 +475,18 @@ static int scan_gone(struct som_sweep *sweep, struct som_scan *scan,
 		     struct vm_area_struct *vma, unsigned long idx,
 		     unsigned long addr, unsigned long end, bool clean)
 {
-	struct som_tracker *t = &sweep->owner->tracker;
-	struct som_record *rec = som_tracker_find(t, idx);
+	struct som_dirty_log *t = &sweep->owner->dirty_log;
+	struct som_region *region = som_dirty_log_find(t, idx);
 	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
 	struct som_view view;
 	unsigned int first, last;
 	bool more;
 
-	if (rec && rec->discarded && !rec->pinned)
-		bitmap_copy(view.written, rec->written, SOM_UNIT_PAGES);
-	else if (rec)
+	if (region && region->discarded && !region->pinned)
+		bitmap_copy(view.written, region->written, SOM_UNIT_PAGES);
+	else if (region)
 		bitmap_fill(view.written, SOM_UNIT_PAGES);
-	else if (!som_tracker_dropped(t, idx, view.written))
+	else if (!som_dirty_log_dropped(t, idx, view.written))
 		return -ENOENT;
 
 	som_ptes_init(&view.ptes, vma, idx, 0);
@@ -495,15 +495,15 @@ static int scan_gone(struct som_sweep *sweep, struct som_scan *scan,
 			 first, last, pages);
 	if (!clean || bitmap_empty(pages, SOM_UNIT_PAGES))
 		return more;
-	if (!rec && scan->vec_len) {
+	if (!region && scan->vec_len) {
 		scan->dropped = true;
-	} else if (!rec) {
-		som_tracker_reported(t, idx, first, last - first,
-				     som_owner_may_record(sweep->owner));
-	} else if (rec->discarded) {
-		bitmap_andnot(rec->written, rec->written, pages,
+	} else if (!region) {
+		som_dirty_log_reported(t, idx, first, last - first,
+				       som_owner_may_record(sweep->owner));
+	} else if (region->discarded) {
+		bitmap_andnot(region->written, region->written, pages,
 			      SOM_UNIT_PAGES);
-		som_tracker_update(t, idx, rec);
+		som_dirty_log_update(t, idx, region);
 	}
 	return more;
 }
@@ -529,7 +529,7 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 	aliased = som_owner_aliased(owner, linear_page_index(vma, addr),
 				    linear_page_index(vma, end - 1));
 	lock = som_owner_lock_look(owner, idx);
-	unit = som_owner_peek(owner, idx);
+	unit = som_owner_lookup(owner, idx);
 	if (unit < 0) {
 		ret = scan_gone(sweep, scan, vma, idx, addr, end, clean);
 		mutex_unlock(lock);
@@ -539,7 +539,7 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 	}
 	som_view_read(&view, owner, vma, idx, unit, aliased);
 	view_clip(&view, addr, end, &first, &last);
-	if (view.rec || som_vma_span(vma)->anew)
+	if (view.region || som_vma_mapping(vma)->anew)
 		base |= PAGE_IS_WPALLOWED;
 	if (som_scan_uses(scan, PAGE_IS_HUGE) &&
 	    som_owner_level(owner, idx) >= SOM_LEVEL_2M &&
@@ -547,8 +547,8 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 		base |= PAGE_IS_HUGE;
 
 	more = view_scan(&view, scan, base, first, last,
-			 clean && view.rec ? pages : NULL);
-	if (clean && view.rec && !aliased) {
+			 clean && view.region ? pages : NULL);
+	if (clean && view.region && !aliased) {
 		if (!bitmap_empty(pages, SOM_UNIT_PAGES))
 			som_view_clean(&view, sweep, pages);
 		som_view_idle(&view, sweep);
@@ -568,7 +568,7 @@ static int track_hole(struct som_owner *owner, struct vm_area_struct *vma,
 	int ret = 0;
 
 	/* What was mapped anew is, when it was reported. */
-	if (addr >= end || som_vma_span(vma)->anew)
+	if (addr >= end || som_vma_mapping(vma)->anew)
 		return 0;
 	first = som_pgoff_unit(linear_page_index(vma, addr));
 	if (passed)
@@ -592,15 +592,15 @@ static int track_hole(struct som_owner *owner, struct vm_area_struct *vma,
 static bool scan_next(struct som_owner *owner, bool active_only,
 		      unsigned long *idx, unsigned long last)
 {
-	struct xarray *records = &owner->tracker.records;
+	struct xarray *regions = &owner->dirty_log.regions;
 	unsigned long dropped = *idx;
 	bool found;
 
 	if (active_only)
-		return xa_find(records, idx, last, SOM_RECORD_ACTIVE);
+		return xa_find(regions, idx, last, SOM_REGION_DIRTY);
 	found = som_owner_populated(owner, idx, last);
-	if (!som_tracker_any_dropped(&owner->tracker) ||
-	    !xa_find(records, &dropped, found ? *idx : last, SOM_RECORD_DROPPED))
+	if (!som_dirty_log_any_dropped(&owner->dirty_log) ||
+	    !xa_find(regions, &dropped, found ? *idx : last, SOM_REGION_DROPPED))
 		return found;
 	*idx = dropped;
 	return true;
@@ -625,17 +625,17 @@ unsigned long som_track_behind(const struct vm_area_struct *vma,
 }
 
 /**
- * som_track_settle - have records and units of a part of a VMA ready to be looked at
+ * som_track_settle - have regions and units of a part of a VMA ready to be looked at
  * @owner: whose
  * @vma: the VMA
  * @addr: first address
  * @end: address behind the last, and where it goes up to where all are ready
  *
  * What was inherited and not copied yet is copied: a scan or a reset is a touch. What was
- * zeroed without its record is known to it.
+ * zeroed without its region is known to it.
  *
- * Context: mmap_lock and tracker.lock are held.
- * Return: as som_share_pull_range().
+ * Context: mmap_lock and dirty log.lock are held.
+ * Return: as som_cow_pull_range().
  */
 int som_track_settle(struct som_owner *owner, struct vm_area_struct *vma,
 		     unsigned long addr, unsigned long *end)
@@ -645,8 +645,8 @@ int som_track_settle(struct som_owner *owner, struct vm_area_struct *vma,
 
 	last = som_owner_settle(owner, first, last);
 	*end = som_track_behind(vma, last, *end);
-	return som_share_pending(&owner->share) ?
-		som_share_pull_range(owner, first, last) : 0;
+	return som_cow_pending(&owner->cow) ?
+		som_cow_pull_range(owner, first, last) : 0;
 }
 
 /**
@@ -665,7 +665,7 @@ int som_track_settle(struct som_owner *owner, struct vm_area_struct *vma,
  * Units that the scan does not come to are not tracked: what their memory
  * was before, and that it is other memory now, is yet to be told.
  *
- * Context: mmap_lock and tracker.lock are held.
+ * Context: mmap_lock and dirty log.lock are held.
  * Return: 0 or -ENOMEM.
  */
 int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
@@ -680,10 +680,10 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 	unsigned long got;
 	int ret;
 
-	tracked = som_tracker_covers(&owner->tracker,
-				     som_pgoff_unit(linear_page_index(vma, *addr)),
-				     last);
-	/* Without a record that says so, nothing is written in what is tracked. */
+	tracked = som_dirty_log_covers(&owner->dirty_log,
+				       som_pgoff_unit(linear_page_index(vma, *addr)),
+				       last);
+	/* Without a region that says so, nothing is written in what is tracked. */
 	active_only = tracked && som_scan_wants_written(scan);
 
 	while (*addr < end) {
@@ -736,7 +736,7 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
  * @addr: first address
  * @end: address behind the last
  *
- * Goes by records: what has none was not cleaned.
+ * Goes by regions: what has none was not cleaned.
  *
  * Context: mmap_lock is held; takes fault_locks.
  */
@@ -757,19 +757,19 @@ void som_track_unclean(struct som_owner *owner, struct vm_area_struct *vma,
  * It is clean from now on. What has gone since it was reported is, too: whoever looks at it
  * after the scan's call sees it.
  *
- * Context: mmap_lock is held; takes tracker.lock, owner->lock and fault_locks.
+ * Context: mmap_lock is held; takes dirty log.lock, owner->lock and fault_locks.
  */
 void som_track_reported(struct som_owner *owner, struct vm_area_struct *vma,
 			unsigned long addr, unsigned long end)
 {
-	struct som_tracker *t = &owner->tracker;
+	struct som_dirty_log *t = &owner->dirty_log;
 	pgoff_t first = linear_page_index(vma, addr);
 	pgoff_t last = linear_page_index(vma, end - 1);
 	pgoff_t vma_last = linear_page_index(vma, vma->vm_end - 1);
 	unsigned long idx = som_pgoff_unit(first);
 
-	for (; xa_find(&t->records, &idx, som_pgoff_unit(last),
-		       SOM_RECORD_DROPPED); idx++) {
+	for (; xa_find(&t->regions, &idx, som_pgoff_unit(last),
+		       SOM_REGION_DROPPED); idx++) {
 		struct mutex *lock = som_owner_lock_index(owner, idx);
 		unsigned long lo = som_unit_pgoff(idx);
 		unsigned long hi = som_unit_pgoff(idx + 1) - 1;
@@ -782,15 +782,15 @@ void som_track_reported(struct som_owner *owner, struct vm_area_struct *vma,
 			hi = min(last, hi);
 		}
 		if (!som_units_load(&owner->units, idx))
-			som_tracker_reported(t, idx, lo - som_unit_pgoff(idx),
-					     hi - lo + 1,
-					     som_owner_may_record(owner));
+			som_dirty_log_reported(t, idx, lo - som_unit_pgoff(idx),
+					       hi - lo + 1,
+					       som_owner_may_record(owner));
 		mutex_unlock(lock);
 		cond_resched();
 	}
-	if (som_vma_span(vma)->anew) {
+	if (som_vma_mapping(vma)->anew) {
 		mutex_lock(&t->lock);
-		som_owner_reported(som_vma_span(vma), first, last);
+		som_owner_reported(som_vma_mapping(vma), first, last);
 		mutex_unlock(&t->lock);
 	}
 }

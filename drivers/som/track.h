@@ -9,7 +9,7 @@
 
 struct mm_struct;
 struct som_owner;
-struct som_record;
+struct som_region;
 struct som_scan;
 struct vm_area_struct;
 
@@ -31,10 +31,10 @@ struct som_sweep {
  * struct som_view - a unit as a scan sees it through one VMA
  * @idx: unit index.
  * @unit: unit number.
- * @rec: its record; NULL if it is not tracked.
+ * @region: its region; NULL if it is not tracked.
  * @ptes: the entries of the pages that are looked at.
  * @written: which pages were written.
- * @fresh: those of @written that the record does not know of: dirty bits.
+ * @fresh: those of @written that the region does not know of: dirty bits.
  * @lost: those of @fresh whose entry is gone.
  *
  * @fresh and @lost are of live groups only, the rest of them is zero.
@@ -43,7 +43,7 @@ struct som_sweep {
 struct som_view {
 	unsigned long idx;
 	unsigned long unit;
-	struct som_record *rec;
+	struct som_region *region;
 	struct som_ptes ptes;
 	DECLARE_BITMAP(written, SOM_UNIT_PAGES);
 	DECLARE_BITMAP(fresh, SOM_UNIT_PAGES);

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is tracked, and a record for each tracked unit that has, or had, memory.
+ * What is tracked, and a region for each tracked unit that has, or had, memory.
  *
- * Invariant: a populated unit whose index is in ranges has a record. Tracking
- * starts by adding the range and then making records for what is populated; a
+ * Invariant: a populated unit whose index is in ranges has a region. Tracking
+ * starts by adding the range and then making regions for what is populated; a
  * fault stores its unit and then looks whether its index is tracked. Whichever
- * comes second sees the other, and both make records under the fault_lock
+ * comes second sees the other, and both make regions under the fault_lock
  * of the index, so one of them does.
  *
  * When a tracked unit goes (punch.c), its bytes become zero: the next scan is to report
- * that. Its index stays tracked, and in the place of the record stays a mark that needs
+ * that. Its index stays tracked, and in the place of the region stays a mark that needs
  * no memory of its own, SOM_ALL_DROPPED; once a scan has reported some of its
- * pages, a record says which are left. It goes with the last of them, or becomes
- * the record of the unit that comes next.
+ * pages, a region says which are left. It goes with the last of them, or becomes
+ * the region of the unit that comes next.
  *
  * What was mapped anew where a scan has been before shows other bytes than then, and has no
- * memory either. No record says so, as addresses cost nothing, but its span (owner.h,
+ * memory either. No region says so, as addresses cost nothing, but its mapping (owner.h,
  * @anew): there, an index that is not tracked counts as written. When a scan has
- * reported pages of such an index it becomes tracked, with a record of the rest.
+ * reported pages of such an index it becomes tracked, with a region of the rest.
  *
  * In DIRTY mode a unit's pages go by groups of 64. A group that is written now
  * and then is left live: its dirty bits are read by every scan. One that was not
@@ -41,15 +41,15 @@
 #define SOM_RUNS_BATCH		64
 
 /**
- * som_tracker_init - nothing is tracked
- * @t: the tracker
+ * som_dirty_log_init - nothing is tracked
+ * @t: the dirty log
  * @lock: owner->lock
  */
-void som_tracker_init(struct som_tracker *t, struct mutex *lock)
+void som_dirty_log_init(struct som_dirty_log *t, struct mutex *lock)
 {
 	mt_init_flags(&t->ranges, SOM_MT_FLAGS);
 	mt_set_external_lock(&t->ranges, lock);
-	xa_init_flags(&t->records, XA_FLAGS_ACCOUNT);
+	xa_init_flags(&t->regions, XA_FLAGS_ACCOUNT);
 	mutex_init(&t->lock);
 	t->nr_ranges = 0;
 	atomic_long_set(&t->nr_dropped, 0);
@@ -64,22 +64,22 @@ void som_tracker_init(struct som_tracker *t, struct mutex *lock)
 }
 
 /**
- * som_tracker_destroy - the end of a tracker
- * @t: the tracker; it has no records
+ * som_dirty_log_destroy - the end of a dirty log
+ * @t: the dirty log; it has no regions
  *
  * Context: Process context; owner->lock is held.
  */
-void som_tracker_destroy(struct som_tracker *t)
+void som_dirty_log_destroy(struct som_dirty_log *t)
 {
-	WARN_ON_ONCE(!xa_empty(&t->records) || atomic_long_read(&t->nr_dropped));
+	WARN_ON_ONCE(!xa_empty(&t->regions) || atomic_long_read(&t->nr_dropped));
 	kvfree(t->buf);
 	__mt_destroy(&t->ranges);
-	xa_destroy(&t->records);
+	xa_destroy(&t->regions);
 }
 
 /**
- * som_tracker_run - a run of indices that all are, or all are not, tracked
- * @t: the tracker
+ * som_dirty_log_run - a run of indices that all are, or all are not, tracked
+ * @t: the dirty log
  * @idx: first unit index
  * @last: where to end at the latest
  * @tracked: where it goes whether they are
@@ -87,8 +87,8 @@ void som_tracker_destroy(struct som_tracker *t)
  * Context: Any.
  * Return: last index of the run.
  */
-unsigned long som_tracker_run(struct som_tracker *t, unsigned long idx,
-			      unsigned long last, bool *tracked)
+unsigned long som_dirty_log_run(struct som_dirty_log *t, unsigned long idx,
+				unsigned long last, bool *tracked)
 {
 	MA_STATE(mas, &t->ranges, idx, idx);
 
@@ -103,20 +103,20 @@ unsigned long som_tracker_run(struct som_tracker *t, unsigned long idx,
 }
 
 /**
- * som_tracker_covers - are all of some indices tracked?
- * @t: the tracker
+ * som_dirty_log_covers - are all of some indices tracked?
+ * @t: the dirty log
  * @first: first unit index
  * @last: last unit index
  *
- * Looks at one run: som_tracker_add() makes one of neighbours.
+ * Looks at one run: som_dirty_log_add() makes one of neighbours.
  *
  * Context: t->lock is held. Most scans are like the last one: the answer is kept.
  * Return: true if so.
  */
-bool som_tracker_covers(struct som_tracker *t, unsigned long first,
-			unsigned long last)
+bool som_dirty_log_covers(struct som_dirty_log *t, unsigned long first,
+			  unsigned long last)
 {
-	/* Pairs with the release in som_tracker_remove(). */
+	/* Pairs with the release in som_dirty_log_remove(). */
 	unsigned long removed = smp_load_acquire(&t->removed);
 	bool tracked;
 
@@ -124,7 +124,7 @@ bool som_tracker_covers(struct som_tracker *t, unsigned long first,
 	if (first >= t->known.first && last <= t->known.last &&
 	    removed == t->known.removed)
 		return true;
-	if (som_tracker_run(t, first, last, &tracked) < last || !tracked)
+	if (som_dirty_log_run(t, first, last, &tracked) < last || !tracked)
 		return false;
 	t->known.first = first;
 	t->known.last = last;
@@ -136,7 +136,7 @@ bool som_tracker_covers(struct som_tracker *t, unsigned long first,
  * Count the runs that touch some indices. They are about to become one, or none: so
  * whoever made them has paid for the walk. @beyond: those that go on outside.
  */
-static unsigned long count_runs(struct som_tracker *t, unsigned long first,
+static unsigned long count_runs(struct som_dirty_log *t, unsigned long first,
 				unsigned long last, unsigned long *beyond)
 {
 	MA_STATE(mas, &t->ranges, first, first);
@@ -157,19 +157,19 @@ static unsigned long count_runs(struct som_tracker *t, unsigned long first,
 }
 
 /**
- * som_tracker_add - indices are tracked from now on
- * @t: the tracker
+ * som_dirty_log_add - indices are tracked from now on
+ * @t: the dirty log
  * @first: first unit index
  * @last: last unit index
  * @max: runs that there may be
  *
- * The caller makes records for what is populated.
+ * The caller makes regions for what is populated.
  *
  * Context: Process context; owner->lock is held.
  * Return: 0; -ENOMEM without memory, or if there would be more than @max runs.
  */
-int som_tracker_add(struct som_tracker *t, unsigned long first,
-		    unsigned long last, unsigned long max)
+int som_dirty_log_add(struct som_dirty_log *t, unsigned long first,
+		      unsigned long last, unsigned long max)
 {
 	MA_STATE(mas, &t->ranges, first, first);
 	unsigned long runs, beyond;
@@ -202,15 +202,15 @@ int som_tracker_add(struct som_tracker *t, unsigned long first,
 }
 
 /**
- * som_tracker_end - indices are not tracked any more, but may have records
- * @t: the tracker
+ * som_dirty_log_end - indices are not tracked any more, but may have regions
+ * @t: the dirty log
  * @first: first unit index
  * @last: last unit index
  *
  * Context: Process context; owner->lock is held.
  */
-void som_tracker_end(struct som_tracker *t, unsigned long first,
-		     unsigned long last)
+void som_dirty_log_end(struct som_dirty_log *t, unsigned long first,
+		       unsigned long last)
 {
 	MA_STATE(mas, &t->ranges, first, last);
 	unsigned long runs, beyond;
@@ -224,71 +224,71 @@ void som_tracker_end(struct som_tracker *t, unsigned long first,
 	smp_store_release(&t->removed, t->removed + 1);
 }
 
-/* A record's mode changes; or it goes, for which any mode but DROPPED will do. */
-static void set_mode(struct som_tracker *t, struct som_record *rec,
-		     enum som_mode mode)
+/* A region's mode changes; or it goes, for which any mode but DROPPED will do. */
+static void region_set_mode(struct som_dirty_log *t, struct som_region *region,
+			    enum som_mode mode)
 {
 	atomic_long_add((mode == SOM_MODE_DROPPED) -
-			(rec->mode == SOM_MODE_DROPPED), &t->nr_dropped);
-	rec->mode = mode;
+			(region->mode == SOM_MODE_DROPPED), &t->nr_dropped);
+	region->mode = mode;
 }
 
-static void free_record(struct som_tracker *t, struct som_record *rec)
+static void dirty_log_free_region(struct som_dirty_log *t, struct som_region *region)
 {
-	if (xa_is_value(rec))
+	if (xa_is_value(region))
 		return;
-	set_mode(t, rec, SOM_MODE_CLEAN);
-	kfree(rec);
+	region_set_mode(t, region, SOM_MODE_CLEAN);
+	kfree(region);
 }
 
 /**
- * som_tracker_remove - the end of tracking, and of records
- * @t: the tracker
+ * som_dirty_log_remove - the end of tracking, and of regions
+ * @t: the dirty log
  * @first: first unit index
  * @last: last unit index
  *
- * Context: Process context; owner->lock is held; nobody can be at a record of
- * them: no span touches them, or their fault_lock is held.
+ * Context: Process context; owner->lock is held; nobody can be at a region of
+ * them: no mapping touches them, or their fault_lock is held.
  */
-void som_tracker_remove(struct som_tracker *t, unsigned long first,
-			unsigned long last)
+void som_dirty_log_remove(struct som_dirty_log *t, unsigned long first,
+			  unsigned long last)
 {
-	struct som_record *rec;
+	struct som_region *region;
 	unsigned long idx;
 
 	if (!t->on)
 		return;
-	xa_for_each_range(&t->records, idx, rec, first, last) {
-		xa_erase(&t->records, idx);
-		free_record(t, rec);
+	xa_for_each_range(&t->regions, idx, region, first, last) {
+		xa_erase(&t->regions, idx);
+		dirty_log_free_region(t, region);
 		cond_resched();
 	}
-	som_tracker_end(t, first, last);
+	som_dirty_log_end(t, first, last);
 }
 
 /**
- * som_tracker_find - the record of a unit
- * @t: the tracker
+ * som_dirty_log_find - the region of a unit
+ * @t: the dirty log
  * @idx: unit index
  *
  * Context: The fault_lock of @idx is held.
- * Return: the record, or NULL if it is not tracked or not populated.
+ * Return: the region, or NULL if it is not tracked or not populated.
  */
-struct som_record *som_tracker_find(struct som_tracker *t, unsigned long idx)
+struct som_region *som_dirty_log_find(struct som_dirty_log *t, unsigned long idx)
 {
-	struct som_record *rec;
+	struct som_region *region;
 
 	if (!READ_ONCE(t->on))
 		return NULL;
-	rec = xa_load(&t->records, idx);
-	if (!rec || xa_is_value(rec) || rec->mode == SOM_MODE_DROPPED)
+	region = xa_load(&t->regions, idx);
+	if (!region || xa_is_value(region) || region->mode == SOM_MODE_DROPPED)
 		return NULL;
-	return rec;
+	return region;
 }
 
 /**
- * som_tracker_drop - a unit goes that may be tracked: its pages become zero
- * @t: the tracker
+ * som_dirty_log_drop - a unit goes that may be tracked: its pages become zero
+ * @t: the dirty log
  * @idx: unit index
  *
  * Needs no memory.
@@ -296,136 +296,136 @@ struct som_record *som_tracker_find(struct som_tracker *t, unsigned long idx)
  * Context: owner->lock and the fault_lock of @idx are held; the unit has left its
  * owner's tree.
  */
-void som_tracker_drop(struct som_tracker *t, unsigned long idx)
+void som_dirty_log_drop(struct som_dirty_log *t, unsigned long idx)
 {
-	struct som_record *rec = som_tracker_find(t, idx);
+	struct som_region *region = som_dirty_log_find(t, idx);
 
-	if (!rec)
+	if (!region)
 		return;
-	if (rec->discarded) {
+	if (region->discarded) {
 		/* They were zero before. */
-		rec->discarded = false;
-		rec->pinned = false;
-		if (bitmap_empty(rec->written, SOM_UNIT_PAGES)) {
-			xa_erase(&t->records, idx);
-			kfree(rec);
+		region->discarded = false;
+		region->pinned = false;
+		if (bitmap_empty(region->written, SOM_UNIT_PAGES)) {
+			xa_erase(&t->regions, idx);
+			kfree(region);
 			return;
 		}
-		set_mode(t, rec, SOM_MODE_DROPPED);
+		region_set_mode(t, region, SOM_MODE_DROPPED);
 	} else {
-		xa_store(&t->records, idx, SOM_ALL_DROPPED, GFP_NOWAIT);
-		kfree(rec);
+		xa_store(&t->regions, idx, SOM_ALL_DROPPED, GFP_NOWAIT);
+		kfree(region);
 	}
-	xa_set_mark(&t->records, idx, SOM_RECORD_DROPPED);
-	xa_set_mark(&t->records, idx, SOM_RECORD_ACTIVE);
+	xa_set_mark(&t->regions, idx, SOM_REGION_DROPPED);
+	xa_set_mark(&t->regions, idx, SOM_REGION_DIRTY);
 }
 
 /**
- * som_tracker_dropped - is a unit index without memory yet to be reported?
- * @t: the tracker
+ * som_dirty_log_dropped - is a unit index without memory yet to be reported?
+ * @t: the dirty log
  * @idx: unit index
  * @written: where those of its pages go that are
  *
  * Context: The fault_lock of @idx is held.
  * Return: true if so.
  */
-bool som_tracker_dropped(struct som_tracker *t, unsigned long idx,
-			 unsigned long *written)
+bool som_dirty_log_dropped(struct som_dirty_log *t, unsigned long idx,
+			   unsigned long *written)
 {
-	struct som_record *rec;
+	struct som_region *region;
 
-	if (!som_tracker_any_dropped(t))
+	if (!som_dirty_log_any_dropped(t))
 		return false;
-	rec = xa_load(&t->records, idx);
-	if (!rec || (!xa_is_value(rec) && rec->mode != SOM_MODE_DROPPED))
+	region = xa_load(&t->regions, idx);
+	if (!region || (!xa_is_value(region) && region->mode != SOM_MODE_DROPPED))
 		return false;
-	if (xa_is_value(rec))
+	if (xa_is_value(region))
 		bitmap_fill(written, SOM_UNIT_PAGES);
 	else
-		bitmap_copy(written, rec->written, SOM_UNIT_PAGES);
+		bitmap_copy(written, region->written, SOM_UNIT_PAGES);
 	return true;
 }
 
 /**
- * som_tracker_reported - pages without memory were reported as written: they are clean
- * @t: the tracker
+ * som_dirty_log_reported - pages without memory were reported as written: they are clean
+ * @t: the dirty log
  * @idx: unit index; nothing happens if it has memory
  * @first: first page in the unit
  * @nr: number of pages
- * @may: whether a record of the others may be made
+ * @may: whether a region of the others may be made
  *
  * Without, all are reported once more.
  *
  * Context: Process context; the fault_lock of @idx is held.
  */
-void som_tracker_reported(struct som_tracker *t, unsigned long idx,
-			  unsigned int first, unsigned int nr, bool may)
+void som_dirty_log_reported(struct som_dirty_log *t, unsigned long idx,
+			    unsigned int first, unsigned int nr, bool may)
 {
-	struct som_record *rec = xa_load(&t->records, idx), *rest;
+	struct som_region *region = xa_load(&t->regions, idx), *rest;
 
-	if (!rec || (!xa_is_value(rec) && rec->mode != SOM_MODE_DROPPED))
+	if (!region || (!xa_is_value(region) && region->mode != SOM_MODE_DROPPED))
 		return;
-	if (xa_is_value(rec) && nr < SOM_UNIT_PAGES) {
+	if (xa_is_value(region) && nr < SOM_UNIT_PAGES) {
 		rest = may ? kzalloc(sizeof(*rest), GFP_KERNEL_ACCOUNT) : NULL;
 		if (!rest)
 			return;
-		set_mode(t, rest, SOM_MODE_DROPPED);
-		rest->active = true;
+		region_set_mode(t, rest, SOM_MODE_DROPPED);
+		rest->maybe_dirty = true;
 		bitmap_fill(rest->written, SOM_UNIT_PAGES);
-		xa_store(&t->records, idx, rest, GFP_NOWAIT);
-		rec = rest;
+		xa_store(&t->regions, idx, rest, GFP_NOWAIT);
+		region = rest;
 	}
-	if (!xa_is_value(rec)) {
-		bitmap_clear(rec->written, first, nr);
-		if (!bitmap_empty(rec->written, SOM_UNIT_PAGES))
+	if (!xa_is_value(region)) {
+		bitmap_clear(region->written, first, nr);
+		if (!bitmap_empty(region->written, SOM_UNIT_PAGES))
 			return;
 	}
-	xa_erase(&t->records, idx);
-	free_record(t, rec);
+	xa_erase(&t->regions, idx);
+	dirty_log_free_region(t, region);
 }
 
 /**
- * som_tracker_unreported - pages without memory count as written, and are to be reported
- * @t: the tracker
+ * som_dirty_log_unreported - pages without memory count as written, and are to be reported
+ * @t: the dirty log
  * @idx: unit index, tracked or about to be; it has no memory
  * @pages: the pages, a bit for each; those that did so before still do
- * @gfp: how to get memory for a record
+ * @gfp: how to get memory for a region
  *
  * Context: Process context; the fault_lock of @idx is held.
  * Return: 0 or -ENOMEM.
  */
-int som_tracker_unreported(struct som_tracker *t, unsigned long idx,
-			   const unsigned long *pages, gfp_t gfp)
+int som_dirty_log_unreported(struct som_dirty_log *t, unsigned long idx,
+			     const unsigned long *pages, gfp_t gfp)
 {
-	struct som_record *rec = xa_load(&t->records, idx), *new = NULL;
+	struct som_region *region = xa_load(&t->regions, idx), *new = NULL;
 	int ret;
 
-	if (xa_is_value(rec))
+	if (xa_is_value(region))
 		return 0;
-	if (!rec) {
+	if (!region) {
 		new = kzalloc(sizeof(*new), gfp);
 		if (!new)
 			return -ENOMEM;
-		ret = xa_err(xa_store(&t->records, idx, new, gfp));
+		ret = xa_err(xa_store(&t->regions, idx, new, gfp));
 		if (ret) {
 			kfree(new);
 			return ret;
 		}
-		set_mode(t, new, SOM_MODE_DROPPED);
+		region_set_mode(t, new, SOM_MODE_DROPPED);
 		/* So that it is looked for, also if nothing comes to be tracked. */
 		WRITE_ONCE(t->on, true);
-		new->active = true;
-		xa_set_mark(&t->records, idx, SOM_RECORD_DROPPED);
-		xa_set_mark(&t->records, idx, SOM_RECORD_ACTIVE);
-		rec = new;
+		new->maybe_dirty = true;
+		xa_set_mark(&t->regions, idx, SOM_REGION_DROPPED);
+		xa_set_mark(&t->regions, idx, SOM_REGION_DIRTY);
+		region = new;
 	}
-	bitmap_or(rec->written, rec->written, pages, SOM_UNIT_PAGES);
+	bitmap_or(region->written, region->written, pages, SOM_UNIT_PAGES);
 	return 0;
 }
 
 /**
- * som_tracker_note_seen - the part of som_tracker_saw() that is not inline
- * @t: the tracker
+ * som_dirty_log_note_seen - the part of som_dirty_log_saw() that is not inline
+ * @t: the dirty log
  * @start: first address
  * @end: address behind the last
  *
@@ -434,8 +434,8 @@ int som_tracker_unreported(struct som_tracker *t, unsigned long idx,
  *
  * Context: @t->lock and mmap_lock are held.
  */
-void som_tracker_note_seen(struct som_tracker *t, unsigned long start,
-			   unsigned long end)
+void som_dirty_log_note_seen(struct som_dirty_log *t, unsigned long start,
+			     unsigned long end)
 {
 	unsigned long gap, least = ULONG_MAX;
 	unsigned int i, nr = 0, near = 0;
@@ -471,16 +471,16 @@ void som_tracker_note_seen(struct som_tracker *t, unsigned long start,
 }
 
 /**
- * som_tracker_seen - has a scan with PM_SCAN_WP_MATCHING passed any of some addresses?
- * @t: the tracker
+ * som_dirty_log_seen - has a scan with PM_SCAN_WP_MATCHING passed any of some addresses?
+ * @t: the dirty log
  * @start: the first
  * @end: behind the last
  *
  * Context: mmap_lock is held for write.
  * Return: true if so.
  */
-bool som_tracker_seen(const struct som_tracker *t, unsigned long start,
-		      unsigned long end)
+bool som_dirty_log_seen(const struct som_dirty_log *t, unsigned long start,
+			unsigned long end)
 {
 	unsigned int i;
 
@@ -492,45 +492,45 @@ bool som_tracker_seen(const struct som_tracker *t, unsigned long start,
 }
 
 /**
- * som_tracker_discarded - let the record of a unit know that it is discarded
- * @t: the tracker
+ * som_dirty_log_discarded - let the region of a unit know that it is discarded
+ * @t: the dirty log
  * @idx: unit index; nothing maps it
  *
  * Context: The fault_lock of @idx is held.
  */
-void som_tracker_discarded(struct som_tracker *t, unsigned long idx)
+void som_dirty_log_discarded(struct som_dirty_log *t, unsigned long idx)
 {
-	struct som_record *rec = som_tracker_find(t, idx);
+	struct som_region *region = som_dirty_log_find(t, idx);
 
-	if (!rec || rec->discarded)
+	if (!region || region->discarded)
 		return;
-	rec->mode = SOM_MODE_CLEAN;
-	rec->live = 0;
-	rec->fading = 0;
-	rec->discarded = true;
-	som_tracker_wrote(t, idx, 0, SOM_UNIT_PAGES);
+	region->mode = SOM_MODE_CLEAN;
+	region->active = 0;
+	region->cooling = 0;
+	region->discarded = true;
+	som_dirty_log_wrote(t, idx, 0, SOM_UNIT_PAGES);
 }
 
 /**
- * som_tracker_settled - a unit that was discarded is zeroed
- * @t: the tracker
+ * som_dirty_log_settled - a unit that was discarded is zeroed
+ * @t: the dirty log
  * @idx: unit index
  *
  * Context: The fault_lock of @idx is held.
  */
-void som_tracker_settled(struct som_tracker *t, unsigned long idx)
+void som_dirty_log_settled(struct som_dirty_log *t, unsigned long idx)
 {
-	struct som_record *rec = som_tracker_find(t, idx);
+	struct som_region *region = som_dirty_log_find(t, idx);
 
-	if (rec && rec->discarded)
-		rec->discarded = false;
+	if (region && region->discarded)
+		region->discarded = false;
 	else
-		som_tracker_wrote(t, idx, 0, SOM_UNIT_PAGES);
+		som_dirty_log_wrote(t, idx, 0, SOM_UNIT_PAGES);
 }
 
 /**
- * som_tracker_make - a record for a unit
- * @t: the tracker
+ * som_dirty_log_make - a region for a unit
+ * @t: the dirty log
  * @idx: unit index
  * @fresh: the unit is zeroed and nobody has seen it; otherwise it may be
  *	mapped and written
@@ -539,210 +539,210 @@ void som_tracker_settled(struct som_tracker *t, unsigned long idx)
  * are.
  *
  * Context: Process context; the fault_lock of @idx is held.
- * Return: the record, or NULL without memory.
+ * Return: the region, or NULL without memory.
  */
-struct som_record *som_tracker_make(struct som_tracker *t, unsigned long idx,
-				    bool fresh)
+struct som_region *som_dirty_log_make(struct som_dirty_log *t, unsigned long idx,
+				      bool fresh)
 {
-	struct som_record *old = xa_load(&t->records, idx), *rec = old;
+	struct som_region *old = xa_load(&t->regions, idx), *region = old;
 	bool all = !fresh || xa_is_value(old);
 
 	if (!old || xa_is_value(old)) {
-		rec = kzalloc(sizeof(*rec), GFP_KERNEL_ACCOUNT);
-		if (!rec)
+		region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
+		if (!region)
 			return NULL;
 	}
-	set_mode(t, rec, fresh ? SOM_MODE_CLEAN : SOM_MODE_OPEN);
+	region_set_mode(t, region, fresh ? SOM_MODE_CLEAN : SOM_MODE_OPEN);
 	if (all)
-		bitmap_fill(rec->written, SOM_UNIT_PAGES);
+		bitmap_fill(region->written, SOM_UNIT_PAGES);
 	if (fresh)
-		bitmap_zero(rec->nonzero, SOM_UNIT_PAGES);
+		bitmap_zero(region->nonzero, SOM_UNIT_PAGES);
 	else
-		bitmap_fill(rec->nonzero, SOM_UNIT_PAGES);
-	if (rec != old &&
-	    xa_err(xa_store(&t->records, idx, rec, GFP_KERNEL))) {
-		kfree(rec);
+		bitmap_fill(region->nonzero, SOM_UNIT_PAGES);
+	if (region != old &&
+	    xa_err(xa_store(&t->regions, idx, region, GFP_KERNEL))) {
+		kfree(region);
 		return NULL;
 	}
 	if (old)
-		xa_clear_mark(&t->records, idx, SOM_RECORD_DROPPED);
-	som_tracker_update(t, idx, rec);
-	return rec;
+		xa_clear_mark(&t->regions, idx, SOM_REGION_DROPPED);
+	som_dirty_log_update(t, idx, region);
+	return region;
 }
 
 /**
- * som_tracker_update - a record was changed
- * @t: the tracker
+ * som_dirty_log_update - a region was changed
+ * @t: the dirty log
  * @idx: unit index
- * @rec: its record
+ * @region: its region
  *
  * Context: The fault_lock of @idx is held.
  */
-void som_tracker_update(struct som_tracker *t, unsigned long idx,
-			struct som_record *rec)
+void som_dirty_log_update(struct som_dirty_log *t, unsigned long idx,
+			  struct som_region *region)
 {
-	bool active = rec->mode != SOM_MODE_CLEAN || rec->pinned ||
-		      !bitmap_empty(rec->written, SOM_UNIT_PAGES);
+	bool maybe_dirty = region->mode != SOM_MODE_CLEAN || region->pinned ||
+		      !bitmap_empty(region->written, SOM_UNIT_PAGES);
 
-	if (rec->active == active)
+	if (region->maybe_dirty == maybe_dirty)
 		return;
-	rec->active = active;
-	if (active)
-		xa_set_mark(&t->records, idx, SOM_RECORD_ACTIVE);
+	region->maybe_dirty = maybe_dirty;
+	if (maybe_dirty)
+		xa_set_mark(&t->regions, idx, SOM_REGION_DIRTY);
 	else
-		xa_clear_mark(&t->records, idx, SOM_RECORD_ACTIVE);
+		xa_clear_mark(&t->regions, idx, SOM_REGION_DIRTY);
 }
 
 /**
- * som_tracker_open - a unit is about to get writable entries
- * @t: the tracker
+ * som_dirty_log_open - a unit is about to get writable entries
+ * @t: the dirty log
  * @idx: unit index
- * @rec: its record
+ * @region: its region
  *
  * Whoever can write to it without a fault, and then asks what was written, is to find
- * it. som_tracker_update() follows.
+ * it. som_dirty_log_update() follows.
  *
  * Context: The fault_lock of @idx is held since before the entries are made.
  */
-void som_tracker_open(struct som_tracker *t, unsigned long idx,
-		      struct som_record *rec)
+void som_dirty_log_open(struct som_dirty_log *t, unsigned long idx,
+			struct som_region *region)
 {
-	if (rec->active)
+	if (region->maybe_dirty)
 		return;
-	rec->active = true;
-	xa_set_mark(&t->records, idx, SOM_RECORD_ACTIVE);
+	region->maybe_dirty = true;
+	xa_set_mark(&t->regions, idx, SOM_REGION_DIRTY);
 	/* The mark is seen by who sees an entry. */
 	smp_wmb();
 }
 
 /**
- * som_tracker_wrote - the kernel itself wrote to pages of a unit
- * @t: the tracker
+ * som_dirty_log_wrote - the kernel itself wrote to pages of a unit
+ * @t: the dirty log
  * @idx: unit index
  * @first: first page in the unit
  * @nr: number of pages
  *
  * Context: The fault_lock of @idx is held.
  */
-void som_tracker_wrote(struct som_tracker *t, unsigned long idx,
-		       unsigned int first, unsigned int nr)
+void som_dirty_log_wrote(struct som_dirty_log *t, unsigned long idx,
+			 unsigned int first, unsigned int nr)
 {
-	struct som_record *rec = som_tracker_find(t, idx);
+	struct som_region *region = som_dirty_log_find(t, idx);
 
-	if (!rec)
+	if (!region)
 		return;
-	bitmap_set(rec->written, first, nr);
-	bitmap_set(rec->nonzero, first, nr);
-	som_tracker_update(t, idx, rec);
+	bitmap_set(region->written, first, nr);
+	bitmap_set(region->nonzero, first, nr);
+	som_dirty_log_update(t, idx, region);
 }
 
 /**
- * som_tracker_pinned - a unit is, and stays, such that a device may write to it
- * @t: the tracker
+ * som_dirty_log_pinned - a unit is, and stays, such that a device may write to it
+ * @t: the dirty log
  * @idx: unit index; nothing maps it
  *
  * Context: The fault_lock of @idx is held.
  */
-void som_tracker_pinned(struct som_tracker *t, unsigned long idx)
+void som_dirty_log_pinned(struct som_dirty_log *t, unsigned long idx)
 {
-	struct som_record *rec = som_tracker_find(t, idx);
+	struct som_region *region = som_dirty_log_find(t, idx);
 
-	if (!rec)
+	if (!region)
 		return;
-	rec->mode = SOM_MODE_CLEAN;
-	rec->live = 0;
-	rec->fading = 0;
-	rec->pinned = true;
-	som_tracker_wrote(t, idx, 0, SOM_UNIT_PAGES);
+	region->mode = SOM_MODE_CLEAN;
+	region->active = 0;
+	region->cooling = 0;
+	region->pinned = true;
+	som_dirty_log_wrote(t, idx, 0, SOM_UNIT_PAGES);
 }
 
-static bool group_quiet(const struct som_record *rec, unsigned int group)
+static bool group_idle(const struct som_region *region, unsigned int group)
 {
-	return rec->idle[group] >= SOM_IDLE_SCANS << rec->returned[group];
+	return region->idle_scans[group] >= SOM_IDLE_SCANS << region->returned[group];
 }
 
 /**
- * som_record_open - groups get writable entries
- * @rec: the unit's record
+ * som_region_open - groups get writable entries
+ * @region: the unit's region
  * @groups: which
  * @page: the page that is written next, or SOM_UNIT_PAGES
  *
  * Context: The fault_lock of the unit index is held since before the entries
  * were made.
  */
-void som_record_open(struct som_record *rec, unsigned long groups,
+void som_region_open(struct som_region *region, unsigned long groups,
 		     unsigned int page)
 {
 	unsigned int group = page / SOM_GROUP_PAGES;
-	unsigned long opened = groups & ~som_record_writable(rec);
+	unsigned long opened = groups & ~som_region_writable(region);
 
 	if (group < SOM_UNIT_GROUPS && opened & BIT(group) &&
-	    group_quiet(rec, group) && rec->returned[group] < SOM_IDLE_DOUBLED)
-		rec->returned[group]++;
+	    group_idle(region, group) && region->returned[group] < SOM_IDLE_DOUBLED)
+		region->returned[group]++;
 	for_each_set_bit(group, &opened, SOM_UNIT_GROUPS)
-		rec->idle[group] = 0;
-	rec->live |= groups;
-	rec->fading &= ~groups;
-	rec->mode = SOM_MODE_DIRTY;
+		region->idle_scans[group] = 0;
+	region->active |= groups;
+	region->cooling &= ~groups;
+	region->mode = SOM_MODE_DIRTY;
 }
 
 /**
- * som_record_quiet - count a scan
- * @rec: the unit's record
+ * som_region_idle - count a scan
+ * @region: the unit's region
  * @dirty: groups that it found a dirty bit in
  *
  * Context: The fault_lock of the unit index is held.
  * Return: live groups without a dirty bit for so long that they are to lose write
  * access, a bit for each.
  */
-unsigned long som_record_quiet(struct som_record *rec, unsigned long dirty)
+unsigned long som_region_idle(struct som_region *region, unsigned long dirty)
 {
-	unsigned long live = rec->live, quiet = 0;
+	unsigned long active = region->active, idle = 0;
 	unsigned int group;
 
 	/* mprotect() may have made a dirty entry writable again. */
-	rec->fading &= ~dirty;
-	for_each_set_bit(group, &live, SOM_UNIT_GROUPS) {
+	region->cooling &= ~dirty;
+	for_each_set_bit(group, &active, SOM_UNIT_GROUPS) {
 		if (dirty & BIT(group)) {
-			rec->idle[group] = 0;
+			region->idle_scans[group] = 0;
 			continue;
 		}
-		if (!group_quiet(rec, group))
-			rec->idle[group]++;
-		if (group_quiet(rec, group))
-			quiet |= BIT(group);
+		if (!group_idle(region, group))
+			region->idle_scans[group]++;
+		if (group_idle(region, group))
+			idle |= BIT(group);
 	}
-	return quiet;
+	return idle;
 }
 
 /**
- * som_record_protected - write access was taken from groups
- * @rec: the unit's record
+ * som_region_protected - write access was taken from groups
+ * @region: the unit's region
  * @groups: which; the TLB is flushed before the next scan
  *
  * Context: The fault_lock of the unit index is held.
  */
-void som_record_protected(struct som_record *rec, unsigned long groups)
+void som_region_protected(struct som_region *region, unsigned long groups)
 {
-	rec->fading |= groups;
+	region->cooling |= groups;
 }
 
 /**
- * som_record_close - groups can be written by a fault only
- * @rec: the unit's record
- * @groups: which: they have no dirty bit, and if they are fading, no more can
+ * som_region_close - groups can be written by a fault only
+ * @region: the unit's region
+ * @groups: which: they have no dirty bit, and if they are cooling, no more can
  *	come
  *
  * Context: The fault_lock of the unit index is held.
- * Return: those of @groups that are not fading and so could not be closed.
+ * Return: those of @groups that are not cooling and so could not be closed.
  */
-unsigned long som_record_close(struct som_record *rec, unsigned long groups)
+unsigned long som_region_close(struct som_region *region, unsigned long groups)
 {
-	unsigned long closed = groups & rec->fading;
+	unsigned long closed = groups & region->cooling;
 
-	rec->live &= ~closed;
-	rec->fading &= ~closed;
-	if (!rec->live)
-		rec->mode = SOM_MODE_CLEAN;
+	region->active &= ~closed;
+	region->cooling &= ~closed;
+	if (!region->active)
+		region->mode = SOM_MODE_CLEAN;
 	return groups & ~closed;
 }

@@ -27,7 +27,7 @@ enum som_mode {
 };
 
 /**
- * struct som_record - what is known of a tracked unit that has, or had, memory
+ * struct som_region - what is known of a tracked unit that has, or had, memory
  * @written: pages written since they were last clean, as far as that was taken
  *	from dirty bits.
  * @nonzero: pages that may have been written since the unit was zeroed, as far
@@ -35,33 +35,33 @@ enum som_mode {
  * @filled: of live groups: pages that were given an entry. Where it is missing
  *	now, somebody (MADV_DONTNEED) has dropped a dirty bit.
  * @mode: how writes are noticed.
- * @live: groups whose entries may be writable, or dirty; none but in DIRTY mode.
- * @fading: those of @live that write access was taken from, but what was
+ * @active: groups whose entries may be writable, or dirty; none but in DIRTY mode.
+ * @cooling: those of @active that write access was taken from, but what was
  *	written until the TLB was flushed is still in dirty bits.
- * @idle: for each group, scans in a row that found no dirty bit; stays as it was
+ * @idle_scans: for each group, scans in a row that found no dirty bit; stays as it was
  *	when the group is not live any more.
  * @returned: for each group, how often it was written soon after that.
  * @pinned: a device may write to it without any bit telling.
- * @active: it is marked SOM_RECORD_ACTIVE.
+ * @maybe_dirty: it is marked SOM_REGION_DIRTY.
  * @discarded: the unit is discarded (entry.h), and @written knows.
  *
  * Guarded by the fault_lock of the unit index.
  */
-struct som_record {
+struct som_region {
 	DECLARE_BITMAP(written, SOM_UNIT_PAGES);
 	DECLARE_BITMAP(nonzero, SOM_UNIT_PAGES);
 	DECLARE_BITMAP(filled, SOM_UNIT_PAGES);
 	enum som_mode mode;
-	u8 live;
-	u8 fading;
-	u8 idle[SOM_UNIT_GROUPS];
+	u8 active;
+	u8 cooling;
+	u8 idle_scans[SOM_UNIT_GROUPS];
 	u8 returned[SOM_UNIT_GROUPS];
 	bool pinned:1;
-	bool active:1;
+	bool maybe_dirty:1;
 	bool discarded:1;
 };
 
-/** define SOM_SEEN - ranges of addresses that are told apart: struct som_tracker. */
+/** define SOM_SEEN - ranges of addresses that are told apart: struct som_dirty_log. */
 #define SOM_SEEN	16
 
 /**
@@ -74,14 +74,14 @@ struct som_seen {
 };
 
 /**
- * struct som_tracker - what of an owner is tracked
+ * struct som_dirty_log - what of an owner is tracked
  * @ranges: unit indices that are tracked, populated or not; changed under
  *	owner->lock.
  * @nr_ranges: how many runs there are of them; changed under owner->lock.
- * @records: unit index -> record, of those that are populated, or were, and a scan has
- *	not reported all pages as written since: these are marked SOM_RECORD_DROPPED.
- *	Marked SOM_RECORD_ACTIVE unless the record is sure that no page is written.
- * @nr_dropped: records in mode SOM_MODE_DROPPED: SOM_ALL_DROPPED is none.
+ * @regions: unit index -> region, of those that are populated, or were, and a scan has
+ *	not reported all pages as written since: these are marked SOM_REGION_DROPPED.
+ *	Marked SOM_REGION_DIRTY unless the region is sure that no page is written.
+ * @nr_dropped: regions in mode SOM_MODE_DROPPED: SOM_ALL_DROPPED is none.
  * @removed: how often indices were removed from @ranges.
  * @known: indices that are tracked if @removed is still what it was then; used
  *	under @lock.
@@ -94,10 +94,10 @@ struct som_seen {
  * @on: something is or was tracked.
  * @anew: something was mapped, or moved, to where a scan had been. Stays.
  */
-struct som_tracker {
+struct som_dirty_log {
 	struct maple_tree ranges;
 	unsigned long nr_ranges;
-	struct xarray records;
+	struct xarray regions;
 	atomic_long_t nr_dropped;
 	unsigned long removed;
 	struct {
@@ -112,107 +112,107 @@ struct som_tracker {
 	bool anew;
 };
 
-#define SOM_RECORD_ACTIVE	XA_MARK_0
-#define SOM_RECORD_DROPPED	XA_MARK_1
+#define SOM_REGION_DIRTY	XA_MARK_0
+#define SOM_REGION_DROPPED	XA_MARK_1
 
-/** define SOM_ALL_DROPPED - in the place of a dropped record: all pages are written. */
+/** define SOM_ALL_DROPPED - in the place of a dropped region: all pages are written. */
 #define SOM_ALL_DROPPED		xa_mk_value(1)
 
-/** define SOM_TRACK_UNITS - units that are looked at with tracker.lock held, at most. */
+/** define SOM_TRACK_UNITS - units that are looked at with dirty log.lock held, at most. */
 #define SOM_TRACK_UNITS		1024
 
-void som_tracker_init(struct som_tracker *t, struct mutex *lock);
-void som_tracker_destroy(struct som_tracker *t);
-bool som_tracker_covers(struct som_tracker *t, unsigned long first,
-			unsigned long last);
-unsigned long som_tracker_run(struct som_tracker *t, unsigned long idx,
-			      unsigned long last, bool *tracked);
-int som_tracker_add(struct som_tracker *t, unsigned long first,
-		    unsigned long last, unsigned long max);
-void som_tracker_end(struct som_tracker *t, unsigned long first,
-		     unsigned long last);
-void som_tracker_remove(struct som_tracker *t, unsigned long first,
-			unsigned long last);
-void som_tracker_drop(struct som_tracker *t, unsigned long idx);
-bool som_tracker_dropped(struct som_tracker *t, unsigned long idx,
-			 unsigned long *written);
-void som_tracker_reported(struct som_tracker *t, unsigned long idx,
-			  unsigned int first, unsigned int nr, bool may);
-int som_tracker_unreported(struct som_tracker *t, unsigned long idx,
-			   const unsigned long *pages, gfp_t gfp);
-void som_tracker_note_seen(struct som_tracker *t, unsigned long start,
-			   unsigned long end);
-bool som_tracker_seen(const struct som_tracker *t, unsigned long start,
-		      unsigned long end);
-void som_tracker_discarded(struct som_tracker *t, unsigned long idx);
-void som_tracker_settled(struct som_tracker *t, unsigned long idx);
-struct som_record *som_tracker_find(struct som_tracker *t, unsigned long idx);
-struct som_record *som_tracker_make(struct som_tracker *t, unsigned long idx,
-				    bool fresh);
-void som_tracker_update(struct som_tracker *t, unsigned long idx,
-			struct som_record *rec);
-void som_tracker_open(struct som_tracker *t, unsigned long idx,
-		      struct som_record *rec);
-void som_tracker_pinned(struct som_tracker *t, unsigned long idx);
-void som_tracker_wrote(struct som_tracker *t, unsigned long idx,
-		       unsigned int first, unsigned int nr);
+void som_dirty_log_init(struct som_dirty_log *t, struct mutex *lock);
+void som_dirty_log_destroy(struct som_dirty_log *t);
+bool som_dirty_log_covers(struct som_dirty_log *t, unsigned long first,
+			  unsigned long last);
+unsigned long som_dirty_log_run(struct som_dirty_log *t, unsigned long idx,
+				unsigned long last, bool *tracked);
+int som_dirty_log_add(struct som_dirty_log *t, unsigned long first,
+		      unsigned long last, unsigned long max);
+void som_dirty_log_end(struct som_dirty_log *t, unsigned long first,
+		       unsigned long last);
+void som_dirty_log_remove(struct som_dirty_log *t, unsigned long first,
+			  unsigned long last);
+void som_dirty_log_drop(struct som_dirty_log *t, unsigned long idx);
+bool som_dirty_log_dropped(struct som_dirty_log *t, unsigned long idx,
+			   unsigned long *written);
+void som_dirty_log_reported(struct som_dirty_log *t, unsigned long idx,
+			    unsigned int first, unsigned int nr, bool may);
+int som_dirty_log_unreported(struct som_dirty_log *t, unsigned long idx,
+			     const unsigned long *pages, gfp_t gfp);
+void som_dirty_log_note_seen(struct som_dirty_log *t, unsigned long start,
+			     unsigned long end);
+bool som_dirty_log_seen(const struct som_dirty_log *t, unsigned long start,
+			unsigned long end);
+void som_dirty_log_discarded(struct som_dirty_log *t, unsigned long idx);
+void som_dirty_log_settled(struct som_dirty_log *t, unsigned long idx);
+struct som_region *som_dirty_log_find(struct som_dirty_log *t, unsigned long idx);
+struct som_region *som_dirty_log_make(struct som_dirty_log *t, unsigned long idx,
+				      bool fresh);
+void som_dirty_log_update(struct som_dirty_log *t, unsigned long idx,
+			  struct som_region *region);
+void som_dirty_log_open(struct som_dirty_log *t, unsigned long idx,
+			struct som_region *region);
+void som_dirty_log_pinned(struct som_dirty_log *t, unsigned long idx);
+void som_dirty_log_wrote(struct som_dirty_log *t, unsigned long idx,
+			 unsigned int first, unsigned int nr);
 
-void som_record_open(struct som_record *rec, unsigned long groups,
+void som_region_open(struct som_region *region, unsigned long groups,
 		     unsigned int page);
-unsigned long som_record_quiet(struct som_record *rec, unsigned long dirty);
-void som_record_protected(struct som_record *rec, unsigned long groups);
-unsigned long som_record_close(struct som_record *rec, unsigned long groups);
+unsigned long som_region_idle(struct som_region *region, unsigned long dirty);
+void som_region_protected(struct som_region *region, unsigned long groups);
+unsigned long som_region_close(struct som_region *region, unsigned long groups);
 
 /**
- * som_record_writable - the groups that may be given writable entries
- * @rec: a record
+ * som_region_writable - the groups that may be given writable entries
+ * @region: a region
  *
  * Context: The fault_lock of the unit index is held.
  * Return: a bit for each.
  */
-static inline unsigned long som_record_writable(const struct som_record *rec)
+static inline unsigned long som_region_writable(const struct som_region *region)
 {
-	return rec->live & ~rec->fading;
+	return region->active & ~region->cooling;
 }
 
 /**
- * som_tracker_tracks - is a unit index tracked?
- * @t: the tracker
+ * som_dirty_log_tracks - is a unit index tracked?
+ * @t: the dirty log
  * @idx: unit index
  *
  * Context: Any; cheap where nothing is tracked.
  * Return: true if so.
  */
-static inline bool som_tracker_tracks(struct som_tracker *t, unsigned long idx)
+static inline bool som_dirty_log_tracks(struct som_dirty_log *t, unsigned long idx)
 {
 	return READ_ONCE(t->on) && mtree_load(&t->ranges, idx);
 }
 
 /**
- * som_tracker_saw - note that a scan with PM_SCAN_WP_MATCHING has passed addresses
- * @t: the tracker
+ * som_dirty_log_saw - note that a scan with PM_SCAN_WP_MATCHING has passed addresses
+ * @t: the dirty log
  * @start: the first
  * @end: behind the last
  *
  * Context: @t->lock and mmap_lock are held.
  */
-static inline void som_tracker_saw(struct som_tracker *t, unsigned long start,
-				   unsigned long end)
+static inline void som_dirty_log_saw(struct som_dirty_log *t, unsigned long start,
+				     unsigned long end)
 {
 	if (unlikely(start < t->seen[0].start || end > t->seen[0].end))
-		som_tracker_note_seen(t, start, end);
+		som_dirty_log_note_seen(t, start, end);
 }
 
 /**
- * som_tracker_any_dropped - is there a dropped record?
- * @t: the tracker
+ * som_dirty_log_any_dropped - is there a dropped region?
+ * @t: the dirty log
  *
  * Context: Any; cheap.
  * Return: true if so.
  */
-static inline bool som_tracker_any_dropped(struct som_tracker *t)
+static inline bool som_dirty_log_any_dropped(struct som_dirty_log *t)
 {
-	return xa_marked(&t->records, SOM_RECORD_DROPPED);
+	return xa_marked(&t->regions, SOM_REGION_DROPPED);
 }
 
 #endif /* _SOM_TRACKER_H */

@@ -19,11 +19,11 @@
 void som_unitmap_init(struct som_unitmap *map, bool zeroed)
 {
 	bitmap_zero(map->used, SOM_CHUNK_UNITS);
-	bitmap_zero(map->held, SOM_CHUNK_UNITS);
+	bitmap_zero(map->quarantined, SOM_CHUNK_UNITS);
 	bitmap_zero(map->zeroing, SOM_CHUNK_UNITS);
 	bitmap_zero(map->poisoned, SOM_CHUNK_UNITS);
 	map->nr_used = 0;
-	map->nr_held = 0;
+	map->nr_quarantined = 0;
 	map->nr_zeroing = 0;
 	map->nr_poisoned = 0;
 	map->nr_retired = 0;
@@ -44,7 +44,7 @@ static unsigned int first_zeroed(struct som_unitmap *map)
 
 	for (i = map->zeroed_from; i < BITS_TO_LONGS(SOM_CHUNK_UNITS); i++) {
 		unsigned long taken = map->used[i] | map->dirty[i] |
-				      map->held[i] | map->zeroing[i] |
+				      map->quarantined[i] | map->zeroing[i] |
 				      map->poisoned[i];
 
 		map->zeroed_from = i;
@@ -98,7 +98,7 @@ int som_unitmap_take(struct som_unitmap *map, bool *zeroed)
  */
 bool som_unitmap_take_all(struct som_unitmap *map, unsigned long *dirty)
 {
-	if (map->nr_used || map->nr_held || map->nr_zeroing ||
+	if (map->nr_used || map->nr_quarantined || map->nr_zeroing ||
 	    map->nr_poisoned)
 		return false;
 	bitmap_copy(dirty, map->dirty, SOM_CHUNK_UNITS);
@@ -110,22 +110,22 @@ bool som_unitmap_take_all(struct som_unitmap *map, unsigned long *dirty)
 }
 
 /**
- * som_unitmap_unhold - all held units become free and dirty, or retired
+ * som_unitmap_end_quarantine - all held units become free and dirty, or retired
  * @map: state of a chunk
  *
  * Return: how many there were.
  */
-unsigned int som_unitmap_unhold(struct som_unitmap *map)
+unsigned int som_unitmap_end_quarantine(struct som_unitmap *map)
 {
-	unsigned int nr = map->nr_held, retired;
+	unsigned int nr = map->nr_quarantined, retired;
 
-	retired = bitmap_weight_and(map->held, map->poisoned, SOM_CHUNK_UNITS);
-	bitmap_andnot(map->held, map->held, map->poisoned, SOM_CHUNK_UNITS);
-	bitmap_or(map->dirty, map->dirty, map->held, SOM_CHUNK_UNITS);
-	bitmap_zero(map->held, SOM_CHUNK_UNITS);
+	retired = bitmap_weight_and(map->quarantined, map->poisoned, SOM_CHUNK_UNITS);
+	bitmap_andnot(map->quarantined, map->quarantined, map->poisoned, SOM_CHUNK_UNITS);
+	bitmap_or(map->dirty, map->dirty, map->quarantined, SOM_CHUNK_UNITS);
+	bitmap_zero(map->quarantined, SOM_CHUNK_UNITS);
 	map->nr_dirty += nr - retired;
 	map->nr_retired += retired;
-	map->nr_held = 0;
+	map->nr_quarantined = 0;
 	return nr;
 }
 
@@ -189,7 +189,7 @@ bool som_unitmap_poison(struct som_unitmap *map, unsigned int unit)
 	map->nr_poisoned++;
 	if (__test_and_clear_bit(unit, map->dirty))
 		map->nr_dirty--;
-	else if (test_bit(unit, map->used) || test_bit(unit, map->held) ||
+	else if (test_bit(unit, map->used) || test_bit(unit, map->quarantined) ||
 		 test_bit(unit, map->zeroing))
 		return true;
 	map->nr_retired++;
@@ -214,5 +214,5 @@ char som_unitmap_state(const struct som_unitmap *map, unsigned int unit)
 		return 'd';
 	if (test_bit(unit, map->zeroing))
 		return 'z';
-	return test_bit(unit, map->held) ? 'q' : '.';
+	return test_bit(unit, map->quarantined) ? 'q' : '.';
 }

@@ -11,12 +11,12 @@
  * struct som_unitmap - the state of every unit of a chunk
  * @used: bit set: an owner has it.
  * @dirty: bit set: free, but must be zeroed before it is used.
- * @held: bit set: released, but pinned by somebody.
+ * @quarantined: bit set: released, but pinned by somebody.
  * @zeroing: bit set: free, and being zeroed.
  * @poisoned: bit set: its memory has an uncorrected error.
  * @nr_used: bits set in @used.
  * @nr_dirty: bits set in @dirty.
- * @nr_held: bits set in @held.
+ * @nr_quarantined: bits set in @quarantined.
  * @nr_zeroing: bits set in @zeroing.
  * @nr_poisoned: bits set in @poisoned.
  * @nr_retired: bits set in @poisoned alone.
@@ -29,12 +29,12 @@
 struct som_unitmap {
 	DECLARE_BITMAP(used, SOM_CHUNK_UNITS);
 	DECLARE_BITMAP(dirty, SOM_CHUNK_UNITS);
-	DECLARE_BITMAP(held, SOM_CHUNK_UNITS);
+	DECLARE_BITMAP(quarantined, SOM_CHUNK_UNITS);
 	DECLARE_BITMAP(zeroing, SOM_CHUNK_UNITS);
 	DECLARE_BITMAP(poisoned, SOM_CHUNK_UNITS);
 	unsigned int nr_used;
 	unsigned int nr_dirty;
-	unsigned int nr_held;
+	unsigned int nr_quarantined;
 	unsigned int nr_zeroing;
 	unsigned int nr_poisoned;
 	unsigned int nr_retired;
@@ -44,7 +44,7 @@ struct som_unitmap {
 void som_unitmap_init(struct som_unitmap *map, bool zeroed);
 int som_unitmap_take(struct som_unitmap *map, bool *zeroed);
 bool som_unitmap_take_all(struct som_unitmap *map, unsigned long *dirty);
-unsigned int som_unitmap_unhold(struct som_unitmap *map);
+unsigned int som_unitmap_end_quarantine(struct som_unitmap *map);
 char som_unitmap_state(const struct som_unitmap *map, unsigned int unit);
 int som_unitmap_zero_begin(struct som_unitmap *map);
 void som_unitmap_zero_end(struct som_unitmap *map, unsigned int unit, bool zeroed);
@@ -58,7 +58,7 @@ bool som_unitmap_poison(struct som_unitmap *map, unsigned int unit);
  */
 static inline unsigned int som_unitmap_nr_free(const struct som_unitmap *map)
 {
-	return SOM_CHUNK_UNITS - map->nr_used - map->nr_held - map->nr_zeroing -
+	return SOM_CHUNK_UNITS - map->nr_used - map->nr_quarantined - map->nr_zeroing -
 	       map->nr_retired;
 }
 
@@ -90,8 +90,8 @@ static inline int som_unitmap_put(struct som_unitmap *map, unsigned int unit,
 	__clear_bit(unit, map->used);
 	map->nr_used--;
 	if (hold) {
-		__set_bit(unit, map->held);
-		map->nr_held++;
+		__set_bit(unit, map->quarantined);
+		map->nr_quarantined++;
 	} else if (unlikely(test_bit(unit, map->poisoned))) {
 		map->nr_retired++;
 	} else {

@@ -2,9 +2,9 @@
 /*
  * The leaves of an owner's units.
  *
- * A leaf is made by the first fault in it, and goes when no span touches any of its
- * indices (som_units_prune(), under owner->lock, under which spans come and go). So
- * who has a span at an index, and keeps it, may keep the pointer to its slot;
+ * A table is made by the first fault in it, and goes when no mapping touches any of its
+ * indices (som_units_prune(), under owner->lock, under which mappings come and go). So
+ * who has a mapping at an index, and keeps it, may keep the pointer to its entry pointer;
  * everybody else looks under RCU.
  *
  * Slots are changed by xchg and cmpxchg. Who is to change which is told in entry.h.
@@ -17,9 +17,9 @@
  * Leaves that are looked at in one RCU section: an owner may have millions, and whoever waits
  * for RCU's grace period is somebody else.
  */
-#define SOM_RCU_LEAVES	64
+#define SOM_RCU_TABLES	64
 
-static struct kmem_cache *som_leaf_cache;
+static struct kmem_cache *som_table_cache;
 
 /**
  * som_units_module_init - make what all owners share
@@ -29,8 +29,8 @@ static struct kmem_cache *som_leaf_cache;
  */
 int som_units_module_init(void)
 {
-	som_leaf_cache = KMEM_CACHE(som_leaf, SLAB_ACCOUNT);
-	return som_leaf_cache ? 0 : -ENOMEM;
+	som_table_cache = KMEM_CACHE(som_table, SLAB_ACCOUNT);
+	return som_table_cache ? 0 : -ENOMEM;
 }
 
 /**
@@ -41,12 +41,12 @@ int som_units_module_init(void)
 void som_units_module_exit(void)
 {
 	rcu_barrier();
-	kmem_cache_destroy(som_leaf_cache);
+	kmem_cache_destroy(som_table_cache);
 }
 
-static void free_leaf(struct rcu_head *rcu)
+static void units_free_table(struct rcu_head *rcu)
 {
-	kmem_cache_free(som_leaf_cache, container_of(rcu, struct som_leaf, rcu));
+	kmem_cache_free(som_table_cache, container_of(rcu, struct som_table, rcu));
 }
 
 /**
@@ -55,8 +55,8 @@ static void free_leaf(struct rcu_head *rcu)
  */
 void som_units_init(struct som_units *units)
 {
-	xa_init_flags(&units->leaves, XA_FLAGS_ACCOUNT);
-	atomic_long_set(&units->nr_leaves, 0);
+	xa_init_flags(&units->tables, XA_FLAGS_ACCOUNT);
+	atomic_long_set(&units->nr_tables, 0);
 }
 
 /**
@@ -68,74 +68,74 @@ void som_units_init(struct som_units *units)
  */
 bool som_units_destroy(struct som_units *units)
 {
-	struct som_leaf *leaf;
+	struct som_table *table;
 	unsigned long nr, idx = 0;
 	bool empty = !som_units_find(units, &idx, ULONG_MAX);
 
-	xa_for_each(&units->leaves, nr, leaf)
-		kmem_cache_free(som_leaf_cache, leaf);
-	xa_destroy(&units->leaves);
+	xa_for_each(&units->tables, nr, table)
+		kmem_cache_free(som_table_cache, table);
+	xa_destroy(&units->tables);
 	return empty;
 }
 
-static struct som_leaf *find_leaf(struct som_units *units, unsigned long idx)
+static struct som_table *units_find_table(struct som_units *units, unsigned long idx)
 {
-	return xa_load(&units->leaves, idx / SOM_LEAF_UNITS);
+	return xa_load(&units->tables, idx / SOM_TABLE_UNITS);
 }
 
 /**
- * som_units_slot - where the entry of an index is, or would be
+ * som_units_entryp - where the entry of an index is, or would be
  * @units: the entries
  * @idx: unit index
  *
- * Context: RCU; or the caller keeps a span that touches the index.
+ * Context: RCU; or the caller keeps a mapping that touches the index.
  * Return: the place, or NULL if there is none yet.
  */
-void **som_units_slot(struct som_units *units, unsigned long idx)
+void **som_units_entryp(struct som_units *units, unsigned long idx)
 {
-	struct som_leaf *leaf = find_leaf(units, idx);
+	struct som_table *table = units_find_table(units, idx);
 
-	return leaf ? &leaf->entry[idx % SOM_LEAF_UNITS] : NULL;
+	return table ? &table->entry[idx % SOM_TABLE_UNITS] : NULL;
 }
 
 /**
- * som_units_leaf - the leaf of an index, made if need be
+ * som_units_table - the table of an index, made if need be
  * @units: the entries
  * @idx: unit index
  *
- * Context: Process context; the caller keeps a span that touches the index.
- * Return: the leaf, or NULL without memory for it.
+ * Context: Process context; the caller keeps a mapping that touches the index.
+ * Return: the table, or NULL without memory for it.
  */
-struct som_leaf *som_units_leaf(struct som_units *units, unsigned long idx)
+struct som_table *som_units_table(struct som_units *units, unsigned long idx)
 {
-	struct som_leaf *leaf = find_leaf(units, idx), *other;
+	struct som_table *table = units_find_table(units, idx), *other;
 
-	if (leaf)
-		return leaf;
-	leaf = kmem_cache_zalloc(som_leaf_cache, GFP_KERNEL);
-	if (!leaf)
+	if (table)
+		return table;
+	table = kmem_cache_zalloc(som_table_cache, GFP_KERNEL);
+	if (!table)
 		return NULL;
-	leaf->nr = idx / SOM_LEAF_UNITS;
-	other = xa_cmpxchg(&units->leaves, leaf->nr, NULL, leaf, GFP_KERNEL);
+	table->nr = idx / SOM_TABLE_UNITS;
+	other = xa_cmpxchg(&units->tables, table->nr, NULL, table, GFP_KERNEL);
 	if (!other) {
-		atomic_long_inc(&units->nr_leaves);
-		return leaf;
+		atomic_long_inc(&units->nr_tables);
+		return table;
 	}
-	kmem_cache_free(som_leaf_cache, leaf);
+	kmem_cache_free(som_table_cache, table);
 	return xa_is_err(other) ? NULL : other;
 }
 
 /**
- * som_units_find_leaf - find the leaf of an index
+ * som_units_find_table - find the table of an index
  * @units: the entries
  * @idx: unit index
  *
- * Context: The caller knows why the leaf stays.
- * Return: the leaf, or NULL if there is none yet.
+ * Context: The caller knows why the table stays.
+ * Return: the table, or NULL if there is none yet.
  */
-struct som_leaf *som_units_find_leaf(struct som_units *units, unsigned long idx)
+struct som_table *som_units_find_table(struct som_units *units, unsigned long idx)
 {
-	return find_leaf(units, idx);
+	return units_find_table(units, idx);
 }
 
 /**
@@ -148,12 +148,12 @@ struct som_leaf *som_units_find_leaf(struct som_units *units, unsigned long idx)
  */
 void *som_units_load(struct som_units *units, unsigned long idx)
 {
-	void **slot, *entry = NULL;
+	void **entryp, *entry = NULL;
 
 	rcu_read_lock();
-	slot = som_units_slot(units, idx);
-	if (slot)
-		entry = READ_ONCE(*slot);
+	entryp = som_units_entryp(units, idx);
+	if (entryp)
+		entry = READ_ONCE(*entryp);
 	rcu_read_unlock();
 	return entry;
 }
@@ -171,12 +171,12 @@ void *som_units_load(struct som_units *units, unsigned long idx)
 void *som_units_change(struct som_units *units, unsigned long idx, void *old,
 		       void *new)
 {
-	void **slot, *was = NULL;
+	void **entryp, *was = NULL;
 
 	rcu_read_lock();
-	slot = som_units_slot(units, idx);
-	if (slot)
-		was = cmpxchg(slot, old, new);
+	entryp = som_units_entryp(units, idx);
+	if (entryp)
+		was = cmpxchg(entryp, old, new);
 	rcu_read_unlock();
 	return was;
 }
@@ -191,44 +191,44 @@ void *som_units_change(struct som_units *units, unsigned long idx, void *old,
  */
 void *som_units_erase(struct som_units *units, unsigned long idx)
 {
-	void **slot, *was = NULL;
+	void **entryp, *was = NULL;
 
 	rcu_read_lock();
-	slot = som_units_slot(units, idx);
-	if (slot)
-		was = xchg(slot, NULL);
+	entryp = som_units_entryp(units, idx);
+	if (entryp)
+		was = xchg(entryp, NULL);
 	rcu_read_unlock();
 	return was;
 }
 
 /*
- * The next leaf that has indices from *i on; *i becomes the first of those. What this one needs
+ * The next table that has indices from *i on; *i becomes the first of those. What this one needs
  * is done within RCU, and after so many of them RCU is left: see pause_rcu().
  */
-static struct som_leaf *next_leaf(struct som_units *units, unsigned long *i,
-				  unsigned long last)
+static struct som_table *units_next_table(struct som_units *units, unsigned long *i,
+					  unsigned long last)
 {
-	unsigned long nr = *i / SOM_LEAF_UNITS;
-	struct som_leaf *leaf;
+	unsigned long nr = *i / SOM_TABLE_UNITS;
+	struct som_table *table;
 
 	if (*i > last)
 		return NULL;
-	leaf = xa_find(&units->leaves, &nr, last / SOM_LEAF_UNITS, XA_PRESENT);
-	if (leaf)
-		*i = max(*i, nr * SOM_LEAF_UNITS);
-	return leaf;
+	table = xa_find(&units->tables, &nr, last / SOM_TABLE_UNITS, XA_PRESENT);
+	if (table)
+		*i = max(*i, nr * SOM_TABLE_UNITS);
+	return table;
 }
 
-/* The last index of the leaf that an index is in, or @last. */
-static unsigned long leaf_last(unsigned long i, unsigned long last)
+/* The last index of the table that an index is in, or @last. */
+static unsigned long table_last(unsigned long i, unsigned long last)
 {
-	return min(last, i | (SOM_LEAF_UNITS - 1));
+	return min(last, i | (SOM_TABLE_UNITS - 1));
 }
 
-/* A leaf has been looked at. */
+/* A table has been looked at. */
 static void pause_rcu(unsigned int *nr)
 {
-	if (++*nr % SOM_RCU_LEAVES)
+	if (++*nr % SOM_RCU_TABLES)
 		return;
 	rcu_read_unlock();
 	cond_resched();
@@ -236,35 +236,35 @@ static void pause_rcu(unsigned int *nr)
 }
 
 /**
- * som_units_next_leaf - find the next leaf that has some indices
+ * som_units_next_table - find the next table that has some indices
  * @units: the entries
- * @idx: first index to look for, and where the first one that the leaf has goes
+ * @idx: first index to look for, and where the first one that the table has goes
  * @last: last unit index
- * @end: where the last one that the leaf has goes, at most @last
+ * @end: where the last one that the table has goes, at most @last
  *
  * For loops over many entries that a function call for each would slow down.
  *
  * Context: The caller knows why the leaves stay.
- * Return: the leaf, or NULL if there is none.
+ * Return: the table, or NULL if there is none.
  */
-struct som_leaf *som_units_next_leaf(struct som_units *units,
-				     unsigned long *idx, unsigned long last,
-				     unsigned long *end)
+struct som_table *som_units_next_table(struct som_units *units,
+				       unsigned long *idx, unsigned long last,
+				       unsigned long *end)
 {
-	struct som_leaf *leaf;
+	struct som_table *table;
 
 	rcu_read_lock();
-	leaf = next_leaf(units, idx, last);
+	table = units_next_table(units, idx, last);
 	rcu_read_unlock();
-	if (leaf)
-		*end = leaf_last(*idx, last);
-	return leaf;
+	if (table)
+		*end = table_last(*idx, last);
+	return table;
 }
 
-static bool take_hint(struct som_leaf *leaf, enum som_hint hint)
+static bool units_take_hint(struct som_table *table, enum som_hint hint)
 {
-	return test_bit(hint, &leaf->hints) &&
-	       test_and_clear_bit(hint, &leaf->hints);
+	return test_bit(hint, &table->hints) &&
+	       test_and_clear_bit(hint, &table->hints);
 }
 
 /**
@@ -282,20 +282,20 @@ static bool take_hint(struct som_leaf *leaf, enum som_hint hint)
 unsigned int som_units_take(struct som_units *units, unsigned long *idx,
 			    unsigned long last, void **entries, unsigned int nr)
 {
-	unsigned int taken = 0, leaves = 0;
+	unsigned int taken = 0, tables = 0;
 	unsigned long i = *idx, end;
-	struct som_leaf *leaf;
+	struct som_table *table;
 
 	rcu_read_lock();
-	while (taken < nr && (leaf = next_leaf(units, &i, last))) {
-		end = leaf_last(i, last);
+	while (taken < nr && (table = units_next_table(units, &i, last))) {
+		end = table_last(i, last);
 		for (; i <= end && taken < nr; i++) {
-			void **slot = &leaf->entry[i % SOM_LEAF_UNITS];
+			void **entryp = &table->entry[i % SOM_TABLE_UNITS];
 
-			if (READ_ONCE(*slot))
-				entries[taken++] = xchg(slot, NULL);
+			if (READ_ONCE(*entryp))
+				entries[taken++] = xchg(entryp, NULL);
 		}
-		pause_rcu(&leaves);
+		pause_rcu(&tables);
 	}
 	rcu_read_unlock();
 	*idx = i;
@@ -303,27 +303,27 @@ unsigned int som_units_take(struct som_units *units, unsigned long *idx,
 }
 
 /* @hint: an enum som_hint, or -1. */
-static void *find(struct som_units *units, unsigned long *idx,
-		  unsigned long last, int hint)
+static void *units_find(struct som_units *units, unsigned long *idx,
+			unsigned long last, int hint)
 {
 	unsigned long i = *idx, end;
-	unsigned int leaves = 0;
-	struct som_leaf *leaf;
+	unsigned int tables = 0;
+	struct som_table *table;
 	void *entry = NULL;
 
 	cond_resched();
 	rcu_read_lock();
-	while ((leaf = next_leaf(units, &i, last))) {
-		end = leaf_last(i, last);
-		/* In the midst of a leaf its hint has been taken already. */
-		if (hint >= 0 && i % SOM_LEAF_UNITS == 0 &&
-		    !take_hint(leaf, hint))
+	while ((table = units_next_table(units, &i, last))) {
+		end = table_last(i, last);
+		/* In the midst of a table its hint has been taken already. */
+		if (hint >= 0 && i % SOM_TABLE_UNITS == 0 &&
+		    !units_take_hint(table, hint))
 			i = end + 1;
 		for (; i <= end && !entry; i++)
-			entry = READ_ONCE(leaf->entry[i % SOM_LEAF_UNITS]);
+			entry = READ_ONCE(table->entry[i % SOM_TABLE_UNITS]);
 		if (entry)
 			break;
-		pause_rcu(&leaves);
+		pause_rcu(&tables);
 	}
 	rcu_read_unlock();
 	if (entry)
@@ -343,17 +343,17 @@ static void *find(struct som_units *units, unsigned long *idx,
 void *som_units_find(struct som_units *units, unsigned long *idx,
 		     unsigned long last)
 {
-	return find(units, idx, last, -1);
+	return units_find(units, idx, last, -1);
 }
 
 /**
- * som_units_find_hinted - the next entry in a leaf with a hint
+ * som_units_find_hinted - the next entry in a table with a hint
  * @units: the entries
  * @idx: where to begin, and where its index goes if there is one
  * @last: last unit index
  * @hint: which hint
  *
- * To be called from the first index of a leaf on to the end of it: the hint goes at
+ * To be called from the first index of a table on to the end of it: the hint goes at
  * the beginning, and comes back if som_units_hint() is called meanwhile.
  *
  * Context: Process context; may sleep.
@@ -362,13 +362,13 @@ void *som_units_find(struct som_units *units, unsigned long *idx,
 void *som_units_find_hinted(struct som_units *units, unsigned long *idx,
 			    unsigned long last, enum som_hint hint)
 {
-	return find(units, idx, last, hint);
+	return units_find(units, idx, last, hint);
 }
 
 /**
- * som_units_take_hint - the next leaf with a hint, which is taken away
+ * som_units_take_hint - the next table with a hint, which is taken away
  * @units: the entries
- * @idx: unit index to begin with, and where the first one of the leaf goes
+ * @idx: unit index to begin with, and where the first one of the table goes
  * @hint: which hint
  *
  * Context: Process context; may sleep.
@@ -377,17 +377,17 @@ void *som_units_find_hinted(struct som_units *units, unsigned long *idx,
 bool som_units_take_hint(struct som_units *units, unsigned long *idx,
 			 enum som_hint hint)
 {
-	unsigned int leaves = 0;
-	struct som_leaf *leaf;
+	unsigned int tables = 0;
+	struct som_table *table;
 	bool found = false;
 
 	rcu_read_lock();
-	while ((leaf = next_leaf(units, idx, ULONG_MAX))) {
-		found = take_hint(leaf, hint);
+	while ((table = units_next_table(units, idx, ULONG_MAX))) {
+		found = units_take_hint(table, hint);
 		if (found)
 			break;
-		*idx = leaf_last(*idx, ULONG_MAX) + 1;
-		pause_rcu(&leaves);
+		*idx = table_last(*idx, ULONG_MAX) + 1;
+		pause_rcu(&tables);
 	}
 	rcu_read_unlock();
 	return found;
@@ -404,12 +404,12 @@ bool som_units_take_hint(struct som_units *units, unsigned long *idx,
 void som_units_hint(struct som_units *units, unsigned long idx,
 		    enum som_hint hint)
 {
-	struct som_leaf *leaf;
+	struct som_table *table;
 
 	rcu_read_lock();
-	leaf = find_leaf(units, idx);
-	if (leaf)
-		set_bit(hint, &leaf->hints);
+	table = units_find_table(units, idx);
+	if (table)
+		set_bit(hint, &table->hints);
 	rcu_read_unlock();
 }
 
@@ -424,14 +424,14 @@ void som_units_hint(struct som_units *units, unsigned long idx,
 void som_units_prune(struct som_units *units, unsigned long first,
 		     unsigned long last)
 {
-	struct som_leaf *leaf;
+	struct som_table *table;
 	unsigned long nr;
 
-	xa_for_each_range(&units->leaves, nr, leaf, first / SOM_LEAF_UNITS,
-			  last / SOM_LEAF_UNITS) {
-		xa_erase(&units->leaves, nr);
-		atomic_long_dec(&units->nr_leaves);
-		call_rcu(&leaf->rcu, free_leaf);
+	xa_for_each_range(&units->tables, nr, table, first / SOM_TABLE_UNITS,
+			  last / SOM_TABLE_UNITS) {
+		xa_erase(&units->tables, nr);
+		atomic_long_dec(&units->nr_tables);
+		call_rcu(&table->rcu, units_free_table);
 		cond_resched();
 	}
 }

@@ -14,13 +14,13 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
-/** define SOM_LEAF_UNITS - entries in a leaf. */
-#define SOM_LEAF_UNITS	256
+/** define SOM_TABLE_UNITS - entries in a table. */
+#define SOM_TABLE_UNITS	256
 
 /**
- * enum som_hint - why somebody should look at entries of a leaf
+ * enum som_hint - why somebody should look at entries of a table
  * @SOM_HINT_DISCARDED: one may be discarded.
- * @SOM_HINT_UNTOLD: one may be zeroed in part, or discarded, and its record does not
+ * @SOM_HINT_UNTOLD: one may be zeroed in part, or discarded, and its region does not
  *	know.
  * @SOM_HINT_COLLAPSE: a unit at one of its indices, or that was there, may have a page
  *	table that is not needed any more.
@@ -32,14 +32,14 @@ enum som_hint {
 };
 
 /**
- * struct som_leaf - the entries of some indices in a row
+ * struct som_table - the entries of some indices in a row
  * @entry: the entries, or NULL.
- * @nr: first index / SOM_LEAF_UNITS.
+ * @nr: first index / SOM_TABLE_UNITS.
  * @hints: a bit for each enum som_hint: somebody is to look.
  * @rcu: for its end.
  */
-struct som_leaf {
-	void *entry[SOM_LEAF_UNITS];
+struct som_table {
+	void *entry[SOM_TABLE_UNITS];
 	unsigned long nr;
 	unsigned long hints;
 	struct rcu_head rcu;
@@ -47,12 +47,12 @@ struct som_leaf {
 
 /**
  * struct som_units - entries by unit index
- * @leaves: unit index / SOM_LEAF_UNITS -> leaf.
- * @nr_leaves: how many.
+ * @tables: unit index / SOM_TABLE_UNITS -> table.
+ * @nr_tables: how many.
  */
 struct som_units {
-	struct xarray leaves;
-	atomic_long_t nr_leaves;
+	struct xarray tables;
+	atomic_long_t nr_tables;
 };
 
 int som_units_module_init(void);
@@ -60,8 +60,8 @@ void som_units_module_exit(void);
 
 void som_units_init(struct som_units *units);
 bool som_units_destroy(struct som_units *units);
-void **som_units_slot(struct som_units *units, unsigned long idx);
-struct som_leaf *som_units_leaf(struct som_units *units, unsigned long idx);
+void **som_units_entryp(struct som_units *units, unsigned long idx);
+struct som_table *som_units_table(struct som_units *units, unsigned long idx);
 void *som_units_load(struct som_units *units, unsigned long idx);
 void *som_units_change(struct som_units *units, unsigned long idx, void *old,
 		       void *new);
@@ -77,11 +77,11 @@ bool som_units_take_hint(struct som_units *units, unsigned long *idx,
 			 enum som_hint hint);
 void som_units_hint(struct som_units *units, unsigned long idx,
 		    enum som_hint hint);
-struct som_leaf *som_units_find_leaf(struct som_units *units,
-				     unsigned long idx);
-struct som_leaf *som_units_next_leaf(struct som_units *units,
-				     unsigned long *idx, unsigned long last,
-				     unsigned long *end);
+struct som_table *som_units_find_table(struct som_units *units,
+				       unsigned long idx);
+struct som_table *som_units_next_table(struct som_units *units,
+				       unsigned long *idx, unsigned long last,
+				       unsigned long *end);
 void som_units_prune(struct som_units *units, unsigned long first,
 		     unsigned long last);
 

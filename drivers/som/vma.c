@@ -4,10 +4,10 @@
  *
  * A VMA is VM_MIXEDMAP with special entries: no struct page is touched, GUP
  * works on 2 MiB entries, and such VMAs never merge. vm_private_data is the
- * VMA's span (owner.c), or NULL in a child that inherited the VMA although it
+ * VMA's mapping (owner.c), or NULL in a child that inherited the VMA although it
  * should not have (MADV_DOFORK).
  *
- * A fault holds mmap_lock or the VMA lock for read, so the VMA and its span
+ * A fault holds mmap_lock or the VMA lock for read, so the VMA and its mapping
  * stay; and the fault_lock of its unit index from the look-up of the unit until
  * its entry is in the page table, so som_owner_punch() finds it there.
  *
@@ -55,13 +55,13 @@ static const struct vm_operations_struct som_vm_ops;
 static const struct vm_operations_struct som_tracked_vm_ops;
 
 /**
- * som_vma_span - the span of a VMA
+ * som_vma_mapping - the mapping of a VMA
  * @vma: any VMA
  *
  * Context: mmap_lock or the VMA lock is held.
- * Return: its span, or NULL if it is not a som mapping of its owner.
+ * Return: its mapping, or NULL if it is not a som mapping of its owner.
  */
-struct som_span *som_vma_span(const struct vm_area_struct *vma)
+struct som_mapping *som_vma_mapping(const struct vm_area_struct *vma)
 {
 	if (vma->vm_ops != &som_vm_ops && vma->vm_ops != &som_tracked_vm_ops)
 		return NULL;
@@ -89,11 +89,11 @@ bool som_vma_tracked(const struct vm_area_struct *vma)
  */
 bool som_vma_ready(const struct vm_area_struct *vma)
 {
-	return som_vma_tracked(vma) || som_vma_span(vma)->pinnable;
+	return som_vma_tracked(vma) || som_vma_mapping(vma)->page_backed;
 }
 
 /**
- * som_vma_pinnable - make a som VMA one that can be pinned for writing, for ever
+ * som_vma_page_backed - make a som VMA one that can be pinned for writing, for ever
  * @vma: the VMA
  *
  * It is, or becomes again, of the first kind and stays so. Its entries go, as
@@ -101,22 +101,22 @@ bool som_vma_ready(const struct vm_area_struct *vma)
  *
  * Context: Process context; mmap_lock is held for write.
  */
-void som_vma_pinnable(struct vm_area_struct *vma)
+void som_vma_page_backed(struct vm_area_struct *vma)
 {
-	struct som_span *span = som_vma_span(vma);
+	struct som_mapping *mapping = som_vma_mapping(vma);
 
-	span->pinnable = true;
+	mapping->page_backed = true;
 	if (!som_vma_tracked(vma))
 		return;
 	vma_start_write(vma);
 	vma->vm_ops = &som_vm_ops;
 	WRITE_ONCE(vma->vm_page_prot, vm_get_page_prot(vma->vm_flags));
-	som_zap(span->owner, vma->vm_pgoff, vma_pages(vma));
+	som_zap(mapping->owner, vma->vm_pgoff, vma_pages(vma));
 }
 
 /**
  * som_vma_ask - have the kernel ask before it makes an entry of a som VMA writable
- * @vma: the VMA; nothing changes if it is to be pinnable
+ * @vma: the VMA; nothing changes if it is to be page-backed
  *
  * Context: Process context; mmap_lock is held for write.
  */
@@ -155,7 +155,7 @@ int som_vma_track(struct mm_struct *mm, unsigned long addr, unsigned long end)
 		return ret;
 	vma_iter_init(&vmi, mm, addr);
 	for_each_vma_range(vmi, vma, end) {
-		if (som_vma_span(vma))
+		if (som_vma_mapping(vma))
 			som_vma_ask(vma);
 		if (!--left)
 			break;
@@ -174,14 +174,14 @@ static unsigned long unit_pfn(unsigned long unit)
  * expect 1 GiB entries there. None comes back while the VMA is locked, and until then
  * one may: whether there are any now does not matter. Of private memory all entries
  * go, as mremap from length 0 would leave them where they are, and the VMA that has
- * them is superseded (som_span_run()).
+ * them is superseded (som_mapping_run()).
  */
 static void som_vma_zap(struct vm_area_struct *vma, pgoff_t pgoff,
 			unsigned long nr, bool all)
 {
-	struct som_owner *owner = som_vma_span(vma)->owner;
+	struct som_owner *owner = som_vma_mapping(vma)->owner;
 
-	if (!all && som_vma_span(vma)->map_size < PUD_SIZE)
+	if (!all && som_vma_mapping(vma)->map_size < PUD_SIZE)
 		return;
 	vma_start_write(vma);
 	mutex_lock(&owner->lock);
@@ -191,15 +191,15 @@ static void som_vma_zap(struct vm_area_struct *vma, pgoff_t pgoff,
 
 static int som_vma_may_split(struct vm_area_struct *vma, unsigned long addr)
 {
-	struct som_span *span = som_vma_span(vma);
+	struct som_mapping *mapping = som_vma_mapping(vma);
 
-	if (!span)
+	if (!mapping)
 		return 0;
-	/* The kernel does so only after ->open, which changes the span. */
+	/* The kernel does so only after ->open, which changes the mapping. */
 	vma_start_write(vma);
 	som_vma_zap(vma, linear_page_index(vma, addr), 1, false);
-	span->cut = linear_page_index(vma, addr);
-	span->cut_seq = som_mm_write_seq(vma->vm_mm);
+	mapping->cut = linear_page_index(vma, addr);
+	mapping->cut_seq = som_mm_write_seq(vma->vm_mm);
 	return 0;
 }
 
@@ -210,7 +210,7 @@ static unsigned long vma_last_pgoff(struct vm_area_struct *vma)
 }
 
 /* A child's VMA: page table entries are never copied. */
-static void som_vma_forked(struct vm_area_struct *vma, struct som_span *from)
+static void som_vma_forked(struct vm_area_struct *vma, struct som_mapping *from)
 {
 	vm_flags_set(vma, VM_WIPEONFORK);
 	if (from->fork != SOM_FORK_NONE) {
@@ -230,57 +230,57 @@ static void som_vma_forked(struct vm_area_struct *vma, struct som_span *from)
  */
 static void som_vma_open(struct vm_area_struct *vma)
 {
-	struct som_span *span = som_vma_span(vma);
+	struct som_mapping *mapping = som_vma_mapping(vma);
 	struct vm_area_struct *old;
 	bool split;
 
-	if (!span)
+	if (!mapping)
 		return;
-	if (vma->vm_mm != span->owner->mm) {
-		som_vma_forked(vma, span);
+	if (vma->vm_mm != mapping->owner->mm) {
+		som_vma_forked(vma, mapping);
 		return;
 	}
 	old = vma_lookup(vma->vm_mm, vma->vm_start);
-	split = old && old->vm_private_data == span;
-	span = som_span_dup(span, vma->vm_start, vma->vm_pgoff,
-			    vma_last_pgoff(vma), split);
-	span->vma = vma;
-	vma->vm_private_data = span;
+	split = old && old->vm_private_data == mapping;
+	mapping = som_mapping_dup(mapping, vma->vm_start, vma->vm_pgoff,
+				  vma_last_pgoff(vma), split);
+	mapping->vma = vma;
+	vma->vm_private_data = mapping;
 	/* After it is known: who maps from then on what is superseded, is refused. */
 	if (!split)
-		som_vma_zap(vma, vma->vm_pgoff, vma_pages(vma), span->private);
+		som_vma_zap(vma, vma->vm_pgoff, vma_pages(vma), mapping->private);
 }
 
 static void som_vma_close(struct vm_area_struct *vma)
 {
-	struct som_span *span = som_vma_span(vma);
+	struct som_mapping *mapping = som_vma_mapping(vma);
 
-	if (span) {
-		som_remap_close(span);
-		som_span_discard_left(span);
-		som_span_unmap(span);
+	if (mapping) {
+		som_remap_close(mapping);
+		som_mapping_discard_left(mapping);
+		som_mapping_unmap(mapping);
 	}
 	vma->vm_private_data = NULL;
 }
 
 /*
- * mprotect gives access to memory that was promised to nobody. Or it takes all
+ * mprotect gives access to memory that was reserved to nobody. Or it takes all
  * access away, which the kernel does not expect of a 1 GiB entry (pudp_invalidate()
  * takes one without access for one that is not there).
  */
 static int som_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
 			    unsigned long end, unsigned long newflags)
 {
-	struct som_span *span = som_vma_span(vma);
+	struct som_mapping *mapping = som_vma_mapping(vma);
 	unsigned long first = linear_page_index(vma, start);
 
-	if (span && !(newflags & VM_ACCESS_FLAGS))
+	if (mapping && !(newflags & VM_ACCESS_FLAGS))
 		som_vma_zap(vma, first, (end - start) >> PAGE_SHIFT, false);
-	if (!span || span->promised || !(newflags & VM_ACCESS_FLAGS) ||
+	if (!mapping || mapping->reserved || !(newflags & VM_ACCESS_FLAGS) ||
 	    vma->vm_flags & VM_NORESERVE)
 		return 0;
-	return som_span_promise(span, first,
-				first + ((end - start) >> PAGE_SHIFT) - 1);
+	return som_mapping_reserve(mapping, first,
+				   first + ((end - start) >> PAGE_SHIFT) - 1);
 }
 
 /*
@@ -290,22 +290,22 @@ static int som_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
  */
 static int som_vma_mremap(struct vm_area_struct *vma)
 {
-	struct som_span *span = som_vma_span(vma);
+	struct som_mapping *mapping = som_vma_mapping(vma);
 	unsigned long last;
 
-	if (!span)
+	if (!mapping)
 		return 0;
 	last = vma_last_pgoff(vma);
-	if (last >= span->limit || (span->private && span->grown) ||
-	    som_span_crowded(span))
+	if (last >= mapping->limit || (mapping->private && mapping->grown) ||
+	    som_mapping_crowded(mapping))
 		return -ENOMEM;
 	/* Private memory is accessible in one of its mappings alone. */
-	if (som_checks_page_tables() && !span->private && som_mremap_leaves())
+	if (som_checks_page_tables() && !mapping->private && som_mremap_leaves())
 		return -ENOMEM;
-	if (span->promised || !(vma->vm_flags & VM_ACCESS_FLAGS) ||
+	if (mapping->reserved || !(vma->vm_flags & VM_ACCESS_FLAGS) ||
 	    vma->vm_flags & VM_NORESERVE)
 		return 0;
-	return som_span_promise(span, vma->vm_pgoff, last);
+	return som_mapping_reserve(mapping, vma->vm_pgoff, last);
 }
 
 /*
@@ -315,22 +315,22 @@ static int som_vma_mremap(struct vm_area_struct *vma)
 static inline bool som_map_single(struct vm_area_struct *vma,
 				  unsigned long idx)
 {
-	struct som_span *span = vma->vm_private_data;
+	struct som_mapping *mapping = vma->vm_private_data;
 
-	return som_span_may_be_superseded(span) &&
-	       som_span_superseded(span,
-				   max(som_unit_pgoff(idx), span->it.start),
-				   min(som_unit_pgoff(idx + 1) - 1,
-				       span->it.last));
+	return som_mapping_may_be_superseded(mapping) &&
+	       som_mapping_superseded(mapping,
+				      max(som_unit_pgoff(idx), mapping->it.start),
+				      min(som_unit_pgoff(idx + 1) - 1,
+					  mapping->it.last));
 }
 
 /*
  * What tells that a unit of a private mapping is discarded, for whoever is about to make an
  * entry: MADV_DONTNEED takes no lock that faults hold until then.
  */
-static void **som_map_slot(struct som_span *span, unsigned long idx)
+static void **som_map_entryp(struct som_mapping *mapping, unsigned long idx)
 {
-	return span->private ? som_owner_slot(span, idx) : NULL;
+	return mapping->private ? som_owner_entryp(mapping, idx) : NULL;
 }
 
 /*
@@ -339,12 +339,12 @@ static void **som_map_slot(struct som_span *span, unsigned long idx)
  * be all.
  */
 static unsigned long som_map_groups(const struct vm_fault *vmf,
-				    const struct som_record *rec,
+				    const struct som_region *region,
 				    unsigned int page)
 {
-	unsigned long groups = som_record_writable(rec);
+	unsigned long groups = som_region_writable(region);
 
-	if (rec->mode == SOM_MODE_CLEAN || !som_vma_tracked(vmf->vma))
+	if (region->mode == SOM_MODE_CLEAN || !som_vma_tracked(vmf->vma))
 		return SOM_ALL_GROUPS;
 	if (vmf->flags & FAULT_FLAG_WRITE)
 		groups |= BIT(page / SOM_GROUP_PAGES);
@@ -358,52 +358,52 @@ static unsigned long som_map_groups(const struct vm_fault *vmf,
  * have taken a dirty bit with it.
  */
 static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
-			     unsigned long unit, struct som_record *rec)
+			     unsigned long unit, struct som_region *region)
 {
-	struct som_span *span = som_vma_span(vmf->vma);
-	struct som_tracker *tracker = &span->owner->tracker;
+	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
+	struct som_dirty_log *dirty_log = &mapping->owner->dirty_log;
 	unsigned int page = vmf->pgoff - som_unit_pgoff(idx);
 	unsigned int hot = vmf->flags & FAULT_FLAG_WRITE ? page : SOM_UNIT_PAGES;
 	DECLARE_BITMAP(missing, SOM_UNIT_PAGES) = {};
-	unsigned long groups, live;
+	unsigned long groups, active;
 	struct som_ptes ptes;
 	unsigned int nr, group;
 	int ret;
 
 	som_ptes_init(&ptes, vmf->vma, idx, unit);
-	groups = rec ? som_map_groups(vmf, rec, page) : SOM_ALL_GROUPS;
+	groups = region ? som_map_groups(vmf, region, page) : SOM_ALL_GROUPS;
 	if (som_map_single(vmf->vma, idx))
 		som_ptes_single(&ptes, vmf->address & PAGE_MASK);
-	else if (rec && groups & ~som_record_writable(rec) &&
+	else if (region && groups & ~som_region_writable(region) &&
 		 groups != SOM_ALL_GROUPS)
 		/* A group is live again: the rest stays as it is. */
 		som_ptes_group(&ptes, page / SOM_GROUP_PAGES);
 	nr = (ptes.end - ptes.start) >> PAGE_SHIFT;
-	ptes.slot = som_map_slot(span, idx);
-	if (rec)
-		som_tracker_open(tracker, idx, rec);
-	ret = som_ptes_fill(&ptes, groups, hot, rec ? missing : NULL);
+	ptes.entryp = som_map_entryp(mapping, idx);
+	if (region)
+		som_dirty_log_open(dirty_log, idx, region);
+	ret = som_ptes_fill(&ptes, groups, hot, region ? missing : NULL);
 	if (ret && ret != -EEXIST) {
-		if (rec)
-			som_tracker_update(tracker, idx, rec);
+		if (region)
+			som_dirty_log_update(dirty_log, idx, region);
 		return ret == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_NOPAGE;
 	}
-	if (!rec)
+	if (!region)
 		return VM_FAULT_NOPAGE;
 
-	live = rec->live;
+	active = region->active;
 	for (group = 0; group < SOM_UNIT_GROUPS; group++) {
-		if (!(live & BIT(group))) {
-			rec->filled[group] = 0;
+		if (!(active & BIT(group))) {
+			region->filled[group] = 0;
 			continue;
 		}
-		missing[group] &= rec->filled[group];
-		rec->written[group] |= missing[group];
-		rec->nonzero[group] |= missing[group];
+		missing[group] &= region->filled[group];
+		region->written[group] |= missing[group];
+		region->nonzero[group] |= missing[group];
 	}
-	bitmap_set(rec->filled, ptes.page, nr);
-	som_record_open(rec, groups, hot);
-	som_tracker_update(tracker, idx, rec);
+	bitmap_set(region->filled, ptes.page, nr);
+	som_region_open(region, groups, hot);
+	som_dirty_log_update(dirty_log, idx, region);
 	return VM_FAULT_NOPAGE;
 }
 
@@ -416,7 +416,7 @@ static vm_fault_t som_map_4k_readonly(struct vm_fault *vmf, unsigned long idx,
 	som_ptes_init(&ptes, vmf->vma, idx, unit);
 	if (som_map_single(vmf->vma, idx))
 		som_ptes_single(&ptes, vmf->address & PAGE_MASK);
-	ptes.slot = som_map_slot(som_vma_span(vmf->vma), idx);
+	ptes.entryp = som_map_entryp(som_vma_mapping(vmf->vma), idx);
 	if (som_ptes_fill(&ptes, 0, SOM_UNIT_PAGES, NULL) == -ENOMEM)
 		return VM_FAULT_OOM;
 	return VM_FAULT_NOPAGE;
@@ -435,7 +435,7 @@ static vm_fault_t som_map_pages(struct vm_fault *vmf, unsigned long idx,
 	som_ptes_init(&ptes, vmf->vma, idx, unit);
 	if (som_map_single(vmf->vma, idx))
 		som_ptes_single(&ptes, vmf->address & PAGE_MASK);
-	ptes.slot = som_map_slot(som_vma_span(vmf->vma), idx);
+	ptes.entryp = som_map_entryp(som_vma_mapping(vmf->vma), idx);
 	if (som_ptes_fill_pages(&ptes) == -ENOMEM)
 		return VM_FAULT_OOM;
 	return VM_FAULT_NOPAGE;
@@ -444,20 +444,20 @@ static vm_fault_t som_map_pages(struct vm_fault *vmf, unsigned long idx,
 static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long idx,
 			     unsigned long unit, bool write)
 {
-	struct som_span *span = som_vma_span(vmf->vma);
+	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
 	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
 
 	if (pmd_none(pmd) && som_pmd_insert(vmf, unit_pfn(unit), write,
-					    som_map_slot(span, idx)))
+					    som_map_entryp(mapping, idx)))
 		return VM_FAULT_NOPAGE;
 	pmd = pmdp_get_lockless(vmf->pmd);
 	/* An entry of a unit that was punched out, about to be cleared. */
 	if (!pmd_none(pmd) && pmd_pfn(pmd) != unit_pfn(unit))
 		return VM_FAULT_NOPAGE;
 	/* The kernel's way would make an entry of what is discarded. */
-	if (span->private) {
+	if (mapping->private) {
 		if (write && !pmd_none(pmd) && !pmd_write(pmd))
-			som_zap(span->owner, som_unit_pgoff(idx),
+			som_zap(mapping->owner, som_unit_pgoff(idx),
 				SOM_UNIT_PAGES);
 		return VM_FAULT_NOPAGE;
 	}
@@ -465,7 +465,7 @@ static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long idx,
 }
 
 /*
- * No unit for somebody with a promise: one is between its former owner and the
+ * No unit for somebody with a reservation: one is between its former owner and the
  * pool. That takes no longer than a munmap; come back after a tick. Whoever is about to
  * give it back may be waiting for mmap_lock, so that is released; get_user_pages()
  * would keep it otherwise. Nothing of the VMA is there afterwards.
@@ -500,16 +500,16 @@ static vm_fault_t som_unit_error(struct vm_fault *vmf, long error)
 }
 
 /*
- * Can a unit that heirs depend on be mapped as it is, without write access? Where dirty
+ * Can a unit that children depend on be mapped as it is, without write access? Where dirty
  * bits tell of writes, or the kernel gives write access unasked, it cannot.
  */
 static bool som_map_shared(const struct vm_fault *vmf, unsigned long idx)
 {
-	struct som_owner *owner = som_vma_span(vmf->vma)->owner;
-	struct som_record *rec = som_tracker_find(&owner->tracker, idx);
+	struct som_owner *owner = som_vma_mapping(vmf->vma)->owner;
+	struct som_region *region = som_dirty_log_find(&owner->dirty_log, idx);
 
 	return !(vmf->flags & FAULT_FLAG_WRITE) && som_vma_tracked(vmf->vma) &&
-	       (!rec || !rec->live) && !som_owner_pinnable(owner, idx);
+	       (!region || !region->active) && !som_owner_page_backed(owner, idx);
 }
 
 /*
@@ -525,12 +525,12 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 			       unsigned long unit, bool huge,
 			       enum som_level was)
 {
-	struct som_owner *owner = som_vma_span(vmf->vma)->owner;
-	struct som_record *rec = som_tracker_find(&owner->tracker, idx);
+	struct som_owner *owner = som_vma_mapping(vmf->vma)->owner;
+	struct som_region *region = som_dirty_log_find(&owner->dirty_log, idx);
 	bool write = vmf->flags & FAULT_FLAG_WRITE;
 	enum som_level level = SOM_LEVEL_4K;
 	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
-	bool leaf = pmd_trans_huge(pmd), readonly, shared;
+	bool table = pmd_trans_huge(pmd), readonly, shared;
 	vm_fault_t ret;
 
 	/* By another VMA: what is said of a unit is to be true of both. */
@@ -539,31 +539,31 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 		was = SOM_LEVEL_NONE;
 	}
 	shared = som_owner_shared(owner, idx);
-	if (som_owner_pinnable(owner, idx)) {
+	if (som_owner_page_backed(owner, idx)) {
 		som_owner_set_level(owner, idx, SOM_LEVEL_4K);
 		trace_som_fault(vmf->real_address, unit, PAGE_SIZE, write);
 		return som_map_pages(vmf, idx, unit);
 	}
-	if (rec && rec->mode == SOM_MODE_OPEN)
-		rec = NULL;
-	readonly = shared || (rec && rec->mode == SOM_MODE_CLEAN && !write &&
+	if (region && region->mode == SOM_MODE_OPEN)
+		region = NULL;
+	readonly = shared || (region && region->mode == SOM_MODE_CLEAN && !write &&
 			      som_vma_tracked(vmf->vma));
-	huge = huge && (leaf || pmd_none(pmd));
-	if (huge && (!rec || readonly)) {
+	huge = huge && (table || pmd_none(pmd));
+	if (huge && (!region || readonly)) {
 		level = SOM_LEVEL_2M;
 		ret = som_map_2m(vmf, idx, unit,
-				 !rec && !shared &&
+				 !region && !shared &&
 				 vmf->vma->vm_flags & VM_WRITE);
-	} else if (leaf && som_vma_span(vmf->vma)->private) {
+	} else if (table && som_vma_mapping(vmf->vma)->private) {
 		/* The kernel's way would look like MADV_DONTNEED (private.c). */
 		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
 		return VM_FAULT_NOPAGE;
-	} else if (leaf) {
+	} else if (table) {
 		return VM_FAULT_FALLBACK;
 	} else if (readonly) {
 		ret = som_map_4k_readonly(vmf, idx, unit);
 	} else {
-		ret = som_map_4k(vmf, idx, unit, rec);
+		ret = som_map_4k(vmf, idx, unit, region);
 	}
 	if (level != was)
 		som_owner_set_level(owner, idx, level);
@@ -587,20 +587,20 @@ static bool som_map_needs_4k(const struct vm_fault *vmf, bool huge)
 static bool som_map_convert(const struct vm_fault *vmf, unsigned long idx,
 			    bool huge, bool needs_4k)
 {
-	struct som_span *span = som_vma_span(vmf->vma);
+	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
 
-	if (som_owner_pinnable(span->owner, idx)) {
+	if (som_owner_page_backed(mapping->owner, idx)) {
 		/* The boundary is gone: a worker moves it back. */
 		if (huge)
-			som_collapse_want(span->owner, idx);
+			som_collapse_want(mapping->owner, idx);
 		return false;
 	}
-	if (!needs_4k || som_tracker_tracks(&span->owner->tracker, idx))
+	if (!needs_4k || som_dirty_log_tracks(&mapping->owner->dirty_log, idx))
 		return false;
 	if (vmf->flags & FAULT_FLAG_ALLOW_RETRY &&
 	    !(vmf->flags & (FAULT_FLAG_RETRY_NOWAIT | FAULT_FLAG_TRIED)))
 		return true;
-	som_collapse_want(span->owner, idx);
+	som_collapse_want(mapping->owner, idx);
 	return false;
 }
 
@@ -613,7 +613,7 @@ static bool som_map_convert(const struct vm_fault *vmf, unsigned long idx,
 static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct som_span *span = som_vma_span(vma);
+	struct som_mapping *mapping = som_vma_mapping(vma);
 	unsigned long idx = som_pgoff_unit(vmf->pgoff);
 	enum som_level level;
 	bool huge, needs_4k, convert, dump;
@@ -621,45 +621,45 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 	vm_fault_t ret;
 	long unit;
 
-	if (!span)
+	if (!mapping)
 		return VM_FAULT_SIGSEGV;
-	if (som_span_superseded(span, vmf->pgoff, vmf->pgoff))
+	if (som_mapping_superseded(mapping, vmf->pgoff, vmf->pgoff))
 		return VM_FAULT_SIGBUS;
-	if (order == PUD_ORDER && span->map_size == PUD_SIZE &&
+	if (order == PUD_ORDER && mapping->map_size == PUD_SIZE &&
 	    vma->vm_flags & VM_ACCESS_FLAGS &&
-	    !span->private && !span->pinnable && !som_vma_tracked(vma) &&
+	    !mapping->private && !mapping->page_backed && !som_vma_tracked(vma) &&
 	    som_chunk_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff,
 			      vmf->address))
-		return som_gig_fault(vmf, span);
-	huge = span->map_size >= PMD_SIZE &&
+		return som_pud_fault(vmf, mapping);
+	huge = mapping->map_size >= PMD_SIZE &&
 	       som_unit_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff,
 				vmf->address) && !som_map_single(vma, idx);
 	if (order > PMD_ORDER || (order == PMD_ORDER && !huge))
 		return VM_FAULT_FALLBACK;
 
-	lock = som_owner_lock_unit(span->owner, idx);
+	lock = som_owner_lock_unit(mapping->owner, idx);
 	needs_4k = som_map_needs_4k(vmf, huge);
 	level = needs_4k ? SOM_LEVEL_4K : SOM_LEVEL_2M;
-	unit = som_owner_unit(span, idx, &level);
+	unit = som_owner_unit(mapping, idx, &level);
 	dump = order == 0 && som_dumping() &&
-	       !som_owner_pinnable(span->owner, idx);
-	if (unit >= 0 && !dump && som_owner_shared(span->owner, idx) &&
-	    !som_map_shared(vmf, idx) && som_share_break(span->owner, idx))
+	       !som_owner_page_backed(mapping->owner, idx);
+	if (unit >= 0 && !dump && som_owner_shared(mapping->owner, idx) &&
+	    !som_map_shared(vmf, idx) && som_cow_break(mapping->owner, idx))
 		unit = -EAGAIN;
-	convert = unlikely(span->page_backed) && unit >= 0 && !som_dumping() &&
+	convert = unlikely(mapping->auto_convert) && unit >= 0 && !som_dumping() &&
 		  som_map_convert(vmf, idx, huge, needs_4k);
 	if (unit >= 0 && dump)
-		ret = som_dump_fault(vmf, span->owner, idx, unit);
+		ret = som_dump_fault(vmf, mapping->owner, idx, unit);
 	else if (unit >= 0 && !convert)
 		ret = som_map_unit(vmf, idx, unit, huge, level);
 	mutex_unlock(lock);
 	if (unit < 0)
 		return som_unit_error(vmf, unit);
 	if (convert)
-		return som_convert_fault(vmf, span->owner, idx);
-	if (unlikely(span->claimed) && level == SOM_LEVEL_NONE && huge &&
+		return som_convert_fault(vmf, mapping->owner, idx);
+	if (unlikely(mapping->claimed) && level == SOM_LEVEL_NONE && huge &&
 	    ret == VM_FAULT_NOPAGE && pmd_leaf(pmdp_get_lockless(vmf->pmd)))
-		som_around(vmf, span, idx);
+		som_around(vmf, mapping, idx);
 	/* Another thread's 2 MiB entry came in between: it will do. */
 	if (order == 0 && ret == VM_FAULT_FALLBACK)
 		return VM_FAULT_NOPAGE;
@@ -679,38 +679,38 @@ static vm_fault_t som_vma_fault(struct vm_fault *vmf)
 /* A write to a 4 KiB entry that is not writable, in a VMA that is. */
 static vm_fault_t som_vma_pfn_mkwrite(struct vm_fault *vmf)
 {
-	struct som_span *span = som_vma_span(vmf->vma);
+	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
 	unsigned long idx = som_pgoff_unit(vmf->pgoff);
 	vm_fault_t ret = VM_FAULT_NOPAGE;
-	struct som_record *rec;
+	struct som_region *region;
 	struct mutex *lock;
 	bool again = false;
 	long unit;
 
-	if (!span)
+	if (!mapping)
 		return VM_FAULT_SIGSEGV;
-	lock = som_owner_lock_unit(span->owner, idx);
-	unit = som_owner_peek(span->owner, idx);
-	rec = som_tracker_find(&span->owner->tracker, idx);
-	if (rec && rec->mode == SOM_MODE_OPEN)
-		rec = NULL;
+	lock = som_owner_lock_unit(mapping->owner, idx);
+	unit = som_owner_lookup(mapping->owner, idx);
+	region = som_dirty_log_find(&mapping->owner->dirty_log, idx);
+	if (region && region->mode == SOM_MODE_OPEN)
+		region = NULL;
 	/*
 	 * Not the kernel but this makes the entry writable, under the lock: by
 	 * the time that the kernel comes to it, the unit may be clean. Without
 	 * a unit, it was punched out and the entry is about to be cleared; if
-	 * it is pinnable now, the entry is gone.
+	 * it is page-backed now, the entry is gone.
 	 */
-	if (unit < 0 || som_owner_pinnable(span->owner, idx))
+	if (unit < 0 || som_owner_page_backed(mapping->owner, idx))
 		goto out;
 	if (som_pool_poisoned(unit)) {
 		ret = VM_FAULT_HWPOISON;
 		goto out;
 	}
-	if (som_owner_shared(span->owner, idx) &&
-	    som_share_break(span->owner, idx))
+	if (som_owner_shared(mapping->owner, idx) &&
+	    som_cow_break(mapping->owner, idx))
 		again = true;
 	else
-		ret = som_map_4k(vmf, idx, unit, rec);
+		ret = som_map_4k(vmf, idx, unit, region);
 out:
 	mutex_unlock(lock);
 	return again ? som_fault_wait(vmf) : ret;
@@ -722,18 +722,18 @@ out:
  */
 static vm_fault_t som_vma_page_mkwrite(struct vm_fault *vmf)
 {
-	struct som_span *span = som_vma_span(vmf->vma);
+	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
 	unsigned long idx = som_pgoff_unit(vmf->pgoff);
 	vm_fault_t ret = VM_FAULT_NOPAGE;
 	struct mutex *lock;
 	long unit;
 
-	if (!span)
+	if (!mapping)
 		return VM_FAULT_SIGSEGV;
-	lock = som_owner_lock_unit(span->owner, idx);
-	unit = som_owner_peek(span->owner, idx);
+	lock = som_owner_lock_unit(mapping->owner, idx);
+	unit = som_owner_lookup(mapping->owner, idx);
 	/* If it is not page-backed any more, the entry is gone. */
-	if (unit >= 0 && som_owner_pinnable(span->owner, idx))
+	if (unit >= 0 && som_owner_page_backed(mapping->owner, idx))
 		ret = som_map_pages(vmf, idx, unit);
 	mutex_unlock(lock);
 	return ret;
@@ -753,7 +753,7 @@ static vm_fault_t som_vma_map_pages(struct vm_fault *vmf, pgoff_t start_pgoff,
 static bool access_poisoned(struct som_owner *owner, unsigned long idx,
 			    unsigned long unit, pgoff_t pgoff)
 {
-	if (unlikely(som_owner_pinnable(owner, idx)))
+	if (unlikely(som_owner_page_backed(owner, idx)))
 		return PageHWPoison(pfn_to_page(unit_pfn(unit) + pgoff -
 						som_unit_pgoff(idx)));
 	return som_pool_poisoned(unit);
@@ -766,7 +766,7 @@ static bool access_poisoned(struct som_owner *owner, unsigned long idx,
 static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 			  void *buf, int len, int write)
 {
-	struct som_span *span = som_vma_span(vma);
+	struct som_mapping *mapping = som_vma_mapping(vma);
 	unsigned long pgoff = linear_page_index(vma, addr);
 	unsigned long idx = som_pgoff_unit(pgoff);
 	enum som_level level = SOM_LEVEL_NONE;
@@ -774,18 +774,18 @@ static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 	void *mem;
 	long unit;
 
-	if (!span || len < 0 || som_span_superseded(span, pgoff, pgoff) ||
-	    !som_access_allowed(vma, span->private, write))
+	if (!mapping || len < 0 || som_mapping_superseded(mapping, pgoff, pgoff) ||
+	    !som_access_allowed(vma, mapping->private, write))
 		return -EFAULT;
 	len = min_t(unsigned long, len, PAGE_SIZE - offset_in_page(addr));
 
-	lock = som_owner_lock_unit(span->owner, idx);
-	unit = write ? som_owner_unit(span, idx, &level) :
-		       som_owner_peek(span->owner, idx);
-	if (unit >= 0 && write && som_owner_shared(span->owner, idx) &&
-	    som_share_break(span->owner, idx))
+	lock = som_owner_lock_unit(mapping->owner, idx);
+	unit = write ? som_owner_unit(mapping, idx, &level) :
+		       som_owner_lookup(mapping->owner, idx);
+	if (unit >= 0 && write && som_owner_shared(mapping->owner, idx) &&
+	    som_cow_break(mapping->owner, idx))
 		unit = -EAGAIN;
-	if (unit >= 0 && access_poisoned(span->owner, idx, unit, pgoff))
+	if (unit >= 0 && access_poisoned(mapping->owner, idx, unit, pgoff))
 		unit = -EHWPOISON;
 	if (unit >= 0) {
 		mem = som_unit_address(unit) +
@@ -793,8 +793,8 @@ static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 		      offset_in_page(addr);
 		if (write) {
 			memcpy(mem, buf, len);
-			som_tracker_wrote(&span->owner->tracker, idx,
-					  pgoff - som_unit_pgoff(idx), 1);
+			som_dirty_log_wrote(&mapping->owner->dirty_log, idx,
+					    pgoff - som_unit_pgoff(idx), 1);
 		} else {
 			memcpy(buf, mem, len);
 		}
@@ -810,10 +810,10 @@ static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
 /* Has no name: but a core dump asks for it, and has to fault from then on. */
 static const char *som_vma_name(struct vm_area_struct *vma)
 {
-	struct som_span *span = som_vma_span(vma);
+	struct som_mapping *mapping = som_vma_mapping(vma);
 
-	if (som_dumping() && span && current->mm == vma->vm_mm)
-		som_dump_begin(span->owner, vma);
+	if (som_dumping() && mapping && current->mm == vma->vm_mm)
+		som_dump_begin(mapping->owner, vma);
 	return NULL;
 }
 
@@ -847,35 +847,35 @@ static const struct vm_operations_struct som_tracked_vm_ops = {
  * @claim: the part of a parcel that it gets, or NULL
  *
  * Context: Process context; the caller has mmap_lock for write.
- * Return: 0 or as som_span_map(), and nothing is changed.
+ * Return: 0 or as som_mapping_map(), and nothing is changed.
  */
 int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
 		const struct som_settings *settings, struct som_claim *claim)
 {
 	unsigned long map_size = READ_ONCE(settings->map_size);
 	enum som_fork fork = READ_ONCE(settings->fork);
-	struct som_span *span;
-	bool promise;
+	struct som_mapping *mapping;
+	bool reservation;
 
-	promise = vma->vm_flags & VM_ACCESS_FLAGS &&
+	reservation = vma->vm_flags & VM_ACCESS_FLAGS &&
 		  !(vma->vm_flags & VM_NORESERVE);
-	span = som_span_map(owner, vma->vm_start, vma->vm_end - vma->vm_start,
-			    promise, !(vma->vm_flags & VM_MAYSHARE), claim);
-	if (IS_ERR(span))
-		return PTR_ERR(span);
+	mapping = som_mapping_map(owner, vma->vm_start, vma->vm_end - vma->vm_start,
+				  reservation, !(vma->vm_flags & VM_MAYSHARE), claim);
+	if (IS_ERR(mapping))
+		return PTR_ERR(mapping);
 
 	/* Parts of a 1 GiB entry cannot be inherited. */
 	if (fork != SOM_FORK_NONE)
 		map_size = min(map_size, SOM_UNIT_SIZE);
-	span->map_size = map_size;
-	span->reuse = READ_ONCE(settings->reuse);
-	span->page_backed = READ_ONCE(settings->page_backed);
-	span->fork = fork;
-	span->claimed = claim;
-	span->vma = vma;
+	mapping->map_size = map_size;
+	mapping->reuse = READ_ONCE(settings->reuse);
+	mapping->auto_convert = READ_ONCE(settings->auto_convert);
+	mapping->fork = fork;
+	mapping->claimed = claim;
+	mapping->vma = vma;
 	vma_set_file(vma, owner->file);
-	vma->vm_pgoff = span->it.start;
-	vma->vm_private_data = span;
+	vma->vm_pgoff = mapping->it.start;
+	vma->vm_private_data = mapping;
 	vma->vm_ops = &som_vm_ops;
 	/* VM_HUGEPAGE: 2 MiB entries with THP set to "madvise", too. */
 	vm_flags_set(vma, VM_MIXEDMAP | VM_HUGEPAGE | VM_SHARED | VM_MAYSHARE);
@@ -887,16 +887,16 @@ int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
 /**
  * som_vma_take - make a VMA a som mapping of memory that was mapped before
  * @vma: new
- * @span: its span
+ * @mapping: its mapping
  * @flags: what vm_flags of the VMAs were that it replaces
  * @ask: whether som_vma_ask() was called for them
  *
  * Context: Process context; the caller has mmap_lock for write.
  */
-void som_vma_take(struct vm_area_struct *vma, struct som_span *span,
+void som_vma_take(struct vm_area_struct *vma, struct som_mapping *mapping,
 		  vm_flags_t flags, bool ask)
 {
-	vma->vm_private_data = span;
+	vma->vm_private_data = mapping;
 	vma->vm_ops = &som_vm_ops;
 	vm_flags_set(vma, flags);
 	vm_flags_clear(vma, ~(flags | VM_ACCOUNT | VM_SOFTDIRTY));

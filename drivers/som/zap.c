@@ -4,12 +4,12 @@
  *
  * Where an owner has private mappings, its MMU notifier must tell
  * madvise(MADV_DONTNEED), which discards memory, from the driver's own zaps, which
- * must not. So a zap of the driver's is noted, by task, as long as it lasts;
+ * must not. So a zap of the driver's is marked, by task, as long as it lasts;
  * and so is a MADV_DONTNEED within which the kernel may split a huge entry,
  * which the notifier hears of, too.
  *
- * The notes are a list for each owner, whose entries nobody else's zap clears. A zap has its
- * note on its stack. A MADV_DONTNEED has it from one call of the notifier to another, and
+ * The markers are a list for each owner, whose entries nobody else's zap clears. A zap has its
+ * marker on its stack. A MADV_DONTNEED has it from one call of the notifier to another, and
  * so in one of a few places that are waited for; who has one is in the page tables and
  * waits for nothing of som's.
  */
@@ -28,39 +28,39 @@
 void som_zaps_init(struct som_zaps *zaps)
 {
 	spin_lock_init(&zaps->lock);
-	INIT_LIST_HEAD(&zaps->notes);
+	INIT_LIST_HEAD(&zaps->markers);
 	init_waitqueue_head(&zaps->wait);
 }
 
 /* A zap of the current task's begins. */
-static void begin(struct som_zaps *zaps, struct som_zap_note *note)
+static void begin(struct som_zaps *zaps, struct som_zap_marker *marker)
 {
-	note->task = current;
+	marker->task = current;
 	spin_lock(&zaps->lock);
-	list_add(&note->list, &zaps->notes);
+	list_add(&marker->list, &zaps->markers);
 	spin_unlock(&zaps->lock);
 }
 
-static void end(struct som_zaps *zaps, struct som_zap_note *note)
+static void end(struct som_zaps *zaps, struct som_zap_marker *marker)
 {
 	spin_lock(&zaps->lock);
-	list_del(&note->list);
+	list_del(&marker->list);
 	spin_unlock(&zaps->lock);
 }
 
-/* The note of a task's MADV_DONTNEED, or one that is not used. */
-static struct som_zap_note *find_part(struct som_zaps *zaps,
-				      struct task_struct *task,
-				      unsigned long start, unsigned long end)
+/* The marker of a task's MADV_DONTNEED, or one that is not used. */
+static struct som_zap_marker *zap_find_part(struct som_zaps *zaps,
+					    struct task_struct *task,
+					    unsigned long start, unsigned long end)
 {
-	struct som_zap_note *note;
+	struct som_zap_marker *marker;
 
 	lockdep_assert_held(&zaps->lock);
 
-	for (note = zaps->parts; note < zaps->parts + SOM_ZAP_PARTS; note++) {
-		if (note->task == task && note->start == start &&
-		    note->end == end)
-			return note;
+	for (marker = zaps->parts; marker < zaps->parts + SOM_ZAP_PARTS; marker++) {
+		if (marker->task == task && marker->start == start &&
+		    marker->end == end)
+			return marker;
 	}
 	return NULL;
 }
@@ -68,22 +68,22 @@ static struct som_zap_note *find_part(struct som_zaps *zaps,
 static bool try_begin_part(struct som_zaps *zaps, unsigned long start,
 			   unsigned long end)
 {
-	struct som_zap_note *note;
+	struct som_zap_marker *marker;
 
 	spin_lock(&zaps->lock);
-	note = find_part(zaps, NULL, 0, 0);
-	if (note) {
-		note->task = current;
-		note->start = start;
-		note->end = end;
-		list_add(&note->list, &zaps->notes);
+	marker = zap_find_part(zaps, NULL, 0, 0);
+	if (marker) {
+		marker->task = current;
+		marker->start = start;
+		marker->end = end;
+		list_add(&marker->list, &zaps->markers);
 	}
 	spin_unlock(&zaps->lock);
-	return note;
+	return marker;
 }
 
 /**
- * som_zaps_begin_part - note a MADV_DONTNEED that may split huge entries
+ * som_zaps_begin_part - marker a MADV_DONTNEED that may split huge entries
  * @zaps: the zaps of an owner
  * @start: first address
  * @end: address behind the last
@@ -97,52 +97,52 @@ void som_zaps_begin_part(struct som_zaps *zaps, unsigned long start,
 }
 
 /**
- * som_zaps_end_part - end a MADV_DONTNEED, if it was noted
+ * som_zaps_end_part - end a MADV_DONTNEED, if it was marked
  * @zaps: the zaps of an owner
  * @start: as in som_zaps_begin_part()
  * @end: as in som_zaps_begin_part()
  *
- * Context: Process context. Cheap if nothing is noted.
+ * Context: Process context. Cheap if nothing is marked.
  */
 void som_zaps_end_part(struct som_zaps *zaps, unsigned long start,
 		       unsigned long end)
 {
-	struct som_zap_note *note;
+	struct som_zap_marker *marker;
 
 	/* If it was, it was by this task. */
-	if (list_empty(&zaps->notes))
+	if (list_empty(&zaps->markers))
 		return;
 	spin_lock(&zaps->lock);
-	note = find_part(zaps, current, start, end);
-	if (note) {
-		list_del(&note->list);
-		note->task = NULL;
-		note->start = 0;
-		note->end = 0;
+	marker = zap_find_part(zaps, current, start, end);
+	if (marker) {
+		list_del(&marker->list);
+		marker->task = NULL;
+		marker->start = 0;
+		marker->end = 0;
 	}
 	spin_unlock(&zaps->lock);
-	if (note)
+	if (marker)
 		wake_up(&zaps->wait);
 }
 
 /**
- * som_zaps_mine - is the current task inside a zap that was noted?
+ * som_zaps_mine - is the current task inside a zap that was marked?
  * @zaps: the zaps of an owner
  *
- * Context: Any. Cheap if nothing is noted.
+ * Context: Any. Cheap if nothing is marked.
  * Return: true if so.
  */
 bool som_zaps_mine(struct som_zaps *zaps)
 {
-	struct som_zap_note *note;
+	struct som_zap_marker *marker;
 	bool mine = false;
 
 	/* What this task has added, it finds; what others add or take does not matter. */
-	if (list_empty(&zaps->notes))
+	if (list_empty(&zaps->markers))
 		return false;
 	spin_lock(&zaps->lock);
-	list_for_each_entry(note, &zaps->notes, list) {
-		mine = note->task == current;
+	list_for_each_entry(marker, &zaps->markers, list) {
+		mine = marker->task == current;
 		if (mine)
 			break;
 	}
@@ -154,7 +154,7 @@ bool som_zaps_mine(struct som_zaps *zaps)
  * Is a page offset mapped by a 1 GiB entry? Its own unit may have left the tree, and
  * others may have come there since, but no other unit of the GiB.
  */
-static bool in_gig(struct som_owner *owner, unsigned long pgoff)
+static bool in_pud(struct som_owner *owner, unsigned long pgoff)
 {
 	unsigned long first = round_down(som_pgoff_unit(pgoff), SOM_CHUNK_UNITS);
 	unsigned long idx;
@@ -172,9 +172,9 @@ static bool in_gig(struct som_owner *owner, unsigned long pgoff)
 static void widen(struct som_owner *owner, unsigned long *first,
 		  unsigned long *last)
 {
-	if (in_gig(owner, *first))
+	if (in_pud(owner, *first))
 		*first = round_down(*first, SOM_CHUNK_PAGES);
-	if (in_gig(owner, *last))
+	if (in_pud(owner, *last))
 		*last = round_up(*last + 1, SOM_CHUNK_PAGES) - 1;
 }
 
@@ -183,7 +183,7 @@ static void widen(struct som_owner *owner, unsigned long *first,
  * An entry that has changed meanwhile is mapped by a smaller one already, or is
  * put right by the next zap.
  */
-static void gigs_gone(struct som_owner *owner, unsigned long first,
+static void puds_gone(struct som_owner *owner, unsigned long first,
 		      unsigned long last)
 {
 	unsigned long idx;
@@ -243,15 +243,15 @@ static void zap_mapping(struct som_owner *owner, struct address_space *mapping,
 }
 
 /* What was inherited is in other inodes than the owner's. */
-static noinline void zap_inherited(struct som_owner *owner,
+static noinline void zap_of_parent(struct som_owner *owner,
 				   unsigned long first, unsigned long last)
 {
-	struct som_heir *heir;
+	struct som_inherited_file *inherited;
 
-	list_for_each_entry(heir, &owner->heirs, list) {
-		if (first < heir->limit)
-			zap_mapping(owner, heir->inode->i_mapping, first,
-				    min(last, heir->limit - 1));
+	list_for_each_entry(inherited, &owner->inherited_files, list) {
+		if (first < inherited->limit)
+			zap_mapping(owner, inherited->inode->i_mapping, first,
+				    min(last, inherited->limit - 1));
 	}
 }
 
@@ -269,20 +269,20 @@ static noinline void zap_inherited(struct som_owner *owner,
  */
 void som_zap(struct som_owner *owner, unsigned long pgoff, unsigned long nr)
 {
-	bool gigs = atomic_long_read(&owner->nr_level[SOM_LEVEL_1G]);
-	bool noted = READ_ONCE(owner->notified);
+	bool puds = atomic_long_read(&owner->nr_level[SOM_LEVEL_1G]);
+	bool marked = READ_ONCE(owner->notified);
 	unsigned long last = pgoff + nr - 1;
-	struct som_zap_note note;
+	struct som_zap_marker marker;
 
-	if (gigs)
+	if (puds)
 		widen(owner, &pgoff, &last);
-	if (noted)
-		begin(&owner->zaps, &note);
+	if (marked)
+		begin(&owner->zaps, &marker);
 	zap_mapping(owner, owner->file->f_mapping, pgoff, last);
-	if (unlikely(!list_empty(&owner->heirs)))
-		zap_inherited(owner, pgoff, last);
-	if (noted)
-		end(&owner->zaps, &note);
-	if (gigs)
-		gigs_gone(owner, pgoff, last);
+	if (unlikely(!list_empty(&owner->inherited_files)))
+		zap_of_parent(owner, pgoff, last);
+	if (marked)
+		end(&owner->zaps, &marker);
+	if (puds)
+		puds_gone(owner, pgoff, last);
 }

@@ -14,13 +14,13 @@ struct task_struct;
 #define SOM_ZAP_PARTS	16
 
 /**
- * struct som_zap_note - a zap that is under way
- * @list: in the owner's notes.
+ * struct som_zap_marker - a zap that is under way
+ * @list: in the owner's markers.
  * @task: by whom; NULL if a part is not used.
  * @start: of a part: first address.
  * @end: of a part: address behind the last.
  */
-struct som_zap_note {
+struct som_zap_marker {
 	struct list_head list;
 	struct task_struct *task;
 	unsigned long start;
@@ -30,14 +30,14 @@ struct som_zap_note {
 /**
  * struct som_zaps - zaps whose further invalidations the MMU notifier ignores
  * @lock: guards all others.
- * @notes: those under way.
- * @parts: notes of MADV_DONTNEED, which begin and end in two calls of the notifier.
+ * @markers: those under way.
+ * @parts: markers of MADV_DONTNEED, which begin and end in two calls of the notifier.
  * @wait: for one of @parts that is not used.
  */
 struct som_zaps {
-	spinlock_t lock;	/* guards notes and parts */
-	struct list_head notes;
-	struct som_zap_note parts[SOM_ZAP_PARTS];
+	spinlock_t lock;	/* guards markers and parts */
+	struct list_head markers;
+	struct som_zap_marker parts[SOM_ZAP_PARTS];
 	wait_queue_head_t wait;
 };
 

@@ -7,7 +7,7 @@
  * processors, but on none that is isolated (isolcpus=, nohz_full=). If no other
  * processor of the node is online, it runs on those of other nodes. It zeroes zero_rate
  * units a second at most. A unit that is being zeroed can be given to nobody,
- * and somebody with a promise may wait for it; so the thread is not preempted while it
+ * and somebody with a reservation may wait for it; so the thread is not preempted while it
  * has one. It looks after each 64 KiB whether anybody else wants the processor. If
  * so, it puts the unit back as it was, dirty, and pauses.
  *

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * share.c: a child inherits a unit by a note, and gets a copy, or the unit itself.
+ * share.c: a child inherits a unit by a cow, and gets a copy, or the unit itself.
  *
  * Right after fork: the parent has the unit, marked as shared, without a writable
- * entry; the child has a note. Beside each other: the parent writes, and unmaps the
+ * entry; the child has a cow. Beside each other: the parent writes, and unmaps the
  * unit at some time; the child touches the index, or gives it up.
  *
  * Safe: the unit is in one tree at every instant; the child reads what was there at
@@ -13,7 +13,7 @@
  */
 bool parent_unit = true, shared = true, writable, mapped = true;
 bool freed;		/* the unit went to the pool */
-bool note = true;	/* the child's */
+bool cow = true;	/* the child's */
 bool child_unit;	/* the very unit is in the child's tree */
 bool child_copy;	/* a copy is */
 bool old = true;	/* the unit's bytes are those of fork */
@@ -30,14 +30,14 @@ bool parent_fault, child_fault, share;
 #define pull_unlock(l)	unlock(l)
 #endif
 
-/* Copy, and insert the copy if the note is still there: under xa_lock, so atomic. */
+/* Copy, and insert the copy if the cow is still there: under xa_lock, so atomic. */
 inline copy_to_child(bytes)
 {
 	bytes = old;
 	assert(!freed);
 	atomic {
 		if
-		:: note -> child_copy = true; copy_old = bytes; note = false
+		:: cow -> child_copy = true; copy_old = bytes; cow = false
 		:: else			/* given up meanwhile: the copy goes */
 		fi
 	}
@@ -56,7 +56,7 @@ end:	do
 		:: shared ->
 			lock(share);
 			if
-			:: note -> copy_to_child(bytes)
+			:: cow -> copy_to_child(bytes)
 			:: else
 			fi;
 			shared = false;
@@ -75,11 +75,11 @@ end:	do
 		:: shared ->
 			lock(share);
 			if
-			:: note ->
+			:: cow ->
 #ifdef INSERT_FIRST
 				atomic {
 					if
-					:: note -> child_unit = true; note = false
+					:: cow -> child_unit = true; cow = false
 					:: else
 					fi
 				};
@@ -91,7 +91,7 @@ end:	do
 				parent_unit = false;
 				atomic {
 					if
-					:: note -> child_unit = true; note = false
+					:: cow -> child_unit = true; cow = false
 					:: else -> parent_unit = true
 					fi
 				}
@@ -113,14 +113,14 @@ active proctype child()
 	bool bytes;
 
 end:	do
-	:: !child_unit && !child_copy && note ->
+	:: !child_unit && !child_copy && cow ->
 		lock(child_fault);
 		if
-		:: note ->
+		:: cow ->
 			pull_lock(share);
 #ifndef NO_RECHECK
 			if
-			:: note -> copy_to_child(bytes)
+			:: cow -> copy_to_child(bytes)
 			:: else
 			fi;
 #else
@@ -133,11 +133,11 @@ end:	do
 	od
 }
 
-/* The child gives the index up: under xa_lock of its notes alone. */
+/* The child gives the index up: under xa_lock of its cows alone. */
 active proctype give_up()
 {
 	if
-	:: atomic { note -> note = false }
+	:: atomic { cow -> cow = false }
 	:: skip
 	fi
 }

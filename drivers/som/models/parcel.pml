@@ -20,7 +20,7 @@ byte parcel, taken;		/* the unit in the parcel, and the taker's */
 mtype who[3] = POOL;		/* unit -> whose it is */
 byte pin;			/* the unit that a device of the giver's has pinned */
 bool mapped;			/* the giver has a mapping */
-bool note;			/* a child is to copy the giver's unit */
+bool cow;			/* a child is to copy the giver's unit */
 bool writer, reader;		/* of mmap_lock: one reader is enough here */
 bool locked;			/* the parcel's lock */
 #define write_lock()	atomic { !writer && !reader -> writer = true }
@@ -73,10 +73,10 @@ end:	do
 	:: !mapped -> mapped = true
 	:: mapped -> write_lock();	/* munmap or exit: what children need they get */
 		zap();
-		atomic { mapped = false; note = false; who[tree] = POOL; tree = 0 };
+		atomic { mapped = false; cow = false; who[tree] = POOL; tree = 0 };
 		unlock(writer)
 	:: tree != 0 -> write_lock();	/* fork */
-		zap(); note = true;
+		zap(); cow = true;
 		unlock(writer)
 	:: tree != 0 && parcel == 0 && pin == 0 ->
 #ifdef NO_MMAP_LOCK
@@ -85,7 +85,7 @@ end:	do
 		write_lock();
 #endif
 #ifndef NO_BREAK
-		note = false;		/* children get copies */
+		cow = false;		/* children get copies */
 #endif
 #ifdef NO_FLUSH
 		pte = 0;
@@ -101,7 +101,7 @@ end:	do
 #endif
 		atomic { who[unit] = PARCEL; mapped = false; unit = 0 };
 		unlock(locked); unlock(writer)
-	:: note -> note = false		/* a child copies, under the giver's share.lock */
+	:: cow -> cow = false		/* a child copies, under the giver's cow.lock */
 	od
 }
 active proctype taker()
@@ -146,5 +146,5 @@ end:	do
 			(parcel == 0 || parcel != taken)
 #define its_own(x)	(x == 0 || (who[x] == GIVER && tree == x))
 
-ltl safe { [] (one_place && its_own(pte) && its_own(tlb) && (note -> tree != 0) && \
+ltl safe { [] (one_place && its_own(pte) && its_own(tlb) && (cow -> tree != 0) && \
 	       (pin == 0 || who[pin] != TAKER)) }

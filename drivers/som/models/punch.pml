@@ -2,14 +2,14 @@
 /*
  * punch.c: a unit is taken away below a living VMA, and becomes another owner's.
  *
- * One unit index of one owner, promised one unit, its page table entry, one processor with a
+ * One unit index of one owner, reserved one unit, its page table entry, one processor with a
  * TLB that runs the owner's program all the time, two units of memory. Beside each other: a
  * punch with its four steps; a fault, which needs no mmap_lock; somebody who clears the
  * entry with mmap_lock held and flushes later (munmap, MADV_DONTNEED of shared memory); a
  * device that pins what the entry maps; another owner who takes what is free.
  *
  * Safe: no page table entry and no TLB has a unit that is not the owner's, nor has a pin;
- * and the owner never has two units by one promise.
+ * and the owner never has two units by one reservation.
  *
  * MUTANTS: NO_FLUSH NO_MMAP_LOCK NO_FAULT_LOCK FREE_FIRST LOOK_FIRST UNLOCK_FIRST
  */

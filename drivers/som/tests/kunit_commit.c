@@ -38,23 +38,23 @@ static void commit_empty_pool(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, som_commit_charge(&c, &u, 1));
 }
 
-/* A unit that is withheld takes its charge along: it makes no room. */
-static void commit_withhold(struct kunit *test)
+/* A unit that is quarantined takes its charge along: it makes no room. */
+static void commit_quarantine(struct kunit *test)
 {
 	struct som_commit c = { .total = CHUNK, .chunks = 1 };
 	struct som_commit_user u = {};
 
 	KUNIT_EXPECT_TRUE(test, som_commit_charge(&c, &u, CHUNK));
-	som_commit_withhold(&c, 1);
+	som_commit_quarantine(&c, 1);
 	KUNIT_EXPECT_EQ(test, c.committed, CHUNK - 1);
 	KUNIT_EXPECT_EQ(test, som_commit_room(&c, &u), 0);
 	KUNIT_EXPECT_FALSE(test, som_commit_charge(&c, &u, 1));
 	som_commit_restore(&c, &u, 1);
 	KUNIT_EXPECT_EQ(test, som_commit_room(&c, &u), 1);
 	KUNIT_EXPECT_TRUE(test, som_commit_charge(&c, &u, 1));
-	som_commit_withhold(&c, CHUNK);
+	som_commit_quarantine(&c, CHUNK);
 	som_commit_restore(&c, &u, CHUNK);
-	KUNIT_EXPECT_EQ(test, c.withheld, 0);
+	KUNIT_EXPECT_EQ(test, c.quarantined, 0);
 	KUNIT_EXPECT_EQ(test, c.claimed, 0);
 }
 
@@ -138,26 +138,26 @@ static void commit_shrink(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, som_commit_shrink(&c, NULL, 0, 0));
 }
 
-/* What is withheld goes with the chunk that has it, or everything stays. */
-static void commit_shrink_held(struct kunit *test)
+/* What is quarantined goes with the chunk that has it, or everything stays. */
+static void commit_shrink_quarantined(struct kunit *test)
 {
 	struct som_commit c = { .total = 2 * CHUNK, .chunks = 2 };
 	struct som_commit_user u = {};
 
 	KUNIT_EXPECT_TRUE(test, som_commit_charge(&c, &u, CHUNK + 2));
 	KUNIT_EXPECT_TRUE(test, som_commit_take(&c, &u, 0));
-	som_commit_withhold(&c, 1);
+	som_commit_quarantine(&c, 1);
 	KUNIT_EXPECT_FALSE(test, som_commit_shrink(&c, &u, 0, 1));
 	KUNIT_EXPECT_EQ(test, c.total, 2 * CHUNK);
 	KUNIT_EXPECT_EQ(test, c.committed, CHUNK + 1);
-	KUNIT_EXPECT_EQ(test, c.withheld, 1);
+	KUNIT_EXPECT_EQ(test, c.quarantined, 1);
 	KUNIT_EXPECT_EQ(test, u.chunks, 1);
 	som_commit_uncharge(&c, &u, 1);
 	KUNIT_EXPECT_FALSE(test, som_commit_shrink(&c, NULL, 0, 0));
 	KUNIT_EXPECT_TRUE(test, som_commit_shrink(&c, &u, 0, 1));
 	KUNIT_EXPECT_EQ(test, c.total, CHUNK);
 	KUNIT_EXPECT_EQ(test, c.committed, CHUNK);
-	KUNIT_EXPECT_EQ(test, c.withheld, 0);
+	KUNIT_EXPECT_EQ(test, c.quarantined, 0);
 	KUNIT_EXPECT_EQ(test, u.chunks, 0);
 	KUNIT_EXPECT_EQ(test, u.claim, 1);
 }
@@ -273,7 +273,7 @@ static void model_free(struct model *m, int user, unsigned int which)
 }
 
 /* Whoever has a reservation finds a unit, wherever others and its own are. */
-static void commit_kept(struct kunit *test)
+static void commit_cached(struct kunit *test)
 {
 	struct model m = { .c = { .total = CHUNKS * CHUNK, .chunks = CHUNKS } };
 	unsigned long n, step, uses = 0, refused = 0;
@@ -324,15 +324,15 @@ static void commit_kept(struct kunit *test)
 static struct kunit_case som_commit_cases[] = {
 	KUNIT_CASE(commit_charge_exact),
 	KUNIT_CASE(commit_empty_pool),
-	KUNIT_CASE(commit_withhold),
+	KUNIT_CASE(commit_quarantine),
 	KUNIT_CASE(commit_retire),
 	KUNIT_CASE(commit_retired_chunk),
 	KUNIT_CASE(commit_retired_count),
 	KUNIT_CASE(commit_shrink),
-	KUNIT_CASE(commit_shrink_held),
+	KUNIT_CASE(commit_shrink_quarantined),
 	KUNIT_CASE(commit_strangers),
 	KUNIT_CASE(commit_exhaustive),
-	KUNIT_CASE(commit_kept),
+	KUNIT_CASE(commit_cached),
 	{}
 };
 

@@ -12,19 +12,19 @@ static void check_map(struct kunit *test, const struct som_unitmap *map)
 			bitmap_weight(map->used, SOM_CHUNK_UNITS));
 	KUNIT_EXPECT_EQ(test, map->nr_dirty,
 			bitmap_weight(map->dirty, SOM_CHUNK_UNITS));
-	KUNIT_EXPECT_EQ(test, map->nr_held,
-			bitmap_weight(map->held, SOM_CHUNK_UNITS));
+	KUNIT_EXPECT_EQ(test, map->nr_quarantined,
+			bitmap_weight(map->quarantined, SOM_CHUNK_UNITS));
 	KUNIT_EXPECT_EQ(test, map->nr_zeroing,
 			bitmap_weight(map->zeroing, SOM_CHUNK_UNITS));
 	KUNIT_EXPECT_EQ(test, map->nr_poisoned,
 			bitmap_weight(map->poisoned, SOM_CHUNK_UNITS));
 	KUNIT_EXPECT_EQ(test, som_unitmap_nr_free(map), SOM_CHUNK_UNITS -
-			map->nr_used - map->nr_held - map->nr_zeroing -
+			map->nr_used - map->nr_quarantined - map->nr_zeroing -
 			map->nr_retired);
 	KUNIT_EXPECT_EQ(test, map->nr_retired, map->nr_poisoned -
 			bitmap_weight_and(map->poisoned, map->used,
 					  SOM_CHUNK_UNITS) -
-			bitmap_weight_and(map->poisoned, map->held,
+			bitmap_weight_and(map->poisoned, map->quarantined,
 					  SOM_CHUNK_UNITS) -
 			bitmap_weight_and(map->poisoned, map->zeroing,
 					  SOM_CHUNK_UNITS));
@@ -32,9 +32,9 @@ static void check_map(struct kunit *test, const struct som_unitmap *map)
 						   SOM_CHUNK_UNITS));
 	KUNIT_EXPECT_FALSE(test, bitmap_intersects(map->used, map->dirty,
 						   SOM_CHUNK_UNITS));
-	KUNIT_EXPECT_FALSE(test, bitmap_intersects(map->used, map->held,
+	KUNIT_EXPECT_FALSE(test, bitmap_intersects(map->used, map->quarantined,
 						   SOM_CHUNK_UNITS));
-	KUNIT_EXPECT_FALSE(test, bitmap_intersects(map->dirty, map->held,
+	KUNIT_EXPECT_FALSE(test, bitmap_intersects(map->dirty, map->quarantined,
 						   SOM_CHUNK_UNITS));
 }
 
@@ -73,7 +73,7 @@ static void unitmap_take_chunk(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, som_unitmap_put(&map, 0, true), 0);
 	KUNIT_EXPECT_FALSE(test, som_unitmap_take_all(&map, dirty));
-	KUNIT_EXPECT_EQ(test, som_unitmap_unhold(&map), 1);
+	KUNIT_EXPECT_EQ(test, som_unitmap_end_quarantine(&map), 1);
 	KUNIT_EXPECT_TRUE(test, som_unitmap_take_all(&map, dirty));
 	check_map(test, &map);
 	KUNIT_EXPECT_EQ(test, som_unitmap_nr_free(&map), 0);
@@ -135,7 +135,7 @@ static void unitmap_put_twice(struct kunit *test)
 }
 
 /* A held unit is not handed out until it is let go, and then as dirty. */
-static void unitmap_hold(struct kunit *test)
+static void unitmap_quarantine(struct kunit *test)
 {
 	struct som_unitmap map;
 	bool zeroed;
@@ -150,13 +150,13 @@ static void unitmap_hold(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, som_unitmap_nr_free(&map), 0);
 	KUNIT_EXPECT_EQ(test, som_unitmap_take(&map, &zeroed), -ENOSPC);
 
-	KUNIT_EXPECT_EQ(test, som_unitmap_unhold(&map), 2);
+	KUNIT_EXPECT_EQ(test, som_unitmap_end_quarantine(&map), 2);
 	check_map(test, &map);
 	KUNIT_ASSERT_EQ(test, som_unitmap_take(&map, &zeroed), 7);
 	KUNIT_EXPECT_FALSE(test, zeroed);
 	KUNIT_ASSERT_EQ(test, som_unitmap_take(&map, &zeroed), 511);
 	KUNIT_EXPECT_FALSE(test, zeroed);
-	KUNIT_EXPECT_EQ(test, som_unitmap_unhold(&map), 0);
+	KUNIT_EXPECT_EQ(test, som_unitmap_end_quarantine(&map), 0);
 }
 
 /* In whatever state a unit is when its memory fails, nobody gets it afterwards. */
@@ -184,7 +184,7 @@ static void unitmap_poison(struct kunit *test)
 	}
 	/* Dirty, and zeroed. */
 	KUNIT_EXPECT_EQ(test, map.nr_retired, 2);
-	KUNIT_EXPECT_EQ(test, som_unitmap_unhold(&map), 1);
+	KUNIT_EXPECT_EQ(test, som_unitmap_end_quarantine(&map), 1);
 	KUNIT_EXPECT_EQ(test, map.nr_retired, 3);
 	som_unitmap_zero_end(&map, 2, true);
 	KUNIT_EXPECT_EQ(test, map.nr_retired, 4);
@@ -201,7 +201,7 @@ static void unitmap_poison(struct kunit *test)
 	check_map(test, &map);
 }
 
-enum { ZEROED, DIRTY, ZEROING, USED, HELD };
+enum { ZEROED, DIRTY, ZEROING, USED, QUARANTINED };
 
 /* Units of the model that are in a state. */
 static unsigned int model_count(const u8 *model, int state)
@@ -237,16 +237,16 @@ static void model_put(struct kunit *test, struct som_unitmap *map, u8 *model,
 
 	KUNIT_ASSERT_EQ(test, ret, model[unit] == USED ? 0 : -EINVAL);
 	if (!ret)
-		model[unit] = hold ? HELD : DIRTY;
+		model[unit] = hold ? QUARANTINED : DIRTY;
 }
 
 static void model_unhold(struct kunit *test, struct som_unitmap *map, u8 *model)
 {
 	unsigned int i;
 
-	KUNIT_ASSERT_EQ(test, som_unitmap_unhold(map), model_count(model, HELD));
+	KUNIT_ASSERT_EQ(test, som_unitmap_end_quarantine(map), model_count(model, QUARANTINED));
 	for (i = 0; i < SOM_CHUNK_UNITS; i++)
-		if (model[i] == HELD)
+		if (model[i] == QUARANTINED)
 			model[i] = DIRTY;
 }
 
@@ -334,7 +334,7 @@ static struct kunit_case som_unitmap_cases[] = {
 	KUNIT_CASE(unitmap_dirty_chunk),
 	KUNIT_CASE(unitmap_zeroed_first),
 	KUNIT_CASE(unitmap_put_twice),
-	KUNIT_CASE(unitmap_hold),
+	KUNIT_CASE(unitmap_quarantine),
 	KUNIT_CASE(unitmap_poison),
 	KUNIT_CASE(unitmap_model),
 	{}
