@@ -6,6 +6,7 @@
  * Pure: no locks, no memory behind the bits. The caller (pool.c) holds the
  * chunk's lock.
  */
+#include <kunit/visibility.h>
 #include <linux/bitmap.h>
 #include <linux/bug.h>
 #include <linux/minmax.h>
@@ -36,6 +37,7 @@ void som_unitmap_init(struct som_unitmap *map, bool zeroed)
 		map->nr_dirty = SOM_CHUNK_UNITS;
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(som_unitmap_init);
 
 /* The lowest unit that is in none of the bitmaps; there is one. */
 static unsigned int first_zeroed(struct som_unitmap *map)
@@ -87,6 +89,7 @@ int som_unitmap_take(struct som_unitmap *map, bool *zeroed)
 	map->nr_used++;
 	return unit;
 }
+EXPORT_SYMBOL_IF_KUNIT(som_unitmap_take);
 
 /**
  * som_unitmap_take_all - all units of an empty chunk become used
@@ -108,6 +111,7 @@ bool som_unitmap_take_all(struct som_unitmap *map, unsigned long *dirty)
 	map->nr_used = SOM_CHUNK_UNITS;
 	return true;
 }
+EXPORT_SYMBOL_IF_KUNIT(som_unitmap_take_all);
 
 /**
  * som_unitmap_end_quarantine - all held units become free and dirty, or retired
@@ -128,6 +132,7 @@ unsigned int som_unitmap_end_quarantine(struct som_unitmap *map)
 	map->nr_quarantined = 0;
 	return nr;
 }
+EXPORT_SYMBOL_IF_KUNIT(som_unitmap_unhold);
 
 /**
  * som_unitmap_zero_begin - a dirty unit is about to be zeroed
@@ -149,6 +154,7 @@ int som_unitmap_zero_begin(struct som_unitmap *map)
 	map->nr_zeroing++;
 	return unit;
 }
+EXPORT_SYMBOL_IF_KUNIT(som_unitmap_zero_begin);
 
 /**
  * som_unitmap_zero_end - a unit was zeroed, or not
@@ -172,6 +178,7 @@ void som_unitmap_zero_end(struct som_unitmap *map, unsigned int unit, bool zeroe
 	__set_bit(unit, map->dirty);
 	map->nr_dirty++;
 }
+EXPORT_SYMBOL_IF_KUNIT(som_unitmap_zero_end);
 
 /**
  * som_unitmap_poison - a unit's memory has an uncorrected error
@@ -195,6 +202,7 @@ bool som_unitmap_poison(struct som_unitmap *map, unsigned int unit)
 	map->nr_retired++;
 	return true;
 }
+EXPORT_SYMBOL_IF_KUNIT(som_unitmap_poison);
 
 /**
  * som_unitmap_state - what a unit is, as a character
@@ -216,3 +224,4 @@ char som_unitmap_state(const struct som_unitmap *map, unsigned int unit)
 		return 'z';
 	return test_bit(unit, map->quarantined) ? 'q' : '.';
 }
+EXPORT_SYMBOL_IF_KUNIT(som_unitmap_state);

@@ -41,7 +41,7 @@ test_settings()
 {
 	local file=$TESTS_DIR/$1
 	case $1 in
-	kunit) echo 'kernels=debug no-module kmemleak'; return ;;
+	kunit) echo 'kernels=debug chunks=0 kmemleak'; return ;;
 	*.sh) ;;
 	*) file+=.c ;;
 	esac

@@ -6,5 +6,6 @@
 kunit_test_suites(&som_unitmap_suite, &som_range_suite, &som_commit_suite,
 		  &som_scan_suite);
 
+MODULE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING);
 MODULE_DESCRIPTION("KUnit tests of single-owner memory");
 MODULE_LICENSE("GPL");

@@ -3,7 +3,7 @@
 #include <linux/bitmap.h>
 #include <linux/prandom.h>
 #include "kunit.h"
-#include "../unitmap.c"
+#include "../unitmap.h"
 
 /* The invariants of struct som_unitmap. */
 static void check_map(struct kunit *test, const struct som_unitmap *map)
