@@ -10,9 +10,11 @@
 #include <linux/compat.h>
 #include <linux/fs.h>
 #include <linux/maple_tree.h>
+#include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <linux/mm.h>
 #include <linux/mm_types.h>
+#include <linux/nodemask.h>
 #include <linux/pgtable.h>
 #include <linux/rcupdate.h>
 #include <linux/rwsem.h>
@@ -156,6 +158,18 @@ static inline bool som_private_works(void)
 	return !IS_ENABLED(CONFIG_DEVICE_PRIVATE);
 }
 
+/**
+ * som_fork_can_fail - can som make fork fail when a child cannot inherit?
+ *
+ * See compat_fork.h for how, and why it needs loadable modules.
+ *
+ * Return: true if so.
+ */
+static inline bool som_fork_can_fail(void)
+{
+	return IS_ENABLED(CONFIG_MODULES);
+}
+
 /* What memory_failure() tells: page frame number, enum mf_action_page_type, result. */
 #define SOM_FAILURE_TRACEPOINT	"memory_failure_event"
 
@@ -175,6 +189,43 @@ static inline struct task_struct *som_mm_owner(struct mm_struct *mm)
 	return rcu_dereference(mm->owner);
 #else
 	return NULL;
+#endif
+}
+
+/**
+ * struct som_mempolicy - a memory policy, as far as som follows it
+ * @mode: MPOL_*.
+ * @home_node: the node that mbind() named, or NUMA_NO_NODE.
+ * @nodes: the nodes of the policy. A cpuset may change those of a task meanwhile.
+ */
+struct som_mempolicy {
+	unsigned short mode;
+	int home_node;
+	nodemask_t *nodes;
+};
+
+/**
+ * som_mempolicy_get - read the memory policy that applies to a VMA
+ * @vma: the VMA
+ * @policy: set to the VMA's policy, or else the current task's
+ *
+ * Context: mmap_lock or the VMA lock is held for as long as @policy is used.
+ * Return: false if there is none.
+ */
+static inline bool som_mempolicy_get(struct vm_area_struct *vma,
+				     struct som_mempolicy *policy)
+{
+#ifdef CONFIG_NUMA
+	struct mempolicy *pol = vma->vm_policy ?: current->mempolicy;
+
+	if (!pol)
+		return false;
+	policy->mode = pol->mode;
+	policy->home_node = pol->home_node;
+	policy->nodes = &pol->nodes;
+	return true;
+#else
+	return false;
 #endif
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * fork, of mappings whose file was told SOM_POLICY_COPY: the child inherits notes of
+ * fork, of mappings whose file has SOM_POLICY_FORK_COPY: the child inherits notes of
  * what the parent has (share.c).
  *
  * vm_ops->open is the only call that a driver gets, for each VMA of the child's, in
@@ -15,16 +15,12 @@
  * taken away, and its VMA becomes one that asks before an entry becomes
  * writable. A device may write to what is pinned: that is copied at once.
  *
- * open() cannot fail. If it has to, it gives the child's address space a binary format
- * of a module that is going away: dup_mm() asks for a reference to that one after
- * it is done with the VMAs, gets none, takes everything back and says -ENOMEM. It forgets
- * the format then. A kernel where open() returns an error would not need that.
+ * If open() cannot do all of this, fork fails (compat_fork.h).
  */
-#include <linux/binfmts.h>
 #include <linux/file.h>
 #include <linux/mm.h>
-#include <linux/module.h>
 #include "account.h"
+#include "compat_fork.h"
 #include "entry.h"
 #include "fork.h"
 #include "inode.h"
@@ -34,14 +30,6 @@
 #include "vma.h"
 #include "zap.h"
 
-static struct module som_going = {
-	.state = MODULE_STATE_GOING,
-};
-
-static struct linux_binfmt som_no_binfmt = {
-	.module = &som_going,
-};
-
 /**
  * som_fork_fail - have fork fail
  * @vma: a VMA of the child's
@@ -50,12 +38,7 @@ static struct linux_binfmt som_no_binfmt = {
  */
 void som_fork_fail(struct vm_area_struct *vma)
 {
-	vma->vm_mm->binfmt = &som_no_binfmt;
-}
-
-static bool fork_failed(const struct vm_area_struct *vma)
-{
-	return vma->vm_mm->binfmt == &som_no_binfmt;
+	som_mm_refuse(vma->vm_mm);
 }
 
 /* A child's owner, for the first VMA it inherits, or as it is. */
@@ -147,7 +130,7 @@ int som_fork_vma(struct vm_area_struct *vma, struct som_mapping *from)
 	struct som_owner *owner;
 	int ret;
 
-	if (fork_failed(vma))
+	if (som_mm_refused(vma->vm_mm))
 		return -ENOMEM;
 	owner = child_owner(vma->vm_mm, from->owner);
 	if (IS_ERR(owner))

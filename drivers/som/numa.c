@@ -22,6 +22,7 @@
 #include <linux/nodemask.h>
 #include <linux/sched.h>
 #include <linux/topology.h>
+#include "compat.h"
 #include "numa.h"
 #include "pool.h"
 #include "range.h"
@@ -43,13 +44,13 @@ static int nth_node(const nodemask_t *nodes, unsigned long n)
 	return nid;
 }
 
-static void place_policy(struct som_place *place, struct mempolicy *pol,
-			 unsigned long idx)
+static void place_policy(struct som_place *place,
+			 const struct som_mempolicy *pol, unsigned long idx)
 {
 	nodemask_t nodes;
 
 	barrier();
-	nodes = pol->nodes;
+	nodes = *pol->nodes;
 	barrier();
 	if (nodes_empty(nodes))
 		return;
@@ -58,7 +59,7 @@ static void place_policy(struct som_place *place, struct mempolicy *pol,
 	case MPOL_PREFERRED_MANY:
 		if (pol->home_node != NUMA_NO_NODE)
 			place->nid = pol->home_node;
-		place->nodes = &pol->nodes;
+		place->nodes = pol->nodes;
 		place->strict = pol->mode == MPOL_BIND;
 		break;
 	case MPOL_PREFERRED:
@@ -74,13 +75,13 @@ static void place_policy(struct som_place *place, struct mempolicy *pol,
 static void numa_find_place(struct som_place *place, struct vm_area_struct *vma,
 			    unsigned long idx)
 {
-	struct mempolicy *pol = vma->vm_policy ?: current->mempolicy;
+	struct som_mempolicy pol;
 
 	place->nid = numa_mem_id();
 	place->nodes = NULL;
 	place->strict = false;
-	if (pol)
-		place_policy(place, pol, idx);
+	if (som_mempolicy_get(vma, &pol))
+		place_policy(place, &pol, idx);
 	else if (!node_isset(place->nid, cpuset_current_mems_allowed))
 		place->nodes = &cpuset_current_mems_allowed;
 }

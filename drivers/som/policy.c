@@ -22,6 +22,7 @@
 #include <linux/stddef.h>
 #include <linux/som.h>
 #include "account.h"
+#include "compat.h"
 #include "policy.h"
 #include "range.h"
 
@@ -199,6 +200,8 @@ static int policy_set(struct som_settings *settings,
 	/* Parts of a 1 GiB entry cannot be shared. */
 	if (fork != SOM_FORK_NONE && args->map_size > SOM_UNIT_SIZE)
 		return -EINVAL;
+	if (fork != SOM_FORK_NONE && !som_fork_can_fail())
+		return -EOPNOTSUPP;
 	if (limit && !lower_max_units(settings, args->max_units))
 		return -EINVAL;
 	WRITE_ONCE(settings->map_size, args->map_size);
@@ -219,7 +222,8 @@ static int policy_set(struct som_settings *settings,
  * @args: what they shall be
  *
  * Context: Process context.
- * Return: 0; -EPERM if the file was opened by another address space; -EINVAL.
+ * Return: 0; -EPERM if the file was opened by another address space; -EINVAL;
+ * -EOPNOTSUPP.
  */
 int som_policy_set(struct som_settings *settings,
 		   const struct som_policy *args)

@@ -357,8 +357,9 @@ struct som_policy {
  *
  * Return: 0; EPERM if the file was opened by another address space; EINVAL if
  * @map_size is none of the three or does not go with @options, @options has bits that
- * are not known, @map_offset is not page aligned, or @max_units is more than it was; or
- * the shared errors.
+ * are not known, @map_offset is not page aligned, or @max_units is more than it was;
+ * EOPNOTSUPP if @options has SOM_POLICY_FORK_COPY and the kernel has no loadable modules
+ * (CONFIG_MODULES); or the shared errors.
  */
 #define SOM_IOC_SET_POLICY	_IO(SOM_IOC_MAGIC, 0x03)
 

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * How fork is made to fail from vm_ops->open, which cannot return an error.
+ *
+ * A binary format of a module that is going away is set in the child's address space:
+ * dup_mm() asks for a reference to that module after it has copied the VMAs, gets none,
+ * frees the address space and returns -ENOMEM. It resets the format then. A kernel where
+ * ->open returns an error would not need that. Without loadable modules there is no
+ * such reference.
+ *
+ * Included by fork.c only, as it defines an object.
+ */
+#ifndef _SOM_COMPAT_FORK_H
+#define _SOM_COMPAT_FORK_H
+
+#include <linux/binfmts.h>
+#include <linux/mm_types.h>
+#include <linux/module.h>
+
+#ifdef CONFIG_MODULES
+static struct module som_going = {
+	.state = MODULE_STATE_GOING,
+};
+
+static struct linux_binfmt som_no_binfmt = {
+	.module = &som_going,
+};
+
+static inline void som_mm_refuse(struct mm_struct *mm)
+{
+	mm->binfmt = &som_no_binfmt;
+}
+
+static inline bool som_mm_refused(const struct mm_struct *mm)
+{
+	return mm->binfmt == &som_no_binfmt;
+}
+#else
+/* Not reached: som_fork_can_fail() is false. */
+static inline void som_mm_refuse(struct mm_struct *mm)
+{
+	WARN_ON_ONCE(1);
+}
+
+static inline bool som_mm_refused(const struct mm_struct *mm)
+{
+	return false;
+}
+#endif
+
+#endif /* _SOM_COMPAT_FORK_H */
