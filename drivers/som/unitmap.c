@@ -132,7 +132,7 @@ unsigned int som_unitmap_end_quarantine(struct som_unitmap *map)
 	map->nr_quarantined = 0;
 	return nr;
 }
-EXPORT_SYMBOL_IF_KUNIT(som_unitmap_unhold);
+EXPORT_SYMBOL_IF_KUNIT(som_unitmap_end_quarantine);
 
 /**
  * som_unitmap_zero_begin - a dirty unit is about to be zeroed
