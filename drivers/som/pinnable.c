@@ -26,11 +26,15 @@
 
 static unsigned long max_page_backed = 512;
 module_param(max_page_backed, ulong, 0644);
-MODULE_PARM_DESC(max_page_backed, "most units that can be pinnable at a time (default 512)");
+MODULE_PARM_DESC(max_page_backed, "most units that can be page-backed at a time (default 512)");
+module_param_named(max_pinnable, max_page_backed, ulong, 0644);
+MODULE_PARM_DESC(max_pinnable, "former name of max_page_backed");
 
 static unsigned long max_page_backed_user;
 module_param(max_page_backed_user, ulong, 0644);
-MODULE_PARM_DESC(max_page_backed_user, "most units that one user can have pinnable at a time (default 0: half of max_page_backed)");
+MODULE_PARM_DESC(max_page_backed_user, "most units of one user that can be page-backed at a time (default 0: half of max_page_backed)");
+module_param_named(max_pinnable_user, max_page_backed_user, ulong, 0644);
+MODULE_PARM_DESC(max_pinnable_user, "former name of max_page_backed_user");
 
 static atomic_long_t nr_page_backed = ATOMIC_LONG_INIT(0);
 static DEFINE_SPINLOCK(som_page_backed_lock);	/* all of a charge, or nothing */

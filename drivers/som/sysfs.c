@@ -213,6 +213,8 @@ static ssize_t setting_store(struct device *dev, struct device_attribute *attr,
 
 SOM_SETTING_ATTR(zero_rate, som_zero_rate, false, som_zero_changed);
 SOM_SETTING_ATTR(cache_max, som_cache_max, false, som_cache_changed);
+/* Former name of cache_max. */
+SOM_SETTING_ATTR(recycle_max, som_cache_max, false, som_cache_changed);
 SOM_SETTING_ATTR(cache_low, som_cache_low, false, som_cache_changed);
 SOM_SETTING_ATTR(release_rate, som_release_rate, false, som_cache_changed);
 SOM_SETTING_ATTR(shrink_low, som_shrink_low, false, som_trim_changed);
@@ -263,6 +265,7 @@ static struct attribute *som_attrs[] = {
 	&dev_attr_zero_pauses.attr,
 	&dev_attr_zero_rate.attr.attr,
 	&dev_attr_cache_max.attr.attr,
+	&dev_attr_recycle_max.attr.attr,
 	&dev_attr_cache_low.attr.attr,
 	&dev_attr_release_rate.attr.attr,
 	&dev_attr_shrink_low.attr.attr,

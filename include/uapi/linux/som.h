@@ -400,12 +400,11 @@ struct som_range {
  *
  * Return: 0; EBUSY if somebody has a pin on memory of a unit's chunk, so that
  * it cannot be moved; ENOMEM if there is no memory, or a limit of the module
- * (parameters max_page_backed, max_page_backed_user) is reached; ENOSPC if the pool has no
- * room for a
- * unit without memory; EHWPOISON if a unit's memory cannot be read, and it stays
- * where it is; EINTR on a fatal signal; EINVAL if @start is not page
- * aligned or @end is below it; EFAULT if the range is not user memory. On an
- * error, everything below @walk_end is done.
+ * (parameters max_page_backed, max_page_backed_user) is reached; ENOSPC if
+ * the pool has no room for a unit without memory; EHWPOISON if a unit's
+ * memory cannot be read, and it stays where it is; EINTR on a fatal signal;
+ * EINVAL if @start is not page aligned or @end is below it; EFAULT if the
+ * range is not user memory. On an error, everything below @walk_end is done.
  */
 #define SOM_IOC_PAGE_BACKED	_IO(SOM_IOC_MAGIC, 0x04)
 
@@ -419,6 +418,12 @@ struct som_range {
  * SOM_IOC_PAGE_BACKED. On an error, everything below @walk_end is done.
  */
 #define SOM_IOC_POOL_BACKED	_IO(SOM_IOC_MAGIC, 0x05)
+
+/** define SOM_IOC_PINNABLE - former name of SOM_IOC_PAGE_BACKED. */
+#define SOM_IOC_PINNABLE	SOM_IOC_PAGE_BACKED
+
+/** define SOM_IOC_UNPINNABLE - former name of SOM_IOC_POOL_BACKED. */
+#define SOM_IOC_UNPINNABLE	SOM_IOC_POOL_BACKED
 
 /** define SOM_PACK_CLOEXEC - close the descriptor on exec. */
 #define SOM_PACK_CLOEXEC	(1U << 0)
