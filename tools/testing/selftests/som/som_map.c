@@ -1182,9 +1182,13 @@ TEST_F(som, ragged_lengths)
 
 TEST_F(som, length_is_rounded_up_to_pages)
 {
-	char *p = som_map(self->fd, UNIT + 1);
+	char *room = som_room(4 * UNIT, UNIT), *p;
 
-	ASSERT_NE(MAP_FAILED, p);
+	/* Nothing else is mapped right behind it. */
+	ASSERT_NE(MAP_FAILED, room);
+	ASSERT_EQ(0, munmap(room, 4 * UNIT));
+	p = som_map_at(self->fd, room + UNIT, UNIT + 1, RW, MAP_FIXED_NOREPLACE);
+	ASSERT_EQ(room + UNIT, p);
 	EXPECT_COMMITTED(2);
 	EXPECT_EQ(0, som_try_write(p + UNIT + PAGE - 8, 1));
 	EXPECT_EQ(SIGSEGV, som_read_signal(p + UNIT + PAGE));
