@@ -36,6 +36,7 @@ struct som_walk {
 	unsigned long *dirty;
 	unsigned long *missing;
 	const unsigned long *pages;
+	const unsigned long *filled;
 	pte_t entry;
 	pgprot_t prot;
 	pgprot_t prot_write;
@@ -289,6 +290,12 @@ void som_ptes_group(struct som_ptes *ptes, unsigned int group)
 	ptes->end = ptes->start + (unsigned long)(last - first) * PAGE_SIZE;
 }
 
+/* Had a page an entry that somebody has taken, perhaps with a dirty bit? */
+static bool walk_lost(const struct som_walk *walk, unsigned int page)
+{
+	return walk->filled && test_bit(page, walk->filled);
+}
+
 /* Pages @first to @last (exclusive), of one group; @pte is of the first. */
 static void fill_group(struct som_walk *walk, pte_t *pte, unsigned int first,
 		       unsigned int last, bool write)
@@ -302,7 +309,8 @@ static void fill_group(struct som_walk *walk, pte_t *pte, unsigned int first,
 	unsigned int nr = last - first, i, run;
 
 	for (i = 0; i < nr; i += run) {
-		pte_t old = ptep_get(pte + i);
+		pte_t entry, old = ptep_get(pte + i);
+		bool lost;
 
 		run = 1;
 		if (!pte_none(old)) {
@@ -310,12 +318,13 @@ static void fill_group(struct som_walk *walk, pte_t *pte, unsigned int first,
 				som_ptep_mkwrite(pte + i);
 			continue;
 		}
-		while (i + run < nr && pte_none(ptep_get(pte + i + run)))
+		lost = walk_lost(walk, first + i);
+		while (i + run < nr && pte_none(ptep_get(pte + i + run)) &&
+		       walk_lost(walk, first + i + run) == lost)
 			run++;
+		entry = pte_mkspecial(pfn_pte(pfn + i, prot));
 		set_ptes(vma->vm_mm, addr + i * PAGE_SIZE, pte + i,
-			 pte_mkspecial(pfn_pte(pfn + i, prot)), run);
-		if (walk->missing)
-			bitmap_set(walk->missing, first + i, run);
+			 lost ? pte_mkdirty(entry) : entry, run);
 	}
 }
 
@@ -351,7 +360,8 @@ static void fill_fn(struct som_walk *walk, pte_t *pte)
  *	becomes so, too. All other new entries are not writable
  * @hot: a page that is about to be written, or SOM_UNIT_PAGES: if its entry is
  *	writable, it is dirty, which saves the processor the update
- * @missing: where the pages go that had none, or NULL
+ * @filled: pages whose new entries are dirty, as they had entries that may have been, or
+ *	NULL: whoever took those may not have flushed the TLB yet
  *
  * All other new entries are clean.
  *
@@ -359,13 +369,13 @@ static void fill_fn(struct som_walk *walk, pte_t *pte)
  * 2 MiB entry; -EAGAIN if the unit is discarded.
  */
 int som_ptes_fill(struct som_ptes *ptes, unsigned long groups,
-		  unsigned int hot, unsigned long *missing)
+		  unsigned int hot, const unsigned long *filled)
 {
 	struct som_walk walk = {
 		.ptes = ptes,
 		.fn = fill_fn,
 		.groups = ptes->vma->vm_flags & VM_WRITE ? groups : 0,
-		.missing = missing,
+		.filled = filled,
 		.hot = hot,
 	};
 	unsigned long flags = ptes->vma->vm_flags;

@@ -46,7 +46,7 @@ void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
 void som_ptes_single(struct som_ptes *ptes, unsigned long addr);
 void som_ptes_group(struct som_ptes *ptes, unsigned int group);
 int som_ptes_fill(struct som_ptes *ptes, unsigned long groups,
-		  unsigned int hot, unsigned long *missing);
+		  unsigned int hot, const unsigned long *filled);
 void som_ptes_gather(struct som_ptes *ptes, unsigned long groups,
 		     unsigned long *dirty, unsigned long *missing);
 bool som_ptes_clean(struct som_ptes *ptes, unsigned long groups,

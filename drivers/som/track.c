@@ -23,6 +23,13 @@
  * som_zap() find nothing there and flush, and puts the entry back.
  * One flush a sweep, however many entries were cleaned.
  *
+ * MADV_DONTNEED of a shared mapping clears entries, dirty ones, too, and flushes long after
+ * that. In between a page counts as written, as its entry is missing; but a scan that has
+ * told so must not leave it clean as long as somebody can write to it through the old
+ * entry. So the sweep flushes as well where a flush of others is pending, and a fault
+ * that makes the entry again before any sweep makes it dirty (som_ptes_fill()). What
+ * region.written says thus needs no flush any more, but for the time of a sweep.
+ *
  * What is not written any more costs a scan nothing after a while (tracker.c says
  * when), a group of pages at a time, and in two scans: the first takes write
  * access away (the group is cooling) and its sweep flushes; if the second finds
@@ -70,6 +77,8 @@ void som_sweep_begin(struct som_sweep *sweep, struct som_owner *owner)
  * som_sweep_end - flush the TLB if an entry was changed
  * @sweep: the sweep
  *
+ * Or if somebody else has cleared entries of what was cleaned, and is yet to flush.
+ *
  * Context: as som_sweep_begin().
  */
 void som_sweep_end(struct som_sweep *sweep)
@@ -80,7 +89,8 @@ void som_sweep_end(struct som_sweep *sweep)
 	pte_t entry;
 	long unit;
 
-	if (!one->vma)
+	/* The page tables' locks were taken: what they show was announced before. */
+	if (!one->vma || !(sweep->changed || mm_tlb_flush_nested(owner->mm)))
 		goto out;
 
 	lock = som_owner_lock_unit(owner, sweep->idx);
@@ -105,8 +115,13 @@ out:
 	dec_tlb_flush_pending(owner->mm);
 }
 
-static void sweep_flush(struct som_sweep *sweep, const struct som_view *view)
+/* Pages were cleaned; @changed: by a change of entries. */
+static void sweep_flush(struct som_sweep *sweep, const struct som_view *view,
+			bool changed)
 {
+	sweep->changed |= changed;
+	if (sweep->one.vma)
+		return;
 	sweep->one = view->ptes;
 	sweep->one.end = sweep->one.start + PAGE_SIZE;
 	sweep->idx = view->idx;
@@ -232,9 +247,9 @@ void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 		region->mode = SOM_MODE_CLEAN;
 		/* No new pin can come that allows a device to write. */
 		region->pinned = som_owner_pinned(sweep->owner, view->idx);
-	} else if (dirty_groups &&
-		   som_ptes_clean(&view->ptes, dirty_groups, dirty)) {
-		sweep_flush(sweep, view);
+	} else if (active) {
+		sweep_flush(sweep, view, dirty_groups &&
+			    som_ptes_clean(&view->ptes, dirty_groups, dirty));
 	}
 	if (lost) {
 		/* With an entry again, a page is not lost: note them all. */
@@ -304,7 +319,7 @@ void som_view_idle(struct som_view *view, struct som_sweep *sweep)
 	idle = som_region_close(region, idle);
 	if (idle) {
 		som_ptes_protect(&view->ptes, idle);
-		sweep_flush(sweep, view);
+		sweep_flush(sweep, view, true);
 		som_region_protected(region, idle);
 	}
 	if (region->mode == SOM_MODE_CLEAN) {

@@ -16,14 +16,16 @@ struct vm_area_struct;
 /**
  * struct som_sweep - a batch of work that ends with one TLB flush
  * @owner: whose memory.
- * @one: the entry that the flush is done with; its vma is NULL if none is needed.
+ * @one: an entry of a page that was cleaned, to flush with; its vma is NULL without one.
  * @idx: unit index of its page.
+ * @changed: entries were changed: the TLB has to be flushed.
  * @budget: units, and runs of indices without memory, that may still be looked at.
  */
 struct som_sweep {
 	struct som_owner *owner;
 	struct som_ptes one;
 	unsigned long idx;
+	bool changed;
 	unsigned int budget;
 };
 

@@ -355,7 +355,7 @@ static unsigned long som_map_groups(const struct vm_fault *vmf,
  * Map what the VMA has of a unit by 4 KiB entries, writable if the VMA is. If
  * the unit is tracked, new entries are clean and those that are writable tell of
  * writes from now on; an entry that had been there and is not any more may
- * have taken a dirty bit with it.
+ * have taken a dirty bit with it, so its successor is dirty.
  */
 static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 			     unsigned long unit, struct som_region *region)
@@ -364,8 +364,7 @@ static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 	struct som_dirty_log *dirty_log = &mapping->owner->dirty_log;
 	unsigned int page = vmf->pgoff - som_unit_pgoff(idx);
 	unsigned int hot = vmf->flags & FAULT_FLAG_WRITE ? page : SOM_UNIT_PAGES;
-	DECLARE_BITMAP(missing, SOM_UNIT_PAGES) = {};
-	unsigned long groups, active;
+	unsigned long groups;
 	struct som_ptes ptes;
 	unsigned int nr, group;
 	int ret;
@@ -380,9 +379,13 @@ static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 		som_ptes_group(&ptes, page / SOM_GROUP_PAGES);
 	nr = (ptes.end - ptes.start) >> PAGE_SHIFT;
 	ptes.entryp = som_map_entryp(mapping, idx);
+	for (group = 0; region && group < SOM_UNIT_GROUPS; group++) {
+		if (!(region->active & BIT(group)))
+			region->filled[group] = 0;
+	}
 	if (region)
 		som_dirty_log_open(dirty_log, idx, region);
-	ret = som_ptes_fill(&ptes, groups, hot, region ? missing : NULL);
+	ret = som_ptes_fill(&ptes, groups, hot, region ? region->filled : NULL);
 	if (ret && ret != -EEXIST) {
 		if (region)
 			som_dirty_log_update(dirty_log, idx, region);
@@ -391,16 +394,6 @@ static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 	if (!region)
 		return VM_FAULT_NOPAGE;
 
-	active = region->active;
-	for (group = 0; group < SOM_UNIT_GROUPS; group++) {
-		if (!(active & BIT(group))) {
-			region->filled[group] = 0;
-			continue;
-		}
-		missing[group] &= region->filled[group];
-		region->written[group] |= missing[group];
-		region->nonzero[group] |= missing[group];
-	}
 	bitmap_set(region->filled, ptes.page, nr);
 	som_region_open(region, groups, hot);
 	som_dirty_log_update(dirty_log, idx, region);
