@@ -8,15 +8,17 @@
  *     flushed, once. A write after that sets a dirty bit again;
  *  2. each page that its region says is written is rewritten through the
  *     kernel's own mapping, which no dirty bit sees, and its bit in the region
- *     is cleared after that.
+ *     is cleared after that. dirty_log.lock is held: so no other scan or reset of the
+ *     process has cleared a dirty bit and is yet to flush.
  *
  * So a write that comes during the call is either before the rewriting of its
  * page, and gone, or its page is written afterwards; and where the call ends
  * early, the region still says what is to be done.
  *
  * Bytes of an image come through a buffer: reading a file, or memory that has
- * to be faulted in, is not possible with locks held. mmap_lock and the fault_lock
- * are taken after it, and the unit is looked up again.
+ * to be faulted in, is not possible with locks held. The locks are taken once more after
+ * it, and the unit is looked up again. Where its pages are mapped in another way by then,
+ * the step begins anew.
  *
  * What does not fit into keep_resident is punched out as by MADV_REMOVE.
  */
@@ -62,7 +64,7 @@ struct som_resetter {
 	unsigned long end;
 	u64 budget;		/* bytes that may still be rewritten */
 	bool full;		/* they do not do for the unit at addr */
-	bool again;		/* addr is to be done once more, later */
+	bool again;		/* all from addr on is to be done once more, later */
 	unsigned int nr;
 	struct reset_unit units[SOM_RESET_UNITS];
 };
@@ -357,12 +359,28 @@ static int read_image(struct som_resetter *r, unsigned long addr,
 	return 0;
 }
 
+/* Are pages of a unit still mapped where they were when they were harvested? */
+static bool image_mapped(struct som_resetter *r, const struct reset_unit *u,
+			 unsigned int first, unsigned int last)
+{
+	unsigned long addr = u->start + (first - u->first) * PAGE_SIZE;
+	struct vm_area_struct *vma = vma_lookup(r->owner->mm, addr);
+	pgoff_t pgoff = som_unit_pgoff(u->idx) + first;
+
+	return vma && som_vma_mapping(vma) &&
+	       linear_page_index(vma, addr) == pgoff &&
+	       vma->vm_end - addr >= (last - first) * PAGE_SIZE &&
+	       !som_mapping_superseded(som_vma_mapping(vma), pgoff,
+				       pgoff + last - first - 1);
+}
+
 /*
  * With @rewrite: rewrite what is still written of the @nr pages from @first on,
  * from the buffer. Without: look for pages that are written, from @first on.
  *
- * Return: -errno; how many pages there are, at most SOM_RESET_PAGES, and in
- * @found the first; 0 if there is none, or the unit is not there any more.
+ * Return: -errno, -ESTALE if the pages are mapped in another way by now; how many pages
+ * there are, at most SOM_RESET_PAGES, and in @found the first; 0 if there is none, or the
+ * unit is not there any more.
  */
 static int image_pages(struct som_resetter *r, const struct reset_unit *u,
 		       unsigned int first, unsigned int nr,
@@ -370,7 +388,6 @@ static int image_pages(struct som_resetter *r, const struct reset_unit *u,
 {
 	struct mm_struct *mm = r->owner->mm;
 	unsigned int last = unit_last(u);
-	struct vm_area_struct *vma;
 	struct som_region *region;
 	struct mutex *lock;
 	long unit;
@@ -380,12 +397,13 @@ static int image_pages(struct som_resetter *r, const struct reset_unit *u,
 	if (ret)
 		return ret;
 	/* As long as a VMA maps it, only som_owner_punch() takes a unit away. */
-	vma = vma_lookup(mm, u->start);
-	if (!vma || !som_vma_mapping(vma) ||
-	    linear_page_index(vma, u->start) !=
-	    som_unit_pgoff(u->idx) + u->first)
+	if (!image_mapped(r, u, first, rewrite ? first + nr : last)) {
+		ret = -ESTALE;
 		goto out_mmap;
-
+	}
+	/* No other sweep is yet to flush. */
+	if (rewrite)
+		mutex_lock(&r->owner->dirty_log.lock);
 	/* It does so under this lock. */
 	lock = som_owner_lock_unit(r->owner, u->idx);
 	unit = som_owner_lookup(r->owner, u->idx);
@@ -411,6 +429,8 @@ static int image_pages(struct som_resetter *r, const struct reset_unit *u,
 		}
 	}
 	mutex_unlock(lock);
+	if (rewrite)
+		mutex_unlock(&r->owner->dirty_log.lock);
 out_mmap:
 	mmap_read_unlock(mm);
 	return ret;
@@ -455,6 +475,10 @@ static int image_units(struct som_resetter *r)
 
 	for (i = 0; i < r->nr; i++) {
 		ret = image_unit(r, &r->units[i]);
+		if (ret == -ESTALE) {
+			r->again = true;
+			return 0;
+		}
 		if (ret)
 			return ret;
 		r->addr = r->full ? r->units[i].start : r->units[i].end;
@@ -569,6 +593,8 @@ static int reset_walk(struct som_resetter *r)
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		ret = reset_step(r);
+		if (!ret && !r->again && r->buf)
+			ret = image_units(r);
 		if (r->again)
 			ret = -ERESTART;
 		r->again = false;
@@ -578,8 +604,6 @@ static int reset_walk(struct som_resetter *r)
 				return ret;
 			continue;
 		}
-		if (!ret && r->buf)
-			ret = image_units(r);
 		if (ret)
 			return ret;
 		if (r->full) {
