@@ -250,7 +250,8 @@ void som_collapse_init(struct som_owner *owner)
 void som_collapse_want(struct som_owner *owner, unsigned long idx)
 {
 	som_units_hint(&owner->units, idx, SOM_HINT_COLLAPSE);
-	som_work_queue(&owner->collapse_work, SOM_COLLAPSE_MS);
+	queue_delayed_work(system_unbound_wq, &owner->collapse_work,
+			   msecs_to_jiffies(SOM_COLLAPSE_MS));
 }
 
 /**

@@ -70,17 +70,6 @@ static inline int som_mas_store(struct ma_state *mas, void *entry, gfp_t gfp)
 }
 
 /**
- * define SOM_SOURCES - the sources that this kernel allows, in the order of their use
- *
- * HugeTLB is the last: nobody asks for it by name.
- */
-#ifdef CONFIG_ZONE_DEVICE
-#define SOM_SOURCES	{ &som_source_range, &som_source_hugetlb }
-#else
-#define SOM_SOURCES	{ &som_source_hugetlb }
-#endif
-
-/**
  * som_file_tryget - take a reference unless the file is on its way out
  * @file: a file whose memory is known to be valid
  *

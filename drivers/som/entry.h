@@ -34,6 +34,9 @@
 #define SOM_ENTRY_BY_POLICY	BIT(7)
 #define SOM_ENTRY_UNIT		8
 
+/* Bytes of a run of tracked indices, with the nodes of its tree. */
+#define SOM_RUN_BYTES		64
+
 /* Units that are taken out of the tree between two looks at anything else. */
 #define SOM_BATCH		64
 
@@ -74,6 +77,11 @@ void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 void som_entry_forget(struct som_owner *owner, const void *entry);
 void som_entries_drop(struct som_owner *owner, void **entries,
 		      unsigned int nr);
+unsigned int som_entries_put(struct som_owner *owner, void **entries,
+			     unsigned int nr, bool ended);
+unsigned int som_entries_charged(void **entries, unsigned int nr);
+void som_entries_forget(struct som_owner *owner, void **entries,
+			unsigned int nr);
 bool som_entry_pinned(const void *entry);
 
 /**

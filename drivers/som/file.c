@@ -222,7 +222,7 @@ static long som_file_ioctl(struct file *file, unsigned int cmd,
 {
 	struct som_file *sf = file->private_data;
 
-	return som_ioctl(&sf->settings, SOM_ON_DEVICE, cmd, arg);
+	return som_ioctl(&sf->settings, cmd, arg);
 }
 
 static void som_show_fdinfo(struct seq_file *m, struct file *file)

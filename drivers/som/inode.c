@@ -38,7 +38,6 @@
 #include "private.h"
 #include "punch.h"
 #include "remap.h"
-#include "work.h"
 
 /* Owners and walks that are looked at for each hold of som_owners_lock. */
 #define SOM_WALK_OWNERS	64
@@ -139,8 +138,8 @@ static long som_inode_fallocate(struct file *file, int mode, loff_t offset,
 
 static void inode_free_owner(struct som_owner *owner)
 {
-	som_work_cancel(&owner->discard_work);
-	som_work_cancel(&owner->collapse_work);
+	cancel_delayed_work_sync(&owner->discard_work);
+	cancel_delayed_work_sync(&owner->collapse_work);
 	som_remap_destroy(owner);
 	som_owner_destroy(owner);
 	som_private_free_owner(owner);

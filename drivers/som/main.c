@@ -1,38 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Single-owner memory: /dev/som. Load, unload, the device and the parameters.
- *
- * How the parts depend on each other, from the top down:
- *
- *	main: access, sysfs, debugfs, file, hwpoison, policy, private, collapse, zero, trim, units,
- *		recycle, work, pool
- *	debugfs: parcel_file, inode, owner, pool
- *	parcel_file: parcel, file, vma, inode, area, owner
- *	sysfs: migrate, parcel, page-backed, account, recycle, zero, trim, pool
- *	file: ioctl, parcel, remap, vma, inode, area, policy, private
- *	ioctl: parcel_file, pagemap, reset, pin, policy, inode, owner, pool
- *	hwpoison: inode, entry, zap, owner, page-backed, pool
- *	pin: migrate, vma, inode, owner, page-backed, pool
- *	migrate: parcel, inode, entry, collapse, zap, owner, pool
- *	pagemap, reset: track, scan, vma, inode, punch, owner
- *	track: vma, pte, owner, scan, collapse, zap, pool
- *	inode: remap, private, punch, owner, area
- *	private: vma, punch, work, zap, owner
- *	remap: vma, owner
- *	dump: zap, owner, pool
- *	vma: access, dump, pte, around, pud, convert, collapse, punch, zap, owner, pool
- *	around: pud, vma, entry, owner, pool
- *	pud: entry, owner, numa, pool
- *	punch: entry, collapse, work, zap, owner, pool
- *	collapse: convert, pte, entry, work, zap, owner
- *	convert: migrate, entry, owner, page-backed, pool
- *	owner, parcel, entry, zap: units, dirty log, page-backed, recycle, account, cgroup, numa,
- *	pool
- *	recycle: account, work, pool
- *	account: pool
- *	zero, trim, numa: pool
- *	pool: unitmap, commit, source_hugetlb, source_range
- *	source_hugetlb: anon
  */
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -50,7 +18,7 @@
 #include "sysfs.h"
 #include "trim.h"
 #include "units.h"
-#include "work.h"
+#include "vma.h"
 #include "zero.h"
 
 static unsigned long chunks;
@@ -70,18 +38,16 @@ static int __init som_init(void)
 
 	som_access_init();
 	som_anon_init();
+	som_vma_init();
 	ret = som_policy_init();
 	if (ret)
 		return ret;
 	ret = som_units_module_init();
 	if (ret)
 		return ret;
-	ret = som_work_init();
-	if (ret)
-		goto out_units;
 	ret = som_private_init();
 	if (ret)
-		goto out_work;
+		goto out_units;
 	/* Before there is any memory that can fail. */
 	ret = som_hwpoison_init();
 	if (ret)
@@ -117,8 +83,6 @@ out_hwpoison:
 	som_hwpoison_exit();
 out_private:
 	som_private_exit();
-out_work:
-	som_work_exit();
 out_units:
 	som_units_module_exit();
 	som_anon_exit();
@@ -133,7 +97,6 @@ static void __exit som_exit(void)
 	som_sysfs_exit();
 	som_cache_exit();
 	som_trim_exit();
-	som_work_exit();
 	som_private_exit();
 	som_collapse_exit();
 	som_zero_exit();

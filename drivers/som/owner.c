@@ -62,14 +62,20 @@ static atomic_long_t som_owner_ids = ATOMIC_LONG_INIT(0);
 #define SOM_RECORDS_VMA		SZ_4K
 /* With the nodes of the trees that they are in. */
 #define SOM_TABLE_BYTES		(sizeof(struct som_table) + 640)
-#define SOM_RUN_BYTES		64
 #define SOM_RECORD_BYTES	(sizeof(struct som_region) + 16)
 
 static unsigned long max_records;
 module_param(max_records, ulong, 0644);
 MODULE_PARM_DESC(max_records, "KiB of records that one process may need for scattered use of its addresses (default 0: 16 MiB, 8 KiB for each unit of the pool and 4 KiB for each mapping)");
 
-static unsigned long records_max(struct som_owner *owner)
+/**
+ * som_records_max - bytes of records that an owner may need for scattered use of addresses
+ * @owner: whose
+ *
+ * Context: Any.
+ * Return: bytes.
+ */
+unsigned long som_records_max(struct som_owner *owner)
 {
 	unsigned long max = READ_ONCE(max_records);
 
@@ -79,7 +85,14 @@ static unsigned long records_max(struct som_owner *owner)
 	       READ_ONCE(owner->mm->map_count) * SOM_RECORDS_VMA;
 }
 
-static unsigned long records_now(struct som_owner *owner)
+/**
+ * som_records_now - bytes of records that go by addresses
+ * @owner: whose
+ *
+ * Context: Any.
+ * Return: bytes.
+ */
+unsigned long som_records_now(struct som_owner *owner)
 {
 	return atomic_long_read(&owner->units.nr_tables) * SOM_TABLE_BYTES +
 	       READ_ONCE(owner->dirty_log.nr_ranges) * SOM_RUN_BYTES +
@@ -95,7 +108,7 @@ static unsigned long records_now(struct som_owner *owner)
  */
 bool som_owner_may_record(struct som_owner *owner)
 {
-	return records_now(owner) < records_max(owner);
+	return som_records_now(owner) < som_records_max(owner);
 }
 
 /**
@@ -196,8 +209,8 @@ void som_owner_stats(struct som_owner *owner, struct som_owner_stats *stats)
 	for (i = 0; i < SOM_LEVELS; i++)
 		stats->nr_level[i] = atomic_long_read(&owner->nr_level[i]);
 	stats->nr_page_backed = atomic_long_read(&owner->nr_page_backed);
-	stats->records = records_now(owner);
-	stats->max_records = records_max(owner);
+	stats->records = som_records_now(owner);
+	stats->max_records = som_records_max(owner);
 }
 
 /**
@@ -290,9 +303,17 @@ static void return_charges(struct som_owner *owner, unsigned long first,
 	som_account_uncharge(owner->account, nr);
 }
 
-/* Reserve all of first..last: see som_mapping_reserve(). */
-static int owner_reserve_units(struct som_owner *owner, unsigned long first,
-			       unsigned long last)
+/**
+ * som_reserve_units - reservation all of some units: see som_mapping_reserve()
+ * @owner: whose
+ * @first: first unit index
+ * @last: last unit index
+ *
+ * Context: Process context; owner->lock is held.
+ * Return: 0, or -ENOMEM and nothing is changed.
+ */
+int som_reserve_units(struct som_owner *owner, unsigned long first,
+		      unsigned long last)
 {
 	MA_STATE(mas, &owner->reserved, first, last);
 	unsigned long need, taken, charged = 0;
@@ -371,9 +392,17 @@ out_abort:
 	return ret;
 }
 
-/* The end of all reservations in first..last. Return: how many charges there were. */
-static unsigned long unreserve(struct som_owner *owner, unsigned long first,
-			       unsigned long last)
+/**
+ * som_unreserve_units - the end of all reservations in a range
+ * @owner: whose
+ * @first: first unit index
+ * @last: last unit index
+ *
+ * Context: Process context; owner->lock is held.
+ * Return: how many charges there were.
+ */
+unsigned long som_unreserve_units(struct som_owner *owner, unsigned long first,
+				  unsigned long last)
 {
 	MA_STATE(mas, &owner->reserved, first, last);
 	unsigned long nr = reserved_in(owner, first, last);
@@ -448,14 +477,22 @@ void som_entry_forget(struct som_owner *owner, const void *entry)
 		atomic_long_dec(&owner->nr_page_backed);
 }
 
-/*
- * Give up memory that nothing maps any more: it goes back to the kernel, is kept by its
- * owner, becomes free, or is held by the pool if it may be pinned. @ended: each
- * unit has a charge, if not its own, then of a reservation that ends; otherwise those that
- * have none are known not to be pinned. Return: how many charges are still needed.
+/**
+ * som_entries_put - give up memory that nothing maps any more
+ * @owner: whose
+ * @entries: have left owner->units
+ * @nr: how many, at most SOM_BATCH
+ * @ended: each unit has a charge, if not its own, then of a reservation that ends; otherwise
+ *	those that have none are known not to be pinned
+ *
+ * It goes back to the kernel, is kept by its owner, becomes free, or is held by the pool
+ * if it may be pinned.
+ *
+ * Context: Process context.
+ * Return: how many charges are still needed.
  */
-static unsigned int owner_put_entries(struct som_owner *owner, void **entries,
-				      unsigned int nr, bool ended)
+unsigned int som_entries_put(struct som_owner *owner, void **entries,
+			     unsigned int nr, bool ended)
 {
 	unsigned int i, nr_units = 0, needed = 0;
 	unsigned long units[SOM_BATCH];
@@ -482,8 +519,14 @@ static unsigned int owner_put_entries(struct som_owner *owner, void **entries,
 	return needed + nr_units;
 }
 
-/* How many entries have a charge of their own. */
-static unsigned int count_charged(void **entries, unsigned int nr)
+/**
+ * som_entries_charged - count entries that have a charge of their own
+ * @entries: the entries
+ * @nr: how many
+ *
+ * Return: the number.
+ */
+unsigned int som_entries_charged(void **entries, unsigned int nr)
 {
 	unsigned int i, charged = 0;
 
@@ -504,10 +547,10 @@ static unsigned int count_charged(void **entries, unsigned int nr)
  */
 void som_entries_drop(struct som_owner *owner, void **entries, unsigned int nr)
 {
-	unsigned int charged = count_charged(entries, nr);
+	unsigned int charged = som_entries_charged(entries, nr);
 
 	som_account_uncharge(owner->account, charged -
-			     owner_put_entries(owner, entries, nr, false));
+			     som_entries_put(owner, entries, nr, false));
 }
 
 /**
@@ -527,9 +570,14 @@ bool som_entry_pinned(const void *entry)
 		som_page_backed_pinned(unit) : som_pool_pinned(unit);
 }
 
-/* Entries have left owner->units. */
-static void forget_entries(struct som_owner *owner, void **entries,
-			   unsigned int nr)
+/**
+ * som_entries_forget - entries have left owner->units: they do not count any more
+ * @owner: whose
+ * @entries: the entries
+ * @nr: how many
+ */
+void som_entries_forget(struct som_owner *owner, void **entries,
+			unsigned int nr)
 {
 	unsigned long levels[SOM_LEVELS] = {}, nr_page_backed = 0;
 	unsigned int i;
@@ -594,15 +642,15 @@ static void release_units(struct som_owner *owner, unsigned long first,
 		charges -= som_cow_leave(owner, first, last);
 	do {
 		nr = som_units_take(&owner->units, &idx, last, batch, SOM_BATCH);
-		forget_entries(owner, batch, nr);
-		charges += count_charged(batch, nr);
-		charges -= owner_put_entries(owner, batch, nr, true);
+		som_entries_forget(owner, batch, nr);
+		charges += som_entries_charged(batch, nr);
+		charges -= som_entries_put(owner, batch, nr, true);
 		cond_resched();
 	} while (nr == SOM_BATCH);
 	prune_tables(owner, first, last);
 	if (owner->dirty_log.on)
 		som_dirty_log_remove(&owner->dirty_log, first, last);
-	charges += unreserve(owner, first, last);
+	charges += som_unreserve_units(owner, first, last);
 	som_account_uncharge(owner->account, charges);
 }
 
@@ -727,8 +775,8 @@ struct som_mapping *som_mapping_map(struct som_owner *owner, unsigned long addr,
 		ret = claim_units(owner, claim, som_pgoff_unit(allot.start),
 				  reservation);
 	else if (reservation)
-		ret = owner_reserve_units(owner, som_pgoff_unit(allot.start),
-					  som_pgoff_unit(last));
+		ret = som_reserve_units(owner, som_pgoff_unit(allot.start),
+					som_pgoff_unit(last));
 	if (ret)
 		goto out_prune;
 	mapping->owner = owner;
@@ -786,12 +834,19 @@ static void wait_for_faults(struct som_owner *owner)
 		mutex_unlock(som_owner_lock_index(owner, i));
 }
 
-/*
- * End tracking. Faults go on meanwhile: one that has found its index tracked makes a record,
- * and has its fault_lock until then.
+/**
+ * som_owner_untrack - end tracking
+ * @owner: whose
+ * @first: first unit index
+ * @last: last unit index
+ *
+ * Faults go on meanwhile: one that has found its index tracked makes a record, and has
+ * its fault_lock until then.
+ *
+ * Context: Process context; owner->lock is held.
  */
-static void untrack(struct som_owner *owner, unsigned long first,
-		    unsigned long last)
+void som_owner_untrack(struct som_owner *owner, unsigned long first,
+		       unsigned long last)
 {
 	struct som_region *region;
 	struct mutex *lock;
@@ -849,7 +904,7 @@ static void mapping_moved(struct som_owner *owner, unsigned long first,
 		cond_resched();
 	}
 	if (from < behind)
-		untrack(owner, from, behind - 1);
+		som_owner_untrack(owner, from, behind - 1);
 	if (first < som_unit_pgoff(from))
 		part_anew(owner, from - 1, first, last);
 	if (last >= som_unit_pgoff(behind) && behind >= from)
@@ -991,8 +1046,8 @@ struct som_mapping *som_mapping_inherit(struct som_mapping *from,
 
 	mutex_lock(&owner->lock);
 	if (mapping->reserved)
-		ret = owner_reserve_units(owner, som_pgoff_unit(first),
-					  som_pgoff_unit(last));
+		ret = som_reserve_units(owner, som_pgoff_unit(first),
+					som_pgoff_unit(last));
 	if (!ret) {
 		som_mapping_insert(mapping, first, last);
 		owner->cursor = from->owner->cursor;
@@ -1061,7 +1116,7 @@ int som_mapping_reserve(struct som_mapping *mapping, unsigned long first,
 	int ret;
 
 	mutex_lock(&owner->lock);
-	ret = owner_reserve_units(owner, som_pgoff_unit(first), som_pgoff_unit(last));
+	ret = som_reserve_units(owner, som_pgoff_unit(first), som_pgoff_unit(last));
 	if (!ret && first <= mapping->it.start && last >= mapping->it.last)
 		mapping->reserved = true;
 	mutex_unlock(&owner->lock);
@@ -1641,7 +1696,7 @@ int som_owner_track(struct som_owner *owner, unsigned long first,
 			break;
 		}
 	}
-	ret = som_dirty_log_add(t, first, end, records_max(owner) / SOM_RUN_BYTES);
+	ret = som_dirty_log_add(t, first, end, som_records_max(owner) / SOM_RUN_BYTES);
 	if (ret)
 		goto out;
 	som_units_for_each(&owner->units, idx, entry, first, end) {
@@ -1651,7 +1706,7 @@ int som_owner_track(struct som_owner *owner, unsigned long first,
 		cond_resched();
 	}
 	if (ret)
-		untrack(owner, first, end);
+		som_owner_untrack(owner, first, end);
 	else
 		*last = end;
 out:

@@ -294,6 +294,14 @@ void som_owner_reported(struct som_mapping *mapping, unsigned long first,
 bool som_owner_keep(struct som_owner *owner, unsigned long idx,
 		    unsigned long first, unsigned long last);
 bool som_owner_may_record(struct som_owner *owner);
+unsigned long som_records_max(struct som_owner *owner);
+unsigned long som_records_now(struct som_owner *owner);
+void som_owner_untrack(struct som_owner *owner, unsigned long first,
+		       unsigned long last);
+int som_reserve_units(struct som_owner *owner, unsigned long first,
+		      unsigned long last);
+unsigned long som_unreserve_units(struct som_owner *owner, unsigned long first,
+				  unsigned long last);
 bool som_owner_maps_2m(const struct vm_area_struct *vma);
 unsigned long som_mapping_run(struct som_mapping *mapping, unsigned long first,
 			      unsigned long last, bool *superseded);

@@ -39,9 +39,9 @@
 #include <linux/som.h>
 #include "account.h"
 #include "area.h"
+#include "call.h"
 #include "file.h"
 #include "inode.h"
-#include "ioctl.h"
 #include "owner.h"
 #include "parcel.h"
 #include "parcel_file.h"
@@ -229,14 +229,6 @@ static __poll_t som_parcel_poll(struct file *file, poll_table *wait)
 	return mask;
 }
 
-static long som_parcel_ioctl(struct file *file, unsigned int cmd,
-			     unsigned long arg)
-{
-	struct som_parcel *parcel = file->private_data;
-
-	return som_ioctl(&parcel->settings, SOM_ON_PARCEL, cmd, arg);
-}
-
 /**
  * som_parcel_get_info - tell what a parcel has: SOM_IOC_PARCEL_INFO
  * @settings: the parcel's
@@ -261,6 +253,44 @@ int som_parcel_get_info(struct som_settings *settings,
 	args->pid = pid_vnr(parcel->pid);
 	args->uid = som_account_uid(parcel->account);
 	return 0;
+}
+
+static int som_ioctl_parcel_info(struct som_settings *settings,
+				 union som_args *args)
+{
+	return som_parcel_get_info(settings, &args->parcel_info);
+}
+
+static const struct som_ioctl_desc som_parcel_calls[] = {
+	{
+		.cmd = SOM_IOC_GET_POLICY,
+		.size = sizeof(struct som_policy),
+		.min_size = SOM_POLICY_SIZE_VER0,
+		.handler = som_ioctl_get_policy,
+		.results = SOM_RESULTS,
+	},
+	{
+		.cmd = SOM_IOC_SET_POLICY,
+		.size = sizeof(struct som_policy),
+		.min_size = SOM_POLICY_SIZE_VER0,
+		.handler = som_ioctl_set_policy,
+	},
+	{
+		.cmd = SOM_IOC_PARCEL_INFO,
+		.size = sizeof(struct som_parcel_info),
+		.min_size = SOM_PARCEL_INFO_SIZE_VER0,
+		.handler = som_ioctl_parcel_info,
+		.results = SOM_RESULTS,
+	},
+};
+
+static long som_parcel_ioctl(struct file *file, unsigned int cmd,
+			     unsigned long arg)
+{
+	struct som_parcel *parcel = file->private_data;
+
+	return som_call(som_parcel_calls, ARRAY_SIZE(som_parcel_calls),
+			&parcel->settings, cmd, arg);
 }
 
 static void som_parcel_show_fdinfo(struct seq_file *m, struct file *file)

@@ -69,6 +69,7 @@
 #include "pool.h"
 #include "range.h"
 #include "source.h"
+#include "sources.h"
 #include "trace.h"
 #include "unitmap.h"
 

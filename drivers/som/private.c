@@ -129,7 +129,8 @@ static int som_private_range_start(struct mmu_notifier *mn,
 	if (noted) {
 		sync_discarded(owner, vma,
 			       linear_page_index(vma, range->start), last);
-		som_work_queue(&owner->discard_work, SOM_DISCARD_MS);
+		queue_delayed_work(system_unbound_wq, &owner->discard_work,
+				   msecs_to_jiffies(SOM_DISCARD_MS));
 	}
 	return 0;
 }

@@ -314,9 +314,9 @@ static int punch_units(struct punch *p)
 		som_units_hint(&owner->units, p->idx, SOM_HINT_DISCARDED);
 	/* Those that stay go when they are not pinned any more. */
 	if (ret == -EAGAIN || ret == -EBUSY || p->stay)
-		som_work_queue(&owner->discard_work, ret == -EAGAIN && !p->stay ?
-						     SOM_DISCARD_MS :
-						     SOM_PINNED_MS);
+		queue_delayed_work(system_unbound_wq, &owner->discard_work,
+				   msecs_to_jiffies(ret == -EAGAIN && !p->stay ?
+						    SOM_DISCARD_MS : SOM_PINNED_MS));
 	return ret;
 }
 
@@ -621,7 +621,8 @@ void som_mapping_discard_left(struct som_mapping *mapping)
 	}
 	mutex_unlock(&owner->lock);
 	if (noted)
-		som_work_queue(&owner->discard_work, SOM_DISCARD_MS);
+		queue_delayed_work(system_unbound_wq, &owner->discard_work,
+				   msecs_to_jiffies(SOM_DISCARD_MS));
 }
 
 /**
@@ -649,7 +650,9 @@ void som_owner_release_discarded(struct som_owner *owner)
 		if (xa_empty(&owner->deferred_free))
 			return;
 		if (!som_work_lock(owner)) {
-			som_work_queue(&owner->discard_work, SOM_PINNED_MS);
+			queue_delayed_work(system_unbound_wq,
+					   &owner->discard_work,
+					   msecs_to_jiffies(SOM_PINNED_MS));
 			return;
 		}
 		nr = 0;

@@ -28,7 +28,6 @@
 #include "account.h"
 #include "pool.h"
 #include "recycle.h"
-#include "work.h"
 
 /* How often owners give up what is above the watermark, in milliseconds. */
 #define SOM_RELEASE_MS	100
@@ -74,8 +73,9 @@ static bool in_use(const struct som_cache *cache)
 
 static void queue_release(void)
 {
-	som_work_queue(&release_work, READ_ONCE(som_release_rate) ?
-				      SOM_RELEASE_MS : SOM_REAP_MS);
+	queue_delayed_work(system_unbound_wq, &release_work,
+			   msecs_to_jiffies(READ_ONCE(som_release_rate) ?
+					    SOM_RELEASE_MS : SOM_REAP_MS));
 }
 
 /* So many more units are kept. */
@@ -403,7 +403,7 @@ void som_cache_changed(void)
 	}
 	mutex_unlock(&som_cache_lock);
 	if (READ_ONCE(som_release_rate))
-		som_work_queue(&release_work, 0);
+		queue_delayed_work(system_unbound_wq, &release_work, 0);
 }
 
 /**
@@ -413,5 +413,5 @@ void som_cache_changed(void)
  */
 void som_cache_exit(void)
 {
-	som_work_cancel(&release_work);
+	cancel_delayed_work_sync(&release_work);
 }

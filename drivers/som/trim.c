@@ -6,13 +6,18 @@
 #include <linux/workqueue.h>
 #include "pool.h"
 #include "trim.h"
-#include "work.h"
 
 unsigned long som_shrink_low;
 unsigned long som_shrink_rate;
 
 static void som_trim_work(struct work_struct *work);
 static DECLARE_DELAYED_WORK(trim_work, som_trim_work);
+
+static void queue_trim_work(unsigned long rate)
+{
+	queue_delayed_work(system_unbound_wq, &trim_work,
+			   msecs_to_jiffies(60000 / min(rate, 60000UL)));
+}
 
 static void som_trim_work(struct work_struct *work)
 {
@@ -21,7 +26,7 @@ static void som_trim_work(struct work_struct *work)
 	if (!rate)
 		return;
 	som_pool_trim(READ_ONCE(som_shrink_low));
-	som_work_queue(&trim_work, 60000 / min(rate, 60000UL));
+	queue_trim_work(rate);
 }
 
 /**
@@ -33,9 +38,9 @@ void som_trim_changed(void)
 {
 	unsigned long rate = READ_ONCE(som_shrink_rate);
 
-	som_work_cancel(&trim_work);
+	cancel_delayed_work_sync(&trim_work);
 	if (rate)
-		som_work_queue(&trim_work, 60000 / min(rate, 60000UL));
+		queue_trim_work(rate);
 }
 
 /**
@@ -45,5 +50,5 @@ void som_trim_changed(void)
  */
 void som_trim_exit(void)
 {
-	som_work_cancel(&trim_work);
+	cancel_delayed_work_sync(&trim_work);
 }

@@ -51,8 +51,9 @@
 #include "vma.h"
 #include "zap.h"
 
-static const struct vm_operations_struct som_vm_ops;
-static const struct vm_operations_struct som_tracked_vm_ops;
+/* The operations of the two kinds of VMAs; set before there is any. */
+const struct vm_operations_struct *som_plain_ops __ro_after_init;
+const struct vm_operations_struct *som_tracked_ops __ro_after_init;
 
 /**
  * som_vma_mapping - the mapping of a VMA
@@ -63,7 +64,7 @@ static const struct vm_operations_struct som_tracked_vm_ops;
  */
 struct som_mapping *som_vma_mapping(const struct vm_area_struct *vma)
 {
-	if (vma->vm_ops != &som_vm_ops && vma->vm_ops != &som_tracked_vm_ops)
+	if (vma->vm_ops != som_plain_ops && vma->vm_ops != som_tracked_ops)
 		return NULL;
 	return vma->vm_private_data;
 }
@@ -77,7 +78,7 @@ struct som_mapping *som_vma_mapping(const struct vm_area_struct *vma)
  */
 bool som_vma_tracked(const struct vm_area_struct *vma)
 {
-	return vma->vm_ops == &som_tracked_vm_ops;
+	return vma->vm_ops == som_tracked_ops;
 }
 
 /**
@@ -109,7 +110,7 @@ void som_vma_page_backed(struct vm_area_struct *vma)
 	if (!som_vma_tracked(vma))
 		return;
 	vma_start_write(vma);
-	vma->vm_ops = &som_vm_ops;
+	vma->vm_ops = som_plain_ops;
 	WRITE_ONCE(vma->vm_page_prot, vm_get_page_prot(vma->vm_flags));
 	som_zap(mapping->owner, vma->vm_pgoff, vma_pages(vma));
 }
@@ -125,7 +126,7 @@ void som_vma_ask(struct vm_area_struct *vma)
 	if (som_vma_ready(vma))
 		return;
 	vma_start_write(vma);
-	vma->vm_ops = &som_tracked_vm_ops;
+	vma->vm_ops = som_tracked_ops;
 	/* What vma_set_page_prot() makes of it in mprotect() to come. */
 	WRITE_ONCE(vma->vm_page_prot,
 		   vm_get_page_prot(vma->vm_flags & ~VM_SHARED));
@@ -659,18 +660,39 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 	return ret;
 }
 
-static vm_fault_t som_vma_huge_fault(struct vm_fault *vmf, unsigned int order)
+/**
+ * som_vma_huge_fault - ->huge_fault
+ * @vmf: the fault
+ * @order: of the entry that the kernel asks for
+ *
+ * Context: Process context; mmap_lock or the VMA lock is held.
+ * Return: as any fault handler.
+ */
+vm_fault_t som_vma_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
 	return som_fault_order(vmf, order);
 }
 
-static vm_fault_t som_vma_fault(struct vm_fault *vmf)
+/**
+ * som_vma_fault - ->fault
+ * @vmf: the fault
+ *
+ * Context: as som_vma_huge_fault().
+ * Return: as any fault handler.
+ */
+vm_fault_t som_vma_fault(struct vm_fault *vmf)
 {
 	return som_fault_order(vmf, 0);
 }
 
-/* A write to a 4 KiB entry that is not writable, in a VMA that is. */
-static vm_fault_t som_vma_pfn_mkwrite(struct vm_fault *vmf)
+/**
+ * som_vma_pfn_mkwrite - ->pfn_mkwrite
+ * @vmf: a write to a 4 KiB entry that is not writable, in a VMA that is
+ *
+ * Context: as som_vma_huge_fault().
+ * Return: as any fault handler.
+ */
+vm_fault_t som_vma_pfn_mkwrite(struct vm_fault *vmf)
 {
 	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
 	unsigned long idx = som_pgoff_unit(vmf->pgoff);
@@ -709,11 +731,16 @@ out:
 	return again ? som_fault_wait(vmf) : ret;
 }
 
-/*
- * A write to an entry of an ordinary page that is not writable, in a VMA that is. The kernel
- * must not go on with it: it would take the page for one of a file.
+/**
+ * som_vma_page_mkwrite - ->page_mkwrite
+ * @vmf: a write to an entry of an ordinary page that is not writable, in a VMA that is
+ *
+ * The kernel must not go on with it: it would take the page for one of a file.
+ *
+ * Context: as som_vma_huge_fault().
+ * Return: as any fault handler.
  */
-static vm_fault_t som_vma_page_mkwrite(struct vm_fault *vmf)
+vm_fault_t som_vma_page_mkwrite(struct vm_fault *vmf)
 {
 	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
 	unsigned long idx = som_pgoff_unit(vmf->pgoff);
@@ -732,12 +759,19 @@ static vm_fault_t som_vma_page_mkwrite(struct vm_fault *vmf)
 	return ret;
 }
 
-/*
+/**
+ * som_vma_map_pages - ->map_pages
+ * @vmf: a fault
+ * @start_pgoff: not used
+ * @end_pgoff: not used
+ *
  * There is nothing to map around a fault. That it is there lets the kernel
  * call som_vma_fault() and som_vma_pfn_mkwrite() under the VMA lock.
+ *
+ * Return: 0.
  */
-static vm_fault_t som_vma_map_pages(struct vm_fault *vmf, pgoff_t start_pgoff,
-				    pgoff_t end_pgoff)
+vm_fault_t som_vma_map_pages(struct vm_fault *vmf, pgoff_t start_pgoff,
+			     pgoff_t end_pgoff)
 {
 	return 0;
 }
@@ -752,12 +786,19 @@ static bool access_poisoned(struct som_owner *owner, unsigned long idx,
 	return som_pool_poisoned(unit);
 }
 
-/*
- * ptrace and /proc/PID/mem, where GUP does not work: 4 KiB entries. @addr to
- * @addr + @len is inside a page.
+/**
+ * som_vma_access - ->access: ptrace and /proc/PID/mem, where GUP does not work
+ * @vma: a som VMA with 4 KiB entries
+ * @addr: address
+ * @buf: where the bytes go, or come from
+ * @len: how many; all are in one page
+ * @write: whether the memory is written
+ *
+ * Context: Process context; mmap_lock is held.
+ * Return: bytes, or -EFAULT.
  */
-static int som_vma_access(struct vm_area_struct *vma, unsigned long addr,
-			  void *buf, int len, int write)
+int som_vma_access(struct vm_area_struct *vma, unsigned long addr, void *buf,
+		   int len, int write)
 {
 	struct som_mapping *mapping = som_vma_mapping(vma);
 	unsigned long pgoff = linear_page_index(vma, addr);
@@ -833,6 +874,17 @@ static const struct vm_operations_struct som_tracked_vm_ops = {
 };
 
 /**
+ * som_vma_init - set the operations by which a som VMA is known
+ *
+ * Context: Module load; nothing is mapped.
+ */
+void __init som_vma_init(void)
+{
+	som_plain_ops = &som_vm_ops;
+	som_tracked_ops = &som_tracked_vm_ops;
+}
+
+/**
  * som_vma_map - make a VMA a som mapping
  * @vma: new
  * @owner: of its address space
@@ -890,7 +942,7 @@ void som_vma_take(struct vm_area_struct *vma, struct som_mapping *mapping,
 		  vm_flags_t flags, bool ask)
 {
 	vma->vm_private_data = mapping;
-	vma->vm_ops = &som_vm_ops;
+	vma->vm_ops = som_plain_ops;
 	vm_flags_set(vma, flags);
 	vm_flags_clear(vma, ~(flags | VM_ACCOUNT | VM_SOFTDIRTY));
 	if (ask)
