@@ -218,7 +218,7 @@ for file in "${all_c[@]}"; do
 	# The one file that asks for a kernel version.
 	*/compat.h) ignored=LINUX_VERSION_CODE,CONSTANT_COMPARISON ;;
 	# A loop like the kernel's own xa_for_each().
-	*/units.h) ignored=MACRO_ARG_REUSE ;;
+	*/tables.h) ignored=MACRO_ARG_REUSE ;;
 	# Tracepoints have a style of their own.
 	*/trace.h) ignored=OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT,SPACING ;;
 	# Tables of texts, and rows made by macros.

@@ -30,12 +30,10 @@
 #include <linux/hashtable.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
-#include <linux/overflow.h>
 #include <linux/refcount.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
-#include <linux/string.h>
 #include <linux/sysfs.h>
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
@@ -71,41 +69,6 @@ static DEFINE_SPINLOCK(som_charge_lock);
 
 unsigned long som_limit_owner = SOM_NO_LIMIT;
 unsigned long som_limit_user = SOM_NO_LIMIT;
-
-/**
- * som_limit_parse - a limit, in words
- * @text: "max" or a number of units
- * @limit: where it goes
- *
- * Return: 0 or -errno, and @limit is as it was.
- */
-int som_limit_parse(const char *text, unsigned long *limit)
-{
-	unsigned long value;
-	int ret;
-
-	if (sysfs_streq(text, "max")) {
-		WRITE_ONCE(*limit, SOM_NO_LIMIT);
-		return 0;
-	}
-	ret = kstrtoul(text, 0, &value);
-	if (!ret)
-		WRITE_ONCE(*limit, value);
-	return ret;
-}
-
-/**
- * som_limit_print - the opposite of som_limit_parse()
- * @buf: a page
- * @limit: the limit
- *
- * Return: length of the text.
- */
-int som_limit_print(char *buf, unsigned long limit)
-{
-	return limit == SOM_NO_LIMIT ? sysfs_emit(buf, "max\n") :
-				       sysfs_emit(buf, "%lu\n", limit);
-}
 
 static int limit_set(const char *text, const struct kernel_param *kp)
 {

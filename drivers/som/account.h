@@ -15,9 +15,6 @@ struct som_cgroup;
 struct som_user;
 struct task_struct;
 
-/** define SOM_NO_LIMIT - a limit that nobody reaches. */
-#define SOM_NO_LIMIT	ULONG_MAX
-
 /**
  * struct som_account - what an owner has been charged
  * @refs: its owner, and chunks that hold units for it: what is charged stays with the
@@ -47,7 +44,7 @@ struct som_account {
 
 /**
  * enum som_extra - what a user has that is limited beside units
- * @SOM_EXTRA_PAGE_BACKED: units that are page-backed (pinnable.c).
+ * @SOM_EXTRA_PAGE_BACKED: units that are page-backed (page_backed.c).
  * @SOM_EXTRA_PARCELS: parcels (parcel.c).
  * @SOM_EXTRAS: how many kinds there are.
  */
@@ -113,8 +110,5 @@ bool som_account_charge_extra(struct som_account *account,
 void som_account_uncharge_extra(struct som_account *account,
 				enum som_extra which);
 unsigned int som_account_uid(const struct som_account *account);
-
-int som_limit_parse(const char *text, unsigned long *limit);
-int som_limit_print(char *buf, unsigned long limit);
 
 #endif /* _SOM_ACCOUNT_H */

@@ -5,6 +5,12 @@
 #include <linux/types.h>
 #include <linux/som.h>
 
+struct som_info;
+struct som_pack;
+struct som_parcel_info;
+struct som_policy;
+struct som_range;
+struct som_reset;
 struct som_settings;
 
 /* What a call is made with: the structure of one of them. */

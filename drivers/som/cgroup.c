@@ -20,16 +20,20 @@
  * records, from "no reference is left" to "not in the table". Charges are made under
  * som_charge_lock (account.c).
  */
+#include <linux/cred.h>
 #include <linux/err.h>
 #include <linux/kernel.h>
 #include <linux/kstrtox.h>
 #include <linux/mutex.h>
-#include <linux/overflow.h>
 #include <linux/refcount.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/string.h>
+#include <linux/sysfs.h>
+#include <linux/uidgid.h>
+#include <linux/user_namespace.h>
 #include <linux/xarray.h>
-#include "account.h"
 #include "cgroup.h"
 #include "compat.h"
 
@@ -398,4 +402,39 @@ void som_cgroup_exit(void)
 	mutex_unlock(&som_cgroup_lock);
 	WARN_ON_ONCE(!xa_empty(&som_cgroups));
 	xa_destroy(&som_cgroups);
+}
+
+/**
+ * som_limit_parse - a limit, in words
+ * @text: "max" or a number of units
+ * @limit: where it goes
+ *
+ * Return: 0 or -errno, and @limit is as it was.
+ */
+int som_limit_parse(const char *text, unsigned long *limit)
+{
+	unsigned long value;
+	int ret;
+
+	if (sysfs_streq(text, "max")) {
+		WRITE_ONCE(*limit, SOM_NO_LIMIT);
+		return 0;
+	}
+	ret = kstrtoul(text, 0, &value);
+	if (!ret)
+		WRITE_ONCE(*limit, value);
+	return ret;
+}
+
+/**
+ * som_limit_print - the opposite of som_limit_parse()
+ * @buf: a page
+ * @limit: the limit
+ *
+ * Return: length of the text.
+ */
+int som_limit_print(char *buf, unsigned long limit)
+{
+	return limit == SOM_NO_LIMIT ? sysfs_emit(buf, "max\n") :
+				       sysfs_emit(buf, "%lu\n", limit);
 }

@@ -5,6 +5,7 @@
 #ifndef _SOM_CGROUP_H
 #define _SOM_CGROUP_H
 
+#include <linux/refcount.h>
 #include <linux/types.h>
 
 struct som_cgroup;
@@ -24,5 +25,11 @@ bool som_cgroup_within(const struct som_cgroup *cg,
 int som_cgroup_set(const char *text);
 ssize_t som_cgroup_show(char *buf, loff_t pos, size_t count);
 void som_cgroup_exit(void);
+
+/** define SOM_NO_LIMIT - a limit that nobody reaches. */
+#define SOM_NO_LIMIT	ULONG_MAX
+
+int som_limit_parse(const char *text, unsigned long *limit);
+int som_limit_print(char *buf, unsigned long limit);
 
 #endif /* _SOM_CGROUP_H */

@@ -28,20 +28,21 @@
 #include <linux/interval_tree.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
-#include <linux/pagemap.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/slab.h>
 #include "collapse.h"
 #include "compat.h"
-#include "convert.h"
+#include "dirty_log.h"
 #include "entry.h"
-#include "owner.h"
+#include "mapping.h"
+#include "migrate.h"
 #include "pte.h"
-#include "work.h"
+#include "range.h"
+#include "som_types.h"
+#include "tables.h"
 #include "zap.h"
 
-/* When page tables are looked at, in milliseconds: what is idle may stay so. */
-#define SOM_COLLAPSE_MS		1000
 /* Page tables that go in one go. */
 #define SOM_COLLAPSE_TABLES	64
 /* Units that are moved in one go. */
@@ -70,7 +71,7 @@ static bool may_collapse(struct som_owner *owner, unsigned long idx)
 /*
  * A unit that is page-backed by policy goes back to the pool if one VMA covers it, or it
  * is tracked; and one that is mapped by special 4 KiB entries becomes page-backed, where
- * that is the policy (convert.c). If a pin is in the way, somebody looks again.
+ * that is the policy (migrate.c). If a pin is in the way, somebody looks again.
  */
 static void convert_unit(struct collapser *c, struct som_mapping *mapping,
 			 bool covered)
@@ -238,20 +239,6 @@ static void som_collapse_work(struct work_struct *work)
 void som_collapse_init(struct som_owner *owner)
 {
 	INIT_DELAYED_WORK(&owner->collapse_work, som_collapse_work);
-}
-
-/**
- * som_collapse_want - the reason why a unit is mapped by 4 KiB entries is gone
- * @owner: whose
- * @idx: unit index
- *
- * Context: Any; the caller has a reference to the owner.
- */
-void som_collapse_want(struct som_owner *owner, unsigned long idx)
-{
-	som_units_hint(&owner->units, idx, SOM_HINT_COLLAPSE);
-	queue_delayed_work(system_unbound_wq, &owner->collapse_work,
-			   msecs_to_jiffies(SOM_COLLAPSE_MS));
 }
 
 /**

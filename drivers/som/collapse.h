@@ -6,6 +6,5 @@ struct som_owner;
 
 void som_collapse_init(struct som_owner *owner);
 void som_collapse_exit(void);
-void som_collapse_want(struct som_owner *owner, unsigned long idx);
 
 #endif /* _SOM_COLLAPSE_H */

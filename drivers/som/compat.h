@@ -129,7 +129,7 @@ static inline bool som_mm_write_locked(struct mm_struct *mm)
  * som_private_works - can MADV_DONTNEED be told from all else that clears entries?
  *
  * Not where the kernel splits huge entries of a som VMA with mmap_lock held for read, by a
- * call that the MMU notifier cannot tell from MADV_DONTNEED (private.c):
+ * call that the MMU notifier cannot tell from MADV_DONTNEED (discard.c):
  * make_device_exclusive_range(), on kernels with DEVICE_PRIVATE; and userfaultfd's
  * write-protection, on 6.12.y in which vma_can_userfault() does not refuse VM_SPECIAL.
  *

@@ -1,144 +1,173 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Units that are ordinary pages by policy (SOM_POLICY_PAGE_BACKED).
+ * SOM_IOC_PAGE_BACKED and SOM_IOC_POOL_BACKED: moving units to memory that every kind
+ * of pin works on, and back.
  *
- * get_user_pages() finds no page behind a special 4 KiB entry. So a unit that needs such
- * entries becomes page-backed, as SOM_IOC_PAGE_BACKED makes it, and goes back to the pool
- * when nothing needs them any more:
- *
- *  1. It has no memory yet: populate() in owner.c takes pages in place of a unit.
- *  2. It has: its data can only be moved with mmap_lock held for write. The fault lets
- *     go of its lock, takes that, moves the unit and has the kernel begin again
- *     (VM_FAULT_RETRY). So it holds nothing that it may not sleep under.
- *  3. It cannot be moved (somebody has a pin on its chunk, a limit, no memory), or the
- *     fault may not be begun again: it is mapped by special entries, and the worker of
- *     collapse.c tries once more, a while later.
- *  4. The same worker moves it back where one VMA covers all of it again, or where it
- *     is tracked by now: dirty bits of 4 KiB entries tell what is written then, and a
- *     page-backed unit counts as written as a whole.
- *
- * SOM_ENTRY_BY_POLICY tells such a unit from one that somebody has asked for.
+ * One unit at a time, each with memory that was allocated before mmap_lock is
+ * taken: other threads wait for the copying of one unit at most.
  */
 #include <linux/err.h>
-#include <linux/file.h>
-#include <linux/fs.h>
-#include <linux/memcontrol.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/sched.h>
-#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/topology.h>
+#include <linux/uaccess.h>
+#include <linux/som.h>
 #include "convert.h"
 #include "entry.h"
+#include "inode.h"
+#include "mapping.h"
 #include "migrate.h"
-#include "owner.h"
-#include "pinnable.h"
+#include "page_backed.h"
 #include "pool.h"
+#include "range.h"
+#include "som_types.h"
+#include "unit.h"
+#include "vma_kind.h"
 
-/* How often a fault tries to move a unit that somebody has a pin on, a tick apart. */
-#define SOM_CONVERT_TRIES	5
-
-/* Is a unit still one that is to be moved that way? owner->lock is held. */
-static bool convert_wanted(struct som_owner *owner, unsigned long idx,
-			   bool to_pages)
+/* Memory for a unit, as an entry that says its kind; or ERR_PTR(-errno). */
+static void *alloc_memory(struct som_owner *owner, bool page_backed)
 {
-	void *entry = som_units_load(&owner->units, idx);
-
-	if (!entry)
-		return false;
-	if (to_pages)
-		return !som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) &&
-		       !som_dirty_log_tracks(&owner->dirty_log, idx);
-	return som_entry_test(entry, SOM_ENTRY_BY_POLICY);
-}
-
-/* Pages, charged to the cgroup of the address space, in the worker, too. */
-static long alloc_pages_for(struct som_owner *owner)
-{
-	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(owner->mm);
-	struct mem_cgroup *old = set_active_memcg(memcg);
-	long unit = som_page_backed_alloc(owner->account, false);
-
-	set_active_memcg(old);
-	mem_cgroup_put(memcg);
-	return unit;
-}
-
-/* Memory to move a unit to, as an entry that says its kind; or ERR_PTR(-errno). */
-static void *convert_alloc(struct som_owner *owner, bool to_pages)
-{
-	long unit = to_pages ? alloc_pages_for(owner) :
+	long unit = page_backed ? som_page_backed_alloc(owner->account, false) :
 			       som_pool_alloc_unzeroed(owner->account->pool,
 						       numa_mem_id());
 
 	if (unit < 0)
 		return ERR_PTR(unit);
-	return som_entry(unit, to_pages ? SOM_ENTRY_KIND : 0);
+	return som_entry(unit, page_backed ? SOM_ENTRY_PAGE_BACKED : 0);
 }
 
-/**
- * som_convert_unit - move a unit to ordinary pages, or back to the pool
- * @owner: whose
- * @idx: unit index
- * @to_pages: which of the two
- *
- * Context: Process context; mmap_lock is held for write. Takes owner->lock.
- * Return: 0; -ENOENT if there is nothing to do; -ENOMEM; -ENOSPC if the pool has no unit
- * right now; the errors of som_migrate_unit().
+/*
+ * Find out whether there is a unit that is to be moved. To become page-backed, it is
+ * made. The answer holds as long as owner->lock is held: under it alone a unit is
+ * removed or moved.
  */
-int som_convert_unit(struct som_owner *owner, unsigned long idx, bool to_pages)
+static int convert_find_unit(struct som_mapping *mapping, unsigned long idx, bool page_backed)
 {
-	void *memory = NULL;
-	int ret = -ENOENT;
+	enum som_level level = SOM_LEVEL_NONE;
+	struct mutex *lock;
+	long unit;
+	bool is;
+
+	lockdep_assert_held(&mapping->owner->lock);
+
+	lock = som_owner_lock_unit(mapping->owner, idx);
+	unit = page_backed ? som_owner_unit(mapping, idx, &level) :
+			  som_owner_lookup(mapping->owner, idx);
+	is = som_owner_page_backed(mapping->owner, idx);
+	/* Asked for, it does not go back by itself. */
+	if (is && page_backed)
+		som_entry_change(mapping->owner, idx, SOM_ENTRY_BY_POLICY, 0);
+	mutex_unlock(lock);
+	if (unit == -ENOENT || is == page_backed)
+		return 0;
+	return unit < 0 ? unit : 1;
+}
+
+/*
+ * The unit at *addr, or at the next som mapping. On success *addr is behind it.
+ * *memory: memory to move to, or NULL; what is left over afterwards. -EXFULL: there is
+ * none, and some is needed.
+ */
+static int convert_one(struct som_owner *owner, unsigned long *addr,
+		       unsigned long end, bool page_backed, void **memory)
+{
+	struct vm_area_struct *vma = find_vma(owner->mm, *addr);
+	unsigned long idx, start, stop;
+	struct som_mapping *mapping;
+	int ret;
+
+	if (!vma || vma->vm_start >= end) {
+		*addr = end;
+		return 0;
+	}
+	mapping = som_vma_mapping(vma);
+	if (!mapping) {
+		*addr = min(end, vma->vm_end);
+		return 0;
+	}
+	*addr = max(*addr, vma->vm_start);
+	idx = som_pgoff_unit(linear_page_index(vma, *addr));
+	som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx, &start,
+		      &stop);
 
 	mutex_lock(&owner->lock);
-	/* As long as owner->lock is held, it stays so. */
-	if (convert_wanted(owner, idx, to_pages)) {
-		memory = convert_alloc(owner, to_pages);
-		ret = PTR_ERR_OR_ZERO(memory);
-		if (ret)
-			memory = NULL;
-		else
-			ret = som_migrate_unit(owner, idx, &memory);
-	}
+	ret = convert_find_unit(mapping, idx, page_backed);
+	if (ret > 0)
+		ret = *memory ? som_migrate_unit(owner, idx, memory) : -EXFULL;
 	mutex_unlock(&owner->lock);
+	if (!ret && page_backed && !mapping->page_backed)
+		som_vma_page_backed(vma);
+	if (!ret)
+		*addr = min(end, stop);
+	return ret;
+}
+
+static int pin_walk(struct som_owner *owner, unsigned long *addr,
+		    unsigned long end, bool page_backed)
+{
+	void *memory = NULL;
+	int ret = 0;
+
+	while (*addr < end && !ret) {
+		ret = mmap_write_lock_killable(owner->mm);
+		if (ret)
+			break;
+		ret = convert_one(owner, addr, end, page_backed, &memory);
+		mmap_write_unlock(owner->mm);
+		som_migrate_free(memory);
+		memory = NULL;
+		switch (ret) {
+		case -EXFULL:
+			memory = alloc_memory(owner, page_backed);
+			ret = PTR_ERR_OR_ZERO(memory);
+			if (ret)
+				memory = NULL;
+			/* Reserved: it is on its way back from somebody. */
+			if (ret != -ENOSPC)
+				break;
+			fallthrough;
+		case -EAGAIN:
+			schedule_timeout_killable(1);
+			ret = 0;
+			break;
+		}
+		if (!ret && fatal_signal_pending(current))
+			ret = -EINTR;
+		cond_resched();
+	}
 	som_migrate_free(memory);
 	return ret;
 }
 
 /**
- * som_convert_fault - have a fault find ordinary pages when it comes again
- * @vmf: the fault, which may be begun again (FAULT_FLAG_ALLOW_RETRY, and not
- *	FAULT_FLAG_RETRY_NOWAIT)
- * @owner: whose
- * @idx: unit index
+ * som_pin - the page-backed and unpage_backed calls
+ * @args: their argument, in and out
+ * @page_backed: which of the two
  *
- * Whether that was possible does not matter: who comes again maps what is there.
- *
- * Context: Process context; the fault's lock is released, the VMA may be gone.
- * Return: what the fault handler is to return.
+ * Context: Process context; means the calling process.
+ * Return: 0 or -errno, as include/uapi/linux/som.h says.
  */
-vm_fault_t som_convert_fault(struct vm_fault *vmf, struct som_owner *owner,
-			     unsigned long idx)
+int som_pin(struct som_range *args, bool page_backed)
 {
-	struct mm_struct *mm = vmf->vma->vm_mm;
-	struct file *file = get_file(owner->file);
-	unsigned int tries = SOM_CONVERT_TRIES;
-	int ret;
+	struct som_owner *owner;
+	unsigned long addr;
+	int ret = 0;
 
-	release_fault_lock(vmf);
-	do {
-		ret = mmap_write_lock_killable(mm);
-		if (ret)
-			break;
-		ret = som_convert_unit(owner, idx, true);
-		mmap_write_unlock(mm);
-		/* A pin is most often gone soon, and so is a copy that waits. */
-		if (ret == -EBUSY || ret == -EAGAIN)
-			schedule_timeout_killable(1);
-	} while ((ret == -EBUSY || ret == -EAGAIN) && --tries &&
-		 !fatal_signal_pending(current));
-	fput(file);
-	/* With ->pfn_mkwrite the kernel asks for NOPAGE, too. */
-	return VM_FAULT_RETRY | VM_FAULT_NOPAGE;
+	if (args->flags || !PAGE_ALIGNED(args->start) || args->end < args->start)
+		return -EINVAL;
+	if (!access_ok((void __user *)args->start, args->end - args->start))
+		return -EFAULT;
+	args->end = PAGE_ALIGN(args->end);
+	addr = args->start;
+	owner = som_inode_find_owner(current->mm);
+	if (owner) {
+		ret = pin_walk(owner, &addr, args->end, page_backed);
+		som_inode_put_owner(owner);
+	} else {
+		addr = args->end;
+	}
+	args->walk_end = addr;
+	return ret;
 }

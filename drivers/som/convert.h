@@ -2,14 +2,10 @@
 #ifndef _SOM_CONVERT_H
 #define _SOM_CONVERT_H
 
-#include <linux/mm_types.h>
 #include <linux/types.h>
 
-struct som_owner;
-struct vm_fault;
+struct som_range;
 
-vm_fault_t som_convert_fault(struct vm_fault *vmf, struct som_owner *owner,
-			     unsigned long idx);
-int som_convert_unit(struct som_owner *owner, unsigned long idx, bool to_pages);
+int som_pin(struct som_range *args, bool page_backed);
 
 #endif /* _SOM_CONVERT_H */

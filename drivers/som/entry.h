@@ -10,9 +10,9 @@
  *	bit 4		zeroed: MADV_DONTNEED covered a part, which was zeroed;
  *			the region of writes does not know yet
  *	bit 5		page-backed: ordinary memory, not a unit of the pool
- *	bit 6		shared: there may be children that need its bytes (share.c)
+ *	bit 6		shared: there may be children that need its bytes (cow.c)
  *	bit 7		with bit 5: it is so by policy, and goes back to the pool when
- *			nothing needs 4 KiB entries any more (convert.c)
+ *			nothing needs 4 KiB entries any more (migrate.c)
  *	bits 8-		unit number: page frame number / 512
  *
  * An entry is changed by cmpxchg(), as not everybody who changes a bit holds
@@ -22,8 +22,14 @@
 #define _SOM_ENTRY_H
 
 #include <linux/bits.h>
+#include <linux/mm_types.h>
+#include <linux/mutex.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
-#include "owner.h"
+#include "som_types.h"
+
+struct pid_namespace;
 
 #define SOM_ENTRY_LEVEL		GENMASK(1, 0)
 #define SOM_ENTRY_CHARGED	BIT(2)
@@ -111,5 +117,44 @@ static inline void som_entry_drop(struct som_owner *owner, void *entry)
 {
 	som_entries_drop(owner, &entry, 1);
 }
+
+void som_collapse_want(struct som_owner *owner, unsigned long idx);
+
+void som_owner_lock_all(struct som_owner *owner);
+void som_owner_unlock_all(struct som_owner *owner);
+
+void som_owner_set_pid(struct som_owner *owner);
+pid_t som_owner_pid(struct som_owner *owner, struct pid_namespace *ns);
+
+struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx);
+bool som_owner_pinned(struct som_owner *owner, unsigned long idx);
+bool som_owner_page_backed(struct som_owner *owner, unsigned long idx);
+bool som_owner_has_child(struct som_owner *owner, unsigned long idx);
+enum som_level som_owner_level(struct som_owner *owner, unsigned long idx);
+void som_owner_set_level(struct som_owner *owner, unsigned long idx,
+			 enum som_level level);
+bool som_owner_populated(struct som_owner *owner, unsigned long *idx,
+			 unsigned long last);
+bool som_owner_may_record(struct som_owner *owner);
+unsigned long som_records_max(struct som_owner *owner);
+unsigned long som_records_now(struct som_owner *owner);
+
+/**
+ * som_owner_shared - may there be children that need the bytes of a unit?
+ * @owner: whose
+ * @idx: unit index
+ *
+ * Context: som_owner_lock_unit() is held. Cheap where nobody has inherited.
+ * Return: true if so: it is not to be changed before som_cow_break().
+ */
+static inline bool som_owner_shared(struct som_owner *owner, unsigned long idx)
+{
+	return unlikely(READ_ONCE(owner->cow.has_child)) &&
+	       som_owner_has_child(owner, idx);
+}
+
+bool som_work_begin(struct som_owner *owner);
+bool som_work_lock(struct som_owner *owner);
+void som_work_end(struct som_owner *owner);
 
 #endif /* _SOM_ENTRY_H */

@@ -17,14 +17,15 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
-#include "area.h"
+#include "cgroup.h"
+#include "entry.h"
 #include "file.h"
 #include "inode.h"
 #include "ioctl.h"
 #include "owner.h"
 #include "policy.h"
-#include "private.h"
 #include "remap.h"
+#include "som_types.h"
 #include "vma.h"
 
 struct som_file {
@@ -102,36 +103,6 @@ static int som_file_remember(struct som_file *sf, struct som_owner *owner)
 out:
 	mutex_unlock(&sf->lock);
 	return ret;
-}
-
-/**
- * som_file_map - make a VMA a som mapping of the address space that it is in
- * @settings: of the file through which it is mapped
- * @vma: new
- * @claim: the part of a parcel that it gets, or NULL
- *
- * Context: Process context; mmap_lock is held for write.
- * Return: the owner, to be given back with som_inode_put_owner(); or ERR_PTR(-errno).
- */
-struct som_owner *som_file_map(const struct som_settings *settings,
-			       struct vm_area_struct *vma,
-			       struct som_claim *claim)
-{
-	struct som_owner *owner = som_inode_get_owner(vma->vm_mm);
-	int ret;
-
-	if (IS_ERR(owner))
-		return owner;
-	som_account_mmap_begin(owner->account,
-			       som_policy_max_units(settings, owner));
-	ret = vma->vm_flags & VM_MAYSHARE ? 0 : som_private_start(owner);
-	if (!ret)
-		ret = som_vma_map(vma, owner, settings, claim);
-	som_account_mmap_end(owner->account, !ret);
-	if (!ret)
-		return owner;
-	som_inode_put_owner(owner);
-	return ERR_PTR(ret);
 }
 
 /* What mmap() is to do; or -EINVAL. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * fork, of mappings whose file has SOM_POLICY_FORK_COPY: the child inherits notes of
- * what the parent has (share.c).
+ * what the parent has (cow.c).
  *
  * vm_ops->open is the only call that a driver gets, for each VMA of the child's, in
  * the parent, with both mmap_locks held for write and the parent's VMA locked. The
@@ -21,13 +21,16 @@
 #include <linux/mm.h>
 #include "account.h"
 #include "compat_fork.h"
+#include "cow.h"
+#include "discard.h"
 #include "entry.h"
 #include "fork.h"
 #include "inode.h"
-#include "owner.h"
-#include "private.h"
-#include "share.h"
-#include "vma.h"
+#include "map.h"
+#include "range.h"
+#include "som_types.h"
+#include "tables.h"
+#include "vma_kind.h"
 #include "zap.h"
 
 /**

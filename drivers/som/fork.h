@@ -2,6 +2,8 @@
 #ifndef _SOM_FORK_H
 #define _SOM_FORK_H
 
+#include <linux/mm.h>
+
 struct som_mapping;
 struct vm_area_struct;
 

@@ -44,9 +44,11 @@
 #include "entry.h"
 #include "hwpoison.h"
 #include "inode.h"
-#include "owner.h"
-#include "pinnable.h"
+#include "page_backed.h"
 #include "pool.h"
+#include "range.h"
+#include "som_types.h"
+#include "tables.h"
 #include "zap.h"
 
 /* Failures that are told of early; more at a time are told of by the next touch. */

@@ -21,23 +21,28 @@
  * "not in the table". It is the innermost lock here; owner->lock is not taken
  * under it, and nothing is allocated.
  */
+#include <linux/err.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/falloc.h>
 #include <linux/hashtable.h>
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/pseudo_fs.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
-#include "area.h"
 #include "compat.h"
+#include "discard.h"
 #include "inode.h"
+#include "mapping.h"
 #include "owner.h"
-#include "private.h"
 #include "punch.h"
+#include "range.h"
 #include "remap.h"
+#include "som_types.h"
 
 /* Owners and walks that are looked at for each hold of som_owners_lock. */
 #define SOM_WALK_OWNERS	64
@@ -473,18 +478,48 @@ struct file *som_inode_inherit(struct som_owner *owner,
 	return file;
 }
 
-/**
- * som_inode_disinherit - the end of an owner
- * @owner: has no mapping
- *
- * Context: Process context; the file system is mounted.
+/*
+ * Where in an address space a mapping goes: at an address at which huge
+ * entries fit.
  */
-void som_inode_disinherit(struct som_owner *owner)
-{
-	struct som_inherited_file *inherited, *next;
 
-	list_for_each_entry_safe(inherited, next, &owner->inherited_files, list) {
-		iput(inherited->inode);
-		kfree(inherited);
+/**
+ * som_get_unmapped_area - find room, aligned to 2 MiB or 1 GiB
+ * @file: /dev/som, or the pseudo file of an owner (mremap)
+ * @addr: hint, or the address with MAP_FIXED
+ * @len: length in bytes
+ * @pgoff: page offset: 0 for a new mapping, what is there for a moved one
+ * @flags: MAP_ flags
+ *
+ * A hint is followed as it is, aligned or not.
+ *
+ * Context: Process context; the caller has mmap_lock for write.
+ * Return: address or -errno.
+ */
+unsigned long som_get_unmapped_area(struct file *file, unsigned long addr,
+				    unsigned long len, unsigned long pgoff,
+				    unsigned long flags)
+{
+	unsigned long align = som_map_align(len);
+	unsigned long padded, area;
+
+	if (flags & MAP_FIXED || addr) {
+		area = mm_get_unmapped_area(current->mm, file, addr, len, pgoff,
+					    flags);
+		if (flags & MAP_FIXED || area == addr)
+			return area;
 	}
+	if (check_add_overflow(len, align - PAGE_SIZE, &padded))
+		return -ENOMEM;
+	area = mm_get_unmapped_area(current->mm, file, 0, padded, 0, flags);
+	if (!IS_ERR_VALUE(area))
+		return som_align_addr(area, pgoff, align);
+	if (align == SOM_UNIT_SIZE)
+		return area;
+	/* No room for the large alignment: the small one will do. */
+	padded = len + SOM_UNIT_SIZE - PAGE_SIZE;
+	area = mm_get_unmapped_area(current->mm, file, 0, padded, 0, flags);
+	if (IS_ERR_VALUE(area))
+		return area;
+	return som_align_addr(area, pgoff, SOM_UNIT_SIZE);
 }

@@ -3,8 +3,9 @@
 #define _SOM_INODE_H
 
 #include <linux/fs.h>
-#include "owner.h"
+#include "som_types.h"
 
+struct file;
 struct inode;
 struct mm_struct;
 
@@ -32,6 +33,9 @@ struct som_owner *som_inode_get_owner(struct mm_struct *mm);
 void som_inode_put_owner(struct som_owner *owner);
 struct file *som_inode_inherit(struct som_owner *owner,
 			       struct som_owner *parent, struct file *from);
-void som_inode_disinherit(struct som_owner *owner);
+
+unsigned long som_get_unmapped_area(struct file *file, unsigned long addr,
+				    unsigned long len, unsigned long pgoff,
+				    unsigned long flags);
 
 #endif /* _SOM_INODE_H */

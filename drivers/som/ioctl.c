@@ -7,15 +7,17 @@
 #include <linux/som.h>
 #include <uapi/linux/fs.h>
 #include "call.h"
+#include "convert.h"
 #include "inode.h"
 #include "ioctl.h"
 #include "owner.h"
-#include "pagemap.h"
+#include "pagemap_scan.h"
 #include "parcel_file.h"
-#include "pin.h"
+#include "policy.h"
 #include "pool.h"
 #include "range.h"
 #include "reset.h"
+#include "som_types.h"
 
 static int som_ioctl_info(struct som_settings *settings,
 			  union som_args *args)

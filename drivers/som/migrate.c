@@ -22,26 +22,27 @@
  * and keeps nothing from anybody meanwhile: units of chunks that it wants empty are taken
  * last, not quarantined.
  */
-#include <linux/delay.h>
+#include <linux/err.h>
 #include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
-#include <linux/sched/mm.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
-#include "collapse.h"
-#include "compat.h"
+#include <linux/topology.h>
+#include "cow.h"
+#include "dirty_log.h"
 #include "entry.h"
-#include "inode.h"
 #include "migrate.h"
-#include "owner.h"
-#include "parcel.h"
-#include "pinnable.h"
+#include "page_backed.h"
 #include "pool.h"
+#include "range.h"
+#include "som_types.h"
+#include "tables.h"
 #include "trace.h"
+#include "unit.h"
 #include "zap.h"
-
-/* How often mmap_lock is tried for a chunk, a millisecond apart, before it is given up. */
-#define SOM_COMPACT_WAITS	1000
 
 /**
  * som_migrate_free - free memory that no index has
@@ -122,161 +123,131 @@ out:
 	return ret;
 }
 
+/*
+ * Units that are ordinary pages by policy (SOM_POLICY_PAGE_BACKED).
+ *
+ * get_user_pages() finds no page behind a special 4 KiB entry. So a unit that needs such
+ * entries becomes page-backed, as SOM_IOC_PAGE_BACKED makes it, and goes back to the pool
+ * when nothing needs them any more:
+ *
+ *  1. It has no memory yet: owner_populate_unit() in unit.c takes pages in place of a unit.
+ *  2. It has: its data can only be moved with mmap_lock held for write. The fault lets
+ *     go of its lock, takes that, moves the unit and has the kernel begin again
+ *     (VM_FAULT_RETRY). So it holds nothing that it may not sleep under.
+ *  3. It cannot be moved (somebody has a pin on its chunk, a limit, no memory), or the
+ *     fault may not be begun again: it is mapped by special entries, and the worker of
+ *     collapse.c tries once more, a while later.
+ *  4. The same worker moves it back where one VMA covers all of it again, or where it
+ *     is tracked by now: dirty bits of 4 KiB entries tell what is written then, and a
+ *     page-backed unit counts as written as a whole.
+ *
+ * SOM_ENTRY_BY_POLICY tells such a unit from one that somebody has asked for.
+ */
+
+/* How often a fault tries to move a unit that somebody has a pin on, a tick apart. */
+#define SOM_CONVERT_TRIES	5
+
+/* Is a unit still one that is to be moved that way? owner->lock is held. */
+static bool convert_wanted(struct som_owner *owner, unsigned long idx,
+			   bool to_pages)
+{
+	void *entry = som_units_load(&owner->units, idx);
+
+	if (!entry)
+		return false;
+	if (to_pages)
+		return !som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) &&
+		       !som_dirty_log_tracks(&owner->dirty_log, idx);
+	return som_entry_test(entry, SOM_ENTRY_BY_POLICY);
+}
+
+/* Pages, charged to the cgroup of the address space, in the worker, too. */
+static long alloc_pages_for(struct som_owner *owner)
+{
+	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(owner->mm);
+	struct mem_cgroup *old = set_active_memcg(memcg);
+	long unit = som_page_backed_alloc(owner->account, false);
+
+	set_active_memcg(old);
+	mem_cgroup_put(memcg);
+	return unit;
+}
+
+/* Memory to move a unit to, as an entry that says its kind; or ERR_PTR(-errno). */
+static void *convert_alloc(struct som_owner *owner, bool to_pages)
+{
+	long unit = to_pages ? alloc_pages_for(owner) :
+			       som_pool_alloc_unzeroed(owner->account->pool,
+						       numa_mem_id());
+
+	if (unit < 0)
+		return ERR_PTR(unit);
+	return som_entry(unit, to_pages ? SOM_ENTRY_KIND : 0);
+}
+
 /**
- * struct som_compaction - a chunk that is being emptied
- * @chunk: its number.
- * @waits: how often mmap_lock may still be waited for.
+ * som_convert_unit - move a unit to ordinary pages, or back to the pool
+ * @owner: whose
+ * @idx: unit index
+ * @to_pages: which of the two
+ *
+ * Context: Process context; mmap_lock is held for write. Takes owner->lock.
+ * Return: 0; -ENOENT if there is nothing to do; -ENOMEM; -ENOSPC if the pool has no unit
+ * right now; the errors of som_migrate_unit().
  */
-struct som_compaction {
-	unsigned long chunk;
-	unsigned int waits;
-};
-
-/*
- * mmap_lock of an owner, which may hold it as long as it likes: it is not queued for, as
- * that would stop all others who want to read, and is waited for within limits. False if
- * it was not to be had.
- */
-static bool compact_lock(struct som_compaction *c, struct mm_struct *mm)
+int som_convert_unit(struct som_owner *owner, unsigned long idx, bool to_pages)
 {
-	while (!som_mm_write_trylock(mm)) {
-		if (!c->waits || signal_pending(current) ||
-		    !som_pool_draining(c->chunk))
-			return false;
-		c->waits--;
-		usleep_range(500, 1000);
-	}
-	return true;
-}
+	void *memory = NULL;
+	int ret = -ENOENT;
 
-/*
- * One unit out of a chunk; false if the chunk cannot be emptied. Memory for it is taken
- * when nothing is left to be waited for.
- */
-static bool compact_unit(struct som_compaction *c, struct som_owner *owner,
-			 unsigned long idx)
-{
-	struct mm_struct *mm = owner->mm;
-	void *entry, *memory;
-	long target;
-
-	if (!compact_lock(c, mm))
-		return false;
-	target = som_pool_alloc_target(owner->account->pool,
-				       som_unit_nid(c->chunk * SOM_CHUNK_UNITS));
-	if (target < 0) {
-		mmap_write_unlock(mm);
-		return false;
-	}
-	memory = som_entry(target, 0);
 	mutex_lock(&owner->lock);
-	/* Only who holds this lock removes or moves it. */
-	entry = som_units_load(&owner->units, idx);
-	if (entry && !som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) &&
-	    som_entry_unit(entry) / SOM_CHUNK_UNITS == c->chunk)
-		som_migrate_unit(owner, idx, &memory);
+	/* As long as owner->lock is held, it stays so. */
+	if (convert_wanted(owner, idx, to_pages)) {
+		memory = convert_alloc(owner, to_pages);
+		ret = PTR_ERR_OR_ZERO(memory);
+		if (ret)
+			memory = NULL;
+		else
+			ret = som_migrate_unit(owner, idx, &memory);
+	}
 	mutex_unlock(&owner->lock);
-	mmap_write_unlock(mm);
 	som_migrate_free(memory);
-	return true;
-}
-
-/* Everything that an owner has in a chunk; false if the chunk cannot be emptied. */
-static bool compact_owner(struct som_compaction *c, struct som_owner *owner)
-{
-	unsigned long idx;
-	bool more = true;
-	void *entry;
-
-	if (!mmget_not_zero(owner->mm))
-		return true;
-	som_units_for_each(&owner->units, idx, entry, 0, ULONG_MAX) {
-		cond_resched();
-		if (signal_pending(current) || !som_pool_draining(c->chunk)) {
-			more = false;
-			break;
-		}
-		if (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ||
-		    som_entry_unit(entry) / SOM_CHUNK_UNITS != c->chunk)
-			continue;
-		more = compact_unit(c, owner, idx);
-		if (!more)
-			break;
-	}
-	/* If its process has ended meanwhile, a worker takes it apart. */
-	mmput_async(owner->mm);
-	return more;
-}
-
-/* What parcels have in a chunk; false if the chunk cannot be emptied. */
-static bool compact_parcels(unsigned long chunk)
-{
-	struct som_parcel *parcel;
-	unsigned long id = 0;
-	bool more = true;
-
-	while (more && (parcel = som_parcel_next(id))) {
-		id = parcel->id;
-		more = som_parcel_migrate(parcel, chunk);
-		fput(parcel->file);
-	}
-	return more;
-}
-
-/* Move what is in a chunk elsewhere. Return: 0 or -EINTR. */
-static int compact_chunk(unsigned long chunk)
-{
-	struct som_compaction c = { .chunk = chunk, .waits = SOM_COMPACT_WAITS };
-	bool more = compact_parcels(chunk);
-	struct som_owner_walk walk;
-	struct som_owner *owner;
-	int ret = 0;
-
-	som_owner_walk_begin(&walk);
-	while (more && !ret && (owner = som_owner_walk_next(&walk))) {
-		more = compact_owner(&c, owner);
-		if (signal_pending(current))
-			ret = -EINTR;
-	}
-	som_owner_walk_end(&walk);
 	return ret;
 }
 
 /**
- * som_compact - empty chunks
- * @nr_chunks: how many
+ * som_convert_fault - have a fault find ordinary pages when it comes again
+ * @vmf: the fault, which may be begun again (FAULT_FLAG_ALLOW_RETRY, and not
+ *	FAULT_FLAG_RETRY_NOWAIT)
+ * @owner: whose
+ * @idx: unit index
  *
- * Begins with those that have the fewest units in use.
+ * Whether that was possible does not matter: who comes again maps what is there.
  *
- * Context: Process context; tries every owner's mmap_lock, one at a time.
- * Return: 0; -EBUSY if fewer could be emptied: the rest does not fit into the
- * other chunks, is pinned, its owner holds mmap_lock, or somebody needed a unit of a chunk
- * that was being emptied; -EINTR on a signal. Those that are empty stay so.
+ * Context: Process context; the fault's lock is released, the VMA may be gone.
+ * Return: what the fault handler is to return.
  */
-int som_compact(unsigned long nr_chunks)
+vm_fault_t som_convert_fault(struct vm_fault *vmf, struct som_owner *owner,
+			     unsigned long idx)
 {
-	static DEFINE_MUTEX(one_at_a_time);
-	static unsigned long round;
-	unsigned long done = 0;
-	long chunk;
+	struct mm_struct *mm = vmf->vma->vm_mm;
+	struct file *file = get_file(owner->file);
+	unsigned int tries = SOM_CONVERT_TRIES;
 	int ret;
 
-	ret = mutex_lock_interruptible(&one_at_a_time);
-	if (ret)
-		return ret;
-	round++;
-	som_cache_drain();
-	som_pool_drain_begin();
-	while (done < nr_chunks && !ret) {
-		chunk = som_pool_drain_next(round);
-		if (chunk < 0) {
-			ret = -EBUSY;
+	release_fault_lock(vmf);
+	do {
+		ret = mmap_write_lock_killable(mm);
+		if (ret)
 			break;
-		}
-		ret = compact_chunk(chunk);
-		done += som_pool_drain_check(chunk);
-	}
-	som_pool_drain_end();
-	mutex_unlock(&one_at_a_time);
-	return ret;
+		ret = som_convert_unit(owner, idx, true);
+		mmap_write_unlock(mm);
+		/* A pin is most often gone soon, and so is a copy that waits. */
+		if (ret == -EBUSY || ret == -EAGAIN)
+			schedule_timeout_killable(1);
+	} while ((ret == -EBUSY || ret == -EAGAIN) && --tries &&
+		 !fatal_signal_pending(current));
+	fput(file);
+	/* With ->pfn_mkwrite the kernel asks for NOPAGE, too. */
+	return VM_FAULT_RETRY | VM_FAULT_NOPAGE;
 }

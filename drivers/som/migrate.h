@@ -2,12 +2,17 @@
 #ifndef _SOM_MIGRATE_H
 #define _SOM_MIGRATE_H
 
+#include <linux/mm_types.h>
 #include <linux/types.h>
 
 struct som_owner;
+struct vm_fault;
 
 int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory);
 void som_migrate_free(void *memory);
-int som_compact(unsigned long nr_chunks);
+
+vm_fault_t som_convert_fault(struct vm_fault *vmf, struct som_owner *owner,
+			     unsigned long idx);
+int som_convert_unit(struct som_owner *owner, unsigned long idx, bool to_pages);
 
 #endif /* _SOM_MIGRATE_H */

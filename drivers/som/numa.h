@@ -2,6 +2,8 @@
 #ifndef _SOM_NUMA_H
 #define _SOM_NUMA_H
 
+#include <linux/mm.h>
+
 struct som_pool_user;
 struct vm_area_struct;
 

@@ -32,11 +32,10 @@
 #include <linux/bitmap.h>
 #include <linux/err.h>
 #include <linux/file.h>
-#include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pid.h>
-#include <linux/sched/mm.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -44,12 +43,14 @@
 #include <linux/xarray.h>
 #include "account.h"
 #include "compat.h"
+#include "cow.h"
 #include "entry.h"
-#include "owner.h"
 #include "parcel.h"
+#include "policy.h"
 #include "pool.h"
 #include "range.h"
-#include "share.h"
+#include "som_types.h"
+#include "tables.h"
 #include "trace.h"
 
 unsigned long som_max_parcels = 1024;

@@ -7,19 +7,22 @@
 
 #include <linux/align.h>
 #include <linux/bits.h>
+#include <linux/mm.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 #include "policy.h"
 #include "range.h"
-#include "units.h"
+#include "tables.h"
 
 struct file;
 struct iov_iter;
 struct pid;
 struct som_account;
+struct som_owner;
 struct task_struct;
+struct vm_area_struct;
 
 /** define SOM_PARCEL_MAX_UNITS - indices of a parcel: 4 TiB. */
 #define SOM_PARCEL_MAX_UNITS	BIT(21)

@@ -38,15 +38,14 @@
 #include <linux/uio.h>
 #include <linux/som.h>
 #include "account.h"
-#include "area.h"
 #include "call.h"
-#include "file.h"
 #include "inode.h"
-#include "owner.h"
+#include "mapping.h"
 #include "parcel.h"
 #include "parcel_file.h"
 #include "policy.h"
 #include "range.h"
+#include "som_types.h"
 #include "vma.h"
 
 /* How often PACK looks again, a tick apart, where a pin or a missing unit may go by. */

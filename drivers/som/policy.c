@@ -21,10 +21,11 @@
 #include <linux/sched/mm.h>
 #include <linux/stddef.h>
 #include <linux/som.h>
-#include "account.h"
+#include "cgroup.h"
 #include "compat.h"
 #include "policy.h"
 #include "range.h"
+#include "som_types.h"
 
 #define SOM_POLICY_OPTIONS	(SOM_POLICY_REUSE | SOM_POLICY_FORK_COPY |	\
 				 SOM_POLICY_FORK_NORESERVE |		\

@@ -3,7 +3,7 @@
 #define _SOM_POLICY_H
 
 #include <linux/types.h>
-#include "owner.h"
+#include "som_types.h"
 
 struct mm_struct;
 struct som_policy;

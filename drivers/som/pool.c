@@ -65,7 +65,6 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include "commit.h"
-#include "compat.h"
 #include "pool.h"
 #include "range.h"
 #include "source.h"

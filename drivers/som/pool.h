@@ -62,7 +62,7 @@ struct som_quarantine_charge {
 /**
  * struct som_pool_user - a user, whose chunks are nobody else's
  * @commit: reservations; the pool's commit_lock guards it.
- * @cached: units that its owners keep for themselves (recycle.c).
+ * @cached: units that its owners keep for themselves (cache.c).
  * @uid: its user ID, or that of who made its user namespace, for messages.
  * @hint: a chunk of it to take the next unit from, or NULL.
  *

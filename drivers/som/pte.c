@@ -21,6 +21,7 @@
 #include "compat.h"
 #include "entry.h"
 #include "pte.h"
+#include "range.h"
 
 /* What a callback returns to end the walk of a page table. */
 #define SOM_WALK_DONE	1

@@ -2,11 +2,14 @@
 #ifndef _SOM_PTE_H
 #define _SOM_PTE_H
 
+#include <linux/mm.h>
 #include <linux/mm_types.h>
 #include <linux/types.h>
-#include "range.h"
 
+struct mm_struct;
 struct page;
+struct vm_area_struct;
+struct vm_fault;
 
 /**
  * struct som_ptes - the 4 KiB entries that a VMA has of a unit

@@ -24,14 +24,19 @@
 #include <linux/sched/signal.h>
 #include <linux/string.h>
 #include <linux/xarray.h>
-#include "collapse.h"
+#include "account.h"
+#include "cache.h"
 #include "compat.h"
+#include "cow.h"
+#include "dirty_log.h"
 #include "entry.h"
-#include "owner.h"
+#include "mapping.h"
 #include "pool.h"
 #include "punch.h"
-#include "share.h"
-#include "work.h"
+#include "range.h"
+#include "som_types.h"
+#include "tables.h"
+#include "unit.h"
 #include "zap.h"
 
 /* Are all mapped parts of a unit inside the page offsets first..last? */

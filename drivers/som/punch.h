@@ -4,8 +4,8 @@
 
 #include <linux/types.h>
 
-struct som_owner;
 struct som_mapping;
+struct som_owner;
 
 /** define SOM_DISCARD_MS - how long discarded units stay: they may be used again. */
 #define SOM_DISCARD_MS	10

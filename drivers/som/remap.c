@@ -32,10 +32,11 @@
 #include <linux/mman.h>
 #include <linux/slab.h>
 #include "compat.h"
-#include "owner.h"
-#include "range.h"
+#include "map.h"
+#include "mapping.h"
 #include "remap.h"
-#include "vma.h"
+#include "som_types.h"
+#include "vma_kind.h"
 
 /* What the kernel sets for itself, and a new VMA has or gets. */
 #define SOM_REMAP_OWN	(VM_SOFTDIRTY | VM_ACCOUNT)

@@ -2,10 +2,11 @@
 #ifndef _SOM_REMAP_H
 #define _SOM_REMAP_H
 
+#include <linux/mm.h>
 #include <linux/types.h>
 
-struct som_owner;
 struct som_mapping;
+struct som_owner;
 struct vm_area_struct;
 
 int som_remap_prepare(struct som_owner *owner, unsigned long addr,

@@ -27,18 +27,24 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/som.h>
+#include "cow.h"
+#include "dirty_log.h"
+#include "entry.h"
 #include "inode.h"
-#include "owner.h"
+#include "mapping.h"
 #include "pool.h"
 #include "punch.h"
+#include "range.h"
 #include "reset.h"
-#include "share.h"
+#include "som_types.h"
 #include "track.h"
-#include "vma.h"
+#include "unit.h"
+#include "vma_kind.h"
 
 /* Units in a step. */
 #define SOM_RESET_UNITS	16

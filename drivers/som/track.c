@@ -2,7 +2,7 @@
 /*
  * Write tracking: what was written, and making it clean.
  *
- * What is known of a tracked unit is in its region (tracker.h) and, in DIRTY
+ * What is known of a tracked unit is in its region (dirty_log.h) and, in DIRTY
  * mode, in the dirty bits of its 4 KiB entries:
  *
  *	written = region.written | dirty bits
@@ -30,7 +30,7 @@
  * that makes the entry again before any sweep makes it dirty (som_ptes_fill()). What
  * region.written says thus needs no flush any more, but for the time of a sweep.
  *
- * What is not written any more costs a scan nothing after a while (tracker.c says
+ * What is not written any more costs a scan nothing after a while (dirty_log.c says
  * when), a group of pages at a time, and in two scans: the first takes write
  * access away (the group is cooling) and its sweep flushes; if the second finds
  * no dirty bit either, then none can come any more without a fault, and the
@@ -43,19 +43,27 @@
  * Locking: mmap_lock for read, dirty log.lock for the sweep, the unit's fault_lock
  * for each unit. Faults of other threads wait for one unit's work at most.
  */
+#include <linux/bitmap.h>
+#include <linux/interval_tree.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
 #include <linux/pagemap.h>
 #include <linux/sched.h>
 #include <linux/string.h>
-#include "collapse.h"
-#include "owner.h"
+#include "cow.h"
+#include "dirty_log.h"
+#include "entry.h"
+#include "map.h"
+#include "mapping.h"
 #include "pool.h"
 #include "pte.h"
+#include "range.h"
 #include "scan.h"
-#include "share.h"
+#include "som_types.h"
+#include "tables.h"
 #include "track.h"
-#include "vma.h"
+#include "unit.h"
+#include "zap.h"
 
 /**
  * som_sweep_begin - begin to clean
@@ -807,5 +815,206 @@ void som_track_reported(struct som_owner *owner, struct vm_area_struct *vma,
 		mutex_lock(&t->lock);
 		som_owner_reported(som_vma_mapping(vma), first, last);
 		mutex_unlock(&t->lock);
+	}
+}
+
+/* A record for a populated unit that tracking has just come to. */
+static int track_unit(struct som_owner *owner, unsigned long idx)
+{
+	struct mutex *lock = som_owner_lock_unit(owner, idx);
+	int ret = 0;
+
+	if (som_owner_lookup(owner, idx) >= 0 && !som_dirty_log_find(&owner->dirty_log, idx)) {
+		if (!som_dirty_log_make(&owner->dirty_log, idx, false))
+			ret = -ENOMEM;
+	}
+	/* What is page-backed by policy is to go back, to be exact to the page. */
+	if (som_owner_page_backed(owner, idx))
+		som_collapse_want(owner, idx);
+	mutex_unlock(lock);
+	return ret;
+}
+
+/**
+ * som_owner_track - track writes, as far as that is done at a time
+ * @owner: whose
+ * @first: first unit index
+ * @last: last unit index, and where it goes up to which all are tracked
+ *
+ * What is populated and was not tracked counts as written until it is cleaned. No
+ * more records are made at a time than a scan looks at with its locks held.
+ *
+ * Context: Process context; takes owner->lock. The caller has mmap_lock and
+ * dirty log.lock, and mappings touch all of the indices.
+ * Return: 0, or -ENOMEM and nothing is changed.
+ */
+int som_owner_track(struct som_owner *owner, unsigned long first,
+		    unsigned long *last)
+{
+	struct som_dirty_log *t = &owner->dirty_log;
+	unsigned long idx, end;
+	unsigned int nr = 0;
+	bool tracked;
+	void *entry;
+	int ret;
+
+	if (som_dirty_log_covers(t, first, *last))
+		return 0;
+	/* One run of those that are not tracked, so that it alone is undone. */
+	end = som_dirty_log_run(t, first, *last, &tracked);
+	if (tracked) {
+		first = end + 1;
+		end = som_dirty_log_run(t, first, *last, &tracked);
+	}
+
+	mutex_lock(&owner->lock);
+	som_units_for_each(&owner->units, idx, entry, first, end) {
+		if (++nr == SOM_TRACK_UNITS) {
+			end = idx;
+			break;
+		}
+	}
+	ret = som_dirty_log_add(t, first, end, som_records_max(owner) / SOM_RUN_BYTES);
+	if (ret)
+		goto out;
+	som_units_for_each(&owner->units, idx, entry, first, end) {
+		ret = track_unit(owner, idx);
+		if (ret)
+			break;
+		cond_resched();
+	}
+	if (ret)
+		som_owner_untrack(owner, first, end);
+	else
+		*last = end;
+out:
+	mutex_unlock(&owner->lock);
+	return ret;
+}
+
+/**
+ * som_owner_keep - keep what counts as written of an index that is about to be tracked
+ * @owner: whose
+ * @idx: unit index
+ * @first: first page offset of those that need not be kept
+ * @last: last of them
+ *
+ * Where nothing is tracked, what was mapped anew counts as written (struct som_mapping). A
+ * record has to say so from then on.
+ *
+ * Context: Process context; takes owner->lock. The caller has mmap_lock and
+ * dirty log.lock.
+ * Return: true; false if there can be no record.
+ */
+bool som_owner_keep(struct som_owner *owner, unsigned long idx,
+		    unsigned long first, unsigned long last)
+{
+	struct som_dirty_log *t = &owner->dirty_log;
+	unsigned long lo = som_unit_pgoff(idx), hi = som_unit_pgoff(idx + 1) - 1;
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
+	struct interval_tree_node *it;
+	struct mutex *lock;
+	bool done = true;
+
+	if (!READ_ONCE(t->anew))
+		return true;
+	mutex_lock(&owner->lock);
+	for (it = interval_tree_iter_first(&owner->mappings, lo, hi); it;
+	     it = interval_tree_iter_next(it, lo, hi)) {
+		unsigned long from = max(lo, it->start), to = min(hi, it->last);
+
+		if (container_of(it, struct som_mapping, it)->anew)
+			bitmap_set(pages, from - lo, to - from + 1);
+		cond_resched();
+	}
+	first = max(first, lo);
+	last = min(last, hi);
+	if (first <= last)
+		bitmap_clear(pages, first - lo, last - first + 1);
+	lock = som_owner_lock_index(owner, idx);
+	if (bitmap_empty(pages, SOM_UNIT_PAGES) || som_dirty_log_tracks(t, idx))
+		done = true;
+	else if (!som_units_load(&owner->units, idx))
+		done = som_owner_may_record(owner) &&
+		       !som_dirty_log_unreported(t, idx, pages,
+						 GFP_KERNEL_ACCOUNT);
+	else if (!som_dirty_log_find(t, idx))
+		done = som_dirty_log_make(t, idx, false);
+	mutex_unlock(lock);
+	mutex_unlock(&owner->lock);
+	return done;
+}
+
+/* Track first..last, all of which were reported; nobody else maps any of it. */
+static int track_reported(struct som_owner *owner, unsigned long first,
+			  unsigned long last)
+{
+	unsigned long idx = som_pgoff_unit(first), end = som_pgoff_unit(last);
+	unsigned long done;
+	int ret = 0;
+
+	if (!som_owner_keep(owner, idx, first, last) ||
+	    (end != idx && !som_owner_keep(owner, end, first, last)))
+		return -ENOMEM;
+	for (; idx <= end && !ret; idx = done + 1) {
+		done = end;
+		ret = som_owner_track(owner, idx, &done);
+		cond_resched();
+	}
+	return ret;
+}
+
+/* The first part of first..last that another VMA maps, too; false if there is none. */
+static bool owner_find_other(struct som_mapping *mapping, unsigned long *first,
+			     unsigned long *last)
+{
+	struct som_owner *owner = mapping->owner;
+	struct interval_tree_node *it;
+
+	if (!READ_ONCE(owner->may_alias))
+		return false;
+	mutex_lock(&owner->lock);
+	it = interval_tree_iter_first(&owner->mappings, *first, *last);
+	if (it == &mapping->it)
+		it = interval_tree_iter_next(it, *first, *last);
+	if (it) {
+		*first = max(*first, it->start);
+		*last = min(*last, it->last);
+	}
+	mutex_unlock(&owner->lock);
+	return it;
+}
+
+/**
+ * som_owner_reported - track what was mapped anew, as it was reported as written
+ * @mapping: mapping of the mapping
+ * @first: first page offset
+ * @last: last page offset
+ *
+ * Without memory for that, it is reported once more; and so are units of which others map
+ * the same pages, since what one of them shows was not reported of the other.
+ *
+ * Context: Process context; takes owner->lock. The caller has mmap_lock and
+ * dirty log.lock.
+ */
+void som_owner_reported(struct som_mapping *mapping, unsigned long first,
+			unsigned long last)
+{
+	unsigned long from, to;
+	int ret = 0;
+
+	while (first <= last && !ret) {
+		from = first;
+		to = last;
+		if (owner_find_other(mapping, &from, &to)) {
+			from = som_unit_pgoff(som_pgoff_unit(from));
+			to = som_unit_pgoff(som_pgoff_unit(to) + 1) - 1;
+		} else {
+			from = last + 1;
+			to = last;
+		}
+		if (first < from)
+			ret = track_reported(mapping->owner, first, from - 1);
+		first = to + 1;
 	}
 }

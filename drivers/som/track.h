@@ -3,11 +3,13 @@
 #define _SOM_TRACK_H
 
 #include <linux/bitmap.h>
+#include <linux/mm.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
 #include "pte.h"
 #include "range.h"
 
-struct mm_struct;
+struct som_mapping;
 struct som_owner;
 struct som_region;
 struct som_scan;
@@ -76,5 +78,12 @@ void som_track_reported(struct som_owner *owner, struct vm_area_struct *vma,
 			unsigned long addr, unsigned long end);
 void som_track_unclean(struct som_owner *owner, struct vm_area_struct *vma,
 		       unsigned long addr, unsigned long end);
+
+int som_owner_track(struct som_owner *owner, unsigned long first,
+		    unsigned long *last);
+void som_owner_reported(struct som_mapping *mapping, unsigned long first,
+			unsigned long last);
+bool som_owner_keep(struct som_owner *owner, unsigned long idx,
+		    unsigned long first, unsigned long last);
 
 #endif /* _SOM_TRACK_H */

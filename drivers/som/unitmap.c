@@ -10,6 +10,7 @@
 #include <linux/bitmap.h>
 #include <linux/bug.h>
 #include <linux/minmax.h>
+#include "range.h"
 #include "unitmap.h"
 
 /**

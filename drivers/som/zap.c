@@ -18,7 +18,9 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include "entry.h"
-#include "owner.h"
+#include "range.h"
+#include "som_types.h"
+#include "tables.h"
 #include "zap.h"
 
 /**
@@ -168,7 +170,7 @@ static bool in_pud(struct som_owner *owner, unsigned long pgoff)
 	return false;
 }
 
-/* Where a part of a 1 GiB entry is to go, all of it goes (gig.c). */
+/* Where a part of a 1 GiB entry is to go, all of it goes (pud.c). */
 static void widen(struct som_owner *owner, unsigned long *first,
 		  unsigned long *last)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * private.c: MADV_DONTNEED of a whole unit of private memory.
+ * discard.c: MADV_DONTNEED of a whole unit of private memory.
  *
  * The kernel clears the entry and does not ask the driver. An MMU notifier hears of it
  * before, marks the unit as discarded without a lock of the driver's, and waits for

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * share.c: a child inherits a unit by a cow, and gets a copy, or the unit itself.
+ * cow.c: a child inherits a unit by a cow, and gets a copy, or the unit itself.
  *
  * Right after fork: the parent has the unit, marked as shared, without a writable
  * entry; the child has a cow. Beside each other: the parent writes, and unmaps the

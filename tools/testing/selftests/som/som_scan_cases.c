@@ -640,7 +640,7 @@ TEST_F(som, kernel_writes_are_writes)
 
 /*
  * Pages that nobody writes for a while: a group of 64 is not looked at any more
- * after 8 scans, 16 if that was too soon, ... (tracker.c), and one scan to be
+ * after 8 scans, 16 if that was too soon, ... (dirty_log.c), and one scan to be
  * sure. Until then a write costs no fault.
  */
 

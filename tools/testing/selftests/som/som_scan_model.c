@@ -576,7 +576,7 @@ static bool do_scan(struct model *m)
 
 /*
  * So many scans in a row that the driver stops looking at some, or at all, pages
- * that were written (tracker.c).
+ * that were written (dirty_log.c).
  */
 static bool do_quiet(struct model *m)
 {

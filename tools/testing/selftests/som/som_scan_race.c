@@ -81,7 +81,7 @@ static bool write_word(struct race *race, size_t page)
 
 /*
  * A scan stops looking at pages that nobody has written for 8, 16, ... scans
- * (tracker.c). Write some of them just then, before it and behind it.
+ * (dirty_log.c). Write some of them just then, before it and behind it.
  */
 static void *rare_writer(void *arg)
 {

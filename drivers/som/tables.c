@@ -11,7 +11,7 @@
  */
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
-#include "units.h"
+#include "tables.h"
 
 /*
  * Leaves that are looked at in one RCU section: an owner may have millions, and whoever waits

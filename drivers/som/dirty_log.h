@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#ifndef _SOM_TRACKER_H
-#define _SOM_TRACKER_H
+#ifndef _SOM_DIRTY_LOG_H
+#define _SOM_DIRTY_LOG_H
 
 #include <linux/atomic.h>
+#include <linux/bitmap.h>
 #include <linux/gfp_types.h>
 #include <linux/maple_tree.h>
 #include <linux/mutex.h>
@@ -215,4 +216,4 @@ static inline bool som_dirty_log_any_dropped(struct som_dirty_log *t)
 	return xa_marked(&t->regions, SOM_REGION_DROPPED);
 }
 
-#endif /* _SOM_TRACKER_H */
+#endif /* _SOM_DIRTY_LOG_H */

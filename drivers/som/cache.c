@@ -26,8 +26,8 @@
 #include <linux/mutex.h>
 #include <linux/workqueue.h>
 #include "account.h"
+#include "cache.h"
 #include "pool.h"
-#include "recycle.h"
 
 /* How often owners give up what is above the watermark, in milliseconds. */
 #define SOM_RELEASE_MS	100

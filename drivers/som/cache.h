@@ -2,8 +2,8 @@
 /*
  * Units that an owner has released and keeps for itself.
  */
-#ifndef _SOM_RECYCLE_H
-#define _SOM_RECYCLE_H
+#ifndef _SOM_CACHE_H
+#define _SOM_CACHE_H
 
 #include <linux/list.h>
 #include <linux/types.h>
@@ -56,4 +56,4 @@ static inline bool som_cache_on(void)
 	return READ_ONCE(som_cache_max);
 }
 
-#endif /* _SOM_RECYCLE_H */
+#endif /* _SOM_CACHE_H */

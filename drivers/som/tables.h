@@ -6,8 +6,8 @@
  * place once and works on it without a lock, which an xarray of entries does
  * not offer.
  */
-#ifndef _SOM_UNITS_H
-#define _SOM_UNITS_H
+#ifndef _SOM_TABLES_H
+#define _SOM_TABLES_H
 
 #include <linux/atomic.h>
 #include <linux/rcupdate.h>
@@ -98,4 +98,4 @@ void som_units_prune(struct som_units *units, unsigned long first,
 #define som_units_for_each(units, idx, entry, first, last)		\
 	for (idx = (first); (entry = som_units_find(units, &idx, last)); idx++)
 
-#endif /* _SOM_UNITS_H */
+#endif /* _SOM_TABLES_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#ifndef _SOM_PRIVATE_H
-#define _SOM_PRIVATE_H
+#ifndef _SOM_DISCARD_H
+#define _SOM_DISCARD_H
 
 struct som_owner;
 
@@ -10,4 +10,4 @@ void som_private_new(struct som_owner *owner);
 int som_private_start(struct som_owner *owner);
 void som_private_free_owner(struct som_owner *owner);
 
-#endif /* _SOM_PRIVATE_H */
+#endif /* _SOM_DISCARD_H */

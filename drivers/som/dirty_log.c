@@ -15,7 +15,7 @@
  * the region of the unit that comes next.
  *
  * What was mapped anew where a scan has been before shows other bytes than then, and has no
- * memory either. No region says so, as addresses cost nothing, but its mapping (owner.h,
+ * memory either. No region says so, as addresses cost nothing, but its mapping (som_types.h,
  * @anew): there, an index that is not tracked counts as written. When a scan has
  * reported pages of such an index it becomes tracked, with a region of the rest.
  *
@@ -31,7 +31,8 @@
 #include <linux/rcupdate_wait.h>
 #include <linux/slab.h>
 #include "compat.h"
-#include "tracker.h"
+#include "dirty_log.h"
+#include "range.h"
 
 /* Scans without a dirty bit after which a group loses write access. */
 #define SOM_IDLE_SCANS		8

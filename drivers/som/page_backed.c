@@ -21,7 +21,7 @@
 #include <linux/spinlock.h>
 #include "account.h"
 #include "anon.h"
-#include "pinnable.h"
+#include "page_backed.h"
 #include "range.h"
 
 static unsigned long max_page_backed = 512;

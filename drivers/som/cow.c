@@ -24,7 +24,7 @@
  * owner's first. In it deferred copies and entries of both sides stay as they are, but for
  * those that a child drops, under xa_lock of its deferred copies alone. Several parents of an
  * child may go at a time: the list of its links has parents_lock. cow.lock is taken
- * in the MMU notifier, too (private.c): no memory is allocated below it, and nothing
+ * in the MMU notifier, too (discard.c): no memory is allocated below it, and nothing
  * is zapped.
  *
  * Who waits for a unit of the pool holds none of these locks: it may be on its way
@@ -34,7 +34,6 @@
 #include <linux/bitmap.h>
 #include <linux/delay.h>
 #include <linux/file.h>
-#include <linux/fs.h>
 #include <linux/jiffies.h>
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
@@ -45,10 +44,13 @@
 #include <linux/topology.h>
 #include "account.h"
 #include "compat.h"
+#include "cow.h"
 #include "entry.h"
-#include "owner.h"
+#include "mapping.h"
 #include "pool.h"
-#include "share.h"
+#include "range.h"
+#include "som_types.h"
+#include "tables.h"
 
 /**
  * struct som_part - what a child has inherited of a unit

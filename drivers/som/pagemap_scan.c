@@ -21,12 +21,16 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include "cow.h"
+#include "dirty_log.h"
 #include "inode.h"
-#include "owner.h"
-#include "pagemap.h"
+#include "mapping.h"
+#include "pagemap_scan.h"
+#include "range.h"
 #include "scan.h"
+#include "som_types.h"
 #include "track.h"
-#include "vma.h"
+#include "vma_kind.h"
 
 /* Room for two units' worth of regions: 24 KiB. */
 #define SOM_SCAN_BUF	1024

@@ -1,40 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#ifndef _SOM_SHARE_H
-#define _SOM_SHARE_H
+#ifndef _SOM_COW_H
+#define _SOM_COW_H
 
 #include <linux/list.h>
-#include <linux/mutex.h>
-#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
-
-struct som_owner;
-struct som_mapping;
-
-/**
- * struct som_cow - what an owner has inherited, and what others have from it
- * @lock: held to copy units of this owner for a child, and to change @children.
- * @children: links to owners that have inherited from this one.
- * @parents: links to owners that this one has inherited from; made by fork, and by a
- *	parent that goes.
- * @parents_lock: guards @parents; several parents may go at a time.
- * @has_child: something was inherited from this owner. Stays.
- * @inherited: this owner has inherited something. Stays.
- * @pending: unit index -> link, of units that this owner has inherited and that
- *	were not copied yet; SOM_LOST where the bytes could not be kept.
- * @parts: unit index -> pages that were inherited, of units in @pending of which that is
- *	not all.
- */
-struct som_cow {
-	struct mutex lock;	/* copying, and children */
-	struct list_head children;
-	struct list_head parents;
-	spinlock_t parents_lock;	/* parents */
-	bool has_child;
-	bool inherited;
-	struct xarray pending;
-	struct xarray parts;
-};
+#include "som_types.h"
 
 /**
  * struct som_cow_link - an owner has inherited from another
@@ -83,4 +54,17 @@ static inline bool som_cow_pending(const struct som_cow *cow)
 	return READ_ONCE(cow->inherited) && !xa_empty(&cow->pending);
 }
 
-#endif /* _SOM_SHARE_H */
+/**
+ * som_owner_unsettled - is it worth while to call som_track_settle()?
+ * @owner: whose
+ *
+ * Context: Any.
+ * Return: false only if it has nothing to do.
+ */
+static inline bool som_owner_unsettled(struct som_owner *owner)
+{
+	return unlikely(READ_ONCE(owner->discards) ||
+			som_cow_pending(&owner->cow));
+}
+
+#endif /* _SOM_COW_H */

@@ -41,13 +41,16 @@
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 #include "compat.h"
+#include "discard.h"
 #include "entry.h"
+#include "mapping.h"
 #include "owner.h"
-#include "private.h"
 #include "pte.h"
 #include "punch.h"
-#include "vma.h"
-#include "work.h"
+#include "range.h"
+#include "som_types.h"
+#include "tables.h"
+#include "zap.h"
 
 /* Nothing of it waits for mmap_lock, which those who wait for it have. */
 static struct workqueue_struct *som_private_wq;

@@ -1,0 +1,585 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The operations of a som VMA: the only place that makes page table entries.
+ *
+ * A VMA is VM_MIXEDMAP with special entries: no struct page is touched, GUP
+ * works on 2 MiB entries, and such VMAs never merge. vm_private_data is the
+ * VMA's mapping (map.c), or NULL in a child that inherited the VMA although it
+ * should not have (MADV_DOFORK).
+ *
+ * A fault holds mmap_lock or the VMA lock for read, so the VMA and its mapping
+ * stay; and the fault_lock of its unit index from the look-up of the unit until
+ * its entry is in the page table, so som_owner_punch() finds it there.
+ *
+ * The page table may hold, for a moment, an entry of a unit that was punched
+ * out and is about to be cleared. A fault that meets one changes nothing and
+ * is tried again (VM_FAULT_NOPAGE).
+ *
+ * There are two kinds of VMAs. A VMA starts without pfn_mkwrite, as with it the
+ * kernel refuses long-term pins for writing. The first scan that tracks turns
+ * it into one that has pfn_mkwrite (som_vma_track()): the kernel makes no entry
+ * writable by itself then, its vm_page_prot is without write access, and so a
+ * unit that is tracked and clean can be mapped read-only in it. In a VMA of the
+ * first kind a tracked unit is always in DIRTY mode once it is touched.
+ *
+ * A VMA is closed after its entries were cleared and the TLB was flushed: the
+ * kernel calls ->close from remove_vma(), behind tlb_finish_mmu(), in munmap,
+ * exit and MAP_FIXED alike.
+ */
+#include <linux/bitmap.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/pfn_t.h>
+#include <linux/sched/signal.h>
+#include "access.h"
+#include "cow.h"
+#include "dirty_log.h"
+#include "entry.h"
+#include "fault.h"
+#include "mapping.h"
+#include "migrate.h"
+#include "pool.h"
+#include "pte.h"
+#include "pud.h"
+#include "range.h"
+#include "som_types.h"
+#include "trace.h"
+#include "unit.h"
+#include "zap.h"
+
+static unsigned long unit_pfn(unsigned long unit)
+{
+	return unit << SOM_UNIT_PAGE_SHIFT;
+}
+
+/*
+ * Does a VMA have a unit in part only, as mremap has taken pages of it elsewhere?
+ * Then it is mapped page by page.
+ */
+static inline bool som_map_single(struct vm_area_struct *vma,
+				  unsigned long idx)
+{
+	struct som_mapping *mapping = vma->vm_private_data;
+
+	return som_mapping_may_be_superseded(mapping) &&
+	       som_mapping_superseded(mapping,
+				      max(som_unit_pgoff(idx), mapping->it.start),
+				      min(som_unit_pgoff(idx + 1) - 1,
+					  mapping->it.last));
+}
+
+/*
+ * What tells that a unit of a private mapping is discarded, for whoever is about to make an
+ * entry: MADV_DONTNEED takes no lock that faults hold until then.
+ */
+static void **som_map_entryp(struct som_mapping *mapping, unsigned long idx)
+{
+	return mapping->private ? som_owner_entryp(mapping, idx) : NULL;
+}
+
+/*
+ * The groups of a tracked unit that are to have writable entries in a VMA. In
+ * one of the first kind the kernel makes entries writable by itself, so it has to
+ * be all.
+ */
+static unsigned long som_map_groups(const struct vm_fault *vmf,
+				    const struct som_region *region,
+				    unsigned int page)
+{
+	unsigned long groups = som_region_writable(region);
+
+	if (region->mode == SOM_MODE_CLEAN || !som_vma_tracked(vmf->vma))
+		return SOM_ALL_GROUPS;
+	if (vmf->flags & FAULT_FLAG_WRITE)
+		groups |= BIT(page / SOM_GROUP_PAGES);
+	return groups;
+}
+
+/*
+ * Map what the VMA has of a unit by 4 KiB entries, writable if the VMA is. If
+ * the unit is tracked, new entries are clean and those that are writable tell of
+ * writes from now on; an entry that had been there and is not any more may
+ * have taken a dirty bit with it, so its successor is dirty.
+ */
+static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
+			     unsigned long unit, struct som_region *region)
+{
+	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
+	struct som_dirty_log *dirty_log = &mapping->owner->dirty_log;
+	unsigned int page = vmf->pgoff - som_unit_pgoff(idx);
+	unsigned int hot = vmf->flags & FAULT_FLAG_WRITE ? page : SOM_UNIT_PAGES;
+	unsigned long groups;
+	struct som_ptes ptes;
+	unsigned int nr, group;
+	int ret;
+
+	som_ptes_init(&ptes, vmf->vma, idx, unit);
+	groups = region ? som_map_groups(vmf, region, page) : SOM_ALL_GROUPS;
+	if (som_map_single(vmf->vma, idx))
+		som_ptes_single(&ptes, vmf->address & PAGE_MASK);
+	else if (region && groups & ~som_region_writable(region) &&
+		 groups != SOM_ALL_GROUPS)
+		/* A group is live again: the rest stays as it is. */
+		som_ptes_group(&ptes, page / SOM_GROUP_PAGES);
+	nr = (ptes.end - ptes.start) >> PAGE_SHIFT;
+	ptes.entryp = som_map_entryp(mapping, idx);
+	for (group = 0; region && group < SOM_UNIT_GROUPS; group++) {
+		if (!(region->active & BIT(group)))
+			region->filled[group] = 0;
+	}
+	if (region)
+		som_dirty_log_open(dirty_log, idx, region);
+	ret = som_ptes_fill(&ptes, groups, hot, region ? region->filled : NULL);
+	if (ret && ret != -EEXIST) {
+		if (region)
+			som_dirty_log_update(dirty_log, idx, region);
+		return ret == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_NOPAGE;
+	}
+	if (!region)
+		return VM_FAULT_NOPAGE;
+
+	bitmap_set(region->filled, ptes.page, nr);
+	som_region_open(region, groups, hot);
+	som_dirty_log_update(dirty_log, idx, region);
+	return VM_FAULT_NOPAGE;
+}
+
+/* The same without write access, of a unit that is tracked and clean. */
+static vm_fault_t som_map_4k_readonly(struct vm_fault *vmf, unsigned long idx,
+				      unsigned long unit)
+{
+	struct som_ptes ptes;
+
+	som_ptes_init(&ptes, vmf->vma, idx, unit);
+	if (som_map_single(vmf->vma, idx))
+		som_ptes_single(&ptes, vmf->address & PAGE_MASK);
+	ptes.entryp = som_map_entryp(som_vma_mapping(vmf->vma), idx);
+	if (som_ptes_fill(&ptes, 0, SOM_UNIT_PAGES, NULL) == -ENOMEM)
+		return VM_FAULT_OOM;
+	return VM_FAULT_NOPAGE;
+}
+
+/* Map what the VMA has of a unit that is ordinary pages. */
+static vm_fault_t som_map_pages(struct vm_fault *vmf, unsigned long idx,
+				unsigned long unit)
+{
+	struct page *page = pfn_to_page(unit_pfn(unit) +
+					vmf->pgoff - som_unit_pgoff(idx));
+	struct som_ptes ptes;
+
+	if (PageHWPoison(page))
+		return VM_FAULT_HWPOISON;
+	som_ptes_init(&ptes, vmf->vma, idx, unit);
+	if (som_map_single(vmf->vma, idx))
+		som_ptes_single(&ptes, vmf->address & PAGE_MASK);
+	ptes.entryp = som_map_entryp(som_vma_mapping(vmf->vma), idx);
+	if (som_ptes_fill_pages(&ptes) == -ENOMEM)
+		return VM_FAULT_OOM;
+	return VM_FAULT_NOPAGE;
+}
+
+static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long idx,
+			     unsigned long unit, bool write)
+{
+	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
+	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
+
+	if (pmd_none(pmd) && som_pmd_insert(vmf, unit_pfn(unit), write,
+					    som_map_entryp(mapping, idx)))
+		return VM_FAULT_NOPAGE;
+	pmd = pmdp_get_lockless(vmf->pmd);
+	/* An entry of a unit that was punched out, about to be cleared. */
+	if (!pmd_none(pmd) && pmd_pfn(pmd) != unit_pfn(unit))
+		return VM_FAULT_NOPAGE;
+	/* The kernel's way would make an entry of what is discarded. */
+	if (mapping->private) {
+		if (write && !pmd_none(pmd) && !pmd_write(pmd))
+			som_zap(mapping->owner, som_unit_pgoff(idx),
+				SOM_UNIT_PAGES);
+		return VM_FAULT_NOPAGE;
+	}
+	return vmf_insert_pfn_pmd(vmf, pfn_to_pfn_t(unit_pfn(unit)), write);
+}
+
+/*
+ * No unit for somebody with a reservation: one is between its former owner and the
+ * pool. That takes no longer than a munmap; come back after a tick. Whoever is about to
+ * give it back may be waiting for mmap_lock, so that is released; get_user_pages()
+ * would keep it otherwise. Nothing of the VMA is there afterwards.
+ */
+static vm_fault_t som_fault_wait(struct vm_fault *vmf)
+{
+	vm_fault_t ret = VM_FAULT_NOPAGE;
+
+	if (vmf->flags & FAULT_FLAG_ALLOW_RETRY) {
+		/* With ->pfn_mkwrite the kernel asks for NOPAGE, too. */
+		ret |= VM_FAULT_RETRY;
+		if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+			return ret;
+		release_fault_lock(vmf);
+	}
+	schedule_timeout_killable(1);
+	return ret;
+}
+
+static vm_fault_t som_unit_error(struct vm_fault *vmf, long error)
+{
+	switch (error) {
+	case -EAGAIN:
+		return som_fault_wait(vmf);
+	case -ENOMEM:
+		return VM_FAULT_OOM;
+	case -EHWPOISON:
+		return VM_FAULT_HWPOISON;
+	default:
+		return VM_FAULT_SIGBUS;
+	}
+}
+
+/*
+ * Can a unit that children depend on be mapped as it is, without write access? Where dirty
+ * bits tell of writes, or the kernel gives write access unasked, it cannot.
+ */
+static bool som_map_shared(const struct vm_fault *vmf, unsigned long idx)
+{
+	struct som_owner *owner = som_vma_mapping(vmf->vma)->owner;
+	struct som_region *region = som_dirty_log_find(&owner->dirty_log, idx);
+
+	return !(vmf->flags & FAULT_FLAG_WRITE) && som_vma_tracked(vmf->vma) &&
+	       (!region || !region->active) && !som_owner_page_backed(owner, idx);
+}
+
+/*
+ * Map a unit. @huge: by a 2 MiB entry where that is possible. @was: how it is mapped
+ * as far as is known.
+ *
+ * A unit that is tracked and clean has no writable entry: it is mapped by a
+ * read-only 2 MiB entry until it is written, and by 4 KiB entries with
+ * dirty bits from then on. Where the 2 MiB entry is in the way of those, the
+ * kernel drops it (VM_FAULT_FALLBACK) and comes back for a 4 KiB entry.
+ */
+static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
+			       unsigned long unit, bool huge,
+			       enum som_level was)
+{
+	struct som_owner *owner = som_vma_mapping(vmf->vma)->owner;
+	struct som_region *region = som_dirty_log_find(&owner->dirty_log, idx);
+	bool write = vmf->flags & FAULT_FLAG_WRITE;
+	enum som_level level = SOM_LEVEL_4K;
+	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
+	bool table = pmd_trans_huge(pmd), readonly, shared;
+	vm_fault_t ret;
+
+	/* By another VMA: what is said of a unit is to be true of both. */
+	if (unlikely(was == SOM_LEVEL_1G)) {
+		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+		was = SOM_LEVEL_NONE;
+	}
+	shared = som_owner_shared(owner, idx);
+	if (som_owner_page_backed(owner, idx)) {
+		som_owner_set_level(owner, idx, SOM_LEVEL_4K);
+		trace_som_fault(vmf->real_address, unit, PAGE_SIZE, write);
+		return som_map_pages(vmf, idx, unit);
+	}
+	if (region && region->mode == SOM_MODE_OPEN)
+		region = NULL;
+	readonly = shared || (region && region->mode == SOM_MODE_CLEAN && !write &&
+			      som_vma_tracked(vmf->vma));
+	huge = huge && (table || pmd_none(pmd));
+	if (huge && (!region || readonly)) {
+		level = SOM_LEVEL_2M;
+		ret = som_map_2m(vmf, idx, unit,
+				 !region && !shared &&
+				 vmf->vma->vm_flags & VM_WRITE);
+	} else if (table && som_vma_mapping(vmf->vma)->private) {
+		/* The kernel's way would look like MADV_DONTNEED (discard.c). */
+		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+		return VM_FAULT_NOPAGE;
+	} else if (table) {
+		return VM_FAULT_FALLBACK;
+	} else if (readonly) {
+		ret = som_map_4k_readonly(vmf, idx, unit);
+	} else {
+		ret = som_map_4k(vmf, idx, unit, region);
+	}
+	if (level != was)
+		som_owner_set_level(owner, idx, level);
+	trace_som_fault(vmf->real_address, unit,
+			level == SOM_LEVEL_2M ? PMD_SIZE : PAGE_SIZE, write);
+	return ret;
+}
+
+/* Will a unit be mapped by 4 KiB entries, as far as can be seen before? */
+static bool som_map_needs_4k(const struct vm_fault *vmf, bool huge)
+{
+	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
+
+	return !huge || !(pmd_none(pmd) || pmd_trans_huge(pmd));
+}
+
+/*
+ * Is a unit that is there to become ordinary pages first? If it cannot right now, or that
+ * was tried, it is mapped as it is, and a worker tries again.
+ */
+static bool som_map_convert(const struct vm_fault *vmf, unsigned long idx,
+			    bool huge, bool needs_4k)
+{
+	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
+
+	if (som_owner_page_backed(mapping->owner, idx)) {
+		/* The boundary is gone: a worker moves it back. */
+		if (huge)
+			som_collapse_want(mapping->owner, idx);
+		return false;
+	}
+	if (!needs_4k || som_dirty_log_tracks(&mapping->owner->dirty_log, idx))
+		return false;
+	if (vmf->flags & FAULT_FLAG_ALLOW_RETRY &&
+	    !(vmf->flags & (FAULT_FLAG_RETRY_NOWAIT | FAULT_FLAG_TRIED)))
+		return true;
+	som_collapse_want(mapping->owner, idx);
+	return false;
+}
+
+/*
+ * The one fault handler. @order is what the kernel asks for: PUD_ORDER and
+ * PMD_ORDER where
+ * there is no page table yet (or a 2 MiB entry is to become writable), 0 where
+ * there is, or where THP is switched off; that switch does not matter here.
+ */
+static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct som_mapping *mapping = som_vma_mapping(vma);
+	unsigned long idx = som_pgoff_unit(vmf->pgoff);
+	enum som_level level;
+	bool huge, needs_4k, convert, dump;
+	struct mutex *lock;
+	vm_fault_t ret;
+	long unit;
+
+	if (!mapping)
+		return VM_FAULT_SIGSEGV;
+	if (som_mapping_superseded(mapping, vmf->pgoff, vmf->pgoff))
+		return VM_FAULT_SIGBUS;
+	if (order == PUD_ORDER && mapping->map_size == PUD_SIZE &&
+	    vma->vm_flags & VM_ACCESS_FLAGS &&
+	    !mapping->private && !mapping->page_backed && !som_vma_tracked(vma) &&
+	    som_chunk_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff,
+			      vmf->address))
+		return som_pud_fault(vmf, mapping);
+	huge = mapping->map_size >= PMD_SIZE &&
+	       som_unit_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff,
+				vmf->address) && !som_map_single(vma, idx);
+	if (order > PMD_ORDER || (order == PMD_ORDER && !huge))
+		return VM_FAULT_FALLBACK;
+
+	lock = som_owner_lock_unit(mapping->owner, idx);
+	needs_4k = som_map_needs_4k(vmf, huge);
+	level = needs_4k ? SOM_LEVEL_4K : SOM_LEVEL_2M;
+	unit = som_owner_unit(mapping, idx, &level);
+	dump = order == 0 && som_dumping() &&
+	       !som_owner_page_backed(mapping->owner, idx);
+	if (unit >= 0 && !dump && som_owner_shared(mapping->owner, idx) &&
+	    !som_map_shared(vmf, idx) && som_cow_break(mapping->owner, idx))
+		unit = -EAGAIN;
+	convert = unlikely(mapping->auto_convert) && unit >= 0 && !som_dumping() &&
+		  som_map_convert(vmf, idx, huge, needs_4k);
+	if (unit >= 0 && dump)
+		ret = som_dump_fault(vmf, mapping->owner, idx, unit);
+	else if (unit >= 0 && !convert)
+		ret = som_map_unit(vmf, idx, unit, huge, level);
+	mutex_unlock(lock);
+	if (unit < 0)
+		return som_unit_error(vmf, unit);
+	if (convert)
+		return som_convert_fault(vmf, mapping->owner, idx);
+	if (unlikely(mapping->claimed) && level == SOM_LEVEL_NONE && huge &&
+	    ret == VM_FAULT_NOPAGE && pmd_leaf(pmdp_get_lockless(vmf->pmd)))
+		som_around(vmf, mapping, idx);
+	/* Another thread's 2 MiB entry came in between: it will do. */
+	if (order == 0 && ret == VM_FAULT_FALLBACK)
+		return VM_FAULT_NOPAGE;
+	return ret;
+}
+
+/**
+ * som_vma_huge_fault - ->huge_fault
+ * @vmf: the fault
+ * @order: of the entry that the kernel asks for
+ *
+ * Context: Process context; mmap_lock or the VMA lock is held.
+ * Return: as any fault handler.
+ */
+vm_fault_t som_vma_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	return som_fault_order(vmf, order);
+}
+
+/**
+ * som_vma_fault - ->fault
+ * @vmf: the fault
+ *
+ * Context: as som_vma_huge_fault().
+ * Return: as any fault handler.
+ */
+vm_fault_t som_vma_fault(struct vm_fault *vmf)
+{
+	return som_fault_order(vmf, 0);
+}
+
+/**
+ * som_vma_pfn_mkwrite - ->pfn_mkwrite
+ * @vmf: a write to a 4 KiB entry that is not writable, in a VMA that is
+ *
+ * Context: as som_vma_huge_fault().
+ * Return: as any fault handler.
+ */
+vm_fault_t som_vma_pfn_mkwrite(struct vm_fault *vmf)
+{
+	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
+	unsigned long idx = som_pgoff_unit(vmf->pgoff);
+	vm_fault_t ret = VM_FAULT_NOPAGE;
+	struct som_region *region;
+	struct mutex *lock;
+	bool again = false;
+	long unit;
+
+	if (!mapping)
+		return VM_FAULT_SIGSEGV;
+	lock = som_owner_lock_unit(mapping->owner, idx);
+	unit = som_owner_lookup(mapping->owner, idx);
+	region = som_dirty_log_find(&mapping->owner->dirty_log, idx);
+	if (region && region->mode == SOM_MODE_OPEN)
+		region = NULL;
+	/*
+	 * Not the kernel but this makes the entry writable, under the lock: by
+	 * the time that the kernel comes to it, the unit may be clean. Without
+	 * a unit, it was punched out and the entry is about to be cleared; if
+	 * it is page-backed now, the entry is gone.
+	 */
+	if (unit < 0 || som_owner_page_backed(mapping->owner, idx))
+		goto out;
+	if (som_pool_poisoned(unit)) {
+		ret = VM_FAULT_HWPOISON;
+		goto out;
+	}
+	if (som_owner_shared(mapping->owner, idx) &&
+	    som_cow_break(mapping->owner, idx))
+		again = true;
+	else
+		ret = som_map_4k(vmf, idx, unit, region);
+out:
+	mutex_unlock(lock);
+	return again ? som_fault_wait(vmf) : ret;
+}
+
+/**
+ * som_vma_page_mkwrite - ->page_mkwrite
+ * @vmf: a write to an entry of an ordinary page that is not writable, in a VMA that is
+ *
+ * The kernel must not go on with it: it would take the page for one of a file.
+ *
+ * Context: as som_vma_huge_fault().
+ * Return: as any fault handler.
+ */
+vm_fault_t som_vma_page_mkwrite(struct vm_fault *vmf)
+{
+	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
+	unsigned long idx = som_pgoff_unit(vmf->pgoff);
+	vm_fault_t ret = VM_FAULT_NOPAGE;
+	struct mutex *lock;
+	long unit;
+
+	if (!mapping)
+		return VM_FAULT_SIGSEGV;
+	lock = som_owner_lock_unit(mapping->owner, idx);
+	unit = som_owner_lookup(mapping->owner, idx);
+	/* If it is not page-backed any more, the entry is gone. */
+	if (unit >= 0 && som_owner_page_backed(mapping->owner, idx))
+		ret = som_map_pages(vmf, idx, unit);
+	mutex_unlock(lock);
+	return ret;
+}
+
+/**
+ * som_vma_map_pages - ->map_pages
+ * @vmf: a fault
+ * @start_pgoff: not used
+ * @end_pgoff: not used
+ *
+ * There is nothing to map around a fault. That it is there lets the kernel
+ * call som_vma_fault() and som_vma_pfn_mkwrite() under the VMA lock.
+ *
+ * Return: 0.
+ */
+vm_fault_t som_vma_map_pages(struct vm_fault *vmf, pgoff_t start_pgoff,
+			     pgoff_t end_pgoff)
+{
+	return 0;
+}
+
+/* Has the page at a page offset failed, or the unit that it is of? */
+static bool access_poisoned(struct som_owner *owner, unsigned long idx,
+			    unsigned long unit, pgoff_t pgoff)
+{
+	if (unlikely(som_owner_page_backed(owner, idx)))
+		return PageHWPoison(pfn_to_page(unit_pfn(unit) + pgoff -
+						som_unit_pgoff(idx)));
+	return som_pool_poisoned(unit);
+}
+
+/**
+ * som_vma_access - ->access: ptrace and /proc/PID/mem, where GUP does not work
+ * @vma: a som VMA with 4 KiB entries
+ * @addr: address
+ * @buf: where the bytes go, or come from
+ * @len: how many; all are in one page
+ * @write: whether the memory is written
+ *
+ * Context: Process context; mmap_lock is held.
+ * Return: bytes, or -EFAULT.
+ */
+int som_vma_access(struct vm_area_struct *vma, unsigned long addr, void *buf,
+		   int len, int write)
+{
+	struct som_mapping *mapping = som_vma_mapping(vma);
+	unsigned long pgoff = linear_page_index(vma, addr);
+	unsigned long idx = som_pgoff_unit(pgoff);
+	enum som_level level = SOM_LEVEL_NONE;
+	struct mutex *lock;
+	void *mem;
+	long unit;
+
+	if (!mapping || len < 0 || som_mapping_superseded(mapping, pgoff, pgoff) ||
+	    !som_access_allowed(vma, mapping->private, write))
+		return -EFAULT;
+	len = min_t(unsigned long, len, PAGE_SIZE - offset_in_page(addr));
+
+	lock = som_owner_lock_unit(mapping->owner, idx);
+	unit = write ? som_owner_unit(mapping, idx, &level) :
+		       som_owner_lookup(mapping->owner, idx);
+	if (unit >= 0 && write && som_owner_shared(mapping->owner, idx) &&
+	    som_cow_break(mapping->owner, idx))
+		unit = -EAGAIN;
+	if (unit >= 0 && access_poisoned(mapping->owner, idx, unit, pgoff))
+		unit = -EHWPOISON;
+	if (unit >= 0) {
+		mem = som_unit_address(unit) +
+		      ((pgoff - som_unit_pgoff(idx)) << PAGE_SHIFT) +
+		      offset_in_page(addr);
+		if (write) {
+			memcpy(mem, buf, len);
+			som_dirty_log_wrote(&mapping->owner->dirty_log, idx,
+					    pgoff - som_unit_pgoff(idx), 1);
+		} else {
+			memcpy(buf, mem, len);
+		}
+	} else if (!write && unit == -ENOENT) {
+		memset(buf, 0, len);
+	} else {
+		len = -EFAULT;
+	}
+	mutex_unlock(lock);
+	return len;
+}

@@ -1,0 +1,611 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Mappings come and go, and with them the units that they touch.
+ *
+ * Every mmap gets page offsets of its own (range.h). Splitting, moving and shrinking a
+ * VMA leave its page offsets as they are, so they leave the unit where it is.
+ *
+ * Each VMA has a mapping, its interval of page offsets, in owner->mappings. The mapping
+ * goes when the VMA is closed, and that is after its page table entries were
+ * cleared and the TLB flushed. So a unit that no mapping touches is mapped by
+ * nobody, and it is given back then and there. Two munmaps of two parts of a
+ * unit at the same time are no problem: whichever closes last gives it back.
+ *
+ * The other way to lose a unit is below living VMAs: punch.c.
+ */
+#include <linux/bitmap.h>
+#include <linux/file.h>
+#include <linux/interval_tree.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include "account.h"
+#include "cache.h"
+#include "compat.h"
+#include "cow.h"
+#include "dirty_log.h"
+#include "entry.h"
+#include "map.h"
+#include "mapping.h"
+#include "parcel.h"
+#include "pool.h"
+#include "range.h"
+#include "reserve.h"
+#include "som_types.h"
+#include "tables.h"
+#include "unit.h"
+
+/*
+ * Units of a parcel go to indices from @first on, which nobody has used. Of the pool, only
+ * what the parcel has no unit for is charged: the rest is charged already.
+ */
+static int claim_units(struct som_owner *owner, struct som_claim *claim,
+		       unsigned long first, bool reservation)
+{
+	MA_STATE(mas, &owner->reserved, first, first + claim->nr - 1);
+	struct som_account *payer = claim->parcel->account;
+	unsigned long holes;
+	int ret;
+
+	lockdep_assert_held(&owner->lock);
+
+	/* Where users do not share chunks, units stay with their user. */
+	if (!som_pool_same_user(payer->pool, owner->account->pool))
+		return -EXDEV;
+	ret = som_parcel_claim_begin(claim, &owner->units, first);
+	if (ret)
+		return ret;
+	ret = -ENOMEM;
+	holes = reservation ? claim->nr - claim->nr_units : 0;
+	if (!som_cache_transfer(payer, owner->account, claim->nr_units))
+		goto out_abort;
+	if (!som_cache_charge(owner->account, holes))
+		goto out_return;
+	ret = reservation ? som_mas_store(&mas, xa_mk_value(1), GFP_KERNEL_ACCOUNT) : 0;
+	if (ret)
+		goto out_uncharge;
+	if (reservation)
+		owner->nr_reserved += claim->nr;
+	atomic_long_add(claim->nr_units, &owner->nr_level[SOM_LEVEL_NONE]);
+	som_parcel_claim_end(claim, &owner->units, first, SOM_LEVEL_NONE |
+			     (reservation ? 0 : SOM_ENTRY_CHARGED));
+	return 0;
+
+out_uncharge:
+	som_account_uncharge(owner->account, holes);
+out_return:
+	som_account_return(payer, owner->account, claim->nr_units);
+out_abort:
+	som_parcel_claim_abort(claim);
+	return ret;
+}
+
+/* Does a mapping touch an index of the table that an index is in? */
+static bool table_touched(struct som_owner *owner, unsigned long idx)
+{
+	unsigned long first = round_down(idx, SOM_TABLE_UNITS);
+
+	return interval_tree_iter_first(&owner->mappings, som_unit_pgoff(first),
+					som_unit_pgoff(first + SOM_TABLE_UNITS) - 1);
+}
+
+/* The leaves of first..last go, but for those that a mapping needs. */
+static void prune_tables(struct som_owner *owner, unsigned long first,
+			 unsigned long last)
+{
+	if (table_touched(owner, first))
+		first = round_down(first, SOM_TABLE_UNITS) + SOM_TABLE_UNITS;
+	if (first <= last && table_touched(owner, last))
+		last = round_down(last, SOM_TABLE_UNITS) - 1;
+	if (first <= last)
+		som_units_prune(&owner->units, first, last);
+}
+
+/*
+ * Is a mapping that goes one of a VMA that the current task closes for SOM_IOC_PACK? What a
+ * mapping that has failed may have left over (remap.c) has no VMA.
+ */
+static bool mapping_packed(const struct som_mapping *mapping)
+{
+	const struct som_packing *packing = mapping->owner->packing;
+
+	return packing && packing->task == current && mapping->vma;
+}
+
+/* Give back all units in first..last, which no mapping touches. */
+static void release_units(struct som_owner *owner, unsigned long first,
+			  unsigned long last)
+{
+	unsigned long idx = first, charges = 0;
+	void *batch[SOM_BATCH];
+	unsigned int nr;
+
+	lockdep_assert_held(&owner->lock);
+
+	som_cow_drop(owner, first, last);
+	if (unlikely(owner->packing && owner->packing->active))
+		charges -= som_parcel_take(owner->packing, first, last);
+	if (owner->cow.has_child)
+		charges -= som_cow_leave(owner, first, last);
+	do {
+		nr = som_units_take(&owner->units, &idx, last, batch, SOM_BATCH);
+		som_entries_forget(owner, batch, nr);
+		charges += som_entries_charged(batch, nr);
+		charges -= som_entries_put(owner, batch, nr, true);
+		cond_resched();
+	} while (nr == SOM_BATCH);
+	prune_tables(owner, first, last);
+	if (owner->dirty_log.on)
+		som_dirty_log_remove(&owner->dirty_log, first, last);
+	charges += som_unreserve_units(owner, first, last);
+	som_account_uncharge(owner->account, charges);
+}
+
+/* Give back the units in first..last that no mapping touches any more. */
+static void release_untouched(struct som_owner *owner, unsigned long first,
+			      unsigned long last)
+{
+	unsigned long lo = som_unit_pgoff(first);
+	unsigned long hi = som_unit_pgoff(last + 1) - 1;
+	struct interval_tree_node *it;
+
+	for (it = interval_tree_iter_first(&owner->mappings, lo, hi); it;
+	     it = interval_tree_iter_next(it, lo, hi)) {
+		unsigned long from = som_pgoff_unit(it->start);
+
+		cond_resched();
+		if (from > first)
+			release_units(owner, first, from - 1);
+		first = max(first, som_pgoff_unit(it->last) + 1);
+		if (first > last)
+			return;
+	}
+	release_units(owner, first, last);
+}
+
+/**
+ * som_mapping_insert - add a mapping to its owner's tree
+ * @mapping: the mapping
+ * @first: its first page offset
+ * @last: its last page offset
+ *
+ * Context: owner->lock is held.
+ */
+void som_mapping_insert(struct som_mapping *mapping, unsigned long first,
+			unsigned long last)
+{
+	lockdep_assert_held(&mapping->owner->lock);
+
+	mapping->it.start = first;
+	mapping->it.last = last;
+	spin_lock(&mapping->owner->mapping_lock);
+	interval_tree_insert(&mapping->it, &mapping->owner->mappings);
+	spin_unlock(&mapping->owner->mapping_lock);
+	mapping->owner->mapped_pages += last - first + 1;
+	mapping->owner->nr_mappings++;
+}
+
+static void mapping_remove(struct som_mapping *mapping)
+{
+	mapping->table = NULL;
+	mapping->owner->mapped_pages -= mapping->it.last - mapping->it.start + 1;
+	mapping->owner->nr_mappings--;
+	spin_lock(&mapping->owner->mapping_lock);
+	interval_tree_remove(&mapping->it, &mapping->owner->mappings);
+	spin_unlock(&mapping->owner->mapping_lock);
+}
+
+/*
+ * Half of the page offsets have been given out: those behind the last mapping are given
+ * out again. Nobody may be about to punch them out: a madvise(MADV_REMOVE) that began
+ * before the last munmap, or a call of the driver's, has a reference to the owner's file
+ * beside those that are known: of each mapping, of open files, and the caller's. None
+ * can begin now, as mmap_lock is held for write.
+ *
+ * What was inherited has files of its own, which are not counted: the page offsets of an
+ * child are given out once.
+ */
+static void rewind_cursor(struct som_owner *owner)
+{
+	struct rb_node *last = rb_last(&owner->mappings.rb_root);
+	unsigned long cursor = owner->floor;
+
+	lockdep_assert_held(&owner->lock);
+	mmap_assert_write_locked(owner->mm);
+
+	if (!list_empty(&owner->inherited_files) ||
+	    file_count(owner->file) != owner->nr_mappings + 1 +
+				       atomic_long_read(&owner->nr_files))
+		return;
+	if (last)
+		cursor = max(cursor, rb_entry(last, struct som_mapping,
+					      it.rb)->limit);
+	owner->cursor = min(owner->cursor, cursor);
+}
+
+/**
+ * som_mapping_map - room for a new mapping
+ * @owner: whose
+ * @addr: its address
+ * @len: its length in bytes
+ * @reservation: whether to reserve the units it touches
+ * @private: whether MADV_DONTNEED discards
+ * @claim: the part of a parcel, as long as the mapping, whose units it gets; or NULL
+ *
+ * Context: Process context; takes owner->lock. The caller has mmap_lock for
+ * write, and one reference to the owner.
+ * Return: the mapping's mapping; ERR_PTR(-ENOMEM) if the pool cannot reservation the
+ * units, the offset space is used up, or there is no memory for the mapping; ERR_PTR(-EXDEV)
+ * if the parcel is another user's; or as som_parcel_claim_begin().
+ */
+struct som_mapping *som_mapping_map(struct som_owner *owner, unsigned long addr,
+				    unsigned long len, bool reservation, bool private,
+				    struct som_claim *claim)
+{
+	struct som_allotment allot;
+	struct som_mapping *mapping;
+	unsigned long last;
+	int ret;
+
+	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
+	if (!mapping)
+		return ERR_PTR(-ENOMEM);
+
+	mutex_lock(&owner->lock);
+	if (unlikely(owner->cursor > SOM_OFFSET_PAGES / 2))
+		rewind_cursor(owner);
+	ret = som_allot(owner->cursor, addr, len, &allot);
+	if (ret)
+		goto out_unlock;
+	last = allot.start + (len >> PAGE_SHIFT) - 1;
+	if (claim)
+		ret = claim_units(owner, claim, som_pgoff_unit(allot.start),
+				  reservation);
+	else if (reservation)
+		ret = som_reserve_units(owner, som_pgoff_unit(allot.start),
+					som_pgoff_unit(last));
+	if (ret)
+		goto out_prune;
+	mapping->owner = owner;
+	mapping->limit = allot.limit;
+	mapping->reserved = reservation;
+	mapping->private = private;
+	mapping->anew = som_dirty_log_seen(&owner->dirty_log, addr, addr + len);
+	if (mapping->anew)
+		WRITE_ONCE(owner->dirty_log.anew, true);
+	som_mapping_insert(mapping, allot.start, last);
+	owner->cursor = allot.limit;
+	mutex_unlock(&owner->lock);
+	return mapping;
+
+out_prune:
+	/* A claim may have made leaves. */
+	if (claim)
+		prune_tables(owner, som_pgoff_unit(allot.start),
+			     som_pgoff_unit(last));
+out_unlock:
+	mutex_unlock(&owner->lock);
+	kfree(mapping);
+	return ERR_PTR(ret);
+}
+
+/*
+ * Does mremap add something to what it moves? The kernel asks before it cuts a VMA of which
+ * it is to move a part; what it leaves is at other addresses then, and still mapped.
+ */
+static bool mapping_grows(struct som_mapping *old, unsigned long first,
+			  unsigned long last)
+{
+	unsigned long end = old->it.last;
+
+	if (old->cut_seq == som_mm_write_seq(old->owner->mm) && old->cut > first)
+		end = min(end, old->cut - 1);
+	return last > end;
+}
+
+/* Is all of a private mapping mapped elsewhere by now? Then it has nothing to move. */
+static bool mapping_left(struct som_mapping *mapping)
+{
+	bool superseded;
+
+	return som_mapping_run(mapping, mapping->it.start, mapping->it.last,
+			       &superseded) == mapping->it.last && superseded;
+}
+
+/* Whoever has found some indices tracked, or not, at a fault has made its records. */
+static void wait_for_faults(struct som_owner *owner)
+{
+	unsigned int i;
+
+	for (i = 0; i < SOM_FAULT_LOCKS; i++)
+		mutex_unlock(som_owner_lock_index(owner, i));
+}
+
+/**
+ * som_owner_untrack - end tracking
+ * @owner: whose
+ * @first: first unit index
+ * @last: last unit index
+ *
+ * Faults go on meanwhile: one that has found its index tracked makes a record, and has
+ * its fault_lock until then.
+ *
+ * Context: Process context; owner->lock is held.
+ */
+void som_owner_untrack(struct som_owner *owner, unsigned long first,
+		       unsigned long last)
+{
+	struct som_region *region;
+	struct mutex *lock;
+	unsigned long idx;
+
+	som_dirty_log_end(&owner->dirty_log, first, last);
+	wait_for_faults(owner);
+	xa_for_each_range(&owner->dirty_log.regions, idx, region, first, last) {
+		lock = som_owner_lock_index(owner, idx);
+		som_dirty_log_remove(&owner->dirty_log, idx, idx);
+		mutex_unlock(lock);
+		cond_resched();
+	}
+}
+
+/* Pages of an index that others share, with or without memory, count as written. */
+static void part_anew(struct som_owner *owner, unsigned long idx,
+		      unsigned long first, unsigned long last)
+{
+	struct som_dirty_log *t = &owner->dirty_log;
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
+	unsigned long lo = max(first, som_unit_pgoff(idx));
+	unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
+	struct mutex *lock = som_owner_lock_index(owner, idx);
+
+	bitmap_set(pages, lo - som_unit_pgoff(idx), hi - lo + 1);
+	if (som_dirty_log_find(t, idx))
+		som_dirty_log_wrote(t, idx, lo - som_unit_pgoff(idx), hi - lo + 1);
+	else if (som_dirty_log_tracks(t, idx) &&
+		 !som_units_load(&owner->units, idx))
+		som_dirty_log_unreported(t, idx, pages,
+					 GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+	mutex_unlock(lock);
+}
+
+/*
+ * mremap is about to show page offsets at addresses where a scan has seen something else:
+ * all of it counts as written until the next one, and so, as nobody can tell apart what two
+ * mappings show, does what stays at the old addresses. Tracking begins once more; but for
+ * units of which others map a part, at either end, which note that.
+ */
+static void mapping_moved(struct som_owner *owner, unsigned long first,
+			  unsigned long last)
+{
+	unsigned long from = som_pgoff_unit(first + SOM_UNIT_PAGES - 1);
+	unsigned long behind = som_pgoff_unit(last + 1);
+	struct interval_tree_node *it;
+
+	lockdep_assert_held(&owner->lock);
+
+	WRITE_ONCE(owner->dirty_log.anew, true);
+	for (it = interval_tree_iter_first(&owner->mappings, first, last); it;
+	     it = interval_tree_iter_next(it, first, last)) {
+		WRITE_ONCE(container_of(it, struct som_mapping, it)->anew, true);
+		cond_resched();
+	}
+	if (from < behind)
+		som_owner_untrack(owner, from, behind - 1);
+	if (first < som_unit_pgoff(from))
+		part_anew(owner, from - 1, first, last);
+	if (last >= som_unit_pgoff(behind) && behind >= from)
+		part_anew(owner, behind, first, last);
+}
+
+/**
+ * som_mapping_copy_settings - copy what a mapping keeps when it gets another mapping
+ * @mapping: the new mapping
+ * @old: the mapping's mapping so far
+ *
+ * What depends on why there is another one is the caller's: owner, reservation, file.
+ *
+ * Context: mmap_lock of the old mapping's owner is held for write.
+ */
+void som_mapping_copy_settings(struct som_mapping *mapping, const struct som_mapping *old)
+{
+	mapping->limit = old->limit;
+	mapping->generation = old->generation;
+	mapping->private = old->private;
+	mapping->map_size = old->map_size;
+	mapping->page_backed = old->page_backed;
+	mapping->reuse = old->reuse;
+	mapping->fork = old->fork;
+	mapping->auto_convert = old->auto_convert;
+}
+
+/**
+ * som_mapping_dup - a second VMA for page offsets of a first
+ * @old: mapping of the first
+ * @addr: address of the second
+ * @first: first page offset of the second
+ * @last: its last page offset
+ * @split: whether the first VMA loses those page offsets (which are at one of
+ *	its ends) to the second
+ *
+ * Context: Process context; takes owner->lock. The caller has mmap_lock for
+ * write.
+ * Return: the second VMA's mapping.
+ */
+struct som_mapping *som_mapping_dup(struct som_mapping *old, unsigned long addr,
+				    unsigned long first, unsigned long last,
+				    bool split)
+{
+	struct som_owner *owner = old->owner;
+	struct som_mapping *mapping;
+
+	/* vm_ops->open cannot fail. */
+	mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+	mapping->owner = owner;
+	som_mapping_copy_settings(mapping, old);
+	mapping->reserved = old->reserved;
+	mapping->anew = old->anew;
+	mapping->generation += !(split || mapping_left(old));
+	if (old->file)
+		mapping->file = get_file(old->file);
+
+	mutex_lock(&owner->lock);
+	if (split) {
+		unsigned long start = old->it.start, end = old->it.last;
+
+		mapping->dup = old->dup;
+		mapping->dup_seq = old->dup_seq;
+		mapping_remove(old);
+		if (first == start)
+			som_mapping_insert(old, last + 1, end);
+		else
+			som_mapping_insert(old, start, first - 1);
+	} else {
+		mapping->grown = mapping_grows(old, first, last);
+		/* Longer than the old one, som_mapping_reserve() is to be asked. */
+		mapping->reserved &= last <= old->it.last;
+		mapping->dup = true;
+		mapping->dup_seq = som_mm_write_seq(owner->mm);
+		WRITE_ONCE(owner->may_alias, true);
+	}
+	som_mapping_insert(mapping, first, last);
+	if (!split && som_dirty_log_seen(&owner->dirty_log, addr, addr +
+					 ((last - first + 1) << PAGE_SHIFT)))
+		mapping_moved(owner, first, last);
+	mutex_unlock(&owner->lock);
+	return mapping;
+}
+
+/*
+ * A mapping goes while others map the same page offsets. At the end of a move by
+ * mremap its entries were handed to the new one, made under the very same
+ * mmap_lock; otherwise they were its own. The others come in order of their first page
+ * offset: what one has in common with those before it has been dealt with.
+ */
+static void mapping_unalias(struct som_mapping *mapping)
+{
+	struct som_owner *owner = mapping->owner;
+	unsigned long lo = mapping->it.start, hi = mapping->it.last, next = lo;
+	struct interval_tree_node *it;
+
+	if (!owner->may_alias || !owner->dirty_log.on)
+		return;
+	for (it = interval_tree_iter_first(&owner->mappings, lo, hi); it;
+	     it = interval_tree_iter_next(it, lo, hi)) {
+		struct som_mapping *other = container_of(it, struct som_mapping, it);
+		unsigned long first = max(next, it->start);
+		unsigned long last = min(hi, it->last);
+
+		if (first > last || (other->dup &&
+				     other->dup_seq == som_mm_write_seq(owner->mm)))
+			continue;
+		/* The dirty bits of one of the VMAs that map them are gone. */
+		som_owner_wrote(owner, first, last);
+		if (last == hi)
+			break;
+		next = last + 1;
+	}
+}
+
+/**
+ * som_mapping_inherit - a child's VMA for the page offsets of its parent's
+ * @from: mapping of the parent's VMA
+ * @owner: the child's
+ *
+ * Context: Process context; takes the child's owner->lock. Both address spaces'
+ * mmap_lock is held for write.
+ * Return: the mapping, or ERR_PTR(-ENOMEM).
+ */
+struct som_mapping *som_mapping_inherit(struct som_mapping *from,
+					struct som_owner *owner)
+{
+	unsigned long first = from->it.start, last = from->it.last;
+	struct som_mapping *mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
+	int ret = 0;
+
+	if (!mapping)
+		return ERR_PTR(-ENOMEM);
+	mapping->owner = owner;
+	som_mapping_copy_settings(mapping, from);
+	mapping->reserved = from->reserved && from->fork == SOM_FORK_COPY;
+	mapping->dup = from->dup;
+	mapping->dup_seq = som_mm_write_seq(owner->mm) - 1;
+
+	mutex_lock(&owner->lock);
+	if (mapping->reserved)
+		ret = som_reserve_units(owner, som_pgoff_unit(first),
+					som_pgoff_unit(last));
+	if (!ret) {
+		som_mapping_insert(mapping, first, last);
+		owner->cursor = from->owner->cursor;
+		owner->floor = owner->cursor;
+		from->owner->floor = owner->cursor;
+		owner->may_alias = from->owner->may_alias;
+	}
+	mutex_unlock(&owner->lock);
+	if (ret) {
+		kfree(mapping);
+		return ERR_PTR(ret);
+	}
+	return mapping;
+}
+
+/**
+ * som_mapping_unmap - a VMA is gone
+ * @mapping: its mapping, which is freed
+ *
+ * Gives back the units that no other VMA touches.
+ *
+ * Context: Process context; takes owner->lock. The VMA's page table entries
+ * are cleared and the TLB is flushed.
+ */
+void som_mapping_unmap(struct som_mapping *mapping)
+{
+	struct som_owner *owner = mapping->owner;
+
+	mutex_lock(&owner->lock);
+	mapping_remove(mapping);
+	mapping_unalias(mapping);
+	if (unlikely(mapping_packed(mapping))) {
+		som_packing_vma(owner->packing, mapping->vma);
+		owner->packing->active = true;
+		owner->packing->done = true;
+	}
+	release_untouched(owner, som_pgoff_unit(mapping->it.start),
+			  som_pgoff_unit(mapping->it.last));
+	if (unlikely(owner->packing))
+		owner->packing->active = false;
+	if (RB_EMPTY_ROOT(&owner->mappings.rb_root) &&
+	    !atomic_read(&owner->mm->mm_users))
+		som_cow_unlink(owner);
+	mutex_unlock(&owner->lock);
+	if (mapping->file)
+		fput(mapping->file);
+	kfree(mapping);
+}
+
+/**
+ * som_mapping_reserve - reserve units of a mapping
+ * @mapping: the mapping's mapping
+ * @first: first page offset
+ * @last: last page offset
+ *
+ * Units that are reserved already stay so.
+ *
+ * Context: Process context; takes owner->lock. The caller has mmap_lock for
+ * write.
+ * Return: 0, or -ENOMEM and nothing is changed.
+ */
+int som_mapping_reserve(struct som_mapping *mapping, unsigned long first,
+			unsigned long last)
+{
+	struct som_owner *owner = mapping->owner;
+	int ret;
+
+	mutex_lock(&owner->lock);
+	ret = som_reserve_units(owner, som_pgoff_unit(first), som_pgoff_unit(last));
+	if (!ret && first <= mapping->it.start && last >= mapping->it.last)
+		mapping->reserved = true;
+	mutex_unlock(&owner->lock);
+	return ret;
+}
