@@ -202,6 +202,8 @@ for kernel in generic cloud debug; do
 	check "W=1 on $kernel" build_says "$kernel" "$kdir" W=1
 done
 check 'sparse on debug' build_says debug "$kdir" C=2 CF=-D__CHECK_ENDIAN__
+inputs=("${driver[@]}" drivers/som/Makefile scripts/check-order.py)
+check 'no call and no include goes up' scripts/check-order.py
 inputs=("${driver[@]}" "${uapi[@]}")
 check 'kernel-doc' kernel_doc "${driver[@]}" "${uapi[@]}"
 inputs=()
