@@ -184,8 +184,11 @@ mapfile -t all_c < <(files . '*.c' '*.h')
 mapfile -t scripts < <(files . '*.sh'; ls .ci/run 2>/dev/null)
 mapfile -t licensed < <(files . '*.c' '*.cc' '*.h' '*.sh' '*.py' '*.rst' '*.awk' '*.pml' \
 	'*.config' Makefile Kbuild Kconfig run)
+# Texts that are checked for sentences that are hard to read. Printed ones are left out.
+mapfile -t prose < <(files . '*.rst' | grep -v -e som-conformance -e allocators-matrix
+	ls include/uapi/linux/som.h tools/som/man/*.[1-8])
 
-# The cache forgets what was not asked for in a month.
+# The cache forgets results that were not used for a month.
 knowledge=$SOM_CACHE/static
 mkdir -p "$knowledge"
 find "$knowledge" -type f -mtime +30 -delete
@@ -247,6 +250,8 @@ for file in drivers/som/models/*.pml; do
 done
 inputs=("${scripts[@]}")
 check 'shellcheck' shell_check "${scripts[@]}"
+inputs=("${prose[@]}" scripts/check-prose.sh)
+check 'prose' scripts/check-prose.sh "${prose[@]}"
 inputs=()
 check 'man pages' man_pages
 check 'libsom' libsom

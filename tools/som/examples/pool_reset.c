@@ -135,7 +135,7 @@ static long slot_written(const struct pool *pool, size_t nr)
 	return bytes;
 }
 
-/* Somebody else's program: writes a few pages here, a lot there. */
+/* The tenant's program: writes few pages in some slots, many in others. */
 static void run_tenant(char *mem, unsigned int tenant)
 {
 	size_t heap = (tenant % 4) * SLOT_SIZE / 5, i;
