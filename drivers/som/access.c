@@ -185,11 +185,11 @@ void som_dump_begin(struct som_owner *owner, struct vm_area_struct *vma)
 vm_fault_t som_dump_fault(struct vm_fault *vmf, struct som_owner *owner,
 			  unsigned long idx, unsigned long unit)
 {
-	unsigned long page = vmf->pgoff - som_unit_pgoff(idx);
+	unsigned long page = vmf->pgoff - som_index_pgoff(idx);
 	struct page *copy;
 	int ret;
 
-	som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+	som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 	copy = alloc_page(GFP_KERNEL_ACCOUNT);
 	if (!copy)
 		return VM_FAULT_OOM;

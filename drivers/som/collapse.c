@@ -77,7 +77,7 @@ static void convert_unit(struct collapser *c, struct som_mapping *mapping,
 			 bool covered)
 {
 	struct som_owner *owner = c->owner;
-	void *entry = som_units_load(&owner->units, c->idx);
+	void *entry = som_tables_load(&owner->tables, c->idx);
 	bool back = covered || som_dirty_log_tracks(&owner->dirty_log, c->idx);
 	int ret;
 
@@ -110,13 +110,13 @@ static void collapse_unit(struct collapser *c, struct vm_area_struct *vma,
 	mutex_lock(&c->owner->lock);
 	lock = som_owner_lock_index(c->owner, c->idx);
 	if (may_collapse(c->owner, c->idx)) {
-		som_zap(c->owner, som_unit_pgoff(c->idx), SOM_UNIT_PAGES);
+		som_zap(c->owner, som_index_pgoff(c->idx), SOM_UNIT_PAGES);
 		table = som_ptes_retract(vma->vm_mm, pmd, addr);
 	}
 	if (table) {
 		som_owner_set_level(c->owner, c->idx, SOM_LEVEL_NONE);
 		c->tables[c->nr++] = table;
-		c->pgoff = som_unit_pgoff(c->idx);
+		c->pgoff = som_index_pgoff(c->idx);
 	}
 	mutex_unlock(lock);
 	mutex_unlock(&c->owner->lock);
@@ -126,10 +126,10 @@ static void collapse_unit(struct collapser *c, struct vm_area_struct *vma,
 static bool collapse_vma(struct collapser *c, struct som_mapping *mapping)
 {
 	struct vm_area_struct *vma = mapping->vma;
-	unsigned long last = min(c->last, som_pgoff_unit(mapping->it.last));
+	unsigned long last = min(c->last, som_pgoff_index(mapping->it.last));
 	bool maps_2m = som_owner_maps_2m(vma);
 
-	c->idx = max(c->idx, som_pgoff_unit(mapping->it.start));
+	c->idx = max(c->idx, som_pgoff_index(mapping->it.start));
 	for (; c->idx <= last; c->idx++) {
 		unsigned long start, end;
 		bool covered;
@@ -137,8 +137,8 @@ static bool collapse_vma(struct collapser *c, struct som_mapping *mapping)
 		if (c->nr == SOM_COLLAPSE_TABLES ||
 		    c->moved == SOM_COLLAPSE_MOVES)
 			return false;
-		som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, c->idx,
-			      &start, &end);
+		som_index_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, c->idx,
+			       &start, &end);
 		covered = maps_2m && end - start == SOM_UNIT_SIZE &&
 			  !(start & (SOM_UNIT_SIZE - 1));
 		convert_unit(c, mapping, covered);
@@ -167,8 +167,8 @@ static bool collapse_some(struct collapser *c)
 		struct som_mapping *mapping;
 
 		it = interval_tree_iter_first(&owner->mappings,
-					      som_unit_pgoff(c->idx),
-					      som_unit_pgoff(c->last + 1) - 1);
+					      som_index_pgoff(c->idx),
+					      som_index_pgoff(c->last + 1) - 1);
 		if (!it) {
 			c->idx = c->last + 1;
 			break;
@@ -178,11 +178,11 @@ static bool collapse_some(struct collapser *c)
 			if (!collapse_vma(c, mapping))
 				break;
 		} else {
-			c->idx = som_pgoff_unit(it->last);
+			c->idx = som_pgoff_index(it->last);
 		}
 		/* A unit at the seam of two mappings is covered by neither. */
-		if (c->idx <= som_pgoff_unit(it->last))
-			c->idx = som_pgoff_unit(it->last) + 1;
+		if (c->idx <= som_pgoff_index(it->last))
+			c->idx = som_pgoff_index(it->last) + 1;
 	}
 	if (c->nr) {
 		mutex_lock(&owner->lock);
@@ -202,7 +202,7 @@ static void collapse_tables(struct collapser *c)
 	struct som_owner *owner = c->owner;
 	unsigned long first = 0;
 
-	for (; som_units_take_hint(&owner->units, &first, SOM_HINT_COLLAPSE);
+	for (; som_tables_take_hint(&owner->tables, &first, SOM_HINT_COLLAPSE);
 	     first += SOM_TABLE_UNITS) {
 		c->idx = first;
 		c->last = first + SOM_TABLE_UNITS - 1;

@@ -78,7 +78,7 @@ static bool compact_unit(struct som_compaction *c, struct som_owner *owner,
 	memory = som_entry(target, 0);
 	mutex_lock(&owner->lock);
 	/* Only who holds this lock removes or moves it. */
-	entry = som_units_load(&owner->units, idx);
+	entry = som_tables_load(&owner->tables, idx);
 	if (entry && !som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) &&
 	    som_entry_unit(entry) / SOM_CHUNK_UNITS == c->chunk)
 		som_migrate_unit(owner, idx, &memory);
@@ -97,7 +97,7 @@ static bool compact_owner(struct som_compaction *c, struct som_owner *owner)
 
 	if (!mmget_not_zero(owner->mm))
 		return true;
-	som_units_for_each(&owner->units, idx, entry, 0, ULONG_MAX) {
+	som_tables_for_each(&owner->tables, idx, entry, 0, ULONG_MAX) {
 		cond_resched();
 		if (signal_pending(current) || !som_pool_draining(c->chunk)) {
 			more = false;

@@ -88,9 +88,9 @@ static int convert_one(struct som_owner *owner, unsigned long *addr,
 		return 0;
 	}
 	*addr = max(*addr, vma->vm_start);
-	idx = som_pgoff_unit(linear_page_index(vma, *addr));
-	som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx, &start,
-		      &stop);
+	idx = som_pgoff_index(linear_page_index(vma, *addr));
+	som_index_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx, &start,
+		       &stop);
 
 	mutex_lock(&owner->lock);
 	ret = convert_find_unit(mapping, idx, page_backed);

@@ -243,7 +243,7 @@ static bool cow_insert_unit(struct som_owner *child, unsigned long idx,
 	void **entryp;
 
 	xa_lock(pending);
-	entryp = som_units_entryp(&child->units, idx);
+	entryp = som_tables_entryp(&child->tables, idx);
 	if (xa_load(pending, idx) == link && !WARN_ON_ONCE(!entryp)) {
 		atomic_long_inc(&child->nr_level[SOM_LEVEL_NONE]);
 		WRITE_ONCE(*entryp, som_entry(unit, bits | SOM_LEVEL_NONE));
@@ -331,7 +331,7 @@ static struct som_cow_link *cow_next_child(struct som_owner *parent, unsigned lo
  */
 static int cow_break_locked(struct som_owner *owner, unsigned long idx, bool lose)
 {
-	void *entry = som_units_load(&owner->units, idx);
+	void *entry = som_tables_load(&owner->tables, idx);
 	unsigned int copies = 0;
 	struct som_cow_link *link;
 	int ret;
@@ -484,14 +484,14 @@ static bool cow_hand_over(struct som_owner *owner, unsigned long idx, void *entr
 		return false;
 	}
 	/* It leaves this tree first: one owner at every instant. */
-	som_units_erase(&owner->units, idx);
+	som_tables_erase(&owner->tables, idx);
 	som_unit_zero_others(unit, pages);
 	if (!cow_insert_unit(child, idx, to, unit,
 			     bits | (others ? SOM_ENTRY_SHARED : 0))) {
 		/* It stays, with its charge: it may come to be held for a pin. */
 		if (bits)
 			som_account_return(owner->account, child->account, 1);
-		WRITE_ONCE(*som_units_entryp(&owner->units, idx), entry);
+		WRITE_ONCE(*som_tables_entryp(&owner->tables, idx), entry);
 		return false;
 	}
 	/* What did not go over is given back; a reservation, with all others. */
@@ -544,7 +544,7 @@ static bool cow_leave_copies(struct som_owner *owner, unsigned long idx,
 static bool cow_leave_unit(struct som_owner *owner, unsigned long idx,
 			   struct som_cow_link **spare, bool lose, bool *reservation)
 {
-	void *entry = som_units_load(&owner->units, idx);
+	void *entry = som_tables_load(&owner->tables, idx);
 	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
 	struct som_cow_link *link;
 	struct som_owner *child;
@@ -594,7 +594,7 @@ unsigned long som_cow_leave(struct som_owner *owner, unsigned long first,
 	unsigned int ms;
 	void *entry;
 
-	som_units_for_each(&owner->units, idx, entry, first, last) {
+	som_tables_for_each(&owner->tables, idx, entry, first, last) {
 		if (!som_entry_test(entry, SOM_ENTRY_SHARED))
 			continue;
 		ms = 0;
@@ -644,7 +644,7 @@ int som_cow_pull(struct som_owner *owner, unsigned long idx)
 		mutex_lock(&parent->cow.lock);
 		ret = 0;
 		if (xa_load(&owner->cow.pending, idx) == link) {
-			entry = som_units_load(&parent->units, idx);
+			entry = som_tables_load(&parent->tables, idx);
 			ret = WARN_ON_ONCE(!entry) ? -ENOSPC :
 			      cow_copy_to(link, idx, som_entry_unit(entry));
 		}
@@ -795,9 +795,9 @@ int som_cow_settle_now(struct som_owner *owner, unsigned long idx,
 static bool cow_shown_pages(struct som_mapping *mapping, unsigned long idx,
 			    unsigned long *pages)
 {
-	unsigned long lo = som_unit_pgoff(idx);
+	unsigned long lo = som_index_pgoff(idx);
 	unsigned long first = max(lo, mapping->it.start), next;
-	unsigned long last = min(som_unit_pgoff(idx + 1) - 1, mapping->it.last);
+	unsigned long last = min(som_index_pgoff(idx + 1) - 1, mapping->it.last);
 	bool superseded;
 
 	bitmap_zero(pages, SOM_UNIT_PAGES);
@@ -818,7 +818,7 @@ static int cow_prepare_part(struct som_owner *child, unsigned long idx,
 	int ret;
 
 	if (bitmap_full(pages, SOM_UNIT_PAGES) || xa_load(&cow->parts, idx) ||
-	    xa_load(&cow->pending, idx) || som_units_load(&child->units, idx))
+	    xa_load(&cow->pending, idx) || som_tables_load(&child->tables, idx))
 		return 0;
 	part = kzalloc(sizeof(*part), GFP_KERNEL_ACCOUNT);
 	if (!part)
@@ -846,7 +846,7 @@ static int cow_enter(struct som_cow_link *link, unsigned long idx, unsigned long
 	int ret = 0;
 
 	xa_lock(&cow->pending);
-	own = som_units_load(&link->child->units, idx);
+	own = som_tables_load(&link->child->tables, idx);
 	if (!own && !xa_is_value(xa_load(&cow->pending, idx))) {
 		ret = xa_err(__xa_store(&cow->pending, idx, link,
 					GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT));
@@ -884,7 +884,7 @@ static int cow_defer_again(struct som_mapping *from, struct som_owner *owner,
 			ret = xa_err(xa_store(pending, idx, deferred,
 					      GFP_KERNEL_ACCOUNT));
 			/* Of another VMA's pages: it cannot be lost in part. */
-			return som_units_load(&owner->units, idx) ? -ENOMEM :
+			return som_tables_load(&owner->tables, idx) ? -ENOMEM :
 								    ret;
 		}
 		cow_pages(parent, idx, theirs);
@@ -897,7 +897,7 @@ static int cow_defer_again(struct som_mapping *from, struct som_owner *owner,
 			return -ENOMEM;
 		mutex_lock(&grandparent->cow.lock);
 		done = xa_load(&parent->cow.pending, idx) == deferred;
-		entry = som_units_load(&grandparent->units, idx);
+		entry = som_tables_load(&grandparent->tables, idx);
 		if (done && !WARN_ON_ONCE(!entry))
 			ret = cow_enter(link, idx, som_entry_unit(entry), pages,
 					&entered);
@@ -917,7 +917,7 @@ static int cow_try_defer_unit(struct som_owner *parent, struct som_cow_link *lin
 	int ret = 0;
 
 	mutex_lock(&parent->cow.lock);
-	entry = som_units_load(&parent->units, idx);
+	entry = som_tables_load(&parent->tables, idx);
 	if (entry && !som_entry_test(entry, SOM_ENTRY_DISCARDED))
 		ret = cow_enter(link, idx, som_entry_unit(entry), pages, &entered);
 	if (entered)
@@ -963,8 +963,8 @@ static int cow_defer_unit(struct som_mapping *from, struct som_cow_link *link,
  */
 int som_cow_defer(struct som_mapping *from, struct som_owner *owner)
 {
-	unsigned long first = som_pgoff_unit(from->it.start);
-	unsigned long last = som_pgoff_unit(from->it.last);
+	unsigned long first = som_pgoff_index(from->it.start);
+	unsigned long last = som_pgoff_index(from->it.last);
 	struct som_owner *parent = from->owner;
 	struct som_cow_link *link = NULL;
 	unsigned long idx;
@@ -975,15 +975,15 @@ int som_cow_defer(struct som_mapping *from, struct som_owner *owner)
 
 	/* A deferred copy that has become a unit meanwhile is met as a unit then. */
 	for (idx = first; som_cow_find(parent, &idx, last); idx++) {
-		ret = som_units_table(&owner->units, idx) ?
+		ret = som_tables_table(&owner->tables, idx) ?
 			cow_defer_again(from, owner, idx) : -ENOMEM;
 		if (ret)
 			return ret;
 	}
-	som_units_for_each(&parent->units, idx, entry, first, last) {
+	som_tables_for_each(&parent->tables, idx, entry, first, last) {
 		if (!link)
 			link = som_cow_link_new(parent, owner);
-		if (!link || !som_units_table(&owner->units, idx))
+		if (!link || !som_tables_table(&owner->tables, idx))
 			return -ENOMEM;
 		ret = cow_defer_unit(from, link, idx);
 		if (ret)

@@ -91,13 +91,13 @@ static void sync_discarded(struct som_owner *owner, struct vm_area_struct *vma,
 
 	/* First the marks, and then a look at page tables: pairs with entryp_discarded(). */
 	smp_mb();
-	som_units_for_each(&owner->units, idx, entry, som_pgoff_unit(first),
-			   som_pgoff_unit(last)) {
+	som_tables_for_each(&owner->tables, idx, entry, som_pgoff_index(first),
+			    som_pgoff_index(last)) {
 		cond_resched();
 		if (!som_entry_test(entry, SOM_ENTRY_DISCARDED))
 			continue;
-		som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx,
-			      &start, &end);
+		som_index_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx,
+			       &start, &end);
 		som_ptes_sync(vma->vm_mm, start, end);
 	}
 }
@@ -120,8 +120,8 @@ static int som_private_range_start(struct mmu_notifier *mn,
 
 	first = linear_page_index(vma, range->start);
 	last = linear_page_index(vma, range->end - 1);
-	if (first != som_unit_pgoff(som_pgoff_unit(first)) ||
-	    last + 1 != som_unit_pgoff(som_pgoff_unit(last + 1)))
+	if (first != som_index_pgoff(som_pgoff_index(first)) ||
+	    last + 1 != som_index_pgoff(som_pgoff_index(last + 1)))
 		som_zaps_begin_part(&owner->zaps, range->start, range->end);
 	/* What mremap has left behind shows nothing, and has nothing to discard. */
 	for (; first <= last; first = next + 1) {

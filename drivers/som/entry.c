@@ -92,7 +92,7 @@ bool som_work_lock(struct som_owner *owner)
  */
 void som_collapse_want(struct som_owner *owner, unsigned long idx)
 {
-	som_units_hint(&owner->units, idx, SOM_HINT_COLLAPSE);
+	som_tables_hint(&owner->tables, idx, SOM_HINT_COLLAPSE);
 	queue_delayed_work(system_unbound_wq, &owner->collapse_work,
 			   msecs_to_jiffies(SOM_COLLAPSE_MS));
 }
@@ -172,7 +172,7 @@ unsigned long som_records_max(struct som_owner *owner)
  */
 unsigned long som_records_now(struct som_owner *owner)
 {
-	return atomic_long_read(&owner->units.nr_tables) * SOM_TABLE_BYTES +
+	return atomic_long_read(&owner->tables.nr_tables) * SOM_TABLE_BYTES +
 	       READ_ONCE(owner->dirty_log.nr_ranges) * SOM_RUN_BYTES +
 	       atomic_long_read(&owner->dirty_log.nr_dropped) * SOM_RECORD_BYTES;
 }
@@ -249,7 +249,7 @@ void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 	void **entryp, *old = NULL, *new = NULL;
 
 	rcu_read_lock();
-	entryp = som_units_entryp(&owner->units, idx);
+	entryp = som_tables_entryp(&owner->tables, idx);
 	if (entryp)
 		old = READ_ONCE(*entryp);
 	while (old) {
@@ -263,11 +263,11 @@ void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 	if (!old)
 		return NULL;
 	if (set & SOM_ENTRY_DISCARDED)
-		som_units_hint(&owner->units, idx, SOM_HINT_DISCARDED);
+		som_tables_hint(&owner->tables, idx, SOM_HINT_DISCARDED);
 	/* Pairs with the barrier in som_dirty_log_add(). */
 	if (set & SOM_ENTRY_ZEROED ||
 	    (set & SOM_ENTRY_DISCARDED && READ_ONCE(owner->dirty_log.on)))
-		som_units_hint(&owner->units, idx, SOM_HINT_UNTOLD);
+		som_tables_hint(&owner->tables, idx, SOM_HINT_UNTOLD);
 	if (som_entry_level(old) != som_entry_level(new)) {
 		atomic_long_dec(&owner->nr_level[som_entry_level(old)]);
 		atomic_long_inc(&owner->nr_level[som_entry_level(new)]);
@@ -280,7 +280,7 @@ void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 }
 
 /**
- * som_entry_forget - an entry has left owner->units: it does not count any more
+ * som_entry_forget - an entry has left owner->tables: it does not count any more
  * @owner: whose
  * @entry: the entry
  */
@@ -294,7 +294,7 @@ void som_entry_forget(struct som_owner *owner, const void *entry)
 /**
  * som_entries_put - give up memory that nothing maps any more
  * @owner: whose
- * @entries: have left owner->units
+ * @entries: have left owner->tables
  * @nr: how many, at most SOM_BATCH
  * @ended: each unit has a charge, if not its own, then of a reservation that ends; otherwise
  *	those that have none are known not to be pinned
@@ -385,7 +385,7 @@ bool som_entry_pinned(const void *entry)
 }
 
 /**
- * som_entries_forget - entries have left owner->units: they do not count any more
+ * som_entries_forget - entries have left owner->tables: they do not count any more
  * @owner: whose
  * @entries: the entries
  * @nr: how many
@@ -435,7 +435,7 @@ struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx)
  */
 bool som_owner_has_child(struct som_owner *owner, unsigned long idx)
 {
-	void *entry = som_units_load(&owner->units, idx);
+	void *entry = som_tables_load(&owner->tables, idx);
 
 	return entry && som_entry_test(entry, SOM_ENTRY_SHARED);
 }
@@ -454,7 +454,7 @@ bool som_owner_page_backed(struct som_owner *owner, unsigned long idx)
 
 	if (!atomic_long_read(&owner->nr_page_backed))
 		return false;
-	entry = som_units_load(&owner->units, idx);
+	entry = som_tables_load(&owner->tables, idx);
 	return entry && som_entry_test(entry, SOM_ENTRY_PAGE_BACKED);
 }
 
@@ -469,7 +469,7 @@ bool som_owner_page_backed(struct som_owner *owner, unsigned long idx)
  */
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx)
 {
-	void *entry = som_units_load(&owner->units, idx);
+	void *entry = som_tables_load(&owner->tables, idx);
 
 	return entry && (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ||
 			 som_pool_pinned(som_entry_unit(entry)));
@@ -485,7 +485,7 @@ bool som_owner_pinned(struct som_owner *owner, unsigned long idx)
  */
 enum som_level som_owner_level(struct som_owner *owner, unsigned long idx)
 {
-	void *entry = som_units_load(&owner->units, idx);
+	void *entry = som_tables_load(&owner->tables, idx);
 
 	return entry ? som_entry_level(entry) : SOM_LEVEL_NONE;
 }
@@ -502,7 +502,7 @@ enum som_level som_owner_level(struct som_owner *owner, unsigned long idx)
 bool som_owner_populated(struct som_owner *owner, unsigned long *idx,
 			 unsigned long last)
 {
-	return som_units_find(&owner->units, idx, last);
+	return som_tables_find(&owner->tables, idx, last);
 }
 
 /**

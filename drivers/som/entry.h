@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What owner->units has at a unit index: an xarray value.
+ * What owner->tables has at a unit index: an xarray value.
  *
  *	bits 0-1	enum som_level: how the unit is mapped
  *	bit 2		charged by itself, not by a reservation

@@ -63,8 +63,8 @@ static inline bool som_map_single(struct vm_area_struct *vma,
 
 	return som_mapping_may_be_superseded(mapping) &&
 	       som_mapping_superseded(mapping,
-				      max(som_unit_pgoff(idx), mapping->it.start),
-				      min(som_unit_pgoff(idx + 1) - 1,
+				      max(som_index_pgoff(idx), mapping->it.start),
+				      min(som_index_pgoff(idx + 1) - 1,
 					  mapping->it.last));
 }
 
@@ -106,7 +106,7 @@ static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 {
 	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
 	struct som_dirty_log *dirty_log = &mapping->owner->dirty_log;
-	unsigned int page = vmf->pgoff - som_unit_pgoff(idx);
+	unsigned int page = vmf->pgoff - som_index_pgoff(idx);
 	unsigned int hot = vmf->flags & FAULT_FLAG_WRITE ? page : SOM_UNIT_PAGES;
 	unsigned long groups;
 	struct som_ptes ptes;
@@ -164,7 +164,7 @@ static vm_fault_t som_map_pages(struct vm_fault *vmf, unsigned long idx,
 				unsigned long unit)
 {
 	struct page *page = pfn_to_page(unit_pfn(unit) +
-					vmf->pgoff - som_unit_pgoff(idx));
+					vmf->pgoff - som_index_pgoff(idx));
 	struct som_ptes ptes;
 
 	if (PageHWPoison(page))
@@ -194,7 +194,7 @@ static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long idx,
 	/* The kernel's way would make an entry of what is discarded. */
 	if (mapping->private) {
 		if (write && !pmd_none(pmd) && !pmd_write(pmd))
-			som_zap(mapping->owner, som_unit_pgoff(idx),
+			som_zap(mapping->owner, som_index_pgoff(idx),
 				SOM_UNIT_PAGES);
 		return VM_FAULT_NOPAGE;
 	}
@@ -272,7 +272,7 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 
 	/* By another VMA: what is said of a unit is to be true of both. */
 	if (unlikely(was == SOM_LEVEL_1G)) {
-		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+		som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 		was = SOM_LEVEL_NONE;
 	}
 	shared = som_owner_shared(owner, idx);
@@ -293,7 +293,7 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 				 vmf->vma->vm_flags & VM_WRITE);
 	} else if (table && som_vma_mapping(vmf->vma)->private) {
 		/* The kernel's way would look like MADV_DONTNEED (discard.c). */
-		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+		som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 		return VM_FAULT_NOPAGE;
 	} else if (table) {
 		return VM_FAULT_FALLBACK;
@@ -351,7 +351,7 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	struct som_mapping *mapping = som_vma_mapping(vma);
-	unsigned long idx = som_pgoff_unit(vmf->pgoff);
+	unsigned long idx = som_pgoff_index(vmf->pgoff);
 	enum som_level level;
 	bool huge, needs_4k, convert, dump;
 	struct mutex *lock;
@@ -369,8 +369,8 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 			      vmf->address))
 		return som_pud_fault(vmf, mapping);
 	huge = mapping->map_size >= PMD_SIZE &&
-	       som_unit_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff,
-				vmf->address) && !som_map_single(vma, idx);
+	       som_index_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff,
+				 vmf->address) && !som_map_single(vma, idx);
 	if (order > PMD_ORDER || (order == PMD_ORDER && !huge))
 		return VM_FAULT_FALLBACK;
 
@@ -438,7 +438,7 @@ vm_fault_t som_vma_fault(struct vm_fault *vmf)
 vm_fault_t som_vma_pfn_mkwrite(struct vm_fault *vmf)
 {
 	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
-	unsigned long idx = som_pgoff_unit(vmf->pgoff);
+	unsigned long idx = som_pgoff_index(vmf->pgoff);
 	vm_fault_t ret = VM_FAULT_NOPAGE;
 	struct som_region *region;
 	struct mutex *lock;
@@ -486,7 +486,7 @@ out:
 vm_fault_t som_vma_page_mkwrite(struct vm_fault *vmf)
 {
 	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
-	unsigned long idx = som_pgoff_unit(vmf->pgoff);
+	unsigned long idx = som_pgoff_index(vmf->pgoff);
 	vm_fault_t ret = VM_FAULT_NOPAGE;
 	struct mutex *lock;
 	long unit;
@@ -525,7 +525,7 @@ static bool access_poisoned(struct som_owner *owner, unsigned long idx,
 {
 	if (unlikely(som_owner_page_backed(owner, idx)))
 		return PageHWPoison(pfn_to_page(unit_pfn(unit) + pgoff -
-						som_unit_pgoff(idx)));
+						som_index_pgoff(idx)));
 	return som_pool_poisoned(unit);
 }
 
@@ -545,7 +545,7 @@ int som_vma_access(struct vm_area_struct *vma, unsigned long addr, void *buf,
 {
 	struct som_mapping *mapping = som_vma_mapping(vma);
 	unsigned long pgoff = linear_page_index(vma, addr);
-	unsigned long idx = som_pgoff_unit(pgoff);
+	unsigned long idx = som_pgoff_index(pgoff);
 	enum som_level level = SOM_LEVEL_NONE;
 	struct mutex *lock;
 	void *mem;
@@ -566,12 +566,12 @@ int som_vma_access(struct vm_area_struct *vma, unsigned long addr, void *buf,
 		unit = -EHWPOISON;
 	if (unit >= 0) {
 		mem = som_unit_address(unit) +
-		      ((pgoff - som_unit_pgoff(idx)) << PAGE_SHIFT) +
+		      ((pgoff - som_index_pgoff(idx)) << PAGE_SHIFT) +
 		      offset_in_page(addr);
 		if (write) {
 			memcpy(mem, buf, len);
 			som_dirty_log_wrote(&mapping->owner->dirty_log, idx,
-					    pgoff - som_unit_pgoff(idx), 1);
+					    pgoff - som_index_pgoff(idx), 1);
 		} else {
 			memcpy(buf, mem, len);
 		}

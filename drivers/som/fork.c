@@ -63,7 +63,7 @@ static int copy_pinned(struct som_owner *parent, struct som_owner *owner,
 	void *entry;
 	int ret;
 
-	som_units_for_each(&parent->units, idx, entry, first, last) {
+	som_tables_for_each(&parent->tables, idx, entry, first, last) {
 		if (!som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) &&
 		    !som_entry_pinned(entry))
 			continue;
@@ -97,8 +97,8 @@ static int fork_inherit(struct vm_area_struct *vma, struct som_mapping *from,
 	}
 	mapping->file = file;
 
-	first = som_pgoff_unit(from->it.start);
-	last = som_pgoff_unit(from->it.last);
+	first = som_pgoff_index(from->it.start);
+	last = som_pgoff_index(from->it.last);
 	ret = som_cow_defer(from, owner);
 	if (!ret) {
 		som_vma_ask(from->vma);

@@ -156,7 +156,7 @@ static void unmap_owner(struct som_owner *owner, const unsigned long *pfns,
 	unsigned long idx;
 	void *entry;
 
-	som_units_for_each(&owner->units, idx, entry, 0, ULONG_MAX) {
+	som_tables_for_each(&owner->tables, idx, entry, 0, ULONG_MAX) {
 		long page = failed_page(pfns, nr, som_entry_unit(entry));
 
 		if (!entry_poisoned(entry))
@@ -164,10 +164,10 @@ static void unmap_owner(struct som_owner *owner, const unsigned long *pfns,
 		/* Whoever has found the unit before it was poisoned has its entry by now. */
 		mutex_lock(&owner->lock);
 		mutex_unlock(som_owner_lock_index(owner, idx));
-		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+		som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 		mutex_unlock(&owner->lock);
 		if (page >= 0)
-			tell_early(owner, som_unit_pgoff(idx) + page);
+			tell_early(owner, som_index_pgoff(idx) + page);
 		cond_resched();
 	}
 }

@@ -40,7 +40,7 @@ static int __init som_init(void)
 	ret = som_policy_init();
 	if (ret)
 		return ret;
-	ret = som_units_module_init();
+	ret = som_tables_module_init();
 	if (ret)
 		return ret;
 	ret = som_private_init();
@@ -82,7 +82,7 @@ out_hwpoison:
 out_private:
 	som_private_exit();
 out_units:
-	som_units_module_exit();
+	som_tables_module_exit();
 	som_anon_exit();
 	return ret;
 }
@@ -101,7 +101,7 @@ static void __exit som_exit(void)
 	som_pool_exit();
 	som_cgroup_exit();
 	som_hwpoison_exit();
-	som_units_module_exit();
+	som_tables_module_exit();
 	som_anon_exit();
 }
 module_exit(som_exit);

@@ -52,7 +52,7 @@ static int claim_units(struct som_owner *owner, struct som_claim *claim,
 	/* Where users do not share chunks, units stay with their user. */
 	if (!som_pool_same_user(payer->pool, owner->account->pool))
 		return -EXDEV;
-	ret = som_parcel_claim_begin(claim, &owner->units, first);
+	ret = som_parcel_claim_begin(claim, &owner->tables, first);
 	if (ret)
 		return ret;
 	ret = -ENOMEM;
@@ -67,7 +67,7 @@ static int claim_units(struct som_owner *owner, struct som_claim *claim,
 	if (reservation)
 		owner->nr_reserved += claim->nr;
 	atomic_long_add(claim->nr_units, &owner->nr_level[SOM_LEVEL_NONE]);
-	som_parcel_claim_end(claim, &owner->units, first, SOM_LEVEL_NONE |
+	som_parcel_claim_end(claim, &owner->tables, first, SOM_LEVEL_NONE |
 			     (reservation ? 0 : SOM_ENTRY_CHARGED));
 	return 0;
 
@@ -85,8 +85,8 @@ static bool table_touched(struct som_owner *owner, unsigned long idx)
 {
 	unsigned long first = round_down(idx, SOM_TABLE_UNITS);
 
-	return interval_tree_iter_first(&owner->mappings, som_unit_pgoff(first),
-					som_unit_pgoff(first + SOM_TABLE_UNITS) - 1);
+	return interval_tree_iter_first(&owner->mappings, som_index_pgoff(first),
+					som_index_pgoff(first + SOM_TABLE_UNITS) - 1);
 }
 
 /* The leaves of first..last go, but for those that a mapping needs. */
@@ -98,7 +98,7 @@ static void prune_tables(struct som_owner *owner, unsigned long first,
 	if (first <= last && table_touched(owner, last))
 		last = round_down(last, SOM_TABLE_UNITS) - 1;
 	if (first <= last)
-		som_units_prune(&owner->units, first, last);
+		som_tables_prune(&owner->tables, first, last);
 }
 
 /*
@@ -128,7 +128,7 @@ static void release_units(struct som_owner *owner, unsigned long first,
 	if (owner->cow.has_child)
 		charges -= som_cow_leave(owner, first, last);
 	do {
-		nr = som_units_take(&owner->units, &idx, last, batch, SOM_BATCH);
+		nr = som_tables_take(&owner->tables, &idx, last, batch, SOM_BATCH);
 		som_entries_forget(owner, batch, nr);
 		charges += som_entries_charged(batch, nr);
 		charges -= som_entries_put(owner, batch, nr, true);
@@ -145,18 +145,18 @@ static void release_units(struct som_owner *owner, unsigned long first,
 static void release_untouched(struct som_owner *owner, unsigned long first,
 			      unsigned long last)
 {
-	unsigned long lo = som_unit_pgoff(first);
-	unsigned long hi = som_unit_pgoff(last + 1) - 1;
+	unsigned long lo = som_index_pgoff(first);
+	unsigned long hi = som_index_pgoff(last + 1) - 1;
 	struct interval_tree_node *it;
 
 	for (it = interval_tree_iter_first(&owner->mappings, lo, hi); it;
 	     it = interval_tree_iter_next(it, lo, hi)) {
-		unsigned long from = som_pgoff_unit(it->start);
+		unsigned long from = som_pgoff_index(it->start);
 
 		cond_resched();
 		if (from > first)
 			release_units(owner, first, from - 1);
-		first = max(first, som_pgoff_unit(it->last) + 1);
+		first = max(first, som_pgoff_index(it->last) + 1);
 		if (first > last)
 			return;
 	}
@@ -259,11 +259,11 @@ struct som_mapping *som_mapping_map(struct som_owner *owner, unsigned long addr,
 		goto out_unlock;
 	last = allot.start + (len >> PAGE_SHIFT) - 1;
 	if (claim)
-		ret = claim_units(owner, claim, som_pgoff_unit(allot.start),
+		ret = claim_units(owner, claim, som_pgoff_index(allot.start),
 				  reservation);
 	else if (reservation)
-		ret = som_reserve_units(owner, som_pgoff_unit(allot.start),
-					som_pgoff_unit(last));
+		ret = som_reserve_units(owner, som_pgoff_index(allot.start),
+					som_pgoff_index(last));
 	if (ret)
 		goto out_prune;
 	mapping->owner = owner;
@@ -281,8 +281,8 @@ struct som_mapping *som_mapping_map(struct som_owner *owner, unsigned long addr,
 out_prune:
 	/* A claim may have made leaves. */
 	if (claim)
-		prune_tables(owner, som_pgoff_unit(allot.start),
-			     som_pgoff_unit(last));
+		prune_tables(owner, som_pgoff_index(allot.start),
+			     som_pgoff_index(last));
 out_unlock:
 	mutex_unlock(&owner->lock);
 	kfree(mapping);
@@ -355,15 +355,15 @@ static void part_anew(struct som_owner *owner, unsigned long idx,
 {
 	struct som_dirty_log *t = &owner->dirty_log;
 	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
-	unsigned long lo = max(first, som_unit_pgoff(idx));
-	unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
+	unsigned long lo = max(first, som_index_pgoff(idx));
+	unsigned long hi = min(last, som_index_pgoff(idx + 1) - 1);
 	struct mutex *lock = som_owner_lock_index(owner, idx);
 
-	bitmap_set(pages, lo - som_unit_pgoff(idx), hi - lo + 1);
+	bitmap_set(pages, lo - som_index_pgoff(idx), hi - lo + 1);
 	if (som_dirty_log_find(t, idx))
-		som_dirty_log_wrote(t, idx, lo - som_unit_pgoff(idx), hi - lo + 1);
+		som_dirty_log_wrote(t, idx, lo - som_index_pgoff(idx), hi - lo + 1);
 	else if (som_dirty_log_tracks(t, idx) &&
-		 !som_units_load(&owner->units, idx))
+		 !som_tables_load(&owner->tables, idx))
 		som_dirty_log_unreported(t, idx, pages,
 					 GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	mutex_unlock(lock);
@@ -378,8 +378,8 @@ static void part_anew(struct som_owner *owner, unsigned long idx,
 static void mapping_moved(struct som_owner *owner, unsigned long first,
 			  unsigned long last)
 {
-	unsigned long from = som_pgoff_unit(first + SOM_UNIT_PAGES - 1);
-	unsigned long behind = som_pgoff_unit(last + 1);
+	unsigned long from = som_pgoff_index(first + SOM_UNIT_PAGES - 1);
+	unsigned long behind = som_pgoff_index(last + 1);
 	struct interval_tree_node *it;
 
 	lockdep_assert_held(&owner->lock);
@@ -392,9 +392,9 @@ static void mapping_moved(struct som_owner *owner, unsigned long first,
 	}
 	if (from < behind)
 		som_owner_untrack(owner, from, behind - 1);
-	if (first < som_unit_pgoff(from))
+	if (first < som_index_pgoff(from))
 		part_anew(owner, from - 1, first, last);
-	if (last >= som_unit_pgoff(behind) && behind >= from)
+	if (last >= som_index_pgoff(behind) && behind >= from)
 		part_anew(owner, behind, first, last);
 }
 
@@ -533,8 +533,8 @@ struct som_mapping *som_mapping_inherit(struct som_mapping *from,
 
 	mutex_lock(&owner->lock);
 	if (mapping->reserved)
-		ret = som_reserve_units(owner, som_pgoff_unit(first),
-					som_pgoff_unit(last));
+		ret = som_reserve_units(owner, som_pgoff_index(first),
+					som_pgoff_index(last));
 	if (!ret) {
 		som_mapping_insert(mapping, first, last);
 		owner->cursor = from->owner->cursor;
@@ -571,8 +571,8 @@ void som_mapping_unmap(struct som_mapping *mapping)
 		owner->packing->active = true;
 		owner->packing->done = true;
 	}
-	release_untouched(owner, som_pgoff_unit(mapping->it.start),
-			  som_pgoff_unit(mapping->it.last));
+	release_untouched(owner, som_pgoff_index(mapping->it.start),
+			  som_pgoff_index(mapping->it.last));
 	if (unlikely(owner->packing))
 		owner->packing->active = false;
 	if (RB_EMPTY_ROOT(&owner->mappings.rb_root) &&
@@ -603,7 +603,7 @@ int som_mapping_reserve(struct som_mapping *mapping, unsigned long first,
 	int ret;
 
 	mutex_lock(&owner->lock);
-	ret = som_reserve_units(owner, som_pgoff_unit(first), som_pgoff_unit(last));
+	ret = som_reserve_units(owner, som_pgoff_index(first), som_pgoff_index(last));
 	if (!ret && first <= mapping->it.start && last >= mapping->it.last)
 		mapping->reserved = true;
 	mutex_unlock(&owner->lock);

@@ -175,8 +175,8 @@ bool som_owner_maps_2m(const struct vm_area_struct *vma)
  */
 bool som_owner_maps_once(struct som_owner *owner, unsigned long idx)
 {
-	unsigned long lo = som_unit_pgoff(idx);
-	unsigned long hi = som_unit_pgoff(idx + 1) - 1;
+	unsigned long lo = som_index_pgoff(idx);
+	unsigned long hi = som_index_pgoff(idx + 1) - 1;
 	struct interval_tree_node *it;
 	bool once;
 

@@ -10,7 +10,7 @@
  *     Threads that touch the unit wait in their fault;
  *  2. who has a pin by then has a reference, and no new one can come: if there is
  *     any, the unit stays;
- *  3. copy, and switch owner->units to the copy;
+ *  3. copy, and switch owner->tables to the copy;
  *  4. release: the old memory is in no page table and no TLB.
  *
  * Dirty bits that go with the entries are not lost: tracking counts an entry that
@@ -81,14 +81,14 @@ int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory)
 	bool to_page_backed = kind & SOM_ENTRY_PAGE_BACKED;
 	unsigned long unit = som_entry_unit(*memory);
 	struct mutex *lock = som_owner_lock_unit(owner, idx);
-	void *entry = som_units_load(&owner->units, idx);
+	void *entry = som_tables_load(&owner->tables, idx);
 	int ret = -ENOENT;
 
 	lockdep_assert_held(&owner->lock);
 
 	if (!entry)
 		goto out;
-	som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+	som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 	ret = -EBUSY;
 	if (som_entry_pinned(entry))
 		goto out;
@@ -151,7 +151,7 @@ out:
 static bool convert_wanted(struct som_owner *owner, unsigned long idx,
 			   bool to_pages)
 {
-	void *entry = som_units_load(&owner->units, idx);
+	void *entry = som_tables_load(&owner->tables, idx);
 
 	if (!entry)
 		return false;

@@ -59,7 +59,7 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 	spin_lock_init(&owner->mapping_lock);
 	for (i = 0; i < SOM_FAULT_LOCKS; i++)
 		mutex_init(&owner->fault_lock[i]);
-	som_units_init(&owner->units);
+	som_tables_init(&owner->tables);
 	xa_init_flags(&owner->deferred_free, XA_FLAGS_ACCOUNT);
 	som_cow_init(&owner->cow);
 	INIT_LIST_HEAD(&owner->inherited_files);
@@ -88,7 +88,7 @@ void som_owner_destroy(struct som_owner *owner)
 	xa_for_each(&owner->deferred_free, unit, entry)
 		som_entry_drop(owner, entry);
 	xa_destroy(&owner->deferred_free);
-	WARN_ON_ONCE(!som_units_destroy(&owner->units) || owner->nr_reserved);
+	WARN_ON_ONCE(!som_tables_destroy(&owner->tables) || owner->nr_reserved);
 	mutex_lock(&owner->lock);
 	__mt_destroy(&owner->reserved);
 	som_dirty_log_destroy(&owner->dirty_log);

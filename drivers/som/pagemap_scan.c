@@ -118,8 +118,8 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 			continue;
 		if (flags & PM_SCAN_CHECK_WPASYNC && !som_vma_mapping(vma)->anew &&
 		    !som_dirty_log_covers(dirty_log,
-					  som_pgoff_unit(linear_page_index(vma, *addr)),
-					  som_pgoff_unit(linear_page_index(vma, stop - 1))))
+					  som_pgoff_index(linear_page_index(vma, *addr)),
+					  som_pgoff_index(linear_page_index(vma, stop - 1))))
 			ret = -EPERM;
 		else if (clean && !som_vma_ready(vma))
 			ret = -EAGAIN;

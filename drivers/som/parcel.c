@@ -90,7 +90,7 @@ struct som_parcel *som_parcel_alloc(struct som_owner *owner, unsigned long size,
 	if (xa_reserve(&som_parcels, parcel->id, GFP_KERNEL))
 		goto out_claimed;
 	mutex_init(&parcel->lock);
-	som_units_init(&parcel->units);
+	som_tables_init(&parcel->tables);
 	parcel->size = size;
 	parcel->nr_left = size;
 	parcel->account = som_account_get(owner->account);
@@ -176,14 +176,14 @@ void som_parcel_free(struct som_parcel *parcel)
 
 	xa_erase(&som_parcels, parcel->id);
 	do {
-		nr = som_units_take(&parcel->units, &idx, ULONG_MAX, batch,
-				    SOM_BATCH);
+		nr = som_tables_take(&parcel->tables, &idx, ULONG_MAX, batch,
+				     SOM_BATCH);
 		for (i = 0; i < nr; i++)
 			units[i] = som_entry_unit(batch[i]);
 		parcel_drop_units(parcel, units, nr);
 		cond_resched();
 	} while (nr == SOM_BATCH);
-	WARN_ON_ONCE(!som_units_destroy(&parcel->units));
+	WARN_ON_ONCE(!som_tables_destroy(&parcel->tables));
 	kvfree(parcel->claimed);
 	som_policy_release(&parcel->settings);
 	put_pid(parcel->pid);
@@ -276,7 +276,7 @@ int som_parcel_prepare(struct som_packing *packing, unsigned long first,
 	ret = prepare_deferred(owner, first, last);
 	if (ret)
 		return ret;
-	for (; (table = som_units_next_table(&owner->units, &i, last, &end));
+	for (; (table = som_tables_next_table(&owner->tables, &i, last, &end));
 	     cond_resched()) {
 		for (; i <= end; i++) {
 			void *entry = READ_ONCE(table->entry[i % SOM_TABLE_UNITS]);
@@ -290,7 +290,7 @@ int som_parcel_prepare(struct som_packing *packing, unsigned long first,
 			if (to / SOM_TABLE_UNITS == table_nr)
 				continue;
 			table_nr = to / SOM_TABLE_UNITS;
-			if (!som_units_table(&packing->parcel->units, to))
+			if (!som_tables_table(&packing->parcel->tables, to))
 				return -ENOMEM;
 		}
 	}
@@ -318,7 +318,7 @@ static unsigned long parcel_take_table(struct som_packing *packing,
 		if (!entry || som_entry_test(entry, SOM_ENTRY_DISCARDED))
 			continue;
 		if (!to || to->nr != idx / SOM_TABLE_UNITS)
-			to = som_units_find_table(&parcel->units, idx);
+			to = som_tables_find_table(&parcel->tables, idx);
 		/* Made before, so it is there. */
 		if (WARN_ON_ONCE(!to))
 			break;
@@ -361,7 +361,7 @@ unsigned long som_parcel_take(struct som_packing *packing,
 	lockdep_assert_held(&owner->lock);
 
 	mutex_lock(&parcel->lock);
-	for (; (table = som_units_next_table(&owner->units, &i, last, &end));
+	for (; (table = som_tables_next_table(&owner->tables, &i, last, &end));
 	     i = end + 1) {
 		nr += parcel_take_table(packing, table, i, end, &chunk, &own);
 		cond_resched();
@@ -400,7 +400,7 @@ static bool parcel_unpinned(struct som_parcel *parcel)
 
 	if (!parcel->pinned)
 		return true;
-	som_units_for_each(&parcel->units, idx, entry, 0, ULONG_MAX) {
+	som_tables_for_each(&parcel->tables, idx, entry, 0, ULONG_MAX) {
 		unsigned long unit = som_entry_unit(entry);
 
 		if (unit / SOM_CHUNK_UNITS == chunk)
@@ -414,15 +414,15 @@ static bool parcel_unpinned(struct som_parcel *parcel)
 }
 
 /* Make the leaves that the units of a claim need, and count those. */
-static int claim_tables(struct som_claim *claim, struct som_units *units,
+static int claim_tables(struct som_claim *claim, struct som_tables *units,
 			unsigned long to)
 {
 	unsigned long i = claim->first, last = claim->first + claim->nr - 1;
 	unsigned long end, delta = to - claim->first, table_nr = ULONG_MAX;
 	struct som_table *table;
 
-	for (; (table = som_units_next_table(&claim->parcel->units, &i, last,
-					     &end)); cond_resched()) {
+	for (; (table = som_tables_next_table(&claim->parcel->tables, &i, last,
+					      &end)); cond_resched()) {
 		for (; i <= end; i++) {
 			if (!table->entry[i % SOM_TABLE_UNITS])
 				continue;
@@ -430,7 +430,7 @@ static int claim_tables(struct som_claim *claim, struct som_units *units,
 			if ((i + delta) / SOM_TABLE_UNITS == table_nr)
 				continue;
 			table_nr = (i + delta) / SOM_TABLE_UNITS;
-			if (!som_units_table(units, i + delta))
+			if (!som_tables_table(units, i + delta))
 				return -ENOMEM;
 		}
 	}
@@ -441,16 +441,16 @@ static int claim_tables(struct som_claim *claim, struct som_units *units,
  * The same where all of a parcel is claimed, whose units are counted: by leaves, of which
  * each needs one or two.
  */
-static int claim_all_tables(struct som_claim *claim, struct som_units *units,
+static int claim_all_tables(struct som_claim *claim, struct som_tables *units,
 			    unsigned long to)
 {
 	unsigned long i = 0, last = claim->nr - 1, end;
 
 	claim->nr_units = claim->parcel->nr_units;
-	for (; som_units_next_table(&claim->parcel->units, &i, last, &end);
+	for (; som_tables_next_table(&claim->parcel->tables, &i, last, &end);
 	     i = end + 1) {
-		if (!som_units_table(units, i + to) ||
-		    !som_units_table(units, end + to))
+		if (!som_tables_table(units, i + to) ||
+		    !som_tables_table(units, end + to))
 			return -ENOMEM;
 		cond_resched();
 	}
@@ -468,7 +468,7 @@ static int claim_all_tables(struct som_claim *claim, struct som_units *units,
  * Return: 0; -ENODATA if some of it was claimed already; -EBUSY if there is a pin that
  * was there before the parcel; -ENOMEM. On an error some leaves may be new.
  */
-int som_parcel_claim_begin(struct som_claim *claim, struct som_units *units,
+int som_parcel_claim_begin(struct som_claim *claim, struct som_tables *units,
 			   unsigned long to)
 {
 	struct som_parcel *parcel = claim->parcel;
@@ -511,7 +511,7 @@ void som_parcel_claim_abort(struct som_claim *claim)
  *
  * Context: Process context; releases parcel->lock.
  */
-void som_parcel_claim_end(struct som_claim *claim, struct som_units *units,
+void som_parcel_claim_end(struct som_claim *claim, struct som_tables *units,
 			  unsigned long to, unsigned long bits)
 {
 	unsigned long i = claim->first, last = claim->first + claim->nr - 1;
@@ -519,7 +519,7 @@ void som_parcel_claim_end(struct som_claim *claim, struct som_units *units,
 	struct som_parcel *parcel = claim->parcel;
 	struct som_table *table, *new = NULL;
 
-	for (; (table = som_units_next_table(&parcel->units, &i, last, &end));
+	for (; (table = som_tables_next_table(&parcel->tables, &i, last, &end));
 	     cond_resched()) {
 		for (; i <= end; i++) {
 			void **entryp = &table->entry[i % SOM_TABLE_UNITS];
@@ -528,7 +528,7 @@ void som_parcel_claim_end(struct som_claim *claim, struct som_units *units,
 			if (!*entryp)
 				continue;
 			if (!new || new->nr != idx / SOM_TABLE_UNITS)
-				new = som_units_find_table(units, idx);
+				new = som_tables_find_table(units, idx);
 			unit = som_entry_unit(*entryp);
 			WRITE_ONCE(*entryp, NULL);
 			WRITE_ONCE(new->entry[idx % SOM_TABLE_UNITS],
@@ -581,7 +581,7 @@ ssize_t som_parcel_copy(struct som_parcel *parcel, unsigned long pos,
 	if (test_bit(idx, parcel->claimed))
 		goto out;
 	ret = -EIO;
-	entry = som_units_load(&parcel->units, idx);
+	entry = som_tables_load(&parcel->tables, idx);
 	if (entry && som_pool_poisoned(som_entry_unit(entry)))
 		goto out;
 	ret = parcel_copy_part(entry, pos & (SOM_UNIT_SIZE - 1), len, to);
@@ -598,7 +598,7 @@ static unsigned long migrate_unit(struct som_parcel *parcel, unsigned long idx,
 	void **entryp;
 
 	mutex_lock(&parcel->lock);
-	entryp = som_units_entryp(&parcel->units, idx);
+	entryp = som_tables_entryp(&parcel->tables, idx);
 	if (!entryp || !*entryp)
 		goto out;
 	unit = som_entry_unit(*entryp);
@@ -630,7 +630,7 @@ bool som_parcel_migrate(struct som_parcel *parcel, unsigned long chunk)
 	void *entry;
 	long target;
 
-	som_units_for_each(&parcel->units, idx, entry, 0, ULONG_MAX) {
+	som_tables_for_each(&parcel->tables, idx, entry, 0, ULONG_MAX) {
 		if (som_entry_unit(entry) / SOM_CHUNK_UNITS != chunk)
 			continue;
 		if (signal_pending(current) || !som_pool_draining(chunk))

@@ -32,7 +32,7 @@ struct vm_area_struct;
  * @id: unique number.
  * @file: the only file; the parcel's life is the file's.
  * @lock: guards everything from @units to @pinned; below owner->lock.
- * @units: index in the parcel -> entry, with nothing but a unit number.
+ * @tables: index in the parcel -> entry, with nothing but a unit number.
  * @claimed: a bit for each index: somebody has claimed it.
  * @nr_left: indices that nobody has claimed.
  * @nr_units: units in @units. Each has a charge of @account.
@@ -49,7 +49,7 @@ struct som_parcel {
 	unsigned long id;
 	struct file *file;
 	struct mutex lock;	/* guards units to pinned */
-	struct som_units units;
+	struct som_tables tables;
 	unsigned long *claimed;
 	unsigned long nr_left;
 	unsigned long nr_units;
@@ -112,7 +112,7 @@ static inline void som_packing_vma(struct som_packing *packing,
 	unsigned long addr = ALIGN_DOWN(vma->vm_start, SOM_UNIT_SIZE);
 
 	packing->delta = (long)(addr - packing->start) / (long)SOM_UNIT_SIZE -
-			 som_pgoff_unit(vma->vm_pgoff);
+			 som_pgoff_index(vma->vm_pgoff);
 }
 
 struct som_parcel *som_parcel_alloc(struct som_owner *owner, unsigned long size,
@@ -125,9 +125,9 @@ unsigned long som_parcel_take(struct som_packing *packing,
 			      unsigned long first, unsigned long last);
 bool som_parcel_claimed(struct som_parcel *parcel, unsigned long first,
 			unsigned long nr);
-int som_parcel_claim_begin(struct som_claim *claim, struct som_units *units,
+int som_parcel_claim_begin(struct som_claim *claim, struct som_tables *units,
 			   unsigned long to);
-void som_parcel_claim_end(struct som_claim *claim, struct som_units *units,
+void som_parcel_claim_end(struct som_claim *claim, struct som_tables *units,
 			  unsigned long to, unsigned long bits);
 void som_parcel_claim_abort(struct som_claim *claim);
 ssize_t som_parcel_copy(struct som_parcel *parcel, unsigned long pos,

@@ -79,8 +79,8 @@ static int pack_check_vma(struct som_packing *packing,
 	/* No fault is under way, and none comes. */
 	vma_start_write(vma);
 	som_packing_vma(packing, vma);
-	return som_parcel_prepare(packing, som_pgoff_unit(first),
-				  som_pgoff_unit(last));
+	return som_parcel_prepare(packing, som_pgoff_index(first),
+				  som_pgoff_index(last));
 }
 
 static int pack_check(struct som_packing *packing)
@@ -121,11 +121,11 @@ static unsigned long pack_area(struct som_packing *packing)
 static int claim_check(const struct som_parcel *parcel, unsigned long addr,
 		       unsigned long nr_pages, pgoff_t pgoff)
 {
-	unsigned long idx = som_pgoff_unit(pgoff);
+	unsigned long idx = som_pgoff_index(pgoff);
 
 	if (!IS_ALIGNED(addr, SOM_UNIT_SIZE) || nr_pages % SOM_UNIT_PAGES ||
 	    pgoff % SOM_UNIT_PAGES || idx >= parcel->size ||
-	    som_pgoff_unit(nr_pages) > parcel->size - idx)
+	    som_pgoff_index(nr_pages) > parcel->size - idx)
 		return -EINVAL;
 	return 0;
 }
@@ -135,8 +135,8 @@ static int som_parcel_mmap(struct file *file, struct vm_area_struct *vma)
 	struct som_parcel *parcel = file->private_data;
 	struct som_claim claim = {
 		.parcel = parcel,
-		.first = som_pgoff_unit(vma->vm_pgoff),
-		.nr = som_pgoff_unit(vma_pages(vma)),
+		.first = som_pgoff_index(vma->vm_pgoff),
+		.nr = som_pgoff_index(vma_pages(vma)),
 	};
 	struct som_owner *owner;
 	int ret;
@@ -170,7 +170,7 @@ static unsigned long som_parcel_area(struct file *file, unsigned long addr,
 	if (!(flags & MAP_FIXED))
 		addr = ALIGN_DOWN(addr, SOM_UNIT_SIZE);
 	ret = claim_check(parcel, addr, len >> PAGE_SHIFT, pgoff);
-	if (!ret && som_parcel_claimed(parcel, som_pgoff_unit(pgoff),
+	if (!ret && som_parcel_claimed(parcel, som_pgoff_index(pgoff),
 				       len >> SOM_UNIT_SHIFT))
 		ret = -ENODATA;
 	if (ret)

@@ -250,9 +250,9 @@ void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
 		   unsigned long idx, unsigned long unit)
 {
 	ptes->vma = vma;
-	som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx,
-		      &ptes->start, &ptes->end);
-	ptes->page = linear_page_index(vma, ptes->start) - som_unit_pgoff(idx);
+	som_index_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx,
+		       &ptes->start, &ptes->end);
+	ptes->page = linear_page_index(vma, ptes->start) - som_index_pgoff(idx);
 	ptes->pfn = (unit << SOM_UNIT_PAGE_SHIFT) + ptes->page;
 	ptes->pte = NULL;
 	ptes->entryp = NULL;

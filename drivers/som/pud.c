@@ -3,7 +3,7 @@
  * 1 GiB entries: a whole chunk of one owner, mapped by one entry.
  *
  * The units of a chunk that is mapped so are the owner's one by one, as all
- * units are: each has its entry in owner->units, and can go by itself. What is
+ * units are: each has its entry in owner->tables, and can go by itself. What is
  * special is the page table. A 1 GiB entry is made where 512 unit indices that
  * are one GiB of addresses have the 512 units of one chunk, in order; if they have
  * no units at all, an empty chunk is taken for them.
@@ -35,7 +35,7 @@ static bool pud_is_empty(struct som_owner *owner, unsigned long first)
 {
 	unsigned long idx = first;
 
-	return !som_units_find(&owner->units, &idx, first + SOM_CHUNK_UNITS - 1);
+	return !som_tables_find(&owner->tables, &idx, first + SOM_CHUNK_UNITS - 1);
 }
 
 /* Do indices of a table have units in order, from @unit on, which a large entry can map? */
@@ -58,7 +58,7 @@ static bool pud_table(const struct som_table *table, unsigned long i,
 static long pud_chunk(struct som_owner *owner, unsigned long first)
 {
 	unsigned long i = first, end = first - 1, unit, last;
-	void *entry = som_units_load(&owner->units, first);
+	void *entry = som_tables_load(&owner->tables, first);
 	struct som_table *table;
 
 	if (!entry || som_entry_unit(entry) % SOM_CHUNK_UNITS)
@@ -67,7 +67,7 @@ static long pud_chunk(struct som_owner *owner, unsigned long first)
 	last = first + SOM_CHUNK_UNITS - 1;
 	while (end != last) {
 		i = end + 1;
-		table = som_units_next_table(&owner->units, &i, last, &end);
+		table = som_tables_next_table(&owner->tables, &i, last, &end);
 		if (!table || !pud_table(table, i, end, unit + (i - first)))
 			return -1;
 	}
@@ -81,7 +81,7 @@ static void pud_set_level(struct som_owner *owner, unsigned long first)
 	struct som_table *table;
 	unsigned long nr = 0;
 
-	while ((table = som_units_next_table(&owner->units, &i, last, &end))) {
+	while ((table = som_tables_next_table(&owner->tables, &i, last, &end))) {
 		for (; i <= end; i++) {
 			void **entryp = &table->entry[i % SOM_TABLE_UNITS];
 			void *entry = READ_ONCE(*entryp);
@@ -107,7 +107,7 @@ static void pud_unstore(struct som_owner *owner, unsigned long first,
 	unsigned long i;
 
 	for (i = 0; i < nr; i++) {
-		void *entry = som_units_erase(&owner->units, first + i);
+		void *entry = som_tables_erase(&owner->tables, first + i);
 
 		som_entry_forget(owner, entry);
 		if (som_entry_test(entry, SOM_ENTRY_CHARGED))
@@ -130,7 +130,7 @@ static bool pud_store(struct som_owner *owner, unsigned long first,
 				break;
 			bits |= SOM_ENTRY_CHARGED;
 		}
-		table = som_units_table(&owner->units, first + i);
+		table = som_tables_table(&owner->tables, first + i);
 		if (!table) {
 			if (bits & SOM_ENTRY_CHARGED)
 				som_account_uncharge(owner->account, 1);
@@ -185,7 +185,7 @@ static vm_fault_t pud_map(struct vm_fault *vmf, struct som_owner *owner,
 vm_fault_t som_pud_fault(struct vm_fault *vmf, struct som_mapping *mapping)
 {
 	struct som_owner *owner = mapping->owner;
-	unsigned long first = som_pgoff_unit(vmf->pgoff) & ~(SOM_CHUNK_UNITS - 1UL);
+	unsigned long first = som_pgoff_index(vmf->pgoff) & ~(SOM_CHUNK_UNITS - 1UL);
 	vm_fault_t ret = VM_FAULT_FALLBACK;
 	bool tracked, empty;
 	long chunk = -1;
@@ -308,7 +308,7 @@ void som_around(struct vm_fault *vmf, struct som_mapping *mapping, unsigned long
 	i = idx + 1;
 	last = idx + nr;
 	som_owner_lock_all(owner);
-	for (; (table = som_units_next_table(&owner->units, &i, last, &end));
+	for (; (table = som_tables_next_table(&owner->tables, &i, last, &end));
 	     i = end + 1)
 		mapped += map_table(vma, table, i, end,
 				    addr + ((i - idx) << PMD_SHIFT),

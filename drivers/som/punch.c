@@ -10,7 +10,7 @@
  *  3. those that may be pinned now need a charge of their own, as the pool may hold them for
  *     long, while their reservations stay. If that cannot be had, a unit stays at its
  *     index, discarded: see owner_settle_unit();
- *  4. the others leave owner->units and go to the pool, before their fault_locks are given
+ *  4. the others leave owner->tables and go to the pool, before their fault_locks are given
  *     up. So a fault at their indices finds that their reservations are free.
  *
  * Not chosen: step 1 after step 2, alone, as a barrier, which can be waited for no more when
@@ -43,8 +43,8 @@
 static bool punch_covers(struct som_owner *owner, unsigned long idx,
 			 unsigned long first, unsigned long last)
 {
-	unsigned long lo = som_unit_pgoff(idx);
-	unsigned long hi = som_unit_pgoff(idx + 1) - 1;
+	unsigned long lo = som_index_pgoff(idx);
+	unsigned long hi = som_index_pgoff(idx + 1) - 1;
 	struct interval_tree_node *it;
 
 	if (first <= lo && last >= hi)
@@ -62,14 +62,14 @@ static void punch_zero(struct som_owner *owner, unsigned long unit,
 		       unsigned long idx, unsigned long first,
 		       unsigned long last)
 {
-	unsigned long lo = max(first, som_unit_pgoff(idx));
-	unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
+	unsigned long lo = max(first, som_index_pgoff(idx));
+	unsigned long hi = min(last, som_index_pgoff(idx + 1) - 1);
 
 	if (!som_pool_poisoned(unit))
 		memset(som_unit_address(unit) +
-		       ((lo - som_unit_pgoff(idx)) << PAGE_SHIFT), 0,
+		       ((lo - som_index_pgoff(idx)) << PAGE_SHIFT), 0,
 		       (hi - lo + 1) << PAGE_SHIFT);
-	som_dirty_log_wrote(&owner->dirty_log, idx, lo - som_unit_pgoff(idx),
+	som_dirty_log_wrote(&owner->dirty_log, idx, lo - som_index_pgoff(idx),
 			    hi - lo + 1);
 }
 
@@ -77,7 +77,7 @@ static void punch_unmap(struct som_owner *owner, unsigned long idx,
 			unsigned long nr)
 {
 	if (nr)
-		som_zap(owner, som_unit_pgoff(idx), nr << SOM_UNIT_PAGE_SHIFT);
+		som_zap(owner, som_index_pgoff(idx), nr << SOM_UNIT_PAGE_SHIFT);
 }
 
 /* Which units are to go. */
@@ -149,7 +149,7 @@ static bool punch_may_go(struct som_owner *owner, unsigned long idx,
  */
 static int punch_takes(struct punch *p, unsigned long idx)
 {
-	void *entry = som_units_load(&p->owner->units, idx);
+	void *entry = som_tables_load(&p->owner->tables, idx);
 	int ret;
 
 	if (!entry || (p->which == PUNCH_DISCARDED &&
@@ -173,12 +173,12 @@ static int punch_takes(struct punch *p, unsigned long idx)
 /* The next index that punch_takes() is to be asked about. */
 static void punch_find(struct punch *p)
 {
-	unsigned long last = som_pgoff_unit(p->last);
-	struct som_units *units = &p->owner->units;
+	unsigned long last = som_pgoff_index(p->last);
+	struct som_tables *units = &p->owner->tables;
 
 	p->more = p->which == PUNCH_DISCARDED ?
-		som_units_find_hinted(units, &p->idx, last, SOM_HINT_DISCARDED) :
-		som_units_find(units, &p->idx, last);
+		som_tables_find_hinted(units, &p->idx, last, SOM_HINT_DISCARDED) :
+		som_tables_find(units, &p->idx, last);
 	p->found = p->more;
 }
 
@@ -220,8 +220,8 @@ static void punch_gather(struct punch *p, struct punch_window *w)
 		p->error = takes;
 		/* To be found once more. */
 		if (p->which == PUNCH_DISCARDED)
-			som_units_hint(&owner->units, p->idx,
-				       SOM_HINT_DISCARDED);
+			som_tables_hint(&owner->tables, p->idx,
+					SOM_HINT_DISCARDED);
 		return;
 	}
 }
@@ -253,12 +253,12 @@ static void punch_some(struct punch *p)
 	punch_gather(p, &w);
 	punch_unmap_window(owner, &w);
 	for (i = 0; i < w.nr; i++) {
-		entry = som_units_load(&owner->units, w.idx[i]);
+		entry = som_tables_load(&owner->tables, w.idx[i]);
 		if (!punch_may_go(owner, w.idx[i], entry, !p->stay)) {
 			p->stay = true;
 			continue;
 		}
-		entry = som_units_erase(&owner->units, w.idx[i]);
+		entry = som_tables_erase(&owner->tables, w.idx[i]);
 		som_dirty_log_drop(&owner->dirty_log, w.idx[i]);
 		if (som_entry_level(entry) == SOM_LEVEL_4K)
 			som_collapse_want(owner, w.idx[i]);
@@ -289,7 +289,7 @@ static int punch_units(struct punch *p)
 	struct som_owner *owner = p->owner;
 	int ret;
 
-	p->idx = som_pgoff_unit(p->first);
+	p->idx = som_pgoff_index(p->first);
 	p->found = false;
 	p->stay = false;
 	p->given = 0;
@@ -316,7 +316,7 @@ static int punch_units(struct punch *p)
 	} while (!ret && p->more);
 	/* The table's hint may have been taken. */
 	if (ret && p->which == PUNCH_DISCARDED)
-		som_units_hint(&owner->units, p->idx, SOM_HINT_DISCARDED);
+		som_tables_hint(&owner->tables, p->idx, SOM_HINT_DISCARDED);
 	/* Those that stay go when they are not pinned any more. */
 	if (ret == -EAGAIN || ret == -EBUSY || p->stay)
 		queue_delayed_work(system_unbound_wq, &owner->discard_work,
@@ -375,7 +375,7 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
 
 	mutex_lock(&owner->lock);
 	lock = som_owner_lock_unit(owner, idx);
-	entry = som_units_load(&owner->units, idx);
+	entry = som_tables_load(&owner->tables, idx);
 	gone = false;
 	if (entry && !som_dirty_log_tracks(&owner->dirty_log, idx) &&
 	    may_be_given_up(entry)) {
@@ -384,7 +384,7 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
 		       unit_is_zero(som_entry_unit(entry), first);
 	}
 	if (gone) {
-		entry = som_units_erase(&owner->units, idx);
+		entry = som_tables_erase(&owner->tables, idx);
 		if (som_entry_level(entry) == SOM_LEVEL_4K)
 			som_collapse_want(owner, idx);
 		som_entry_forget(owner, entry);
@@ -403,11 +403,11 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
 static int punch_deferred(struct som_owner *owner, unsigned long first,
 			  unsigned long last)
 {
-	unsigned long idx = som_pgoff_unit(first);
+	unsigned long idx = som_pgoff_index(first);
 	struct mutex *lock;
 	int ret;
 
-	while (som_cow_find(owner, &idx, som_pgoff_unit(last))) {
+	while (som_cow_find(owner, &idx, som_pgoff_index(last))) {
 		mutex_lock(&owner->lock);
 		lock = som_owner_lock_index(owner, idx);
 		ret = 0;
@@ -455,26 +455,26 @@ int som_owner_punch(struct som_owner *owner, unsigned long first,
 		.last = last,
 		.which = PUNCH_COVERED,
 	};
-	unsigned long idx = som_pgoff_unit(first);
+	unsigned long idx = som_pgoff_index(first);
 	int ret;
 
 	*given = 0;
 	ret = punch_deferred(owner, first, last);
 	/* Whoever gives up what he has not waits for nobody. */
-	if (ret || !som_units_find(&owner->units, &idx, som_pgoff_unit(last)))
+	if (ret || !som_tables_find(&owner->tables, &idx, som_pgoff_index(last)))
 		return ret;
 	ret = punch_units(&p);
 	*given = p.given;
 	if (ret)
 		return ret;
 	/* Only the first and the last unit can have been punched in part. */
-	idx = som_pgoff_unit(first);
-	if (first != som_unit_pgoff(idx))
+	idx = som_pgoff_index(first);
+	if (first != som_index_pgoff(idx))
 		*given += punch_zero_unit(owner, idx, 0);
-	idx = som_pgoff_unit(last);
-	if (last + 1 != som_unit_pgoff(idx + 1))
+	idx = som_pgoff_index(last);
+	if (last + 1 != som_index_pgoff(idx + 1))
 		*given += punch_zero_unit(owner, idx,
-					  last + 1 - som_unit_pgoff(idx));
+					  last + 1 - som_index_pgoff(idx));
 	return 0;
 }
 
@@ -482,11 +482,11 @@ int som_owner_punch(struct som_owner *owner, unsigned long first,
 static void discard_deferred(struct som_owner *owner, unsigned long first,
 			     unsigned long last, unsigned long *until)
 {
-	unsigned long idx = som_pgoff_unit(first);
+	unsigned long idx = som_pgoff_index(first);
 
-	for (; som_cow_find(owner, &idx, som_pgoff_unit(last)); idx++) {
-		if (som_unit_pgoff(idx) >= first &&
-		    som_unit_pgoff(idx + 1) - 1 <= last)
+	for (; som_cow_find(owner, &idx, som_pgoff_index(last)); idx++) {
+		if (som_index_pgoff(idx) >= first &&
+		    som_index_pgoff(idx + 1) - 1 <= last)
 			som_cow_drop(owner, idx, idx);
 		else
 			som_cow_settle_now(owner, idx, until);
@@ -546,10 +546,10 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 
 	discard_deferred(owner, first, last, &until);
 	WRITE_ONCE(owner->discards, true);
-	som_units_for_each(&owner->units, idx, entry, som_pgoff_unit(first),
-			   som_pgoff_unit(last)) {
-		unsigned long lo = max(first, som_unit_pgoff(idx));
-		unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
+	som_tables_for_each(&owner->tables, idx, entry, som_pgoff_index(first),
+			    som_pgoff_index(last)) {
+		unsigned long lo = max(first, som_index_pgoff(idx));
+		unsigned long hi = min(last, som_index_pgoff(idx + 1) - 1);
 		bool whole = hi - lo + 1 == SOM_UNIT_PAGES;
 
 		/* Another mapping of it must not go on showing the old bytes. */
@@ -558,7 +558,7 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 			    som_cow_settle_now(owner, idx, &until))
 				continue;
 			discard_pages(som_entry_unit(entry),
-				      lo - som_unit_pgoff(idx), hi - lo + 1);
+				      lo - som_index_pgoff(idx), hi - lo + 1);
 		}
 		som_entry_change(owner, idx, 0, whole ? SOM_ENTRY_DISCARDED :
 							SOM_ENTRY_ZEROED);

@@ -57,23 +57,23 @@ struct som_allotment {
 };
 
 /**
- * som_pgoff_unit - the unit index that a page offset belongs to
+ * som_pgoff_index - the unit index that a page offset belongs to
  * @pgoff: page offset in an owner's offset space
  *
  * Return: unit index.
  */
-static inline unsigned long som_pgoff_unit(unsigned long pgoff)
+static inline unsigned long som_pgoff_index(unsigned long pgoff)
 {
 	return pgoff >> SOM_UNIT_PAGE_SHIFT;
 }
 
 /**
- * som_unit_pgoff - the first page offset of a unit index
+ * som_index_pgoff - the first page offset of a unit index
  * @idx: unit index in an owner's offset space
  *
  * Return: page offset.
  */
-static inline unsigned long som_unit_pgoff(unsigned long idx)
+static inline unsigned long som_index_pgoff(unsigned long idx)
 {
 	return idx << SOM_UNIT_PAGE_SHIFT;
 }
@@ -108,7 +108,7 @@ static inline unsigned long som_align_addr(unsigned long addr,
 }
 
 /**
- * som_unit_covered - does a mapping cover a whole unit at a huge entry's place?
+ * som_index_covered - does a mapping cover a whole unit at a huge entry's place?
  * @vm_start: start address of the mapping
  * @vm_end: end address of the mapping
  * @vm_pgoff: page offset at @vm_start
@@ -117,10 +117,10 @@ static inline unsigned long som_align_addr(unsigned long addr,
  * Return: true if the 2 MiB around @addr are all inside the mapping and are
  * exactly one unit.
  */
-static inline bool som_unit_covered(unsigned long vm_start,
-				    unsigned long vm_end,
-				    unsigned long vm_pgoff,
-				    unsigned long addr)
+static inline bool som_index_covered(unsigned long vm_start,
+				     unsigned long vm_end,
+				     unsigned long vm_pgoff,
+				     unsigned long addr)
 {
 	unsigned long unit = ALIGN_DOWN(addr, SOM_UNIT_SIZE);
 
@@ -152,7 +152,7 @@ static inline bool som_chunk_covered(unsigned long vm_start,
 }
 
 /**
- * som_unit_clip - the part of a mapping that lies in one unit
+ * som_index_clip - the part of a mapping that lies in one unit
  * @vm_start: start address of the mapping
  * @vm_end: end address of the mapping
  * @vm_pgoff: page offset at @vm_start
@@ -160,11 +160,11 @@ static inline bool som_chunk_covered(unsigned long vm_start,
  * @start: where the part's first address goes
  * @end: where the first address behind the part goes
  */
-static inline void som_unit_clip(unsigned long vm_start, unsigned long vm_end,
-				 unsigned long vm_pgoff, unsigned long idx,
-				 unsigned long *start, unsigned long *end)
+static inline void som_index_clip(unsigned long vm_start, unsigned long vm_end,
+				  unsigned long vm_pgoff, unsigned long idx,
+				  unsigned long *start, unsigned long *end)
 {
-	unsigned long first = som_unit_pgoff(idx);
+	unsigned long first = som_index_pgoff(idx);
 	unsigned long last = first + SOM_UNIT_PAGES;
 	unsigned long vm_last = vm_pgoff + ((vm_end - vm_start) >> PAGE_SHIFT);
 

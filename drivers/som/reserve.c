@@ -38,7 +38,7 @@ static unsigned long owner_take_charges(struct som_owner *owner, unsigned long f
 	unsigned long idx, nr = 0;
 	void *entry;
 
-	som_units_for_each(&owner->units, idx, entry, first, last) {
+	som_tables_for_each(&owner->tables, idx, entry, first, last) {
 		entry = som_entry_change(owner, idx, SOM_ENTRY_CHARGED, 0);
 		nr += entry && som_entry_test(entry, SOM_ENTRY_CHARGED);
 	}
@@ -52,7 +52,7 @@ static void return_charges(struct som_owner *owner, unsigned long first,
 	unsigned long idx;
 	void *entry;
 
-	som_units_for_each(&owner->units, idx, entry, first, last) {
+	som_tables_for_each(&owner->tables, idx, entry, first, last) {
 		if (!nr)
 			break;
 		if (som_entry_test(entry, SOM_ENTRY_CHARGED) ||

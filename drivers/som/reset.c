@@ -93,13 +93,13 @@ static void harvest_unit(struct som_resetter *r, struct som_sweep *sweep,
 	long unit;
 
 	u->idx = idx;
-	som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx,
-		      &u->start, &u->end);
+	som_index_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx,
+		       &u->start, &u->end);
 	u->start = max(u->start, addr);
 	u->end = min(u->end, r->end);
 	r->next = u->end;
 	pgoff = linear_page_index(vma, u->start);
-	u->first = pgoff - som_unit_pgoff(idx);
+	u->first = pgoff - som_index_pgoff(idx);
 	bitmap_set(pages, u->first, unit_last(u) - u->first);
 	u->aliased = som_owner_aliased(r->owner, pgoff,
 				       linear_page_index(vma, u->end - 1));
@@ -127,8 +127,8 @@ static bool harvest_vma(struct som_resetter *r, struct som_sweep *sweep,
 			struct vm_area_struct *vma, unsigned long addr,
 			unsigned long stop)
 {
-	unsigned long idx = som_pgoff_unit(linear_page_index(vma, addr));
-	unsigned long last = som_pgoff_unit(linear_page_index(vma, stop - 1));
+	unsigned long idx = som_pgoff_index(linear_page_index(vma, addr));
+	unsigned long last = som_pgoff_index(linear_page_index(vma, stop - 1));
 
 	for (; xa_find(&r->owner->dirty_log.regions, &idx, last,
 		       SOM_REGION_DIRTY); idx++) {
@@ -268,7 +268,7 @@ static int track_units(struct som_resetter *r, unsigned long first,
 static int track_vma(struct som_resetter *r, struct vm_area_struct *vma,
 		     unsigned long addr, unsigned long *stop)
 {
-	unsigned long first = som_pgoff_unit(linear_page_index(vma, addr));
+	unsigned long first = som_pgoff_index(linear_page_index(vma, addr));
 	unsigned long last;
 	int ret = 0;
 
@@ -276,7 +276,7 @@ static int track_vma(struct som_resetter *r, struct vm_area_struct *vma,
 		ret = som_track_settle(r->owner, vma, addr, stop);
 	if (ret)
 		return ret;
-	last = som_pgoff_unit(linear_page_index(vma, *stop - 1));
+	last = som_pgoff_index(linear_page_index(vma, *stop - 1));
 	ret = som_vma_mapping(vma)->anew ? track_units(r, first, &last) :
 					som_owner_track(r->owner, first, &last);
 	*stop = som_track_behind(vma, last, *stop);
@@ -371,7 +371,7 @@ static bool image_mapped(struct som_resetter *r, const struct reset_unit *u,
 {
 	unsigned long addr = u->start + (first - u->first) * PAGE_SIZE;
 	struct vm_area_struct *vma = vma_lookup(r->owner->mm, addr);
-	pgoff_t pgoff = som_unit_pgoff(u->idx) + first;
+	pgoff_t pgoff = som_index_pgoff(u->idx) + first;
 
 	return vma && som_vma_mapping(vma) &&
 	       linear_page_index(vma, addr) == pgoff &&
@@ -516,9 +516,9 @@ static int track_ends(struct som_resetter *r, struct vm_area_struct *vma,
 	if (!som_vma_ready(vma))
 		return -EAGAIN;
 	mutex_lock(&r->owner->dirty_log.lock);
-	if (first != som_unit_pgoff(som_pgoff_unit(first)))
+	if (first != som_index_pgoff(som_pgoff_index(first)))
 		ret = track_page(r, vma, addr);
-	if (!ret && behind != som_unit_pgoff(som_pgoff_unit(behind)))
+	if (!ret && behind != som_index_pgoff(som_pgoff_index(behind)))
 		ret = track_page(r, vma, stop - PAGE_SIZE);
 	mutex_unlock(&r->owner->dirty_log.lock);
 	return ret;

@@ -135,13 +135,13 @@ struct som_listed {
  * @id: unique number.
  * @pid: the process, for people; changed under @mapping_lock.
  * @lock: guards @mappings, @reserved and its tree, @cursor, @mapped_pages, and
- *	every removal from @units.
+ *	every removal from @tables.
  * @pud_lock: one 1 GiB fault at a time; taken before @lock.
  * @mapping_lock: taken beside @lock to change @mappings, so that it alone, too, keeps
  *	them as they are.
  * @fault_lock: taken by the hash of a unit index: guards the index's entry
- *	in @units from its look-up until it is in the page table.
- * @units: unit index -> entry (entry.h).
+ *	in @tables from its look-up until it is in the page table.
+ * @tables: unit index -> entry (entry.h).
  * @deferred_free: unit number -> entry, of discarded units that were replaced.
  * @mappings: every VMA's interval of page offsets.
  * @reserved: unit indices that are reserved.
@@ -179,7 +179,7 @@ struct som_owner {
 	struct mutex pud_lock;	/* one chunk is taken at a time */
 	spinlock_t mapping_lock;	/* mappings, to read */
 	struct mutex fault_lock[SOM_FAULT_LOCKS];	/* one unit index each */
-	struct som_units units;
+	struct som_tables tables;
 	struct xarray deferred_free;
 	struct rb_root_cached mappings;
 	struct maple_tree reserved;

@@ -46,48 +46,48 @@ struct som_table {
 };
 
 /**
- * struct som_units - entries by unit index
+ * struct som_tables - entries by unit index
  * @tables: unit index / SOM_TABLE_UNITS -> table.
  * @nr_tables: how many.
  */
-struct som_units {
+struct som_tables {
 	struct xarray tables;
 	atomic_long_t nr_tables;
 };
 
-int som_units_module_init(void);
-void som_units_module_exit(void);
+int som_tables_module_init(void);
+void som_tables_module_exit(void);
 
-void som_units_init(struct som_units *units);
-bool som_units_destroy(struct som_units *units);
-void **som_units_entryp(struct som_units *units, unsigned long idx);
-struct som_table *som_units_table(struct som_units *units, unsigned long idx);
-void *som_units_load(struct som_units *units, unsigned long idx);
-void *som_units_change(struct som_units *units, unsigned long idx, void *old,
-		       void *new);
-void *som_units_erase(struct som_units *units, unsigned long idx);
-unsigned int som_units_take(struct som_units *units, unsigned long *idx,
-			    unsigned long last, void **entries,
-			    unsigned int nr);
-void *som_units_find(struct som_units *units, unsigned long *idx,
-		     unsigned long last);
-void *som_units_find_hinted(struct som_units *units, unsigned long *idx,
-			    unsigned long last, enum som_hint hint);
-bool som_units_take_hint(struct som_units *units, unsigned long *idx,
-			 enum som_hint hint);
-void som_units_hint(struct som_units *units, unsigned long idx,
-		    enum som_hint hint);
-struct som_table *som_units_find_table(struct som_units *units,
-				       unsigned long idx);
-struct som_table *som_units_next_table(struct som_units *units,
-				       unsigned long *idx, unsigned long last,
-				       unsigned long *end);
-void som_units_prune(struct som_units *units, unsigned long first,
-		     unsigned long last);
+void som_tables_init(struct som_tables *tables);
+bool som_tables_destroy(struct som_tables *tables);
+void **som_tables_entryp(struct som_tables *tables, unsigned long idx);
+struct som_table *som_tables_table(struct som_tables *tables, unsigned long idx);
+void *som_tables_load(struct som_tables *tables, unsigned long idx);
+void *som_tables_change(struct som_tables *tables, unsigned long idx, void *old,
+			void *new);
+void *som_tables_erase(struct som_tables *tables, unsigned long idx);
+unsigned int som_tables_take(struct som_tables *tables, unsigned long *idx,
+			     unsigned long last, void **entries,
+			     unsigned int nr);
+void *som_tables_find(struct som_tables *tables, unsigned long *idx,
+		      unsigned long last);
+void *som_tables_find_hinted(struct som_tables *tables, unsigned long *idx,
+			     unsigned long last, enum som_hint hint);
+bool som_tables_take_hint(struct som_tables *tables, unsigned long *idx,
+			  enum som_hint hint);
+void som_tables_hint(struct som_tables *tables, unsigned long idx,
+		     enum som_hint hint);
+struct som_table *som_tables_find_table(struct som_tables *tables,
+					unsigned long idx);
+struct som_table *som_tables_next_table(struct som_tables *tables,
+					unsigned long *idx, unsigned long last,
+					unsigned long *end);
+void som_tables_prune(struct som_tables *tables, unsigned long first,
+		      unsigned long last);
 
 /**
- * som_units_for_each - go through the entries of some indices
- * @units: the entries
+ * som_tables_for_each - go through the entries of some indices
+ * @tables: the entries
  * @idx: unit index, an unsigned long
  * @entry: entry, a void *
  * @first: first unit index
@@ -95,7 +95,7 @@ void som_units_prune(struct som_units *units, unsigned long first,
  *
  * Entries may come and go meanwhile. Reschedules between them.
  */
-#define som_units_for_each(units, idx, entry, first, last)		\
-	for (idx = (first); (entry = som_units_find(units, &idx, last)); idx++)
+#define som_tables_for_each(tables, idx, entry, first, last)		\
+	for (idx = (first); (entry = som_tables_find(tables, &idx, last)); idx++)
 
 #endif /* _SOM_TABLES_H */

@@ -105,7 +105,7 @@ void som_sweep_end(struct som_sweep *sweep)
 	unit = som_owner_lookup(owner, sweep->idx);
 
 	entry = som_ptes_take(one);
-	som_zap(owner, som_unit_pgoff(sweep->idx) + one->page, 1);
+	som_zap(owner, som_index_pgoff(sweep->idx) + one->page, 1);
 	/* If the unit was punched out meanwhile, its entries are to go. */
 	if (unit >= 0 && !pte_none(entry) &&
 	    pte_pfn(entry) == (unit << SOM_UNIT_PAGE_SHIFT) + one->page) {
@@ -249,7 +249,7 @@ void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 
 	if (region->mode == SOM_MODE_OPEN) {
 		/* From now on every write begins with a fault. */
-		som_zap(sweep->owner, som_unit_pgoff(view->idx),
+		som_zap(sweep->owner, som_index_pgoff(view->idx),
 			SOM_UNIT_PAGES);
 		som_owner_set_level(sweep->owner, view->idx, SOM_LEVEL_NONE);
 		region->mode = SOM_MODE_CLEAN;
@@ -446,13 +446,13 @@ static bool scan_hole(struct som_sweep *sweep, struct som_scan *scan,
 	bool anew = som_vma_mapping(vma)->anew;
 
 	while (*addr < end) {
-		unsigned long idx = som_pgoff_unit(linear_page_index(vma, *addr));
+		unsigned long idx = som_pgoff_index(linear_page_index(vma, *addr));
 		unsigned long last, next;
 		u64 categories = SOM_PAGE_IS_ZERO;
 		bool tracked;
 
 		last = som_dirty_log_run(&owner->dirty_log, idx,
-					 som_pgoff_unit(linear_page_index(vma, end - 1)),
+					 som_pgoff_index(linear_page_index(vma, end - 1)),
 					 &tracked);
 		next = som_track_behind(vma, last, end);
 		if (tracked || anew)
@@ -566,7 +566,7 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 		base |= PAGE_IS_WPALLOWED;
 	if (som_scan_uses(scan, PAGE_IS_HUGE) &&
 	    som_owner_level(owner, idx) >= SOM_LEVEL_2M &&
-	    som_unit_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff, addr))
+	    som_index_covered(vma->vm_start, vma->vm_end, vma->vm_pgoff, addr))
 		base |= PAGE_IS_HUGE;
 
 	more = view_scan(&view, scan, base, first, last,
@@ -593,11 +593,11 @@ static int track_hole(struct som_owner *owner, struct vm_area_struct *vma,
 	/* What was mapped anew is, when it was reported. */
 	if (addr >= end || som_vma_mapping(vma)->anew)
 		return 0;
-	first = som_pgoff_unit(linear_page_index(vma, addr));
+	first = som_pgoff_index(linear_page_index(vma, addr));
 	if (passed)
-		behind = som_pgoff_unit(linear_page_index(vma, end - 1)) + 1;
+		behind = som_pgoff_index(linear_page_index(vma, end - 1)) + 1;
 	else
-		behind = som_pgoff_unit(linear_page_index(vma, end));
+		behind = som_pgoff_index(linear_page_index(vma, end));
 	/* Another VMA may have a part of the first and the last. */
 	if (first < behind && !som_owner_keep(owner, first, 1, 0))
 		first++;
@@ -642,7 +642,7 @@ unsigned long som_track_behind(const struct vm_area_struct *vma,
 			       unsigned long idx, unsigned long end)
 {
 	unsigned long addr = vma->vm_start +
-		((som_unit_pgoff(idx + 1) - vma->vm_pgoff) << PAGE_SHIFT);
+		((som_index_pgoff(idx + 1) - vma->vm_pgoff) << PAGE_SHIFT);
 
 	return min(addr, end);
 }
@@ -663,8 +663,8 @@ unsigned long som_track_behind(const struct vm_area_struct *vma,
 int som_track_settle(struct som_owner *owner, struct vm_area_struct *vma,
 		     unsigned long addr, unsigned long *end)
 {
-	unsigned long first = som_pgoff_unit(linear_page_index(vma, addr));
-	unsigned long last = som_pgoff_unit(linear_page_index(vma, *end - 1));
+	unsigned long first = som_pgoff_index(linear_page_index(vma, addr));
+	unsigned long last = som_pgoff_index(linear_page_index(vma, *end - 1));
 
 	last = som_owner_settle(owner, first, last);
 	*end = som_track_behind(vma, last, *end);
@@ -696,7 +696,7 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 		   unsigned long end, bool clean)
 {
 	struct som_owner *owner = sweep->owner;
-	unsigned long last = som_pgoff_unit(linear_page_index(vma, end - 1));
+	unsigned long last = som_pgoff_index(linear_page_index(vma, end - 1));
 	/* Reading the pages takes so much longer. */
 	unsigned int cost = som_scan_uses(scan, SOM_PAGE_IS_ZERO) ? 64 : 1;
 	bool active_only, tracked, more;
@@ -704,19 +704,19 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 	int ret;
 
 	tracked = som_dirty_log_covers(&owner->dirty_log,
-				       som_pgoff_unit(linear_page_index(vma, *addr)),
+				       som_pgoff_index(linear_page_index(vma, *addr)),
 				       last);
 	/* Without a region that says so, nothing is written in what is tracked. */
 	active_only = tracked && som_scan_wants_written(scan);
 
 	while (*addr < end) {
-		unsigned long idx = som_pgoff_unit(linear_page_index(vma, *addr));
+		unsigned long idx = som_pgoff_index(linear_page_index(vma, *addr));
 		unsigned long start, stop, found = idx;
 		unsigned long hole = *addr, hole_end = end;
 
 		if (scan_next(owner, active_only, &found, last)) {
-			som_unit_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff,
-				      found, &start, &stop);
+			som_index_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff,
+				       found, &start, &stop);
 			hole_end = max(start, *addr);
 		} else {
 			found = last + 1;
@@ -789,13 +789,13 @@ void som_track_reported(struct som_owner *owner, struct vm_area_struct *vma,
 	pgoff_t first = linear_page_index(vma, addr);
 	pgoff_t last = linear_page_index(vma, end - 1);
 	pgoff_t vma_last = linear_page_index(vma, vma->vm_end - 1);
-	unsigned long idx = som_pgoff_unit(first);
+	unsigned long idx = som_pgoff_index(first);
 
-	for (; xa_find(&t->regions, &idx, som_pgoff_unit(last),
+	for (; xa_find(&t->regions, &idx, som_pgoff_index(last),
 		       SOM_REGION_DROPPED); idx++) {
 		struct mutex *lock = som_owner_lock_index(owner, idx);
-		unsigned long lo = som_unit_pgoff(idx);
-		unsigned long hi = som_unit_pgoff(idx + 1) - 1;
+		unsigned long lo = som_index_pgoff(idx);
+		unsigned long hi = som_index_pgoff(idx + 1) - 1;
 
 		/* Of what no VMA maps there is nothing to report. */
 		if (max(first, lo) != max(vma->vm_pgoff, lo) ||
@@ -804,8 +804,8 @@ void som_track_reported(struct som_owner *owner, struct vm_area_struct *vma,
 			lo = max(first, lo);
 			hi = min(last, hi);
 		}
-		if (!som_units_load(&owner->units, idx))
-			som_dirty_log_reported(t, idx, lo - som_unit_pgoff(idx),
+		if (!som_tables_load(&owner->tables, idx))
+			som_dirty_log_reported(t, idx, lo - som_index_pgoff(idx),
 					       hi - lo + 1,
 					       som_owner_may_record(owner));
 		mutex_unlock(lock);
@@ -868,7 +868,7 @@ int som_owner_track(struct som_owner *owner, unsigned long first,
 	}
 
 	mutex_lock(&owner->lock);
-	som_units_for_each(&owner->units, idx, entry, first, end) {
+	som_tables_for_each(&owner->tables, idx, entry, first, end) {
 		if (++nr == SOM_TRACK_UNITS) {
 			end = idx;
 			break;
@@ -877,7 +877,7 @@ int som_owner_track(struct som_owner *owner, unsigned long first,
 	ret = som_dirty_log_add(t, first, end, som_records_max(owner) / SOM_RUN_BYTES);
 	if (ret)
 		goto out;
-	som_units_for_each(&owner->units, idx, entry, first, end) {
+	som_tables_for_each(&owner->tables, idx, entry, first, end) {
 		ret = track_unit(owner, idx);
 		if (ret)
 			break;
@@ -910,7 +910,7 @@ bool som_owner_keep(struct som_owner *owner, unsigned long idx,
 		    unsigned long first, unsigned long last)
 {
 	struct som_dirty_log *t = &owner->dirty_log;
-	unsigned long lo = som_unit_pgoff(idx), hi = som_unit_pgoff(idx + 1) - 1;
+	unsigned long lo = som_index_pgoff(idx), hi = som_index_pgoff(idx + 1) - 1;
 	DECLARE_BITMAP(pages, SOM_UNIT_PAGES) = {};
 	struct interval_tree_node *it;
 	struct mutex *lock;
@@ -934,7 +934,7 @@ bool som_owner_keep(struct som_owner *owner, unsigned long idx,
 	lock = som_owner_lock_index(owner, idx);
 	if (bitmap_empty(pages, SOM_UNIT_PAGES) || som_dirty_log_tracks(t, idx))
 		done = true;
-	else if (!som_units_load(&owner->units, idx))
+	else if (!som_tables_load(&owner->tables, idx))
 		done = som_owner_may_record(owner) &&
 		       !som_dirty_log_unreported(t, idx, pages,
 						 GFP_KERNEL_ACCOUNT);
@@ -949,7 +949,7 @@ bool som_owner_keep(struct som_owner *owner, unsigned long idx,
 static int track_reported(struct som_owner *owner, unsigned long first,
 			  unsigned long last)
 {
-	unsigned long idx = som_pgoff_unit(first), end = som_pgoff_unit(last);
+	unsigned long idx = som_pgoff_index(first), end = som_pgoff_index(last);
 	unsigned long done;
 	int ret = 0;
 
@@ -1007,8 +1007,8 @@ void som_owner_reported(struct som_mapping *mapping, unsigned long first,
 		from = first;
 		to = last;
 		if (owner_find_other(mapping, &from, &to)) {
-			from = som_unit_pgoff(som_pgoff_unit(from));
-			to = som_unit_pgoff(som_pgoff_unit(to) + 1) - 1;
+			from = som_index_pgoff(som_pgoff_index(from));
+			to = som_index_pgoff(som_pgoff_index(to) + 1) - 1;
 		} else {
 			from = last + 1;
 			to = last;

@@ -2,7 +2,7 @@
 /*
  * Units of an owner: looked up, taken from the pool, and settled.
  *
- * A unit is found by its index, page offset >> 9, in owner->units. Whoever has its
+ * A unit is found by its index, page offset >> 9, in owner->tables. Whoever has its
  * index locked finds it settled: what was discarded of it is zeroed or gone.
  */
 #include <linux/mm.h>
@@ -52,7 +52,7 @@ static int owner_settle_pinned(struct som_owner *owner, unsigned long idx,
 	unit = som_pool_alloc(owner->account->pool, som_unit_nid(old), NULL);
 	if (unit < 0)
 		goto out_release;
-	som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+	som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 	som_entry_replace(owner, idx, unit, ~SOM_ENTRY_CHARGED, SOM_LEVEL_NONE);
 	xa_store(&owner->deferred_free, old,
 		 som_entry(old, pages ? SOM_ENTRY_PAGE_BACKED : SOM_ENTRY_CHARGED),
@@ -73,14 +73,14 @@ static bool discarded_pinned(struct som_owner *owner, unsigned long idx,
 {
 	/* An entry has a reference to its page, too. */
 	if (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED))
-		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+		som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 	return som_entry_pinned(entry);
 }
 
 /* Do what MADV_DONTNEED has left to do at an index; its fault_lock is held. */
 static void owner_settle_unit(struct som_owner *owner, unsigned long idx)
 {
-	void *entry = som_units_load(&owner->units, idx);
+	void *entry = som_tables_load(&owner->tables, idx);
 	unsigned long seen;
 	int ret = -EDQUOT;
 
@@ -147,7 +147,7 @@ struct mutex *som_owner_lock_look(struct som_owner *owner, unsigned long idx)
 	void *entry;
 
 	if (unlikely(READ_ONCE(owner->discards))) {
-		entry = som_units_load(&owner->units, idx);
+		entry = som_tables_load(&owner->tables, idx);
 		if (entry && !som_entry_test(entry, SOM_ENTRY_DISCARDED))
 			owner_settle_unit(owner, idx);
 	}
@@ -171,13 +171,13 @@ void som_owner_wrote(struct som_owner *owner, unsigned long first,
 	unsigned long idx;
 
 	xa_for_each_range(&owner->dirty_log.regions, idx, region,
-			  som_pgoff_unit(first), som_pgoff_unit(last)) {
+			  som_pgoff_index(first), som_pgoff_index(last)) {
 		struct mutex *lock = som_owner_lock_look(owner, idx);
-		unsigned long lo = max(first, som_unit_pgoff(idx));
-		unsigned long hi = min(last, som_unit_pgoff(idx + 1) - 1);
+		unsigned long lo = max(first, som_index_pgoff(idx));
+		unsigned long hi = min(last, som_index_pgoff(idx + 1) - 1);
 
 		som_dirty_log_wrote(&owner->dirty_log, idx,
-				    lo - som_unit_pgoff(idx), hi - lo + 1);
+				    lo - som_index_pgoff(idx), hi - lo + 1);
 		mutex_unlock(lock);
 		cond_resched();
 	}
@@ -190,12 +190,12 @@ void som_owner_wrote(struct som_owner *owner, unsigned long first,
 static void owner_settle_region(struct som_owner *owner, unsigned long idx)
 {
 	struct mutex *lock = som_owner_lock_index(owner, idx);
-	void *entry = som_units_load(&owner->units, idx);
+	void *entry = som_tables_load(&owner->tables, idx);
 	struct som_region *region = som_dirty_log_find(&owner->dirty_log, idx);
 
 	if (region && !region->discarded && entry &&
 	    som_entry_test(entry, SOM_ENTRY_DISCARDED)) {
-		som_zap(owner, som_unit_pgoff(idx), SOM_UNIT_PAGES);
+		som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 		som_dirty_log_discarded(&owner->dirty_log, idx);
 	}
 	mutex_unlock(lock);
@@ -223,8 +223,8 @@ unsigned long som_owner_settle(struct som_owner *owner, unsigned long first,
 
 	if (!READ_ONCE(owner->discards))
 		return last;
-	for (; (entry = som_units_find_hinted(&owner->units, &idx, end,
-					      SOM_HINT_UNTOLD)); idx++) {
+	for (; (entry = som_tables_find_hinted(&owner->tables, &idx, end,
+					       SOM_HINT_UNTOLD)); idx++) {
 		if (som_entry_test(entry, SOM_ENTRY_DISCARDED))
 			owner_settle_region(owner, idx);
 		else if (som_entry_test(entry, SOM_ENTRY_ZEROED))
@@ -250,14 +250,14 @@ unsigned long som_owner_settle(struct som_owner *owner, unsigned long first,
  */
 long som_owner_lookup(struct som_owner *owner, unsigned long idx)
 {
-	void *entry = som_units_load(&owner->units, idx);
+	void *entry = som_tables_load(&owner->tables, idx);
 	int ret;
 
 	if (!entry && READ_ONCE(owner->cow.inherited)) {
 		ret = som_cow_pull(owner, idx);
 		if (ret)
 			return ret;
-		entry = som_units_load(&owner->units, idx);
+		entry = som_tables_load(&owner->tables, idx);
 	}
 	if (!entry)
 		return -ENOENT;
@@ -270,7 +270,7 @@ static bool table_refused(struct som_mapping *mapping, unsigned long idx)
 {
 	struct som_owner *owner = mapping->owner;
 
-	return !mapping->reserved && !som_units_entryp(&owner->units, idx) &&
+	return !mapping->reserved && !som_tables_entryp(&owner->tables, idx) &&
 	       !mtree_load(&owner->reserved, idx) &&
 	       !som_owner_may_record(owner);
 }
@@ -291,7 +291,7 @@ void **som_owner_entryp(struct som_mapping *mapping, unsigned long idx)
 	if (unlikely(!table || table->nr != idx / SOM_TABLE_UNITS)) {
 		if (table_refused(mapping, idx))
 			return NULL;
-		table = som_units_table(&mapping->owner->units, idx);
+		table = som_tables_table(&mapping->owner->tables, idx);
 		if (!table)
 			return NULL;
 		WRITE_ONCE(mapping->table, table);
@@ -366,7 +366,7 @@ static long owner_populate_unit(struct som_mapping *mapping, unsigned long idx, 
 	/* What is there without a record counts as written. */
 	if (som_dirty_log_tracks(&owner->dirty_log, idx) &&
 	    !som_dirty_log_make(&owner->dirty_log, idx, zeroed)) {
-		void *entry = som_units_erase(&owner->units, idx);
+		void *entry = som_tables_erase(&owner->tables, idx);
 
 		/* owner_take_charges() may have taken over the charge. */
 		charged = som_entry_test(entry, SOM_ENTRY_CHARGED);

@@ -158,12 +158,12 @@ bool som_zaps_mine(struct som_zaps *zaps)
  */
 static bool in_pud(struct som_owner *owner, unsigned long pgoff)
 {
-	unsigned long first = round_down(som_pgoff_unit(pgoff), SOM_CHUNK_UNITS);
+	unsigned long first = round_down(som_pgoff_index(pgoff), SOM_CHUNK_UNITS);
 	unsigned long idx;
 	void *entry;
 
-	som_units_for_each(&owner->units, idx, entry, first,
-			   first + SOM_CHUNK_UNITS - 1) {
+	som_tables_for_each(&owner->tables, idx, entry, first,
+			    first + SOM_CHUNK_UNITS - 1) {
 		if (som_entry_level(entry) == SOM_LEVEL_1G)
 			return true;
 	}
@@ -191,13 +191,13 @@ static void puds_gone(struct som_owner *owner, unsigned long first,
 	unsigned long idx;
 	void *entry, *gone;
 
-	som_units_for_each(&owner->units, idx, entry, som_pgoff_unit(first),
-			   som_pgoff_unit(last)) {
+	som_tables_for_each(&owner->tables, idx, entry, som_pgoff_index(first),
+			    som_pgoff_index(last)) {
 		if (som_entry_level(entry) != SOM_LEVEL_1G)
 			continue;
 		gone = som_entry(som_entry_unit(entry),
 				 som_entry_bits(entry) & ~SOM_ENTRY_LEVEL);
-		if (som_units_change(&owner->units, idx, entry, gone) != entry)
+		if (som_tables_change(&owner->tables, idx, entry, gone) != entry)
 			continue;
 		atomic_long_dec(&owner->nr_level[SOM_LEVEL_1G]);
 		atomic_long_inc(&owner->nr_level[SOM_LEVEL_NONE]);

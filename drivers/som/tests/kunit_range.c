@@ -11,9 +11,9 @@ static void range_constants(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, SOM_UNIT_PAGES, 512);
 	KUNIT_EXPECT_EQ(test, SOM_CHUNK_UNITS, 512);
 	KUNIT_EXPECT_EQ(test, SOM_CHUNK_PAGES, 512 * 512);
-	KUNIT_EXPECT_EQ(test, som_pgoff_unit(511), 0);
-	KUNIT_EXPECT_EQ(test, som_pgoff_unit(512), 1);
-	KUNIT_EXPECT_EQ(test, som_unit_pgoff(3), 1536);
+	KUNIT_EXPECT_EQ(test, som_pgoff_index(511), 0);
+	KUNIT_EXPECT_EQ(test, som_pgoff_index(512), 1);
+	KUNIT_EXPECT_EQ(test, som_index_pgoff(3), 1536);
 }
 
 /* Every address and page offset modulo the alignment, on a small one. */
@@ -68,8 +68,8 @@ static void range_covered(struct kunit *test)
 		const struct cover_case *c = &cover_cases[i];
 
 		KUNIT_EXPECT_EQ_MSG(test, c->covered,
-				    som_unit_covered(c->start, c->end, c->pgoff,
-						     c->addr), "row %u", i);
+				    som_index_covered(c->start, c->end, c->pgoff,
+						      c->addr), "row %u", i);
 	}
 	KUNIT_EXPECT_EQ(test, i, 11);
 }
@@ -114,16 +114,16 @@ static void range_clip(struct kunit *test)
 	for (j = 0; j < ARRAY_SIZE(lens); j++)
 	for (k = 0; k < ARRAY_SIZE(pgoffs); k++) {
 		unsigned long vs = starts[i], ve = vs + lens[j], at = vs;
-		unsigned long idx = som_pgoff_unit(pgoffs[k]), s, e;
+		unsigned long idx = som_pgoff_index(pgoffs[k]), s, e;
 
 		while (at < ve) {
-			som_unit_clip(vs, ve, pgoffs[k], idx, &s, &e);
+			som_index_clip(vs, ve, pgoffs[k], idx, &s, &e);
 			KUNIT_ASSERT_EQ(test, s, at);
 			KUNIT_ASSERT_GT(test, e, s);
 			KUNIT_ASSERT_LE(test, e, ve);
 			KUNIT_ASSERT_EQ(test, idx,
-					som_pgoff_unit(pgoffs[k] +
-						       ((e - vs) >> PAGE_SHIFT) - 1));
+					som_pgoff_index(pgoffs[k] +
+							((e - vs) >> PAGE_SHIFT) - 1));
 			at = e;
 			idx++;
 		}
