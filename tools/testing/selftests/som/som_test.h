@@ -2,7 +2,8 @@
 /*
  * What the tests of /dev/som share: opening and mapping, the pool's numbers in
  * sysfs, a process's numbers in fdinfo, marks in memory, touching an address
- * that may raise a signal, and the fixture that watches the pool.
+ * that may raise a signal, and the fixture that watches the pool. som_test.c has the
+ * functions.
  *
  * A test's memory must be back in the pool when its process is gone, so the
  * fixture's teardown runs in the parent of the test and compares with what the
@@ -85,16 +86,7 @@
 		}							\
 	} while (0)
 
-/* The debug kernel does the same work many times slower. */
-static inline bool som_debug_kernel(void)
-{
-	static int debug = -1;
-
-	if (debug < 0)
-		debug = !access("/proc/lockdep_stats", F_OK) ||
-			!access("/sys/kernel/debug/kmemleak", F_OK);
-	return debug;
-}
+bool som_debug_kernel(void);
 
 /*
  * mremap from length 0, and MREMAP_DONTUNMAP, make a second mapping of shared memory.
@@ -105,29 +97,8 @@ static inline bool som_no_second_view(void)
 	return som_debug_kernel();
 }
 
-/* Nobody tells a test what kernel it runs on when it is run by hand. */
-static inline bool som_cloud_kernel(void)
-{
-	const char *kernel = getenv("SOM_KERNEL");
-
-	return kernel && !strcmp(kernel, "cloud");
-}
-
-/*
- * How long something is to go on that ends by the clock: SOM_SECONDS if that is
- * set. The debug kernel is slow; the cloud kernel is the generic one with fewer
- * drivers.
- */
-static inline double som_seconds(double generic, double debug)
-{
-	const char *text = getenv("SOM_SECONDS");
-
-	if (text)
-		return strtod(text, NULL);
-	if (som_debug_kernel())
-		return debug;
-	return som_cloud_kernel() ? generic / 3 : generic;
-}
+bool som_cloud_kernel(void);
+double som_seconds(double generic, double debug);
 
 /*
  * Long tables of which the generic kernel does all are gone through in part where
@@ -144,165 +115,21 @@ static inline size_t som_stride(void)
 	return som_in_part() ? 2 : 1;
 }
 
-/* A number of rounds for this kernel: a few at least. */
-static inline int som_rounds(int rounds)
-{
-	int fewer = rounds / (som_debug_kernel() ? 10 : 5);
-
-	if (!som_debug_kernel() && !som_cloud_kernel())
-		return rounds;
-	return fewer > 4 ? fewer : rounds < 4 ? rounds : 4;
-}
-
-/*
- * Stay on one processor, children too: for tests in which only one process is at
- * work. An emulated machine is slow at waking and interrupting another processor.
- */
-static inline void som_one_cpu(void)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
-/* Those that are forked from here on, and threads, are to run beside each other. */
-static inline void som_all_cpus(void)
-{
-	cpu_set_t set;
-
-	memset(&set, 0xff, sizeof(set));
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
-static inline double som_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
+int som_rounds(int rounds);
+void som_one_cpu(void);
+void som_all_cpus(void);
+double som_now(void);
 
 /*
  * Files with one number
  */
 
-/* The number at the start of a file that is open. Return: -1 if there is none. */
-static inline long som_number_at(int fd)
-{
-	char buf[64], *end;
-	long value;
-	ssize_t n;
+long som_read_number(const char *path);
 
-	n = pread(fd, buf, sizeof(buf) - 1, 0);
-	if (n <= 0)
-		return -1;
-	buf[n] = 0;
-	value = strtol(buf, &end, 10);
-	return end != buf && *end == '\n' ? value : -1;
-}
-
-static inline long som_read_number(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	long value;
-
-	if (fd < 0)
-		return -1;
-	value = som_number_at(fd);
-	close(fd);
-	return value;
-}
-
-/**
- * struct som_number - a file of sysfs with a number, which stays open
- * @path: of the file
- * @taken: the entry is, or is about to be, that file's
- * @fd: 0 as long as it is not open
- *
- * Tests read the pool's numbers all the time, and most of what that costs is to open
- * and to close them.
- */
-struct som_number {
-	char path[128];
-	int taken, fd;
-};
-
-/* The file may go and come back: som.ko is loaded again. */
-static inline long som_number_again(const struct som_number *number)
-{
-	int fd = open(number->path, O_RDONLY | O_CLOEXEC);
-	long value;
-
-	if (fd < 0)
-		return -1;
-	value = som_number_at(fd);
-	dup3(fd, number->fd, O_CLOEXEC);
-	close(fd);
-	return value;
-}
-
-/* The same as som_read_number(), for a file of sysfs. */
-static inline long som_number(const char *path)
-{
-	static struct som_number numbers[16];
-	size_t size = strlen(path) + 1;
-	struct som_number *number;
-	long value;
-	int fd;
-
-	if (size > sizeof(number->path))
-		return som_read_number(path);
-	for (number = numbers; number < numbers + ARRAY_SIZE(numbers); number++) {
-		if (!__atomic_exchange_n(&number->taken, 1, __ATOMIC_ACQ_REL)) {
-			memcpy(number->path, path, size);
-			fd = open(path, O_RDONLY | O_CLOEXEC);
-			if (fd <= 0) {
-				__atomic_store_n(&number->taken, 0,
-						 __ATOMIC_RELEASE);
-				return -1;
-			}
-			__atomic_store_n(&number->fd, fd, __ATOMIC_RELEASE);
-		}
-		if (!__atomic_load_n(&number->fd, __ATOMIC_ACQUIRE) ||
-		    strcmp(number->path, path))
-			continue;
-		value = som_number_at(number->fd);
-		return value >= 0 ? value : som_number_again(number);
-	}
-	return som_read_number(path);
-}
-
-/* Return: 0 or -errno. */
-static inline int som_write_string(const char *path, const char *text)
-{
-	int fd, ret = 0;
-
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
-static inline long som_pool(const char *name)
-{
-	char path[PATH_MAX + 64];
-
-	snprintf(path, sizeof(path), SOM_SYSFS "%s", name);
-	return som_number(path);
-}
-
-static inline int som_set_chunks(long chunks)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%ld\n", chunks);
-	return som_write_string(SOM_SYSFS "nr_chunks", text);
-}
+long som_number(const char *path);
+int som_write_string(const char *path, const char *text);
+long som_pool(const char *name);
+int som_set_chunks(long chunks);
 
 static inline long som_free_hugepages(void)
 {
@@ -332,26 +159,8 @@ struct som_state {
 	long empty, pinnable;	/* -1 where som.ko does not have them */
 };
 
-static inline void som_state_read(struct som_state *s)
-{
-	s->chunks = som_pool("nr_chunks");
-	s->total = som_pool("units_total");
-	s->free = som_pool("units_free");
-	s->used = som_pool("units_used");
-	s->quarantined = som_pool("units_quarantined");
-	s->committed = som_pool("units_committed");
-	s->hugepages = som_free_hugepages();
-	s->empty = som_pool("chunks_empty");
-	s->pinnable = som_pool("units_page_backed");
-}
-
-static inline bool som_state_same(const struct som_state *a)
-{
-	struct som_state b;
-
-	som_state_read(&b);
-	return !memcmp(a, &b, sizeof(b));
-}
+void som_state_read(struct som_state *s);
+bool som_state_same(const struct som_state *a);
 
 /*
  * How long to wait for what comes by itself, in seconds. The processors of an emulated
@@ -359,29 +168,8 @@ static inline bool som_state_same(const struct som_state *a)
  */
 #define SOM_WAIT_SECONDS	60
 
-/* Exit is asynchronous to whoever waits for it: allow it some seconds. */
-static inline bool som_state_wait(const struct som_state *s)
-{
-	double end = som_now() + SOM_WAIT_SECONDS;
-
-	while (!som_state_same(s)) {
-		if (som_now() > end)
-			return false;
-		usleep(10000);
-	}
-	return true;
-}
-
-/* The same for one number. Return: the last value seen. */
-static inline long som_wait_number(long (*read_it)(void), long want)
-{
-	double end = som_now() + SOM_WAIT_SECONDS;
-	long got;
-
-	while ((got = read_it()) != want && som_now() < end)
-		usleep(5000);
-	return got;
-}
+bool som_state_wait(const struct som_state *s);
+long som_wait_number(long (*read_it)(void), long want);
 
 /*
  * The device and its memory
@@ -403,19 +191,7 @@ static inline char *som_map(int fd, size_t len)
 	return som_map_at(fd, NULL, len, RW, 0);
 }
 
-/*
- * Room in the address space that nothing else uses: @len bytes at a multiple of
- * @align, inside a PROT_NONE reservation. MAP_FIXED goes over it.
- */
-static inline char *som_room(size_t len, size_t align)
-{
-	char *p = mmap(NULL, len + align, PROT_NONE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (p == MAP_FAILED)
-		return MAP_FAILED;
-	return (char *)(((uintptr_t)p + align - 1) & ~(align - 1));
-}
+char *som_room(size_t len, size_t align);
 
 /* MAP_PRIVATE: MADV_DONTNEED makes it zero. */
 static inline char *som_map_private_at(int fd, void *addr, size_t len, int prot,
@@ -434,41 +210,8 @@ static inline bool som_aligned(const void *p, size_t align)
 	return !((uintptr_t)p & (align - 1));
 }
 
-static inline int som_get_info(int fd, struct som_info *info)
-{
-	memset(info, 0, sizeof(*info));
-	info->size = sizeof(*info);
-	return ioctl(fd, SOM_IOC_INFO, info);
-}
-
-/*
- * A value of the block of process @owner in the fdinfo of file @fd of process
- * @pid; -1 when there is none. @key is without the prefix and the colon.
- */
-static inline long som_fdinfo(pid_t pid, int fd, pid_t owner, const char *key)
-{
-	char path[64], line[256], name[64];
-	bool mine = false;
-	long value, found = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", pid, fd);
-	f = fopen(path, "re");
-	if (!f)
-		return -1;
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "som-%63[^:]: %ld", name, &value) != 2)
-			continue;
-		if (!strcmp(name, "owner"))
-			mine = value == owner;
-		if (mine && !strcmp(name, key)) {
-			found = value;
-			break;
-		}
-	}
-	fclose(f);
-	return found;
-}
+int som_get_info(int fd, struct som_info *info);
+long som_fdinfo(pid_t pid, int fd, pid_t owner, const char *key);
 
 static inline long som_units_2m(int fd)
 {
@@ -485,96 +228,12 @@ static inline long som_units_1g(int fd)
 	return som_fdinfo(getpid(), fd, getpid(), "units-1G");
 }
 
-/* Return: 0 or -errno. */
-static inline int som_get_policy(int fd, __u64 *map_size)
-{
-	struct som_policy policy = { .size = sizeof(policy) };
-
-	if (ioctl(fd, SOM_IOC_GET_POLICY, &policy))
-		return -errno;
-	*map_size = policy.map_size;
-	return 0;
-}
-
-/* The other settings stay as they are. */
-static inline int som_set_policy(int fd, __u64 map_size)
-{
-	struct som_policy policy = {
-		.size = SOM_POLICY_SIZE_VER0, .map_size = map_size,
-	};
-
-	return ioctl(fd, SOM_IOC_SET_POLICY, &policy) ? -errno : 0;
-}
-
-/* Change a setting in sysfs. Return: what it was, or -1. */
-static inline long som_setting(const char *name, long value)
-{
-	char path[128], text[32];
-	long old;
-
-	snprintf(path, sizeof(path), SOM_SYSFS "%s", name);
-	old = som_read_number(path);
-	snprintf(text, sizeof(text), "%ld", value);
-	return som_write_string(path, text) ? -1 : old;
-}
-
-/* Is a thread that zeroes in the background at work, or about to be? */
-static inline bool som_zeroing(void)
-{
-	DIR *dir = opendir("/proc");
-	char path[300], line[128], state;
-	bool found = false;
-	struct dirent *d;
-	FILE *f;
-
-	while (dir && (d = readdir(dir))) {
-		if (d->d_name[0] < '1' || d->d_name[0] > '9')
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/stat", d->d_name);
-		f = fopen(path, "re");
-		if (!f)
-			continue;
-		if (fgets(line, sizeof(line), f) &&
-		    sscanf(line, "%*d (som_zero/%*d) %c", &state) == 1)
-			found |= state != 'I';
-		fclose(f);
-	}
-	if (dir)
-		closedir(dir);
-	return found;
-}
-
-/*
- * Nothing is zeroed in the background from here on: a thread ends the unit that it has
- * begun, and sleeps. Return: the rate there was, or -1.
- */
-static inline long som_zero_stop(void)
-{
-	double end = som_now() + SOM_WAIT_SECONDS;
-	long rate = som_setting("zero_rate", 0);
-
-	while (som_zeroing()) {
-		if (som_now() > end)
-			return -1;
-		usleep(5000);
-	}
-	return rate;
-}
-
-static inline int som_range_call(int fd, unsigned long call, const void *start,
-				 size_t len, __u64 *walk_end)
-{
-	struct som_range range = {
-		.size = sizeof(range),
-		.start = (uintptr_t)start,
-		.end = (uintptr_t)start + len,
-	};
-	int ret = ioctl(fd, call, &range) ? -errno : 0;
-
-	if (walk_end)
-		*walk_end = range.walk_end;
-	return ret;
-}
+int som_get_policy(int fd, __u64 *map_size);
+int som_set_policy(int fd, __u64 map_size);
+long som_setting(const char *name, long value);
+long som_zero_stop(void);
+int som_range_call(int fd, unsigned long call, const void *start, size_t len,
+		   __u64 *walk_end);
 
 static inline int som_page_backed(int fd, const void *start, size_t len)
 {
@@ -586,36 +245,14 @@ static inline int som_pool_backed(int fd, const void *start, size_t len)
 	return som_range_call(fd, SOM_IOC_POOL_BACKED, start, len, NULL);
 }
 
-/* Return: 0 or -errno. */
-static inline int som_compact(long chunks)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%ld\n", chunks);
-	return som_write_string(SOM_SYSFS "compact", text);
-}
+int som_compact(long chunks);
 
 /*
  * What a som.ko may not have. Return: NULL if it has it, or what to say.
  */
 
-static inline const char *som_no_private(int fd)
-{
-	char *p = som_map_private_at(fd, NULL, PAGE, RW, MAP_NORESERVE);
-
-	if (p == MAP_FAILED)
-		return "this som.ko does not have MAP_PRIVATE";
-	munmap(p, PAGE);
-	return NULL;
-}
-
-static inline const char *som_no_policy(int fd)
-{
-	__u64 map_size;
-
-	return som_get_policy(fd, &map_size) ?
-		"this som.ko does not have SOM_IOC_GET_POLICY" : NULL;
-}
+const char *som_no_private(int fd);
+const char *som_no_policy(int fd);
 
 static inline const char *som_no_compact(int fd)
 {
@@ -633,36 +270,7 @@ static inline const char *som_no_pinnable(int fd)
  * Where memory is
  */
 
-/*
- * The chunk that holds the page at @p of process @pid, by its page frame number;
- * the page is touched by a read. Return: a number of the chunk, or -1.
- */
-static inline long som_chunk_of(pid_t pid, const void *p)
-{
-	struct iovec local, remote;
-	int tries, fd;
-	__u64 entry;
-	char path[64], byte;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	/* The entry may be dropped at any time. */
-	for (tries = 0; tries < 1000; tries++) {
-		local = (struct iovec) { &byte, 1 };
-		remote = (struct iovec) { (void *)p, 1 };
-		process_vm_readv(pid, &local, 1, &remote, 1, 0);
-		n = pread(fd, &entry, 8, (uintptr_t)p / PAGE * 8);
-		if (n == 8 && entry >> 63) {
-			close(fd);
-			return (entry & ((1ULL << 55) - 1)) / (CHUNK / PAGE);
-		}
-	}
-	close(fd);
-	return -1;
-}
+long som_chunk_of(pid_t pid, const void *p);
 
 /*
  * Marks: every word says whose it is and where it was written
@@ -673,196 +281,33 @@ static inline __u64 som_word(__u64 mark, size_t offset)
 	return mark * 0x9e3779b97f4a7c15ULL + offset + 1;
 }
 
-static inline void som_fill(void *p, size_t len, __u64 mark)
-{
-	__u64 *w = p;
-	size_t i;
-
-	for (i = 0; i < len / 8; i++)
-		w[i] = som_word(mark, i * 8);
-}
-
-/*
- * Return: offset of the first wrong word, -1 when all are right. Eight at a time, which
- * takes less under emulation; what was wrong once is told of, even if it is right when
- * it is looked for.
- */
-static inline long som_check(const void *p, size_t len, __u64 mark)
-{
-	__u64 word = som_word(mark, 0);
-	const __u64 *w = p;
-	size_t i, j;
-
-	for (i = 0; i + 8 <= len / 8; i += 8, word += 64) {
-		if (!((w[i] ^ word) | (w[i + 1] ^ (word + 8)) |
-		      (w[i + 2] ^ (word + 16)) | (w[i + 3] ^ (word + 24)) |
-		      (w[i + 4] ^ (word + 32)) | (w[i + 5] ^ (word + 40)) |
-		      (w[i + 6] ^ (word + 48)) | (w[i + 7] ^ (word + 56))))
-			continue;
-		for (j = i; j < i + 8; j++)
-			if (w[j] != som_word(mark, j * 8))
-				return j * 8;
-		return i * 8;
-	}
-	for (; i < len / 8; i++)
-		if (w[i] != som_word(mark, i * 8))
-			return i * 8;
-	return -1;
-}
-
-/* The same with one word a page, for memory that is large. */
-static inline void som_fill_pages(void *p, size_t len, __u64 mark)
-{
-	size_t i;
-
-	for (i = 0; i < len; i += PAGE)
-		WRITE_ONCE(*(__u64 *)((char *)p + i), som_word(mark, i));
-}
-
-static inline long som_check_pages(const void *p, size_t len, __u64 mark)
-{
-	size_t i;
-
-	for (i = 0; i < len; i += PAGE)
-		if (READ_ONCE(*(__u64 *)((char *)p + i)) !=
-		    som_word(mark, i))
-			return i;
-	return -1;
-}
-
-/* Return: offset of the first word that is not zero, -1 when all are. */
-static inline long som_not_zero(const void *p, size_t len)
-{
-	const __u64 *w = p;
-	size_t i, j;
-
-	for (i = 0; i + 8 <= len / 8; i += 8) {
-		if (!(w[i] | w[i + 1] | w[i + 2] | w[i + 3] |
-		      w[i + 4] | w[i + 5] | w[i + 6] | w[i + 7]))
-			continue;
-		for (j = i; j < i + 8; j++)
-			if (w[j])
-				return j * 8;
-		return i * 8;
-	}
-	for (; i < len / 8; i++)
-		if (w[i])
-			return i * 8;
-	return -1;
-}
-
-/* The first and the last word of every page. */
-static inline long som_pages_not_zero(const void *p, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i += PAGE) {
-		if (READ_ONCE(*(__u64 *)((char *)p + i)))
-			return i;
-		if (READ_ONCE(*(__u64 *)((char *)p + i + PAGE - 8)))
-			return i + PAGE - 8;
-	}
-	return -1;
-}
-
-static inline void som_touch_units(char *p, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i += UNIT)
-		WRITE_ONCE(p[i], 1);
-}
+void som_fill(void *p, size_t len, __u64 mark);
+long som_check(const void *p, size_t len, __u64 mark);
+void som_fill_pages(void *p, size_t len, __u64 mark);
+long som_check_pages(const void *p, size_t len, __u64 mark);
+long som_not_zero(const void *p, size_t len);
+long som_pages_not_zero(const void *p, size_t len);
+void som_touch_units(char *p, size_t len);
 
 /*
  * Touching what may raise a signal
  */
 
-static __thread sigjmp_buf som_fault_env;
-static __thread int som_fault_armed;
+/* Where the handler jumps to, if it is armed. */
+extern __thread sigjmp_buf som_fault_env;
+extern __thread int som_fault_armed;
 
-static inline void som_fault_handler(int sig)
-{
-	if (READ_ONCE(som_fault_armed))
-		siglongjmp(som_fault_env, sig);
-	signal(sig, SIG_DFL);
-	raise(sig);
-}
-
-static inline void som_catch_faults(void)
-{
-	struct sigaction sa = { .sa_handler = som_fault_handler };
-
-	sigaction(SIGSEGV, &sa, NULL);
-	sigaction(SIGBUS, &sa, NULL);
-}
-
-/* Return: 0, or the signal that the access raised. */
-static inline int som_try_read(const void *p, __u64 *value)
-{
-	int sig;
-
-	sig = sigsetjmp(som_fault_env, 1);
-	if (!sig) {
-		WRITE_ONCE(som_fault_armed, 1);
-		*value = READ_ONCE(*(const __u64 *)p);
-	}
-	WRITE_ONCE(som_fault_armed, 0);
-	return sig;
-}
-
-static inline int som_try_write(void *p, __u64 value)
-{
-	int sig;
-
-	sig = sigsetjmp(som_fault_env, 1);
-	if (!sig) {
-		WRITE_ONCE(som_fault_armed, 1);
-		WRITE_ONCE(*(__u64 *)p, value);
-	}
-	WRITE_ONCE(som_fault_armed, 0);
-	return sig;
-}
-
-static inline int som_read_signal(const void *p)
-{
-	__u64 value;
-
-	return som_try_read(p, &value);
-}
+void som_catch_faults(void);
+int som_try_read(const void *p, __u64 *value);
+int som_try_write(void *p, __u64 value);
+int som_read_signal(const void *p);
 
 /*
  * Children
  */
 
-/* Return: exit status, or the negative number of the signal that ended it. */
-static inline int som_wait_child(pid_t pid)
-{
-	int status;
-
-	if (waitpid(pid, &status, 0) != pid)
-		return -1000;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-/*
- * The same of a child that may hang: it is killed if it takes @seconds and as long
- * again as a slow machine may need.
- */
-static inline int som_wait_child_for(pid_t pid, double seconds)
-{
-	double end = som_now() + seconds + (som_debug_kernel() ? 60 : 20);
-	siginfo_t info = { 0 };
-
-	while (!waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) &&
-	       !info.si_pid) {
-		if (som_now() > end) {
-			kill(pid, SIGKILL);
-			break;
-		}
-		usleep(5000);
-	}
-	return som_wait_child(pid);
-}
+int som_wait_child(pid_t pid);
+int som_wait_child_for(pid_t pid, double seconds);
 
 /* A flag or a counter that parent and children see. */
 static inline void *som_shared(size_t len)
@@ -870,17 +315,7 @@ static inline void *som_shared(size_t len)
 	return mmap(NULL, len, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 }
 
-static inline bool som_wait_flag(int *flag, int value)
-{
-	double end = som_now() + 2 * SOM_WAIT_SECONDS;
-
-	while (READ_ONCE(*flag) != value) {
-		if (som_now() > end)
-			return false;
-		usleep(1000);
-	}
-	return true;
-}
+bool som_wait_flag(int *flag, int value);
 
 /*
  * Threads that work beside something else
@@ -930,39 +365,9 @@ static inline bool som_race_on(const struct som_race *race, double end)
 	return som_now() < end || !READ_ONCE(race->rounds);
 }
 
-/* A @meanwhile of som_run_racers() for threads that need nobody beside them. */
-static inline void som_just_wait(struct som_race *race)
-{
-	double end = som_race_end(race);
-
-	while (!READ_ONCE(race->stop) && som_race_on(race, end))
-		usleep(10000);
-}
-
-/* Run @nr threads of @fn until @meanwhile is done. Return: 0 or -1. */
-static inline int som_run_racers(struct som_race *race, int nr,
-				 void *(*fn)(void *racer),
-				 void (*meanwhile)(struct som_race *race))
-{
-	struct som_racer racers[SOM_MAX_RACERS];
-	pthread_t threads[SOM_MAX_RACERS];
-	int i, started;
-
-	som_all_cpus();
-	for (started = 0; started < nr; started++) {
-		racers[started].race = race;
-		racers[started].nr = started;
-		if (pthread_create(&threads[started], NULL, fn,
-				   &racers[started]))
-			break;
-	}
-	if (started == nr)
-		meanwhile(race);
-	WRITE_ONCE(race->stop, 1);
-	for (i = 0; i < started; i++)
-		pthread_join(threads[i], NULL);
-	return started == nr ? 0 : -1;
-}
+void som_just_wait(struct som_race *race);
+int som_run_racers(struct som_race *race, int nr, void *(*fn)(void *racer),
+		   void (*meanwhile)(struct som_race *race));
 
 /*
  * The fixture
