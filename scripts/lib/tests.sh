@@ -432,7 +432,8 @@ run_guest()
 		--modules "$dir/modules" --console "$log.console" \
 		--pidfile "$log.pid" "${OPTIONS[@]}" \
 		--timeout $((sum + 2 * TESTS_BOOT + 60)) \
-		--add "$LOGS/guest:/som/tests" -- \
+		--add "$LOGS/guest:/som/tests" \
+		--add "$SOM_CACHE/kernels/source/tools/testing/selftests/kselftest:/som/kselftest" -- \
 		/som/tests/guest-tests.sh "${tests[@]}" \
 		>"$log.out" 2>"$log.errors" </dev/null &
 	guest=$!

@@ -5,6 +5,9 @@
 #
 # SOM-TEST: kernels=generic timeout=120
 
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=/dev/null
+. "$here/../kselftest/ktap_helpers.sh"
 sysfs=/sys/class/misc/som
 
 pool()
@@ -12,38 +15,33 @@ pool()
 	echo "$(cat $sysfs/units_used) used, $(cat $sysfs/units_committed) promised"
 }
 
-allocators='jemalloc mimalloc tcmalloc'
-nr=0
-failed=0
+same_pool()
+{
+	[ "$(pool)" = "$before" ]
+}
 
-echo 'TAP version 13'
-echo '1..6'
+# A program that died has no last result.
+passed()
+{
+	grep -q '^    ok 8 ' /tmp/hooks.ktap && ! grep -q '^ *not ok' /tmp/hooks.ktap
+}
+
+allocators='jemalloc mimalloc tcmalloc'
+
+ktap_print_header
+ktap_set_plan 6
 for name in $allocators; do
 	before=$(pool)
-	"/som/tests/hooks_$name" | sed 's/^/    /' >/tmp/hooks.ktap
+	"$here/hooks_$name" | sed 's/^/    /' >/tmp/hooks.ktap
 	cat /tmp/hooks.ktap
-	nr=$((nr + 1))
-	# A program that died has no last result.
-	if grep -q '^    ok 8 ' /tmp/hooks.ktap &&
-	   ! grep -q '^ *not ok' /tmp/hooks.ktap; then
-		echo "ok $nr $name"
-	else
-		echo "not ok $nr $name"
-		failed=1
-	fi
+	ktap_test_result "$name" passed
 	tries=0
-	while [ "$(pool)" != "$before" ] && [ "$tries" -lt 300 ]; do
+	while ! same_pool && [ "$tries" -lt 300 ]; do
 		sleep 0.1
 		tries=$((tries + 1))
 	done
-	nr=$((nr + 1))
-	if [ "$(pool)" = "$before" ]; then
-		echo "ok $nr $name: the pool is what it was"
-	else
-		echo "# before: $before; after: $(pool)"
-		echo "not ok $nr $name: the pool is what it was"
-		failed=1
-	fi
+	same_pool || ktap_print_msg "before: $before; after: $(pool)"
+	ktap_test_result "$name: the pool is what it was" same_pool
 done
 rm -f /tmp/hooks.ktap
-exit $failed
+ktap_finished

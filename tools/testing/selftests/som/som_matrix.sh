@@ -383,6 +383,8 @@ if [ "${1:-}" = --rst ]; then
 	print_table
 	exit
 fi
+# shellcheck source=/dev/null
+. "$here/../kselftest/ktap_helpers.sh"
 rm -rf "$work"
 mkdir -p "$work"
 awk -v n=60000 'BEGIN {
@@ -402,9 +404,8 @@ if [ $# -gt 0 ]; then
 fi
 # shellcheck disable=SC2086 # words
 count=$(echo $plan | tr ' ' '\n' | cut -d : -f 2 | tr ',' '\n' | wc -l)
-echo 'TAP version 13'
-echo "1..$count"
-nr=0 bad=0
+ktap_print_header
+ktap_set_plan "$count"
 for entry in $plan; do
 	program=${entry%%:*}
 	describe "$program"
@@ -417,15 +418,13 @@ for entry in $plan; do
 		read -r start _ </proc/uptime
 		with_som "$program" "$allocator"
 		read -r now _ </proc/uptime
-		nr=$((nr + 1))
 		if [ -z "$why" ] && [ -s "$work/$program/answer" ]; then
-			echo "ok $nr $program, $allocator: $units units," \
-				"$(echo "$now $start" |
-				awk '{ printf "%.1f", $1 - $2 }') s"
+			seconds=$(echo "$now $start" |
+				awk '{ printf "%.1f", $1 - $2 }')
+			ktap_test_pass "$program, $allocator: $units units, $seconds s"
 		else
-			echo "not ok $nr $program, $allocator: ${why:-no answer}"
-			bad=1
+			ktap_test_fail "$program, $allocator: ${why:-no answer}"
 		fi
 	done
 done
-exit "$bad"
+ktap_finished

@@ -8,23 +8,19 @@
 # SOM-TEST: kernels=generic timeout=300 takes=30
 
 here=$(cd "$(dirname "$0")" && pwd)
-nr=0 bad=0
+# shellcheck source=/dev/null
+. "$here/../kselftest/ktap_helpers.sh"
 
 # run TEXT SETTING...: the tests with TEXT in their names, as one case.
 run()
 {
 	text=$1
 	shift
-	nr=$((nr + 1))
-	if env "$@" LD_PRELOAD="$here/libsom_preload.so" \
-			"$here/preload_test" "$text" >/tmp/preload_test; then
-		result=ok
-	else
-		result='not ok'
-		bad=1
-	fi
+	env "$@" LD_PRELOAD="$here/libsom_preload.so" \
+		"$here/preload_test" "$text" >/tmp/preload_test
+	status=$?
 	sed 's/^/    /' /tmp/preload_test
-	echo "$result $nr $*"
+	ktap_test_result "$*" [ "$status" = 0 ]
 }
 
 # A device that nothing can be executed from.
@@ -127,14 +123,11 @@ check_som_run()
 	expect "$here/libsom_preload.so:$here/libsom.so.0"
 	unset LD_PRELOAD
 	check_environment
-	nr=$((nr + 1))
-	[ "$wrong" = 0 ] && echo "ok $nr som-run" && return
-	echo "not ok $nr som-run"
-	bad=1
+	ktap_test_result som-run [ "$wrong" = 0 ]
 }
 
-echo 'TAP version 13'
-echo '1..10'
+ktap_print_header
+ktap_set_plan 10
 run '' SOM_PRELOAD_FORK=copy
 run fork SOM_PRELOAD_FORK=none
 run fork SOM_PRELOAD_FORK=noreserve
@@ -145,4 +138,4 @@ run seccomp SOM_PRELOAD_FORK=none
 run seccomp SOM_PRELOAD_MIN=4K
 check_noexec
 check_som_run
-exit "$bad"
+ktap_finished
