@@ -1014,27 +1014,43 @@ static void reset_against_writers(struct __test_metadata *_metadata, int fd,
 	EXPECT_LT(MIN_ROUNDS, rounds);
 }
 
-TEST_F(som, writers_and_zero)
-{
-	reset_against_writers(_metadata, self->fd, NULL, ~0ULL);
-}
+SOM_FIXTURE(writers)
 
-TEST_F(som, writers_and_release)
+FIXTURE_VARIANT(writers)
 {
-	reset_against_writers(_metadata, self->fd, NULL, UNIT);
-}
+	bool image;
+	__u64 keep;
+};
 
-TEST_F(som, writers_and_image)
+FIXTURE_VARIANT_ADD(writers, zero)
 {
-	char *image = mmap(NULL, 6 * UNIT, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			   0);
-	char *p;
+	.keep = ~0ULL,
+};
 
-	ASSERT_NE(MAP_FAILED, image);
-	/* What was never written is zero, as in the image. */
-	for (p = image; p < image + 6 * UNIT; p += PAGE)
-		*(__u64 *)p = 0;
-	reset_against_writers(_metadata, self->fd, image, ~0ULL);
+FIXTURE_VARIANT_ADD(writers, release)
+{
+	.keep = UNIT,
+};
+
+FIXTURE_VARIANT_ADD(writers, image)
+{
+	.image = true,
+	.keep = ~0ULL,
+};
+
+TEST_F(writers, are_reset)
+{
+	char *image = NULL, *p;
+
+	if (variant->image) {
+		image = mmap(NULL, 6 * UNIT, RW, MAP_PRIVATE | MAP_ANONYMOUS,
+			     -1, 0);
+		ASSERT_NE(MAP_FAILED, image);
+		/* What was never written is zero, as in the image. */
+		for (p = image; p < image + 6 * UNIT; p += PAGE)
+			*(__u64 *)p = 0;
+	}
+	reset_against_writers(_metadata, self->fd, image, variant->keep);
 }
 
 TEST_HARNESS_MAIN

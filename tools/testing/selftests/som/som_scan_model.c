@@ -1044,16 +1044,33 @@ static void run_model(struct __test_metadata *_metadata, int fd,
 	TH_LOG("%llu steps:%s", m->step, counts);
 }
 
-TEST_F_TIMEOUT(som, exact, 600)
-{
-	run_model(_metadata, self->fd, false, som_seconds(4, 3));
-}
+SOM_FIXTURE(random_steps)
 
-TEST_F_TIMEOUT(som, with_duplicates, 600)
+FIXTURE_VARIANT(random_steps)
 {
-	if (som_no_second_view())
+	bool duplicates;
+	double generic, debug;	/* seconds */
+};
+
+FIXTURE_VARIANT_ADD(random_steps, exact)
+{
+	.generic = 4,
+	.debug = 3,
+};
+
+FIXTURE_VARIANT_ADD(random_steps, with_duplicates)
+{
+	.duplicates = true,
+	.generic = 2,
+	.debug = 2,
+};
+
+TEST_F_TIMEOUT(random_steps, match_the_model, 600)
+{
+	if (variant->duplicates && som_no_second_view())
 		SKIP(return, "memory is mapped once on this kernel");
-	run_model(_metadata, self->fd, true, som_seconds(2, 2));
+	run_model(_metadata, self->fd, variant->duplicates,
+		  som_seconds(variant->generic, variant->debug));
 }
 
 TEST_HARNESS_MAIN

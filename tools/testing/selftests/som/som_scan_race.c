@@ -22,7 +22,7 @@
 
 struct race {
 	int fd;
-	char *mem;		/* moves in one variant */
+	char *mem;		/* moves in some variants */
 	char *home, *away;	/* where it may be */
 	__u64 copy[PAGES];
 	__u64 wrote[PAGES];	/* what the writers know */
@@ -248,8 +248,6 @@ static bool race_map(struct race *race, int fd)
 	race->home = race->mem;
 	race->away = race->mem;
 	race->seed = som_seed();
-	race->writers = 1;
-	race->scanners = 1;
 	return race->mem != MAP_FAILED && !som_scan_clean(fd, race->mem, SIZE);
 }
 
@@ -327,48 +325,6 @@ static void expect_accounted(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, som_scan_count(race->fd, race->mem, SIZE, WRITTEN));
 }
 
-TEST_F(som, one_writer_one_scanner)
-{
-	static struct race race;
-
-	ASSERT_TRUE(race_map(&race, self->fd));
-	ASSERT_TRUE(race_run(&race, NULL));
-	expect_accounted(_metadata, &race);
-}
-
-TEST_F(som, two_writers)
-{
-	static struct race race;
-
-	ASSERT_TRUE(race_map(&race, self->fd));
-	race.writers = 2;
-	ASSERT_TRUE(race_run(&race, NULL));
-	expect_accounted(_metadata, &race);
-}
-
-TEST_F(som, two_scanners)
-{
-	static struct race race;
-
-	ASSERT_TRUE(race_map(&race, self->fd));
-	race.scanners = 2;
-	ASSERT_TRUE(race_run(&race, NULL));
-	expect_accounted(_metadata, &race);
-}
-
-TEST_F(som, rare_writes)
-{
-	static struct race race;
-
-	ASSERT_TRUE(race_map(&race, self->fd));
-	race.rare = true;
-	ASSERT_TRUE(race_run(&race, NULL));
-	expect_accounted(_metadata, &race);
-	TH_LOG("%ld faults", race.faults);
-	/* It did stop looking, again and again. */
-	EXPECT_LT(RARE_FAULTS, race.faults);
-}
-
 /* Read only for a moment, pieces or all: dirty entries are taken along. */
 static void protect(struct race *race, struct som_random *rnd)
 {
@@ -391,15 +347,6 @@ static void protect(struct race *race, struct som_random *rnd)
 		count(&race->bad, 1);
 }
 
-TEST_F(som, while_mprotect)
-{
-	static struct race race;
-
-	ASSERT_TRUE(race_map(&race, self->fd));
-	ASSERT_TRUE(race_run(&race, protect));
-	expect_accounted(_metadata, &race);
-}
-
 static void forget_entries(struct race *race, struct som_random *rnd)
 {
 	size_t page = som_below(rnd, PAGES), n = som_small(rnd, PAGES);
@@ -408,42 +355,6 @@ static void forget_entries(struct race *race, struct som_random *rnd)
 		n = PAGES - page;
 	if (madvise(race->mem + page * PAGE, n * PAGE, MADV_DONTNEED))
 		count(&race->bad, 1);
-}
-
-TEST_F(som, rare_writes_while_mprotect)
-{
-	static struct race race;
-
-	ASSERT_TRUE(race_map(&race, self->fd));
-	race.rare = true;
-	ASSERT_TRUE(race_run(&race, protect));
-	expect_accounted(_metadata, &race);
-}
-
-TEST_F(som, while_dontneed)
-{
-	static struct race race;
-
-	ASSERT_TRUE(race_map(&race, self->fd));
-	ASSERT_TRUE(race_run(&race, forget_entries));
-	expect_accounted(_metadata, &race);
-}
-
-/* In private memory, that changes it. */
-TEST_F(som, while_private_dontneed)
-{
-	static struct race race;
-	const char *missing = som_no_private(self->fd);
-
-	if (missing)
-		SKIP(return, "%s", missing);
-	ASSERT_TRUE(race_map(&race, self->fd));
-	ASSERT_EQ(race.mem, som_map_private_at(self->fd, race.mem, SIZE, RW,
-					       MAP_FIXED));
-	ASSERT_EQ(0, som_scan_clean(self->fd, race.mem, SIZE));
-	race.falling = true;
-	ASSERT_TRUE(race_run(&race, forget_entries));
-	expect_accounted(_metadata, &race);
 }
 
 static void take_away(struct race *race, struct som_random *rnd)
@@ -458,16 +369,6 @@ static void take_away(struct race *race, struct som_random *rnd)
 		n = PAGES - page;
 	if (madvise(race->mem + page * PAGE, n * PAGE, MADV_REMOVE))
 		count(&race->bad, 1);
-}
-
-TEST_F(som, while_remove)
-{
-	static struct race race;
-
-	ASSERT_TRUE(race_map(&race, self->fd));
-	race.falling = true;
-	ASSERT_TRUE(race_run(&race, take_away));
-	expect_accounted(_metadata, &race);
 }
 
 static void move(struct race *race, struct som_random *rnd)
@@ -487,32 +388,6 @@ static void move(struct race *race, struct som_random *rnd)
 	usleep(som_below(rnd, 20000));
 }
 
-static void race_moving(struct __test_metadata *_metadata, struct race *race,
-			int fd, size_t shift)
-{
-	ASSERT_TRUE(race_map(race, fd));
-	race->away = som_room(SIZE + UNIT, UNIT);
-	ASSERT_NE(MAP_FAILED, race->away);
-	race->away += shift;
-	ASSERT_TRUE(race_run(race, move));
-	expect_accounted(_metadata, race);
-}
-
-TEST_F(som, while_mremap)
-{
-	static struct race race;
-
-	race_moving(_metadata, &race, self->fd, 0);
-}
-
-/* Where no 2 MiB entry fits. */
-TEST_F(som, while_mremap_to_another_phase)
-{
-	static struct race race;
-
-	race_moving(_metadata, &race, self->fd, 5 * PAGE);
-}
-
 static void fork_child(struct race *race, struct som_random *rnd)
 {
 	pid_t pid = fork();
@@ -523,15 +398,6 @@ static void fork_child(struct race *race, struct som_random *rnd)
 	}
 	if (pid < 0 || som_wait_child(pid))
 		count(&race->bad, 1);
-}
-
-TEST_F(som, while_fork)
-{
-	static struct race race;
-
-	ASSERT_TRUE(race_map(&race, self->fd));
-	ASSERT_TRUE(race_run(&race, fork_child));
-	expect_accounted(_metadata, &race);
 }
 
 /* Splits that stay, and a part that is mapped anew and never tracked. */
@@ -550,16 +416,6 @@ static void unmap_around(struct race *race, struct som_random *rnd)
 	munmap(p, 2 * UNIT);
 }
 
-TEST_F(som, while_mmap_and_munmap)
-{
-	static struct race race;
-
-	ASSERT_TRUE(race_map(&race, self->fd));
-	race.writers = 2;
-	ASSERT_TRUE(race_run(&race, unmap_around));
-	expect_accounted(_metadata, &race);
-}
-
 /* A scan that only looks must not disturb one that cleans. */
 static void look(struct race *race, struct som_random *rnd)
 {
@@ -570,13 +426,120 @@ static void look(struct race *race, struct som_random *rnd)
 		count(&race->bad, 1);
 }
 
-TEST_F(som, while_looking)
+SOM_FIXTURE(accounted)
+
+FIXTURE_VARIANT(accounted)
 {
+	int writers, scanners;	/* 0 is 1 */
+	bool private, rare, falling;
+	/* Runs beside them. */
+	void (*other)(struct race *race, struct som_random *rnd);
+	size_t shift;		/* of the other place of memory that moves */
+};
+
+FIXTURE_VARIANT_ADD(accounted, one_writer_one_scanner) {};
+
+FIXTURE_VARIANT_ADD(accounted, two_writers)
+{
+	.writers = 2,
+};
+
+FIXTURE_VARIANT_ADD(accounted, two_scanners)
+{
+	.scanners = 2,
+};
+
+FIXTURE_VARIANT_ADD(accounted, rare_writes)
+{
+	.rare = true,
+};
+
+FIXTURE_VARIANT_ADD(accounted, while_mprotect)
+{
+	.other = protect,
+};
+
+FIXTURE_VARIANT_ADD(accounted, rare_writes_while_mprotect)
+{
+	.rare = true,
+	.other = protect,
+};
+
+FIXTURE_VARIANT_ADD(accounted, while_dontneed)
+{
+	.other = forget_entries,
+};
+
+/* In private memory, that changes it. */
+FIXTURE_VARIANT_ADD(accounted, while_private_dontneed)
+{
+	.private = true,
+	.falling = true,
+	.other = forget_entries,
+};
+
+FIXTURE_VARIANT_ADD(accounted, while_remove)
+{
+	.falling = true,
+	.other = take_away,
+};
+
+FIXTURE_VARIANT_ADD(accounted, while_mremap)
+{
+	.other = move,
+};
+
+/* Where no 2 MiB entry fits. */
+FIXTURE_VARIANT_ADD(accounted, while_mremap_to_another_phase)
+{
+	.other = move,
+	.shift = 5 * PAGE,
+};
+
+FIXTURE_VARIANT_ADD(accounted, while_fork)
+{
+	.other = fork_child,
+};
+
+FIXTURE_VARIANT_ADD(accounted, while_mmap_and_munmap)
+{
+	.writers = 2,
+	.other = unmap_around,
+};
+
+FIXTURE_VARIANT_ADD(accounted, while_looking)
+{
+	.other = look,
+};
+
+TEST_F(accounted, writes)
+{
+	const char *missing = variant->private ? som_no_private(self->fd) : NULL;
 	static struct race race;
 
+	if (missing)
+		SKIP(return, "%s", missing);
 	ASSERT_TRUE(race_map(&race, self->fd));
-	ASSERT_TRUE(race_run(&race, look));
+	race.writers = variant->writers ?: 1;
+	race.scanners = variant->scanners ?: 1;
+	race.rare = variant->rare;
+	race.falling = variant->falling;
+	if (variant->private) {
+		ASSERT_EQ(race.mem, som_map_private_at(self->fd, race.mem, SIZE,
+						       RW, MAP_FIXED));
+		ASSERT_EQ(0, som_scan_clean(self->fd, race.mem, SIZE));
+	}
+	if (variant->other == move) {
+		race.away = som_room(SIZE + UNIT, UNIT);
+		ASSERT_NE(MAP_FAILED, race.away);
+		race.away += variant->shift;
+	}
+	ASSERT_TRUE(race_run(&race, variant->other));
 	expect_accounted(_metadata, &race);
+	/* It did stop looking, again and again. */
+	if (variant->rare)
+		EXPECT_LT(RARE_FAULTS, race.faults)
+			TH_LOG("%ld faults", race.faults);
 }
 
 TEST_HARNESS_MAIN

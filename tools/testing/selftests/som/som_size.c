@@ -1222,10 +1222,89 @@ static void *keep_own_pages(void *arg)
 	return NULL;
 }
 
-/* One entry of 1 GiB is taken apart under them, again and again. */
-static void take_apart(struct som_race *race, int how)
+/* Each takes one entry of 1 GiB apart; the page is nobody's. */
+
+static void by_mprotect(struct som_race *race, char *page)
 {
-	char *p = race->mem, *q;
+	som_bad(race, mprotect(page, PAGE, PROT_NONE));
+	som_bad(race, mprotect(page, PAGE, RW));
+}
+
+static void by_remove(struct som_race *race, char *page)
+{
+	WRITE_ONCE(*page, 1);
+	som_bad(race, madvise(page, PAGE, MADV_REMOVE));
+	som_bad(race, READ_ONCE(*page));
+}
+
+static void by_dontneed(struct som_race *race, char *page)
+{
+	som_bad(race, madvise(race->mem, CHUNK, MADV_DONTNEED));
+}
+
+static void by_munmap(struct som_race *race, char *page)
+{
+	som_bad(race, munmap(page, PAGE));
+}
+
+static void by_scan(struct som_race *race, char *page)
+{
+	size_t unit = (page - race->mem) / UNIT;
+
+	som_bad(race, som_scan_clean(race->fd, race->mem + unit * UNIT, UNIT));
+}
+
+static void by_mremap(struct som_race *race, char *page)
+{
+	int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+	char *q = race->other;
+
+	som_bad(race, mremap(page, PAGE, PAGE, flags, q) != q);
+	som_bad(race, mremap(q, PAGE, PAGE, flags, page) != page);
+}
+
+SOM_FIXTURE(own_pages)
+
+FIXTURE_VARIANT(own_pages)
+{
+	void (*take_apart)(struct som_race *race, char *page);
+};
+
+FIXTURE_VARIANT_ADD(own_pages, mprotect)
+{
+	.take_apart = by_mprotect,
+};
+
+FIXTURE_VARIANT_ADD(own_pages, remove)
+{
+	.take_apart = by_remove,
+};
+
+FIXTURE_VARIANT_ADD(own_pages, dontneed)
+{
+	.take_apart = by_dontneed,
+};
+
+FIXTURE_VARIANT_ADD(own_pages, munmap)
+{
+	.take_apart = by_munmap,
+};
+
+FIXTURE_VARIANT_ADD(own_pages, scan)
+{
+	.take_apart = by_scan,
+};
+
+FIXTURE_VARIANT_ADD(own_pages, mremap)
+{
+	.take_apart = by_mremap,
+};
+
+static void (*take_apart)(struct som_race *race, char *page);
+
+/* An entry of 1 GiB is taken apart under them, again and again. */
+static void disturb(struct som_race *race)
+{
 	int i, rounds = som_rounds(60);
 	size_t page = PAGE * 5;
 
@@ -1234,63 +1313,23 @@ static void take_apart(struct som_race *race, int how)
 	     i++, page = (page + 1000 * UNIT + 6 * PAGE) % CHUNK) {
 		/* An odd page. */
 		page |= PAGE;
-		switch (how) {
-		case 0:
-			som_bad(race, mprotect(p + page, PAGE, PROT_NONE));
-			som_bad(race, mprotect(p + page, PAGE, RW));
-			break;
-		case 1:
-			WRITE_ONCE(p[page], 1);
-			som_bad(race, madvise(p + page, PAGE, MADV_REMOVE));
-			som_bad(race, READ_ONCE(p[page]));
-			break;
-		case 2:
-			som_bad(race, madvise(p, CHUNK, MADV_DONTNEED));
-			break;
-		case 3:
-			som_bad(race, munmap(p + page, PAGE));
-			break;
-		case 4:
-			som_bad(race, som_scan_clean(race->fd, p + page / UNIT *
-						     UNIT, UNIT));
-			break;
-		default:
-			q = race->other;
-			som_bad(race, mremap(p + page, PAGE, PAGE,
-					     MREMAP_MAYMOVE | MREMAP_FIXED,
-					     q) != q);
-			som_bad(race, mremap(q, PAGE, PAGE, MREMAP_MAYMOVE |
-					     MREMAP_FIXED, p + page) !=
-				p + page);
-			break;
-		}
+		take_apart(race, race->mem + page);
 		usleep(3000);
 	}
 }
 
-static int take_apart_how;
-
-static void disturb(struct som_race *race)
+TEST_F(own_pages, survive)
 {
-	take_apart(race, take_apart_how);
-}
+	struct som_race race = { .fd = self->fd };
 
-TEST_F_TIMEOUT(som, own_pages_survive, 300)
-{
-	int how;
-
-	for (how = 0; how < 6; how++) {
-		struct som_race race = { .fd = self->fd };
-
-		race.mem = map_1g(_metadata, self->fd);
-		race.other = som_room(UNIT, UNIT);
-		take_apart_how = how;
-		ASSERT_EQ(0, som_run_racers(&race, 3, keep_own_pages, disturb));
-		EXPECT_EQ(0, race.bad)
-			TH_LOG("disturbance %d", how);
-		EXPECT_LT(0, race.rounds);
-		ASSERT_EQ(0, munmap(race.mem, CHUNK));
-	}
+	race.mem = map_1g(_metadata, self->fd);
+	race.other = som_room(UNIT, UNIT);
+	ASSERT_NE(MAP_FAILED, race.other);
+	take_apart = variant->take_apart;
+	ASSERT_EQ(0, som_run_racers(&race, 3, keep_own_pages, disturb));
+	EXPECT_EQ(0, race.bad);
+	EXPECT_LT(0, race.rounds);
+	ASSERT_EQ(0, munmap(race.mem, CHUNK));
 	EXPECT_USED(0);
 }
 

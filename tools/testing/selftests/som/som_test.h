@@ -375,13 +375,6 @@ int som_run_racers(struct som_race *race, int nr, void *(*fn)(void *racer),
 
 #ifndef SOM_TEST_NO_HARNESS
 
-FIXTURE(som)
-{
-	struct som_state before;
-	pid_t pid;
-	int fd;
-};
-
 /*
  * A program whose tests are all about one feature defines this once more, with a
  * value: a function that says what is missing, if anything is.
@@ -391,7 +384,14 @@ static const char *(*som_missing)(int fd);
 /* Likewise: a program most of whose tests are of one process. */
 static bool som_one_process;
 
-FIXTURE_SETUP(som)
+struct som_fixture {
+	struct som_state before;
+	pid_t pid;
+	int fd;
+};
+
+static void som_fixture_setup(struct __test_metadata *_metadata,
+			      struct som_fixture *self)
 {
 	const char *missing;
 
@@ -411,7 +411,8 @@ FIXTURE_SETUP(som)
 		SKIP(return, "%s", missing);
 }
 
-FIXTURE_TEARDOWN_PARENT(som)
+static void som_fixture_teardown(struct __test_metadata *_metadata,
+				 struct som_fixture *self)
 {
 	struct som_state now;
 
@@ -429,6 +430,32 @@ FIXTURE_TEARDOWN_PARENT(som)
 	EXPECT_EQ(self->before.empty, now.empty);
 	EXPECT_EQ(self->before.pinnable, now.pinnable);
 }
+
+/*
+ * A fixture with the fields of struct som_fixture: the memory of a test is back in the
+ * pool after it. One for each set of variants.
+ */
+#define SOM_FIXTURE(name...)						\
+struct som_fixture;							\
+FIXTURE(name)								\
+{									\
+	struct som_state before;					\
+	pid_t pid;							\
+	int fd;								\
+};									\
+									\
+FIXTURE_SETUP(name)							\
+{									\
+	som_fixture_setup(_metadata, (struct som_fixture *)self);	\
+}									\
+									\
+FIXTURE_TEARDOWN_PARENT(name)						\
+{									\
+	som_fixture_teardown(_metadata, (struct som_fixture *)self);	\
+}
+
+/* Tests without variants. */
+SOM_FIXTURE(som)
 
 /* A call that failed has changed nothing. */
 #define EXPECT_UNCHANGED() EXPECT_TRUE(som_state_same(&self->before))
