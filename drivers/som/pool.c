@@ -1,49 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The pool: chunks from a source, handed out as zeroed units.
+ * The pool takes chunks of 1 GiB from the sources and hands them out as zeroed units. A
+ * unit's number is its page frame number divided by 512, a chunk's is its unit number
+ * divided by 512. Chunks are stored in an xarray by number and again in one per NUMA node.
+ * Marks in these name the chunks that have zeroed, dirty or quarantined units.
  *
- * A unit is known by its number in the machine, the page frame number divided
- * by 512; a chunk by its unit number divided by 512. Chunks are in an xarray
- * under their number, and in another one of their NUMA node. Marks on its entries
- * say which chunks have zeroed or dirty units, so that finding one is a search of
- * that xarray.
+ * Life of a unit:
+ * 1. It is free: zeroed or dirty.
+ * 2. som_pool_alloc() makes it used. A dirty unit is zeroed before it is returned, so no
+ *    owner sees another owner's data.
+ * 3. The owner removes every translation of it from page tables and TLBs.
+ * 4. If its chunk has no pin, som_pool_free_units() makes it dirty. Otherwise
+ *    som_pool_quarantine_units() quarantines it and charges a payer. It becomes dirty, and
+ *    the charge is returned, when the chunk is seen without any pin.
+ * 5. zero.c zeroes dirty units in the background.
  *
- * A processor remembers the chunk that it took a unit from last, and takes the next
- * from there: one lock, which it has alone as long as nobody else takes from the same
- * chunk. Processors that meet at a chunk go to different ones; so units are
- * not spread over more chunks than there are takers at a time.
+ * Pins are counted per chunk. A new pin needs a translation, so a unit without translations
+ * is unpinned once its chunk has been seen without any pin, even if other units of the
+ * chunk are pinned later. While any of its units is used or quarantined, a chunk belongs to
+ * one user: a pin may only cost owners of the user that pins. commit.h keeps reservations
+ * valid under this rule. With share_chunks, all users count as one.
  *
- * A chunk is one user's as long as any of its units is used or held, and nobody's
- * else: the source counts pins by chunk, and a pin is to cost the others of its user
- * at most. commit.h says how a user's reservation is kept. Where the
- * administrator has users share chunks, all of them are one to the pool.
+ * A poisoned unit (hwpoison.c) is never zeroed, copied or allocated again. Once it has no
+ * owner it is retired: the pool shrinks by one unit, even if all are reserved. Then one
+ * reservation cannot be met, and a fault without a unit gets SIGBUS, as with HugeTLB.
  *
- * Life of a unit: free (zeroed or dirty) -> som_pool_alloc() -> used ->
- * som_pool_free() -> dirty, or held while somebody has a pin on the chunk ->
- * dirty -> being zeroed (zero.c) -> zeroed. som_pool_alloc() zeroes what is dirty
- * after it took it, so nobody ever sees another owner's bytes. A unit may only be freed
- * or held when no translation of it is left in any page table or TLB (vma.c and
- * owner.c say when that is).
- *
- * Pins are counted by chunk. A new pin needs a translation, so a unit that has none
- * is not pinned any more once its chunk has been seen without any pin, whatever pins
- * come to other units of the chunk later. A unit of which that is not known is
- * held. Somebody is charged for it until then: a chunk has a record of who, and of how
- * many units.
- *
- * A unit whose memory has failed (hwpoison.c) is poisoned, whatever else it is: nobody
- * zeroes it, copies it or gets it any more. When it has no owner it is retired: the
- * pool is smaller by one, also if all was reserved. Then one reservation cannot be kept,
- * and who finds no unit gets SIGBUS, as with HugeTLB.
- *
- * Locking, outer to inner:
- *   pool.resize	mutex: growing, shrinking; the source
- *   chunk->lock	spinlock: the chunk's bitmaps and its marks
- *   pool.commit_lock	spinlock: reservations
- *   xa_lock		of pool.chunks and of the nodes' chunks
- * Chunks are found under RCU; a chunk that is going away is "dead" under its
- * lock before it leaves the xarray. None of these locks is held while a unit
- * is zeroed.
+ * Lock order, outer to inner:
+ *   pool.resize (mutex): growing, shrinking, the sources
+ *   chunk->lock (spinlock): the chunk's bitmaps and marks
+ *   pool.commit_lock (spinlock): reservations
+ *   xa_lock of pool.chunks and of the nodes' chunks
+ * Chunks are looked up under RCU. A chunk is marked dead under its lock before it leaves
+ * the xarrays. No lock is held while a unit is zeroed.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -72,62 +60,64 @@
 #include "trace.h"
 #include "unitmap.h"
 
-/* Marks of a node's chunks ... */
+/* Marks in a node's chunks. */
 #define SOM_HAS_ZEROED	XA_MARK_0
 #define SOM_HAS_DIRTY	XA_MARK_1
-/* ... and of all chunks. */
+/* Mark in pool.chunks. */
 #define SOM_HAS_QUARANTINED	XA_MARK_0
 
-/* How often held units are looked at, in milliseconds. */
+/* Interval for checking quarantined units, in milliseconds. */
 #define SOM_QUARANTINE_MS	100
 
 struct som_chunk {
 	spinlock_t lock;	/* guards map, dead and draining */
 	bool dead;
-	bool draining;		/* taken from last (pool_take_draining()) */
-	bool has_zeroed;	/* as its marks say */
+	bool draining;		/* allocated from last: pool_take_draining() */
+	bool has_zeroed;	/* mirror the marks */
 	bool has_dirty;
-	unsigned long round;	/* of the last compaction that tried it */
-	struct som_pool_user *user;	/* who has units of it, or NULL */
-	struct list_head quarantines;	/* who is charged for what is held */
+	unsigned long round;	/* last compaction that tried it */
+	struct som_pool_user *user;	/* user of its units, or NULL */
+	struct list_head quarantines;	/* charges for quarantined units */
 	struct som_unitmap map;
 	struct som_extent ext;
 	struct rcu_head rcu;
 };
 
-/* Units of a chunk that are held, and who is charged for them. */
+/* Quarantined units of a chunk that are charged to one payer. */
 struct som_quarantine {
 	struct list_head list;
 	struct som_quarantine_charge *payer;
 	unsigned int nr;
 };
 
-/* What the pool has of a NUMA node. */
 struct som_pool_node {
 	struct xarray chunks;
 	wait_queue_head_t dirty_wait;	/* for dirty units */
 	int *order;			/* all nodes, by distance */
 };
 
-/* In the order in which they are asked for memory; it goes back in the opposite order. */
+/* Sources in the order in which they are asked for memory. It is returned in reverse. */
 static const struct som_source * const sources[] = SOM_SOURCES;
 
-/* The chunk that a processor took its last unit from: set under chunk->lock. */
+/*
+ * The chunk of this processor's last unit, to take the next one from; set under
+ * chunk->lock. Processors that contend for a chunk move to different ones.
+ */
 static DEFINE_PER_CPU(struct som_chunk *, som_hint);
 
 static void som_pool_quarantine_work(struct work_struct *work);
 
 static struct {
 	struct xarray chunks;
-	struct som_pool_node *nodes;	/* nr_node_ids of them */
+	struct som_pool_node *nodes;	/* nr_node_ids entries */
 	unsigned long nr_chunks;	/* under resize */
-	struct mutex resize;		/* growing and shrinking */
+	struct mutex resize;
 	spinlock_t commit_lock;		/* guards commit, users' and gone */
 	struct som_commit commit;
 	struct som_pool_user everybody;	/* with share_chunks */
-	struct list_head gone;		/* of units that are not held any more */
+	struct list_head gone;		/* charges that ended, to be returned */
 	struct delayed_work quarantine_work;
-	bool draining;			/* a compaction is under way */
+	bool draining;			/* a compaction is running */
 	bool exiting;			/* under resize */
 	bool opened[ARRAY_SIZE(sources)];	/* under resize */
 } pool = {
@@ -139,12 +129,12 @@ static struct {
 						      som_pool_quarantine_work, 0),
 };
 
-/* Under commit_lock, and changed only while nothing is reserved or used. */
+/* Guarded by commit_lock; changes only while no unit is reserved, used or quarantined. */
 static bool share_chunks __read_mostly;
 module_param(share_chunks, bool, 0444);
-MODULE_PARM_DESC(share_chunks, "have users share chunks: what one of them pins holds back what others release (default N)");
+MODULE_PARM_DESC(share_chunks, "users share chunks: pins of one user can quarantine units released by others (default N)");
 
-/* Set before the first unit is poisoned, and never cleared. */
+/* Set before the first unit is poisoned; never cleared. */
 bool som_pool_any_poisoned;
 
 static unsigned long chunk_nr(const struct som_chunk *chunk)
@@ -157,7 +147,6 @@ static struct som_pool_node *chunk_node(const struct som_chunk *chunk)
 	return &pool.nodes[chunk->ext.nid];
 }
 
-/* Make one mark of a chunk say what its bitmaps say. */
 static void chunk_mark(struct som_chunk *chunk, struct xarray *xa,
 		       xa_mark_t mark, bool set)
 {
@@ -194,7 +183,7 @@ static inline void chunk_mark_free(struct som_chunk *chunk)
 		chunk_set_marks(chunk, zeroed, dirty);
 }
 
-/* Who a user is to the pool. Whoever has something reserved stays the same. */
+/* The user that the pool accounts to. Cannot change while the user has reservations. */
 static struct som_pool_user *pool_user(struct som_pool_user *user)
 {
 	return READ_ONCE(share_chunks) ? &pool.everybody : user;
@@ -205,13 +194,13 @@ static struct som_commit_user *chunk_commit(struct som_chunk *chunk)
 	return chunk->user ? &chunk->user->commit : NULL;
 }
 
-/* Not of a chunk that is dead: its source may have it back. */
+/* Not for a dead chunk: its extent may be back at the source. */
 static bool chunk_pinned(const struct som_chunk *chunk)
 {
 	return chunk->ext.source->pinned(&chunk->ext);
 }
 
-/* So many units of a chunk are new among those that are retired. */
+/* Account for @nr units of a chunk that were just retired. */
 static void chunk_retired(struct som_chunk *chunk, unsigned int nr)
 {
 	lockdep_assert_held(&chunk->lock);
@@ -224,10 +213,10 @@ static void chunk_retired(struct som_chunk *chunk, unsigned int nr)
 }
 
 /**
- * enum som_take - chunks that a unit may come from
- * @SOM_TAKE_OWN: the user's.
- * @SOM_TAKE_CLAIMED: nobody's, if the user has fewer than it claims.
- * @SOM_TAKE_FREE: nobody's, if others do not claim all of them.
+ * enum som_take - chunks that a unit may be taken from
+ * @SOM_TAKE_OWN: chunks of the user.
+ * @SOM_TAKE_CLAIMED: chunks of no user, if the user has fewer than it claims.
+ * @SOM_TAKE_FREE: chunks of no user, unless other users claim all of them.
  */
 enum som_take {
 	SOM_TAKE_OWN,
@@ -235,7 +224,7 @@ enum som_take {
 	SOM_TAKE_FREE,
 };
 
-/* May a user have another chunk? It may be no more when that is tried. */
+/* Unlocked check whether a user may take another chunk; chunk_take() decides. */
 static bool pool_may_take(const struct som_pool_user *user, enum som_take how)
 {
 	bool ok;
@@ -251,7 +240,7 @@ static bool pool_may_take(const struct som_pool_user *user, enum som_take how)
 	return ok;
 }
 
-/* A chunk becomes a user's, if it is nobody's. */
+/* Give a chunk to a user if it belongs to none. */
 static bool chunk_take(struct som_chunk *chunk, struct som_pool_user *user)
 {
 	bool ok;
@@ -275,7 +264,7 @@ static void chunk_forget_user(struct som_chunk *chunk)
 	WRITE_ONCE(chunk->user, NULL);
 }
 
-/* A chunk becomes nobody's, if no unit of it is used or held. */
+/* Take a chunk from its user if no unit is used or quarantined. */
 static inline void chunk_leave(struct som_chunk *chunk)
 {
 	lockdep_assert_held(&chunk->lock);
@@ -289,7 +278,7 @@ static inline void chunk_leave(struct som_chunk *chunk)
 	chunk_forget_user(chunk);
 }
 
-/* The module stays as long as somebody has a pin that its chunk's source does not wait for. */
+/* Keep the module loaded while there are pins that the chunk's source does not wait for. */
 static void hold_module(const struct som_chunk *chunk, bool quarantine)
 {
 	if (chunk->ext.source->flags & SOM_SOURCE_PINS_LEAVE)
@@ -301,8 +290,8 @@ static void hold_module(const struct som_chunk *chunk, bool quarantine)
 }
 
 /*
- * Held units of a chunk become free when the last pin on it is gone. No new
- * pin can come to a held unit: nothing maps it.
+ * Free the quarantined units of a chunk once it has no pin. Nothing maps them, so they
+ * cannot be pinned again.
  */
 static void chunk_end_quarantine(struct som_chunk *chunk)
 {
@@ -310,7 +299,10 @@ static void chunk_end_quarantine(struct som_chunk *chunk)
 
 	lockdep_assert_held(&chunk->lock);
 
-	/* What a dead chunk holds was accounted for when it died, and its extent goes. */
+	/*
+	 * A dead chunk's quarantined units are already accounted for, and its extent may be
+	 * gone.
+	 */
 	if (chunk->dead || !chunk->map.nr_quarantined || chunk_pinned(chunk))
 		return;
 	hold_module(chunk, false);
@@ -325,7 +317,7 @@ static void chunk_end_quarantine(struct som_chunk *chunk)
 	chunk_leave(chunk);
 }
 
-/* Take back the charges of units that are not held any more. */
+/* Return the charges of units whose quarantine has ended. */
 static void som_pool_settle(void)
 {
 	struct som_quarantine *quarantine, *next;
@@ -340,7 +332,7 @@ static void som_pool_settle(void)
 	}
 }
 
-/* Look at all held units; true if some still are. */
+/* Check all quarantined units. Return: true if some are still quarantined. */
 static bool som_pool_end_quarantine(void)
 {
 	struct som_chunk *chunk;
@@ -359,10 +351,9 @@ static bool som_pool_end_quarantine(void)
 }
 
 /**
- * som_pool_look - see whether pins are gone for which units are held
- *
+ * som_pool_look - End the quarantine of units whose chunk has no pin any more
  * Context: Process context; takes the chunks' locks.
- * Return: true if there were any: it may be worth while to try a charge again.
+ * Return: true if any unit was quarantined: the caller may retry a charge.
  */
 bool som_pool_look(void)
 {
@@ -373,7 +364,7 @@ bool som_pool_look(void)
 	return true;
 }
 
-/* On any processor that is not isolated. */
+/* Unbound: the work keeps off isolated processors. */
 static void queue_quarantine_work(void)
 {
 	queue_delayed_work(system_unbound_wq, &pool.quarantine_work,
@@ -390,11 +381,10 @@ static void som_pool_quarantine_work(struct work_struct *work)
 }
 
 /**
- * som_unit_address - where the kernel sees a unit's memory
+ * som_unit_address - Return the kernel's address of a unit's memory
  * @unit: unit number
- *
  * Context: Any.
- * Return: address of its first byte.
+ * Return: address of the first byte.
  */
 void *som_unit_address(unsigned long unit)
 {
@@ -402,11 +392,10 @@ void *som_unit_address(unsigned long unit)
 }
 
 /**
- * som_unit_nid - a unit's NUMA node
+ * som_unit_nid - Return a unit's NUMA node
  * @unit: unit number
- *
  * Context: Any.
- * Return: the node.
+ * Return: node number.
  */
 int som_unit_nid(unsigned long unit)
 {
@@ -414,9 +403,8 @@ int som_unit_nid(unsigned long unit)
 }
 
 /**
- * som_unit_zero - zero a unit's memory
+ * som_unit_zero - Zero a unit's memory
  * @unit: unit number
- *
  * Context: Process context; may sleep.
  */
 void som_unit_zero(unsigned long unit)
@@ -432,13 +420,12 @@ void som_unit_zero(unsigned long unit)
 }
 
 /**
- * som_unit_copy_pages - copy pages of a unit to the same place in another
+ * som_unit_copy_pages - Copy pages of a unit to the same offsets of another
  * @to: unit number of the copy
  * @from: unit number
- * @pages: which pages; the others of the copy stay as they are
- *
+ * @pages: pages to copy; the copy's other pages are not touched
  * Context: Process context; may sleep.
- * Return: 0; -EHWPOISON if memory of @from has failed: not all pages are copied.
+ * Return: 0; -EHWPOISON if memory of @from has failed: some pages are not copied.
  */
 int som_unit_copy_pages(unsigned long to, unsigned long from,
 			const unsigned long *pages)
@@ -451,7 +438,7 @@ int som_unit_copy_pages(unsigned long to, unsigned long from,
 	for_each_set_bit(i, pages, SOM_UNIT_PAGES) {
 		if (copy_mc_to_kernel(dst + i * PAGE_SIZE, src + i * PAGE_SIZE,
 				      PAGE_SIZE)) {
-			/* Comes back to som_pool_poison(). */
+			/* Reports the failure to som_pool_poison() later. */
 			memory_failure_queue((from << SOM_UNIT_PAGE_SHIFT) + i, 0);
 			return -EHWPOISON;
 		}
@@ -462,10 +449,9 @@ int som_unit_copy_pages(unsigned long to, unsigned long from,
 }
 
 /**
- * som_unit_copy - copy a unit's memory
+ * som_unit_copy - Copy a unit's memory
  * @to: unit number of the copy
  * @from: unit number
- *
  * Context: Process context; may sleep.
  * Return: as som_unit_copy_pages().
  */
@@ -478,10 +464,9 @@ int som_unit_copy(unsigned long to, unsigned long from)
 }
 
 /**
- * som_unit_zero_others - zero all of a unit but some pages
+ * som_unit_zero_others - Zero a unit except for some pages
  * @unit: unit number
- * @pages: the pages that stay as they are
- *
+ * @pages: pages that are not touched
  * Context: Process context; may sleep.
  */
 void som_unit_zero_others(unsigned long unit, const unsigned long *pages)
@@ -497,14 +482,11 @@ void som_unit_zero_others(unsigned long unit, const unsigned long *pages)
 }
 
 /**
- * som_pool_charge - reserve units for an owner
- * @user: whose they will be
- * @nr_units: how many
- *
- * Context: Process context; takes pool.commit_lock; may be called with other
- * spinlocks held.
- * Return: true, or false (and nothing is changed) if there are not as many that
- * the user can have.
+ * som_pool_charge - Reserve units for a user
+ * @user: user to charge
+ * @nr_units: number of units
+ * Context: Process context; takes pool.commit_lock; spinlocks may be held.
+ * Return: true; false if the user cannot have that many: nothing is changed.
  */
 bool som_pool_charge(struct som_pool_user *user, unsigned long nr_units)
 {
@@ -517,8 +499,7 @@ bool som_pool_charge(struct som_pool_user *user, unsigned long nr_units)
 }
 
 /**
- * som_pool_units - count the units that there are
- *
+ * som_pool_units - Return the number of units in the pool
  * Context: Any.
  * Return: number of units.
  */
@@ -528,9 +509,8 @@ unsigned long som_pool_units(void)
 }
 
 /**
- * som_pool_room - count the units that can be reserved
- * @user: for whom
- *
+ * som_pool_room - Count the units that a user can still reserve
+ * @user: user
  * Context: Process context; takes pool.commit_lock.
  * Return: number of units.
  */
@@ -545,10 +525,9 @@ unsigned long som_pool_room(struct som_pool_user *user)
 }
 
 /**
- * som_pool_uncharge - take reservations back
- * @user: whose they are
- * @nr_units: how many units, each charged before
- *
+ * som_pool_uncharge - Release reservations of a user
+ * @user: user
+ * @nr_units: number of units, all charged before
  * Context: Process context; takes pool.commit_lock.
  */
 void som_pool_uncharge(struct som_pool_user *user, unsigned long nr_units)
@@ -561,14 +540,14 @@ void som_pool_uncharge(struct som_pool_user *user, unsigned long nr_units)
 }
 
 /**
- * som_pool_same_user - can a unit of one user become another's?
+ * som_pool_same_user - Test whether units may pass between two users
  * @a: one user
  * @b: another user, or the same
  *
- * If not, the other one needs a copy, in a chunk of its own.
+ * If not, the receiver needs a copy in a chunk of its own.
  *
  * Context: Any.
- * Return: true if so.
+ * Return: true if they may.
  */
 bool som_pool_same_user(const struct som_pool_user *a,
 			const struct som_pool_user *b)
@@ -577,10 +556,9 @@ bool som_pool_same_user(const struct som_pool_user *a,
 }
 
 /**
- * som_pool_keep - count units that owners keep
- * @user: whose owners
- * @nr: how many more; or fewer, if negative
- *
+ * som_pool_keep - Add to the number of units that a user's owners cache
+ * @user: user
+ * @nr: number of units; negative to subtract
  * Context: Any.
  */
 void som_pool_keep(struct som_pool_user *user, int nr)
@@ -589,9 +567,8 @@ void som_pool_keep(struct som_pool_user *user, int nr)
 }
 
 /**
- * som_pool_cached - the count of som_pool_keep()
- * @user: whose owners
- *
+ * som_pool_cached - Return the number of units that a user's owners cache
+ * @user: user
  * Context: Any.
  * Return: number of units.
  */
@@ -601,11 +578,10 @@ unsigned long som_pool_cached(struct som_pool_user *user)
 }
 
 /**
- * som_pool_idle_units - count units that become free if a user's owners keep none
- * @user: whose owners
- *
- * Context: Any. Nothing keeps the answer from changing.
- * Return: all units of its chunks, if it has no others than those that are kept; or 0.
+ * som_pool_idle_units - Count units that become available if a user's caches are emptied
+ * @user: user
+ * Context: Any. The answer may change at once.
+ * Return: all units of the user's chunks if all its units are cached; otherwise 0.
  */
 unsigned long som_pool_idle_units(struct som_pool_user *user)
 {
@@ -615,10 +591,9 @@ unsigned long som_pool_idle_units(struct som_pool_user *user)
 }
 
 /**
- * som_pool_shared - are chunks shared between users?
- *
+ * som_pool_shared - Test whether users share chunks
  * Context: Any.
- * Return: true if so.
+ * Return: true if they do.
  */
 bool som_pool_shared(void)
 {
@@ -626,9 +601,8 @@ bool som_pool_shared(void)
 }
 
 /**
- * som_pool_share - have users share chunks, or not
- * @share: whether they shall
- *
+ * som_pool_share - Set whether users share chunks
+ * @share: new setting
  * Context: Process context; takes pool.commit_lock.
  * Return: 0; -EBUSY if a unit is reserved, used or quarantined: nothing is changed.
  */
@@ -645,7 +619,7 @@ int som_pool_share(bool share)
 	return ret;
 }
 
-/* Take a unit of a chunk that is locked, if a user may, and no compaction wants it. */
+/* Take a unit of a locked chunk unless the user may not or a compaction drains it. */
 static inline long pool_take_locked(struct som_chunk *chunk,
 				    struct som_pool_user *user, enum som_take how,
 				    bool *zeroed)
@@ -662,7 +636,9 @@ static inline long pool_take_locked(struct som_chunk *chunk,
 	if (unit < 0)
 		return unit;
 	chunk_mark_free(chunk);
-	/* A user's processors do not take turns at writing to its hint. */
+	/*
+	 * Write only on change, or a user's processors contend for the hint's cache line.
+	 */
 	if (raw_cpu_read(som_hint) != chunk) {
 		raw_cpu_write(som_hint, chunk);
 		WRITE_ONCE(user->hint, chunk);
@@ -670,7 +646,7 @@ static inline long pool_take_locked(struct som_chunk *chunk,
 	return chunk_nr(chunk) * SOM_CHUNK_UNITS + unit;
 }
 
-/* Take a unit of a chunk. @wait: also if others have it locked. */
+/* Take a unit of a chunk. Without @wait, fail if the chunk is locked. */
 static long pool_take_from_chunk(struct som_chunk *chunk, struct som_pool_user *user,
 				 enum som_take how, bool wait, bool *zeroed)
 {
@@ -693,15 +669,14 @@ static inline bool hint_fits(const struct som_chunk *chunk,
 }
 
 /*
- * Take a zeroed unit where this processor took its last, or else its user, if nobody
- * else is at that chunk.
+ * Take a zeroed unit from this processor's last chunk, or from its user's, if uncontended.
  */
 static long pool_take_hinted(struct som_pool_user *user, int nid, bool *zeroed)
 {
 	struct som_chunk *chunk;
 	long unit = -ENOSPC;
 
-	/* As good as RCU's lock here, and cheaper. */
+	/* Serves as an RCU read-side section here, at less cost. */
 	preempt_disable();
 	chunk = raw_cpu_read(som_hint);
 	if (unlikely(!hint_fits(chunk, user, nid)))
@@ -712,7 +687,7 @@ static long pool_take_hinted(struct som_pool_user *user, int nid, bool *zeroed)
 	return unit;
 }
 
-/* Take a unit of a node's chunks with a mark. */
+/* Take a unit from a node's chunks that have a mark. */
 static long pool_take_marked(struct som_pool_user *user, enum som_take how, int nid,
 			     xa_mark_t mark, bool wait, bool *zeroed)
 {
@@ -736,8 +711,8 @@ static long pool_take_marked(struct som_pool_user *user, enum som_take how, int 
 }
 
 /*
- * A zeroed unit if there is one, best without waiting for a lock, or else a dirty one;
- * of a chunk that the user does not claim yet only if it has no other on the node.
+ * Prefer zeroed units and uncontended locks. Take a chunk beyond the user's claim only if
+ * its own chunks on the node are full.
  */
 static long pool_take_from_node(struct som_pool_user *user, bool own, int nid,
 				bool *zeroed)
@@ -765,7 +740,7 @@ static long pool_take_from_node(struct som_pool_user *user, bool own, int nid,
 	return unit;
 }
 
-/* By distance from a node, among some nodes, or all. */
+/* Take a unit from the nearest node, optionally within a set of nodes. */
 static long pool_take_unit(struct som_pool_user *user, bool own, int nid,
 			   const nodemask_t *nodes, bool *zeroed)
 {
@@ -781,8 +756,8 @@ static long pool_take_unit(struct som_pool_user *user, bool own, int nid,
 }
 
 /*
- * Take a unit of a chunk that a compaction wants empty, which gives up on it then. Of
- * those, first of one that is not empty: empty ones are what it is for.
+ * Take a unit from a chunk that is being drained; the compaction then gives up on it. Try
+ * chunks in use first: empty ones are the compaction's goal.
  */
 static long pool_take_draining(struct som_pool_user *user, const nodemask_t *nodes,
 			       bool *zeroed)
@@ -836,8 +811,8 @@ static inline long try_alloc_unit(struct som_pool_user *user, int nid,
 }
 
 /*
- * Is a unit of some nodes that a user may have free, or about to be? @target: not of
- * chunks that are empty, or that a compaction wants empty.
+ * Test whether a user may expect a unit of some nodes: one is free or being zeroed. With
+ * @target, ignore chunks that are empty or being drained.
  */
 static bool units_left(struct som_pool_user *user, const nodemask_t *nodes,
 		       bool target)
@@ -863,8 +838,8 @@ static bool units_left(struct som_pool_user *user, const nodemask_t *nodes,
 }
 
 /*
- * What is being zeroed is waited for: that takes no longer than to zero one unit.
- * @target: for a compaction, as units_left() has it.
+ * Wait for units that are being zeroed: at most the time to zero one unit. @target: as in
+ * units_left().
  */
 static inline long alloc_unit(struct som_pool_user *user, int nid,
 			      const nodemask_t *nodes, bool target, bool *zeroed)
@@ -894,14 +869,14 @@ static long alloc_unzeroed(struct som_pool_user *user, int nid, bool target)
 }
 
 /**
- * som_pool_alloc_unzeroed - take a unit all of which will be overwritten
- * @user: whose it will be
- * @nid: node that it should be near to
+ * som_pool_alloc_unzeroed - Take a unit that the caller overwrites completely
+ * @user: user
+ * @nid: preferred node
  *
- * It has bytes of a former owner: nobody may see it before it is overwritten.
+ * The unit has a former owner's data: map it only after it is overwritten.
  *
  * Context: Process context; may sleep.
- * Return: unit number, or -ENOSPC if there is none.
+ * Return: unit number; -ENOSPC if there is none.
  */
 long som_pool_alloc_unzeroed(struct som_pool_user *user, int nid)
 {
@@ -909,14 +884,14 @@ long som_pool_alloc_unzeroed(struct som_pool_user *user, int nid)
 }
 
 /**
- * som_pool_alloc_target - take a unit for a compaction to move another one to
- * @user: whose it will be
- * @nid: node that it should be near to
+ * som_pool_alloc_target - Take a unit as the destination of a compaction
+ * @user: user
+ * @nid: preferred node
  *
- * As som_pool_alloc_unzeroed(), but never of a chunk that is empty, or is being emptied.
+ * As som_pool_alloc_unzeroed(), but never from a chunk that is empty or being drained.
  *
  * Context: Process context; may sleep.
- * Return: unit number, or -ENOSPC if there is none.
+ * Return: unit number; -ENOSPC if there is none.
  */
 long som_pool_alloc_target(struct som_pool_user *user, int nid)
 {
@@ -924,17 +899,13 @@ long som_pool_alloc_target(struct som_pool_user *user, int nid)
 }
 
 /**
- * som_pool_alloc - take a unit that was charged before
- * @user: whose it will be
- * @nid: node that it should be near to
- * @nodes: nodes that it must be of, or NULL
- *
- * The unit's memory is zero.
- *
+ * som_pool_alloc - Take a zeroed unit that was charged before
+ * @user: user
+ * @nid: preferred node
+ * @nodes: nodes to choose from, or NULL
  * Context: Process context; may sleep.
- * Return: unit number, or -ENOSPC if there is none right now: a unit that
- * makes up for the charge is on its way back from its former owner, or all are of other
- * nodes.
+ * Return: unit number; -ENOSPC if there is none right now: the former owner has not freed
+ * it yet, or all free units are on other nodes.
  */
 long som_pool_alloc(struct som_pool_user *user, int nid,
 		    const nodemask_t *nodes)
@@ -954,19 +925,18 @@ long som_pool_alloc(struct som_pool_user *user, int nid,
 }
 
 /**
- * som_pool_units_left - has the pool anything of some nodes?
- * @user: for whom
- * @nodes: which
- *
+ * som_pool_units_left - Test whether a user may expect a unit of some nodes
+ * @user: user
+ * @nodes: nodes
  * Context: Process context.
- * Return: true if a unit is free or being zeroed: there will be one soon.
+ * Return: true if a unit is free or being zeroed.
  */
 bool som_pool_units_left(struct som_pool_user *user, const nodemask_t *nodes)
 {
 	return units_left(pool_user(user), nodes, false);
 }
 
-/* All units of an empty chunk of a node. @busy: some chunk is being zeroed. */
+/* Take all units of an empty chunk of a node. Set @busy if a chunk is being zeroed. */
 static long pool_take_chunk(struct som_pool_user *user, int nid,
 			    unsigned long *dirty, bool *busy)
 {
@@ -993,15 +963,15 @@ static long pool_take_chunk(struct som_pool_user *user, int nid,
 }
 
 /**
- * som_pool_alloc_chunk - take all units of an empty chunk
- * @user: whose they will be
- * @nid: node that it should be near to
- * @nodes: nodes that it must be of, or NULL
+ * som_pool_alloc_chunk - Take all units of an empty chunk and zero them
+ * @user: user
+ * @nid: preferred node
+ * @nodes: nodes to choose from, or NULL
  *
- * The caller charges them. Their memory is zero.
+ * The caller charges the units.
  *
- * Context: Process context; may take as long as zeroing a GiB does.
- * Return: chunk number, or -ENOSPC if no chunk is empty, or others claim those.
+ * Context: Process context; may take as long as zeroing 1 GiB.
+ * Return: chunk number; -ENOSPC if no chunk is empty or other users claim those that are.
  */
 long som_pool_alloc_chunk(struct som_pool_user *user, int nid,
 			  const nodemask_t *nodes)
@@ -1021,7 +991,7 @@ long som_pool_alloc_chunk(struct som_pool_user *user, int nid,
 				chunk = pool_take_chunk(user, order[i], dirty,
 							&busy);
 		}
-		/* That takes no longer than to zero one unit. */
+		/* Takes at most the time to zero one unit. */
 		if (chunk < 0 && busy)
 			usleep_range(50, 200);
 	} while (chunk < 0 && busy);
@@ -1033,9 +1003,8 @@ long som_pool_alloc_chunk(struct som_pool_user *user, int nid,
 }
 
 /**
- * som_pool_free_chunk - give back what som_pool_alloc_chunk() has taken
- * @chunk: chunk number; nobody has seen its memory
- *
+ * som_pool_free_chunk - Undo som_pool_alloc_chunk()
+ * @chunk: chunk number; its memory was never mapped
  * Context: Process context.
  */
 void som_pool_free_chunk(unsigned long chunk)
@@ -1046,7 +1015,7 @@ void som_pool_free_chunk(unsigned long chunk)
 		som_pool_free(chunk * SOM_CHUNK_UNITS + unit);
 }
 
-/* How many units from the first on are of one chunk. */
+/* Count the leading units that are of the same chunk. */
 static unsigned int run_length(const unsigned long *units, unsigned int nr)
 {
 	unsigned int i = 1;
@@ -1057,7 +1026,7 @@ static unsigned int run_length(const unsigned long *units, unsigned int nr)
 	return i;
 }
 
-/* Used units of a chunk become free, held, or retired. Return: how many, that is, all. */
+/* Free, quarantine or retire used units of a chunk. Return: number of units done. */
 static unsigned int pool_put_run(struct som_chunk *chunk, const unsigned long *units,
 				 unsigned int nr, bool quarantine)
 {
@@ -1077,7 +1046,7 @@ static unsigned int pool_put_run(struct som_chunk *chunk, const unsigned long *u
 	return done;
 }
 
-/* @look: not if somebody has a pin on the chunk: then it returns false. */
+/* Free units of one chunk. With @look, return false if the chunk is pinned. */
 static bool pool_free_run(const unsigned long *units, unsigned int nr, bool look)
 {
 	struct som_chunk *chunk;
@@ -1100,16 +1069,15 @@ static bool pool_free_run(const unsigned long *units, unsigned int nr, bool look
 }
 
 /**
- * som_pool_free_units - free units that have lost their owner, unless they may be pinned
- * @units: unit numbers; on return, those that may be pinned come first, in the
- *	order they had
- * @nr: how many
+ * som_pool_free_units - Free units that have no owner unless they may be pinned
+ * @units: unit numbers; on return, the units that may be pinned come first, in order
+ * @nr: number of units
  *
- * The caller knows that no page table and no TLB has a translation of them, and
- * takes the charges of those that are freed back afterwards.
+ * No page table and no TLB may have a translation of the units. The caller then uncharges
+ * the freed ones.
  *
  * Context: Process context; takes the chunks' locks.
- * Return: how many may be pinned: they stay the caller's, for som_pool_quarantine_units().
+ * Return: number of units that were not freed; pass them to som_pool_quarantine_units().
  */
 unsigned int som_pool_free_units(unsigned long *units, unsigned int nr)
 {
@@ -1126,11 +1094,11 @@ unsigned int som_pool_free_units(unsigned long *units, unsigned int nr)
 }
 
 /**
- * som_pool_free - free a unit that is known not to be pinned
+ * som_pool_free - Free a unit that is known to be unpinned
  * @unit: unit number
  *
- * Nobody has had a translation of it since it was taken; or som_pool_pinned() was
- * false when no page table and no TLB had one any more.
+ * Either the unit was never mapped since it was taken, or som_pool_pinned() returned false
+ * after its last translation was gone.
  *
  * Context: Process context; takes the chunk's lock.
  */
@@ -1139,7 +1107,7 @@ void som_pool_free(unsigned long unit)
 	pool_free_run(&unit, 1, false);
 }
 
-/* The record of a holder in a chunk, or NULL. */
+/* Find the charge of a payer in a chunk. */
 static struct som_quarantine *pool_find_quarantine(struct som_chunk *chunk,
 						   struct som_quarantine_charge *payer)
 {
@@ -1152,7 +1120,10 @@ static struct som_quarantine *pool_find_quarantine(struct som_chunk *chunk,
 	return NULL;
 }
 
-/* *spare is a record that may be used; then it is NULL. */
+/*
+ * Quarantine units of one chunk. Uses *@spare if the payer has no charge there yet, and
+ * then clears it.
+ */
 static void pool_quarantine_run(const unsigned long *units, unsigned int nr,
 				struct som_quarantine_charge *payer, struct som_quarantine **spare)
 {
@@ -1186,14 +1157,14 @@ out:
 }
 
 /**
- * som_pool_quarantine_units - keep units that have lost their owner from everybody
+ * som_pool_quarantine_units - Quarantine units that have no owner
  * @units: unit numbers
- * @nr: how many
- * @payer: who is charged for each of them: its @gone is called for each once, some
- *	time after no pin on the unit's chunk is left
+ * @nr: number of units
+ * @payer: charged for each unit; ->gone() returns the charge once the unit's chunk has been
+ *	seen without a pin
  *
- * The caller knows that no page table and no TLB has a translation of them. Their
- * charge in the pool is the pool's from now on.
+ * No page table and no TLB may have a translation of the units. Their commit charge passes
+ * to the pool.
  *
  * Context: Process context; takes the chunks' locks. Cannot fail.
  */
@@ -1216,13 +1187,13 @@ void som_pool_quarantine_units(const unsigned long *units, unsigned int nr,
 }
 
 /**
- * som_pool_zero_begin - a dirty unit of a node, to be zeroed
+ * som_pool_zero_begin - Take a dirty unit of a node for zeroing
  * @nid: node
  *
- * Nobody gets it until som_pool_zero_end(), so the caller does not sleep meanwhile.
+ * The unit cannot be allocated until som_pool_zero_end(), so do not sleep in between.
  *
  * Context: Any.
- * Return: unit number, or -ENOENT.
+ * Return: unit number; -ENOENT if there is none.
  */
 long som_pool_zero_begin(int nid)
 {
@@ -1245,10 +1216,9 @@ long som_pool_zero_begin(int nid)
 }
 
 /**
- * som_pool_zero_end - a unit was zeroed, or not
- * @unit: from som_pool_zero_begin()
- * @zeroed: whether all of it is zero
- *
+ * som_pool_zero_end - Return a unit taken by som_pool_zero_begin()
+ * @unit: unit number
+ * @zeroed: true if all of it was zeroed
  * Context: Any.
  */
 void som_pool_zero_end(unsigned long unit, bool zeroed)
@@ -1272,11 +1242,10 @@ void som_pool_zero_end(unsigned long unit, bool zeroed)
 }
 
 /**
- * som_pool_has_dirty - is there anything to be zeroed?
+ * som_pool_has_dirty - Test whether a node has dirty units
  * @nid: node
- *
  * Context: Any.
- * Return: true if so.
+ * Return: true if it has.
  */
 bool som_pool_has_dirty(int nid)
 {
@@ -1284,10 +1253,9 @@ bool som_pool_has_dirty(int nid)
 }
 
 /**
- * som_pool_dirty_wait - where to wait for dirty units
+ * som_pool_dirty_wait - Return the wait queue for a node's dirty units
  * @nid: node
- *
- * Return: a wait queue, on which who waits is woken when there may be some.
+ * Return: wait queue, woken when a chunk of the node gets dirty units.
  */
 wait_queue_head_t *som_pool_dirty_wait(int nid)
 {
@@ -1295,11 +1263,10 @@ wait_queue_head_t *som_pool_dirty_wait(int nid)
 }
 
 /**
- * som_pool_pinned - might somebody other than its owner hold a unit's memory?
- * @unit: number of a unit that is in use
- *
+ * som_pool_pinned - Test whether a unit may be pinned
+ * @unit: number of a used unit
  * Context: Any.
- * Return: true while anybody has a pin on memory of the unit's chunk.
+ * Return: true while any memory of the unit's chunk is pinned.
  */
 bool som_pool_pinned(unsigned long unit)
 {
@@ -1314,14 +1281,14 @@ bool som_pool_pinned(unsigned long unit)
 }
 
 /**
- * som_pool_poison - memory has failed
+ * som_pool_poison - Record that memory has failed
  * @pfn: page frame number
- * @cached: the kernel has marked the memory and keeps a reference to it
+ * @cached: true if the kernel has marked the page and holds a reference to it
  *
- * If it is of a unit, nobody gets that any more. Whoever maps it still does.
+ * A unit of that memory is not allocated again. Existing mappings of it stay.
  *
  * Context: Any but interrupts.
- * Return: true if it is of a unit and that was not known.
+ * Return: true if the memory is of a unit that was not poisoned before.
  */
 bool som_pool_poison(unsigned long pfn, bool cached)
 {
@@ -1336,7 +1303,7 @@ bool som_pool_poison(unsigned long pfn, bool cached)
 		goto out;
 	WRITE_ONCE(som_pool_any_poisoned, true);
 	spin_lock(&chunk->lock);
-	/* The numbers of a dead chunk were accounted for when it died. */
+	/* A dead chunk's units are already accounted for. */
 	if (!chunk->dead) {
 		if (cached)
 			chunk->ext.source->poison(&chunk->ext);
@@ -1355,11 +1322,10 @@ out:
 }
 
 /**
- * som_pool_test_poisoned - the same as som_pool_poisoned(), where any is
+ * som_pool_test_poisoned - Slow path of som_pool_poisoned()
  * @unit: unit number
- *
  * Context: Any.
- * Return: true if so.
+ * Return: true if the unit is poisoned.
  */
 bool som_pool_test_poisoned(unsigned long unit)
 {
@@ -1375,11 +1341,10 @@ bool som_pool_test_poisoned(unsigned long unit)
 }
 
 /**
- * som_pool_broken - is more reserved than there is, as memory has failed?
- * @user: for whom
- *
+ * som_pool_broken - Test whether memory failures left a user short of reserved units
+ * @user: user
  * Context: Any.
- * Return: true if so: a unit that is not there need not be on its way.
+ * Return: true if so: waiting for a unit may never end.
  */
 bool som_pool_broken(struct som_pool_user *user)
 {
@@ -1393,7 +1358,7 @@ bool som_pool_broken(struct som_pool_user *user)
 	return broken;
 }
 
-/* Free units of other chunks of the same user that are not being emptied. */
+/* Count free units in other chunks of the same user that are not being drained. */
 static unsigned long pool_free_elsewhere(const struct som_chunk *but)
 {
 	const struct som_pool_user *user = READ_ONCE(but->user);
@@ -1401,7 +1366,7 @@ static unsigned long pool_free_elsewhere(const struct som_chunk *but)
 	unsigned long i, nr = 0;
 
 	xa_for_each(&pool.chunks, i, chunk) {
-		/* A unit whose zeroing ends now is counted once. */
+		/* Under the lock, a unit whose zeroing ends now is counted exactly once. */
 		spin_lock(&chunk->lock);
 		if (chunk != but && !chunk->draining && user &&
 		    chunk->user == user)
@@ -1413,10 +1378,10 @@ static unsigned long pool_free_elsewhere(const struct som_chunk *but)
 }
 
 /**
- * som_pool_drain_begin - begin a compaction
+ * som_pool_drain_begin - Begin a compaction
  *
- * Until som_pool_drain_end(), units of chunks that are empty are taken last. Nothing is
- * quarantined from anybody: a compaction waits for others.
+ * Until som_pool_drain_end(), units of empty chunks are allocated last. They stay
+ * available: an allocation takes precedence over the compaction.
  *
  * Context: Process context.
  */
@@ -1437,8 +1402,8 @@ void som_pool_drain_begin(void)
 }
 
 /*
- * The chunk with the fewest units in use that was not chosen in a round. @fits: they fit
- * into other chunks. Return: false if there is none.
+ * Choose the chunk with the fewest used units not yet chosen in a round. Set @fits if its
+ * units fit into other chunks. Return: false if there is none.
  */
 static bool drain_choose(unsigned long round, long *nr, bool *fits)
 {
@@ -1466,14 +1431,14 @@ static bool drain_choose(unsigned long round, long *nr, bool *fits)
 }
 
 /**
- * som_pool_drain_next - choose a chunk to be emptied
- * @round: number of the compaction; each chunk is chosen once in a round
+ * som_pool_drain_next - Choose the next chunk to drain
+ * @round: number of the compaction; each chunk is chosen once per round
  *
- * It is the one with the fewest units in use that fit into others of its user. From now
- * on its units are taken last.
+ * Chooses the chunk with the fewest used units that fit into other chunks of its user. Its
+ * units are allocated last from now on.
  *
  * Context: Process context.
- * Return: chunk number, or -ENOSPC if there is none.
+ * Return: chunk number; -ENOSPC if there is none.
  */
 long som_pool_drain_next(unsigned long round)
 {
@@ -1490,11 +1455,10 @@ long som_pool_drain_next(unsigned long round)
 }
 
 /**
- * som_pool_draining - is it worth while to go on emptying a chunk?
- * @chunk: chunk number, from som_pool_drain_next()
- *
+ * som_pool_draining - Test whether a chunk is still being drained
+ * @chunk: chunk number from som_pool_drain_next()
  * Context: Process context.
- * Return: false if it is gone, or somebody had to take a unit of it.
+ * Return: false if it left the pool, or if a unit of it was allocated.
  */
 bool som_pool_draining(unsigned long chunk)
 {
@@ -1509,14 +1473,14 @@ bool som_pool_draining(unsigned long chunk)
 }
 
 /**
- * som_pool_drain_check - has a chunk been emptied?
- * @chunk: chunk number, from som_pool_drain_next()
+ * som_pool_drain_check - Test whether a chunk has been drained
+ * @chunk: chunk number from som_pool_drain_next()
  *
- * If so, its units are taken last until som_pool_drain_end(); if not, from now on
- * it is a chunk as any other.
+ * An empty chunk is allocated from last until som_pool_drain_end(). Any other chunk becomes
+ * an ordinary one again.
  *
  * Context: Process context.
- * Return: true if it is empty, or gone.
+ * Return: true if it is empty or left the pool.
  */
 bool som_pool_drain_check(unsigned long chunk)
 {
@@ -1537,8 +1501,7 @@ bool som_pool_drain_check(unsigned long chunk)
 }
 
 /**
- * som_pool_drain_end - the end of a compaction
- *
+ * som_pool_drain_end - End a compaction
  * Context: Process context.
  */
 void som_pool_drain_end(void)
@@ -1557,7 +1520,7 @@ void som_pool_drain_end(void)
 	WRITE_ONCE(pool.draining, false);
 }
 
-/* Take one extent from the first source that has one. */
+/* Take an extent from the first source that has one. */
 static int pool_get_extent(struct som_extent *ext)
 {
 	int ret = -ENOMEM;
@@ -1572,7 +1535,7 @@ static int pool_get_extent(struct som_extent *ext)
 	return ret;
 }
 
-/* Take one chunk from a source. */
+/* Add one chunk to the pool. */
 static int som_pool_add(void)
 {
 	struct som_chunk *chunk;
@@ -1600,7 +1563,9 @@ static int som_pool_add(void)
 		goto out_erase;
 
 	spin_lock(&chunk->lock);
-	/* What has failed before it could be found here is not known page by page. */
+	/*
+	 * Failures from before xa_insert() are known for the extent only, not page by page.
+	 */
 	if (chunk->ext.source->poison(&chunk->ext)) {
 		spin_unlock(&chunk->lock);
 		xa_erase(&chunk_node(chunk)->chunks, chunk_nr(chunk));
@@ -1612,7 +1577,7 @@ static int som_pool_add(void)
 	som_commit_grow(&pool.commit, 0);
 	spin_unlock(&pool.commit_lock);
 	chunk->dead = false;
-	/* A compaction may have set marks when it was not among its node's chunks yet. */
+	/* A compaction may have set these before the chunk was in its node's xarray. */
 	chunk->has_zeroed = false;
 	chunk->has_dirty = false;
 	chunk_mark_free(chunk);
@@ -1624,7 +1589,7 @@ out_erase:
 	xa_erase(&pool.chunks, chunk_nr(chunk));
 	synchronize_rcu();
 out_put:
-	/* Nobody has seen it: that does not fail. */
+	/* The extent was never used, so put cannot fail. */
 	WARN_ON_ONCE(chunk->ext.source->put(&chunk->ext));
 out_free:
 	kfree(chunk);
@@ -1632,8 +1597,8 @@ out_free:
 }
 
 /*
- * May a chunk go that nobody uses? A source that does not wait for pins, nor remembers what
- * memory has failed, leaves both to the pool.
+ * Test whether an unused chunk may leave the pool. The pool itself waits for pins and
+ * remembers poisoned units if the source does neither.
  */
 static bool pool_may_leave(const struct som_chunk *chunk)
 {
@@ -1642,7 +1607,7 @@ static bool pool_may_leave(const struct som_chunk *chunk)
 		(!chunk->map.nr_poisoned || pool.exiting));
 }
 
-/* A chunk that was to go stays. */
+/* Put a chunk back to use whose source refused it. */
 static void chunk_revive(struct som_chunk *chunk)
 {
 	spin_lock(&chunk->lock);
@@ -1655,10 +1620,10 @@ static void chunk_revive(struct som_chunk *chunk)
 }
 
 /*
- * Give one chunk back if it is empty and no reservation needs it. Units that are
- * held do not count where the source waits for the pins by itself: whoever pins them has
- * a reference to its folio. The source has it back before it leaves the xarrays, as it may
- * refuse it: as long as it is dead, nobody looks at its memory.
+ * Return one chunk to its source if it is empty and no reservation needs it. Quarantined
+ * units do not matter if the source waits for pins itself: each pin holds a reference to
+ * the folio. The source gets the extent before the chunk leaves the xarrays, since it may
+ * refuse it. Until then the chunk is dead, and its memory is not accessed.
  */
 static bool som_pool_remove(struct som_chunk *chunk)
 {
@@ -1669,7 +1634,7 @@ static bool som_pool_remove(struct som_chunk *chunk)
 	lockdep_assert_held(&pool.resize);
 
 	spin_lock(&chunk->lock);
-	/* That takes no longer than to zero one unit. */
+	/* Takes at most the time to zero one unit. */
 	while (!chunk->map.nr_used && chunk->map.nr_zeroing) {
 		spin_unlock(&chunk->lock);
 		usleep_range(50, 200);
@@ -1697,7 +1662,7 @@ static bool som_pool_remove(struct som_chunk *chunk)
 		chunk_revive(chunk);
 		return false;
 	}
-	/* Nobody remembers a chunk that is dead. */
+	/* Remove all references: a dead chunk cannot become a hint again. */
 	for_each_possible_cpu(cpu)
 		cmpxchg(per_cpu_ptr(&som_hint, cpu), chunk, NULL);
 	xa_erase(&chunk_node(chunk)->chunks, chunk_nr(chunk));
@@ -1708,7 +1673,7 @@ static bool som_pool_remove(struct som_chunk *chunk)
 	return true;
 }
 
-/* Remove up to nr empty chunks of a source; how many went. */
+/* Remove up to @nr empty chunks of a source. Return: number removed. */
 static unsigned long shrink_source(const struct som_source *source,
 				   unsigned long nr)
 {
@@ -1725,7 +1690,7 @@ static unsigned long shrink_source(const struct som_source *source,
 	return gone;
 }
 
-/* Remove up to nr empty chunks, of the last source first; how many went. */
+/* Remove up to @nr empty chunks, last source first. Return: number removed. */
 static unsigned long som_pool_shrink(unsigned long nr)
 {
 	unsigned int i = ARRAY_SIZE(sources);
@@ -1737,15 +1702,14 @@ static unsigned long som_pool_shrink(unsigned long nr)
 }
 
 /**
- * som_pool_resize - grow or shrink the pool
- * @nr_chunks: how many chunks it shall have
+ * som_pool_resize - Grow or shrink the pool
+ * @nr_chunks: new number of chunks
  *
- * A grow takes all or nothing. A shrink gives back empty chunks only.
+ * Growing is all or nothing. Shrinking returns empty chunks only.
  *
  * Context: Process context; takes pool.resize.
- * Return: 0; -ENOMEM if the source has too few, -EINTR on a signal, and the
- * pool is as before; -EBUSY if not enough chunks were empty, and those that
- * were are given back.
+ * Return: 0; -ENOMEM if the sources have too little, -EINTR on a signal: the pool is as
+ * before; -EBUSY if too few chunks were empty: those were returned.
  */
 int som_pool_resize(unsigned long nr_chunks)
 {
@@ -1765,7 +1729,9 @@ int som_pool_resize(unsigned long nr_chunks)
 			ret = som_pool_add();
 		nr = pool.nr_chunks - before;
 		if (ret) {
-			/* Those just taken may be in use already: try. */
+			/*
+			 * Chunks just added may be in use already, so this may fall short.
+			 */
 			som_pool_shrink(nr);
 			pr_err("asked for %lu more chunks, found %lu %s; reserve with %s or boot with %s\n",
 			       nr_chunks - before, nr, last->name,
@@ -1777,11 +1743,10 @@ int som_pool_resize(unsigned long nr_chunks)
 }
 
 /**
- * som_pool_trim - give one empty chunk back if there are too many
- * @low: empty chunks that stay
- *
+ * som_pool_trim - Return one empty chunk to its source if there are too many
+ * @low: number of empty chunks to keep
  * Context: Process context; takes pool.resize.
- * Return: true if one was given back.
+ * Return: true if one was returned.
  */
 bool som_pool_trim(unsigned long low)
 {
@@ -1797,11 +1762,9 @@ bool som_pool_trim(unsigned long low)
 }
 
 /**
- * som_pool_show - tell of every unit what it is
- * @m: where to: a line for each chunk, with its number, its node, and a
- *	character for each unit: zeroed '.', dirty 'd', being zeroed 'z', used 'U',
- *	held 'q', poisoned 'x'
- *
+ * som_pool_show - Print the state of every unit
+ * @m: seq_file; gets one line per chunk: its number, its node, and one character per unit:
+ *	zeroed '.', dirty 'd', being zeroed 'z', used 'U', quarantined 'q', poisoned 'x'
  * Context: Process context.
  */
 void som_pool_show(struct seq_file *m)
@@ -1823,12 +1786,11 @@ void som_pool_show(struct seq_file *m)
 }
 
 /**
- * som_pool_next_chunk - tell of a chunk who has it
- * @nr: chunk number to begin with
- * @info: where the result goes, for the first chunk from there on
- *
+ * som_pool_next_chunk - Report the use of a chunk
+ * @nr: chunk number to search from
+ * @info: result, for the first chunk found
  * Context: Process context.
- * Return: true, or false if there is none.
+ * Return: true; false if there is no chunk from @nr on.
  */
 bool som_pool_next_chunk(unsigned long nr, struct som_chunk_info *info)
 {
@@ -1858,10 +1820,9 @@ bool som_pool_next_chunk(unsigned long nr, struct som_chunk_info *info)
 }
 
 /**
- * som_pool_stats - count units
+ * som_pool_stats - Count units
  * @nid: node, or NUMA_NO_NODE for the whole pool
- * @stats: where the result goes
- *
+ * @stats: result
  * Context: Process context.
  */
 void som_pool_stats(int nid, struct som_pool_stats *stats)
@@ -1896,12 +1857,11 @@ void som_pool_stats(int nid, struct som_pool_stats *stats)
 }
 
 /**
- * som_pool_source_stats - count what a source has given
- * @nr: number of the source, from 0 on
- * @stats: where the result goes
- *
+ * som_pool_source_stats - Count chunks and used units of a source
+ * @nr: index of the source
+ * @stats: result
  * Context: Process context.
- * Return: true, or false if there is no such source.
+ * Return: true; false if there is no such source.
  */
 bool som_pool_source_stats(unsigned int nr, struct som_source_stats *stats)
 {
@@ -1925,7 +1885,9 @@ bool som_pool_source_stats(unsigned int nr, struct som_source_stats *stats)
 	return true;
 }
 
-/* Emulated nodes may be as near to each other as to themselves: itself first. */
+/*
+ * Emulated nodes may be as near to each other as to themselves; sort a node itself first.
+ */
 static int distance(int from, int to)
 {
 	return from == to ? 0 : node_distance(from, to);
@@ -1952,7 +1914,6 @@ static void pool_free_nodes(void)
 	pool.nodes = NULL;
 }
 
-/* What there is for each node that there can be. */
 static int make_nodes(void)
 {
 	int nid, i;
@@ -1991,8 +1952,8 @@ static void close_sources(void)
 }
 
 /*
- * Open the sources. One that was asked for has to be there, and tells why it is not.
- * HugeTLB, the last, need not be where there is another one.
+ * Open the sources. A source that was requested must open, and logs why it cannot. HugeTLB,
+ * the last one, is optional if another source is open.
  */
 static int open_sources(void)
 {
@@ -2012,7 +1973,7 @@ static int open_sources(void)
 	pool.opened[last] = !ret;
 	if (!ret)
 		return 0;
-	pr_err("%s cannot be had (%d); boot with %s\n", sources[last]->name,
+	pr_err("cannot open source %s: %d; boot with %s\n", sources[last]->name,
 	       ret, sources[last]->hint_boot);
 	if (any)
 		return 0;
@@ -2022,9 +1983,8 @@ out_close:
 }
 
 /**
- * som_pool_init - open the sources and take the first chunks
- * @nr_chunks: how many
- *
+ * som_pool_init - Open the sources and add the first chunks
+ * @nr_chunks: number of chunks
  * Context: Module load.
  * Return: 0 or -errno as som_pool_resize().
  */
@@ -2047,8 +2007,7 @@ int som_pool_init(unsigned long nr_chunks)
 }
 
 /**
- * som_pool_exit - give everything back
- *
+ * som_pool_exit - Return all chunks and close the sources
  * Context: Module unload; no owner is left.
  */
 void som_pool_exit(void)
@@ -2056,7 +2015,7 @@ void som_pool_exit(void)
 	mutex_lock(&pool.resize);
 	pool.exiting = true;
 	WARN_ON_ONCE(pool.commit.committed);
-	/* What is held keeps the module; any other pin is somebody's who looks at a page. */
+	/* Quarantined units hold the module, so only short-lived page references remain. */
 	while (som_pool_shrink(pool.nr_chunks), pool.nr_chunks)
 		msleep(20);
 	mutex_unlock(&pool.resize);

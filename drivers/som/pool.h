@@ -12,17 +12,16 @@ struct seq_file;
 struct som_chunk;
 
 /**
- * struct som_pool_stats - a snapshot of the pool or of one node of it
+ * struct som_pool_stats - counters of the pool or of one node
  * @chunks: chunks.
- * @empty: chunks no unit of which has an owner.
- * @total: units.
- * @free: units that can be handed out.
- * @dirty: those of @free that must be zeroed first.
+ * @empty: chunks without a used unit.
+ * @total: units, except retired ones.
+ * @free: units that can be allocated.
+ * @dirty: units of @free that must be zeroed first.
  * @used: units that have an owner.
  * @quarantined: units released while pinned.
- * @poisoned: units whose memory has failed; those that have no owner any more do not
- *	count in @total.
- * @committed: units reserved or in use (of the whole pool only).
+ * @poisoned: units whose memory has failed.
+ * @committed: units reserved or in use; of the whole pool, whatever the node.
  */
 struct som_pool_stats {
 	unsigned long chunks;
@@ -37,10 +36,10 @@ struct som_pool_stats {
 };
 
 /**
- * struct som_source_stats - what a source has given
+ * struct som_source_stats - counters of a source
  * @dir: its directory in sysfs.
- * @chunks: chunks of the pool.
- * @used: units of them that have an owner.
+ * @chunks: chunks in the pool.
+ * @used: used units of those chunks.
  * @cost: bytes of kernel memory that those chunks cost.
  */
 struct som_source_stats {
@@ -51,23 +50,22 @@ struct som_source_stats {
 };
 
 /**
- * struct som_quarantine_charge - who is charged for units that the pool holds back
- * @gone: the pool does not hold some of them any more. Process context; the pool has
- *	taken their charge back from its own count.
+ * struct som_quarantine_charge - payer of quarantined units
+ * @gone: called when the quarantine of some units has ended, after the pool has released
+ *	their commit charge. Process context.
  */
 struct som_quarantine_charge {
 	void (*gone)(struct som_quarantine_charge *payer, unsigned int nr_units);
 };
 
 /**
- * struct som_pool_user - a user, whose chunks are nobody else's
- * @commit: reservations; the pool's commit_lock guards it.
- * @cached: units that its owners keep for themselves (cache.c).
- * @uid: its user ID, or that of who made its user namespace, for messages.
- * @hint: a chunk of it to take the next unit from, or NULL.
+ * struct som_pool_user - a user, who shares no chunk with other users
+ * @commit: reservations; guarded by the pool's commit_lock.
+ * @cached: units in caches of the user's owners (cache.c).
+ * @uid: its user ID, or that of the creator of its user namespace, for messages.
+ * @hint: a chunk to take the next unit from, or NULL.
  *
- * All zero is one with nothing. It may end when its owners have ended and nothing is
- * held for them.
+ * Initialised with zeroes. May be freed once it has no owners and no quarantined units.
  */
 struct som_pool_user {
 	struct som_commit_user commit;
@@ -77,15 +75,15 @@ struct som_pool_user {
 };
 
 /**
- * struct som_chunk_info - what a chunk is used for
+ * struct som_chunk_info - use of a chunk
  * @chunk: its number.
  * @nid: NUMA node.
  * @used: units that have an owner.
  * @quarantined: units released while pinned.
- * @pinned: whether somebody has a pin on it now.
- * @owned: whether it is a user's.
- * @shared: whether it is everybody's, as users share chunks.
- * @uid: whose it is otherwise.
+ * @pinned: true if the chunk is pinned now.
+ * @owned: true if the chunk belongs to a user.
+ * @shared: true if it belongs to all users (share_chunks).
+ * @uid: its user, if @owned and not @shared.
  */
 struct som_chunk_info {
 	unsigned long chunk;
@@ -155,11 +153,10 @@ void som_unit_zero_others(unsigned long unit, const unsigned long *pages);
 extern bool som_pool_any_poisoned;
 
 /**
- * som_pool_poisoned - has a unit's memory failed?
- * @unit: unit number; that of a page-backed one is nobody's
- *
- * Context: Any. Cheap where no memory has failed.
- * Return: true if so: nobody may look at it, or give it an entry.
+ * som_pool_poisoned - Test whether a unit's memory has failed
+ * @unit: unit number; false for page-backed units
+ * Context: Any. Cheap while no memory has failed.
+ * Return: true if it has: do not access the unit and do not map it.
  */
 static inline bool som_pool_poisoned(unsigned long unit)
 {
