@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The arithmetic of reservations. Pure; the caller locks.
+ * Arithmetic of reservations. Pure; the caller locks.
  *
- * Each unit that is reserved for, or used by, an owner is committed once; a
- * unit that was released but cannot be handed out yet is quarantined. It takes a
- * charge along when it becomes that. So committed + quarantined never exceeds
- * total, and an owner with a reservation finds a unit. The sum is
- * over the total only when memory has failed that was reserved: som_commit_retire().
+ * Each unit that is reserved for, or used by, an owner is committed once. A unit that was
+ * released while pinned is quarantined: its charge moves from committed to quarantined.
+ * committed + quarantined never exceeds total, so an owner with a reservation finds a unit.
+ * Only memory failure can break this: som_commit_retire().
  *
- * Chunks are not shared between users, so each user claims whole ones:
+ * Users share no chunks, so each user claims whole chunks:
  *
- *	claim = max(chunks that it has, chunks that its units need)
+ * claim = max(chunks that it has, chunks that its units need)
  *
- * and the claims never exceed the chunks of the pool. A user gets another chunk
- * when its own are full. Then its units need more chunks than it has, so its claim
- * is above what it has; and as others have at most what they claim, a chunk is
- * nobody's. Units that a chunk has lost to memory errors count for every user, since
- * any of them may get that chunk.
+ * The claims never exceed the chunks of the pool. A user that needs another chunk has
+ * filled its own, so it claims more than it has; other users have at most what they claim;
+ * so a chunk without a user exists. Units retired from any chunk count for every user, as
+ * each of them may get that chunk.
  */
 #ifndef _SOM_COMMIT_H
 #define _SOM_COMMIT_H
@@ -29,12 +27,12 @@
 
 /**
  * struct som_commit - reservations of a pool
- * @total: units in the pool.
+ * @total: units in the pool, except retired ones.
  * @committed: units reserved or in use.
  * @quarantined: units released, but not yet available.
- * @retired: units whose memory has failed and that nobody has; not in @total.
+ * @retired: units without an owner whose memory has failed.
  * @chunks: chunks in the pool.
- * @claimed: chunks that users claim.
+ * @claimed: chunks claimed by users.
  */
 struct som_commit {
 	unsigned long total;
@@ -46,11 +44,11 @@ struct som_commit {
 };
 
 /**
- * struct som_commit_user - what one user has of it
+ * struct som_commit_user - reservations of one user
  * @units: units committed or quarantined.
- * @retired: units of @chunks whose memory has failed.
- * @chunks: chunks that are the user's alone.
- * @claim: chunks that it may have, @chunks of which it has.
+ * @retired: retired units of @chunks.
+ * @chunks: chunks of the user.
+ * @claim: chunks that it may have, including @chunks.
  */
 struct som_commit_user {
 	unsigned long units;
@@ -60,10 +58,9 @@ struct som_commit_user {
 };
 
 /**
- * som_commit_need - how many chunks hold some units, whichever chunks they are
- * @c: the reservations
- * @units: how many
- *
+ * som_commit_need - Return the number of chunks that hold some units in the worst case
+ * @c: reservations of the pool
+ * @units: number of units
  * Return: number of chunks.
  */
 static inline unsigned long som_commit_need(const struct som_commit *c,
@@ -72,7 +69,7 @@ static inline unsigned long som_commit_need(const struct som_commit *c,
 	return units ? DIV_ROUND_UP(units + c->retired, SOM_CHUNK_UNITS) : 0;
 }
 
-/* Chunks that nobody else claims. */
+/* Chunks that no other user claims. */
 static inline unsigned long som_commit_limit(const struct som_commit *c,
 					     const struct som_commit_user *u)
 {
@@ -89,7 +86,10 @@ static inline void som_commit_set_claim(struct som_commit *c,
 	u->claim = claim;
 }
 
-/* The user needs less than before. That holds whatever was retired meanwhile. */
+/*
+ * Lower the claim to the user's need. Never raise it: units may have been retired
+ * meanwhile.
+ */
 static inline void som_commit_lower_claim(struct som_commit *c,
 					  struct som_commit_user *u)
 {
@@ -99,10 +99,9 @@ static inline void som_commit_lower_claim(struct som_commit *c,
 }
 
 /**
- * som_commit_room - count the units that can be reserved
- * @c: the reservations
- * @u: for whom
- *
+ * som_commit_room - Count the units that a user can still reserve
+ * @c: reservations of the pool
+ * @u: user
  * Return: number of units.
  */
 static inline unsigned long som_commit_room(const struct som_commit *c,
@@ -117,12 +116,11 @@ static inline unsigned long som_commit_room(const struct som_commit *c,
 }
 
 /**
- * som_commit_charge - reserve units
- * @c: the reservations
- * @u: for whom
+ * som_commit_charge - Reserve units
+ * @c: reservations of the pool
+ * @u: user
  * @n: number of units
- *
- * Return: true if there was room for all; otherwise nothing is changed.
+ * Return: true; false if there is no room for all: nothing is changed.
  */
 static inline bool som_commit_charge(struct som_commit *c,
 				     struct som_commit_user *u, unsigned long n)
@@ -136,10 +134,10 @@ static inline bool som_commit_charge(struct som_commit *c,
 }
 
 /**
- * som_commit_uncharge - take a reservation back
- * @c: the reservations
- * @u: whose
- * @n: number of units, at most what was charged
+ * som_commit_uncharge - Release reservations
+ * @c: reservations of the pool
+ * @u: user
+ * @n: number of units, at most the number charged
  */
 static inline void som_commit_uncharge(struct som_commit *c,
 				       struct som_commit_user *u,
@@ -153,9 +151,9 @@ static inline void som_commit_uncharge(struct som_commit *c,
 }
 
 /**
- * som_commit_quarantine - used units are released, and not available for now
- * @c: the reservations
- * @n: number of units, each of which was committed until now
+ * som_commit_quarantine - Quarantine used units
+ * @c: reservations of the pool
+ * @n: number of units, all committed
  */
 static inline void som_commit_quarantine(struct som_commit *c, unsigned long n)
 {
@@ -166,10 +164,10 @@ static inline void som_commit_quarantine(struct som_commit *c, unsigned long n)
 }
 
 /**
- * som_commit_restore - quarantined units are available again
- * @c: the reservations
- * @u: whose they were
- * @n: number of units, at most what was quarantined
+ * som_commit_restore - Make quarantined units available again
+ * @c: reservations of the pool
+ * @u: the units' user
+ * @n: number of units, at most the number quarantined
  */
 static inline void som_commit_restore(struct som_commit *c,
 				      struct som_commit_user *u,
@@ -183,11 +181,10 @@ static inline void som_commit_restore(struct som_commit *c,
 }
 
 /**
- * som_commit_may_take - can a user have one more chunk?
- * @c: the reservations
- * @u: the user
- *
- * Return: true if so.
+ * som_commit_may_take - Test whether a user can have one more chunk
+ * @c: reservations of the pool
+ * @u: user
+ * Return: true if it can.
  */
 static inline bool som_commit_may_take(const struct som_commit *c,
 				       const struct som_commit_user *u)
@@ -196,12 +193,11 @@ static inline bool som_commit_may_take(const struct som_commit *c,
 }
 
 /**
- * som_commit_take - a chunk that was nobody's becomes a user's
- * @c: the reservations
- * @u: the user
- * @retired: units of it whose memory has failed
- *
- * Return: true, or false (and nothing is changed) if others claim what is left.
+ * som_commit_take - Give a user a chunk that has none
+ * @c: reservations of the pool
+ * @u: user
+ * @retired: retired units of the chunk
+ * Return: true; false if other users claim all that is left: nothing is changed.
  */
 static inline bool som_commit_take(struct som_commit *c,
 				   struct som_commit_user *u,
@@ -216,10 +212,10 @@ static inline bool som_commit_take(struct som_commit *c,
 }
 
 /**
- * som_commit_leave - a chunk of a user's becomes nobody's
- * @c: the reservations
- * @u: the user
- * @retired: units of it whose memory has failed
+ * som_commit_leave - Take a chunk from its user
+ * @c: reservations of the pool
+ * @u: user
+ * @retired: retired units of the chunk
  */
 static inline void som_commit_leave(struct som_commit *c,
 				    struct som_commit_user *u,
@@ -231,13 +227,12 @@ static inline void som_commit_leave(struct som_commit *c,
 }
 
 /**
- * som_commit_retire - memory has failed: units are lost to the pool
- * @c: the reservations
- * @u: who has their chunk, or NULL
- * @n: number of units, none of which anybody has
+ * som_commit_retire - Remove failed units from the pool
+ * @c: reservations of the pool
+ * @u: user of their chunk, or NULL
+ * @n: number of units, none of which has an owner
  *
- * If all was reserved, so many reservations cannot be kept any more:
- * som_commit_broken().
+ * If all units were reserved, @n reservations can no longer be met: som_commit_broken().
  */
 static inline void som_commit_retire(struct som_commit *c,
 				     struct som_commit_user *u, unsigned long n)
@@ -251,11 +246,10 @@ static inline void som_commit_retire(struct som_commit *c,
 }
 
 /**
- * som_commit_broken - is more reserved for a user than it can have?
- * @c: the reservations
- * @u: the user
- *
- * Return: true if so: whoever finds no unit need not wait for one.
+ * som_commit_broken - Test whether a user has more reserved than it can have
+ * @c: reservations of the pool
+ * @u: user
+ * Return: true if so: waiting for a unit may never end.
  */
 static inline bool som_commit_broken(const struct som_commit *c,
 				     const struct som_commit_user *u)
@@ -265,9 +259,9 @@ static inline bool som_commit_broken(const struct som_commit *c,
 }
 
 /**
- * som_commit_grow - a chunk was added to the pool
- * @c: the reservations
- * @retired: units of it whose memory has failed
+ * som_commit_grow - Add a chunk to the pool
+ * @c: reservations of the pool
+ * @retired: retired units of the chunk
  */
 static inline void som_commit_grow(struct som_commit *c, unsigned long retired)
 {
@@ -277,13 +271,12 @@ static inline void som_commit_grow(struct som_commit *c, unsigned long retired)
 }
 
 /**
- * som_commit_shrink - a chunk is to leave the pool
- * @c: the reservations
- * @u: who has it, as units of it are quarantined; or NULL
- * @retired: units of it whose memory has failed
- * @quarantined: units of it that are quarantined
- *
- * Return: true if no reservation needs it; otherwise nothing is changed.
+ * som_commit_shrink - Remove a chunk from the pool
+ * @c: reservations of the pool
+ * @u: user of the chunk, which then has quarantined units only; or NULL
+ * @retired: retired units of the chunk
+ * @quarantined: quarantined units of the chunk
+ * Return: true; false if a reservation needs the chunk: nothing is changed.
  */
 static inline bool som_commit_shrink(struct som_commit *c,
 				     struct som_commit_user *u,

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The bitmaps of a chunk: which of its 512 units are free and zeroed, free but
- * dirty, being zeroed, in use, or released while pinned; and which are poisoned.
- *
- * Pure: no locks, no memory behind the bits. The caller (pool.c) holds the
- * chunk's lock.
+ * The bitmaps of a chunk: which of its 512 units are zeroed, dirty, being zeroed, used,
+ * quarantined or poisoned. Pure: no locks and no access to the units' memory. The caller
+ * (pool.c) holds the chunk's lock.
  */
 #include <kunit/visibility.h>
 #include <linux/bitmap.h>
@@ -14,9 +12,9 @@
 #include "unitmap.h"
 
 /**
- * som_unitmap_init - all units free
+ * som_unitmap_init - Mark all units free
  * @map: state of a chunk
- * @zeroed: whether the chunk's memory is known to be zero
+ * @zeroed: true if the chunk's memory is known to be zero
  */
 void som_unitmap_init(struct som_unitmap *map, bool zeroed)
 {
@@ -40,7 +38,7 @@ void som_unitmap_init(struct som_unitmap *map, bool zeroed)
 }
 EXPORT_SYMBOL_IF_KUNIT(som_unitmap_init);
 
-/* The lowest unit that is in none of the bitmaps; there is one. */
+/* Find the lowest unit in none of the bitmaps. One must exist. */
 static unsigned int first_zeroed(struct som_unitmap *map)
 {
 	unsigned int i;
@@ -58,14 +56,10 @@ static unsigned int first_zeroed(struct som_unitmap *map)
 }
 
 /**
- * som_unitmap_take - a free unit becomes used
+ * som_unitmap_take - Make a free unit used, preferably a zeroed one
  * @map: state of a chunk
- * @zeroed: where it goes whether the unit's memory is known to be zero; if
- *	not, the caller zeroes it before anyone else sees it
- *
- * Takes a zeroed unit while there is one.
- *
- * Return: the unit's number in the chunk, or -ENOSPC.
+ * @zeroed: set to whether the unit is zeroed; if not, the caller must zero it
+ * Return: index of the unit in the chunk; -ENOSPC if none is free.
  */
 int som_unitmap_take(struct som_unitmap *map, bool *zeroed)
 {
@@ -93,12 +87,11 @@ int som_unitmap_take(struct som_unitmap *map, bool *zeroed)
 EXPORT_SYMBOL_IF_KUNIT(som_unitmap_take);
 
 /**
- * som_unitmap_take_all - all units of an empty chunk become used
+ * som_unitmap_take_all - Make all units of an empty chunk used
  * @map: state of a chunk
- * @dirty: where it goes which of them the caller has to zero
- *
- * Return: true, or false (and nothing is changed) if a unit is used, held,
- * being zeroed or poisoned.
+ * @dirty: set to the units that the caller must zero
+ * Return: true; false if a unit is used, quarantined, being zeroed or poisoned: nothing is
+ * changed.
  */
 bool som_unitmap_take_all(struct som_unitmap *map, unsigned long *dirty)
 {
@@ -115,10 +108,9 @@ bool som_unitmap_take_all(struct som_unitmap *map, unsigned long *dirty)
 EXPORT_SYMBOL_IF_KUNIT(som_unitmap_take_all);
 
 /**
- * som_unitmap_end_quarantine - all held units become free and dirty, or retired
+ * som_unitmap_end_quarantine - Make all quarantined units dirty or retired
  * @map: state of a chunk
- *
- * Return: how many there were.
+ * Return: number of units.
  */
 unsigned int som_unitmap_end_quarantine(struct som_unitmap *map)
 {
@@ -136,12 +128,12 @@ unsigned int som_unitmap_end_quarantine(struct som_unitmap *map)
 EXPORT_SYMBOL_IF_KUNIT(som_unitmap_end_quarantine);
 
 /**
- * som_unitmap_zero_begin - a dirty unit is about to be zeroed
+ * som_unitmap_zero_begin - Choose a dirty unit for zeroing
  * @map: state of a chunk
  *
- * It cannot be taken until som_unitmap_zero_end().
+ * The unit cannot be taken until som_unitmap_zero_end().
  *
- * Return: the unit's number in the chunk, or -ENOENT if none is dirty.
+ * Return: index of the unit in the chunk; -ENOENT if none is dirty.
  */
 int som_unitmap_zero_begin(struct som_unitmap *map)
 {
@@ -158,10 +150,10 @@ int som_unitmap_zero_begin(struct som_unitmap *map)
 EXPORT_SYMBOL_IF_KUNIT(som_unitmap_zero_begin);
 
 /**
- * som_unitmap_zero_end - a unit was zeroed, or not
+ * som_unitmap_zero_end - End the zeroing of a unit
  * @map: state of a chunk
- * @unit: from som_unitmap_zero_begin()
- * @zeroed: whether all of it is zero; it is dirty again otherwise
+ * @unit: index from som_unitmap_zero_begin()
+ * @zeroed: true if all of it is zero; otherwise it becomes dirty again
  */
 void som_unitmap_zero_end(struct som_unitmap *map, unsigned int unit, bool zeroed)
 {
@@ -182,13 +174,13 @@ void som_unitmap_zero_end(struct som_unitmap *map, unsigned int unit, bool zeroe
 EXPORT_SYMBOL_IF_KUNIT(som_unitmap_zero_end);
 
 /**
- * som_unitmap_poison - a unit's memory has an uncorrected error
+ * som_unitmap_poison - Mark a unit poisoned
  * @map: state of a chunk
- * @unit: its number in the chunk
+ * @unit: index of the unit in the chunk
  *
- * It is retired if it is free, or else as soon as it would be.
+ * A free unit is retired at once, any other when it would become free.
  *
- * Return: true, or false (and nothing is changed) if that was known.
+ * Return: true; false if it was poisoned already.
  */
 bool som_unitmap_poison(struct som_unitmap *map, unsigned int unit)
 {
@@ -206,12 +198,11 @@ bool som_unitmap_poison(struct som_unitmap *map, unsigned int unit)
 EXPORT_SYMBOL_IF_KUNIT(som_unitmap_poison);
 
 /**
- * som_unitmap_state - what a unit is, as a character
+ * som_unitmap_state - Return the state of a unit as a character
  * @map: state of a chunk
- * @unit: its number in the chunk
- *
- * Return: zeroed '.', dirty 'd', being zeroed 'z', used 'U', held 'q', poisoned 'x',
- * whatever else it is.
+ * @unit: index of the unit in the chunk
+ * Return: 'x' if poisoned, whatever else it is; zeroed '.', dirty 'd', being zeroed 'z',
+ * used 'U', quarantined 'q'.
  */
 char som_unitmap_state(const struct som_unitmap *map, unsigned int unit)
 {

@@ -8,12 +8,12 @@
 #include "range.h"
 
 /**
- * struct som_unitmap - the state of every unit of a chunk
- * @used: bit set: an owner has it.
- * @dirty: bit set: free, but must be zeroed before it is used.
- * @quarantined: bit set: released, but pinned by somebody.
- * @zeroing: bit set: free, and being zeroed.
- * @poisoned: bit set: its memory has an uncorrected error.
+ * struct som_unitmap - state of every unit of a chunk
+ * @used: the unit has an owner.
+ * @dirty: free, but must be zeroed before use.
+ * @quarantined: released while pinned.
+ * @zeroing: free and being zeroed.
+ * @poisoned: the unit's memory has an uncorrected error.
  * @nr_used: bits set in @used.
  * @nr_dirty: bits set in @dirty.
  * @nr_quarantined: bits set in @quarantined.
@@ -22,9 +22,9 @@
  * @nr_retired: bits set in @poisoned alone.
  * @zeroed_from: no word of the bitmaps below this one has a zeroed unit.
  *
- * A unit is in at most one of the first four bitmaps; in none it is free and
- * zeroed. A poisoned unit stays in the one it is in, but for @dirty, and when it
- * leaves that, it is retired: it is in @poisoned alone, and leaves that never.
+ * A unit is in at most one of the first four bitmaps; in none of the five it is free and
+ * zeroed. A poisoned unit leaves @dirty at once and stays in @used, @quarantined or
+ * @zeroing until it would become free. Then it is retired: in @poisoned alone, permanently.
  */
 struct som_unitmap {
 	DECLARE_BITMAP(used, SOM_CHUNK_UNITS);
@@ -51,9 +51,8 @@ void som_unitmap_zero_end(struct som_unitmap *map, unsigned int unit, bool zeroe
 bool som_unitmap_poison(struct som_unitmap *map, unsigned int unit);
 
 /**
- * som_unitmap_nr_free - units that can be taken
+ * som_unitmap_nr_free - Count the units that can be taken
  * @map: state of a chunk
- *
  * Return: number of units.
  */
 static inline unsigned int som_unitmap_nr_free(const struct som_unitmap *map)
@@ -63,9 +62,8 @@ static inline unsigned int som_unitmap_nr_free(const struct som_unitmap *map)
 }
 
 /**
- * som_unitmap_nr_zeroed - units that can be taken and are zeroed
+ * som_unitmap_nr_zeroed - Count the zeroed units that can be taken
  * @map: state of a chunk
- *
  * Return: number of units.
  */
 static inline unsigned int som_unitmap_nr_zeroed(const struct som_unitmap *map)
@@ -74,12 +72,11 @@ static inline unsigned int som_unitmap_nr_zeroed(const struct som_unitmap *map)
 }
 
 /**
- * som_unitmap_put - a used unit becomes free and dirty, held, or retired
+ * som_unitmap_put - Make a used unit dirty, quarantined or retired
  * @map: state of a chunk
- * @unit: its number in the chunk
- * @hold: true if somebody may still write to it
- *
- * Return: 0, or -EINVAL (and nothing is changed) if it was not in use.
+ * @unit: index of the unit in the chunk
+ * @hold: true to quarantine it, as it may be pinned
+ * Return: 0; -EINVAL if it is not used: nothing is changed.
  */
 static inline int som_unitmap_put(struct som_unitmap *map, unsigned int unit,
 				  bool hold)
