@@ -1,29 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Limits of owners, of users and of cgroups (cgroup.c), and the charge that every unit
- * has.
+ * Limits of owners, of users and of cgroups (cgroup.c), and the charge of every unit.
  *
- * An owner is its user's who made it: the real user ID at its first mmap. It stays
- * so if the process becomes somebody else. A user lives as long as it has accounts.
+ * An owner belongs to the user that made it: the real user ID at its first mmap. It stays
+ * so if the process changes its user ID. A user exists while it has accounts.
  *
- * Anybody can have more user IDs, in a user namespace of their own. So all that is in a
- * user namespace counts against the limit of who made it, too, up to the initial
- * namespace, as in kernel/ucount.c:
+ * Any process can get more user IDs by creating a user namespace. So the units of a user
+ * namespace also count against the limit of its creator, up to the initial namespace, as in
+ * kernel/ucount.c:
  *
- *	UID 100000, in a namespace made by UID 1000  ->  UID 1000
+ * UID 100000, in a namespace made by UID 1000  ->  UID 1000
  *
- * Root of the initial namespace makes namespaces for others: containers. There, the
- * namespace takes the place of who made it: it is one user, whose limit is that
- * of all in it.
+ * Namespaces made by root of the initial namespace are containers. Such a namespace is a
+ * user of its own: its limit applies to all users in it together, and root is not charged.
  *
- * The pool gives no chunk to two users. To it, whoever is charged last is one user with
- * all below it: UID 1000 and its namespaces, or a container.
+ * The pool gives no chunk to two users. Its users are the topmost ones: UID 1000 with its
+ * namespaces, or a container.
  *
- * Locking: som_charge_lock makes a charge all or nothing: no count shows what is
- * refused afterwards, so a charge is refused only if it does not fit. Below it is
- * the pool's commit_lock. Charges are taken back without it: the counts are atomic.
- * som_users_lock guards the table of users. Both are spinlocks and may be taken under
- * any of the driver's mutexes and under chunk->lock.
+ * som_charge_lock makes a charge all or nothing: a charge is refused only if it does not
+ * fit, not because of one that is refused later. The pool's commit_lock nests inside.
+ * Uncharging does not take it: the counters are atomic. som_users_lock guards the table of
+ * users. Both are spinlocks that nest inside all the driver's mutexes and chunk->lock.
  */
 #include <linux/cred.h>
 #include <linux/err.h>
@@ -44,13 +41,13 @@
 /**
  * struct som_user - one user
  * @hash: link in the table of users.
- * @refs: accounts, and users below it.
- * @parent: who is charged, too, with a reference; or NULL.
- * @uid: the user ID; INVALID_UID, if it is a user namespace.
- * @ns: a user namespace that root has made, with a reference; or NULL.
- * @units: units of its owners, and of the users below it.
- * @extra: what else a user has that is limited, by enum som_extra.
- * @pool: its chunks, where it has no @parent.
+ * @refs: accounts and child users.
+ * @parent: user that is charged too, with a reference; or NULL.
+ * @uid: user ID; INVALID_UID for a user namespace.
+ * @ns: user namespace made by root, with a reference; or NULL.
+ * @units: units of its owners and of all users below it.
+ * @extra: charges by enum som_extra, counted like @units.
+ * @pool: its chunks; unused if it has a @parent.
  */
 struct som_user {
 	struct hlist_node hash;
@@ -86,11 +83,11 @@ static const struct kernel_param_ops limit_ops = {
 };
 
 module_param_cb(limit_owner, &limit_ops, &som_limit_owner, 0644);
-MODULE_PARM_DESC(limit_owner, "units that one process may have promised or in use (default max)");
+MODULE_PARM_DESC(limit_owner, "limit of units reserved or in use per process (default max)");
 module_param_cb(limit_user, &limit_ops, &som_limit_user, 0644);
-MODULE_PARM_DESC(limit_user, "units that all processes of one user may have promised or in use (default max)");
+MODULE_PARM_DESC(limit_user, "limit of units reserved or in use by all processes of a user (default max)");
 
-/* Users are told apart by all three. */
+/* Find a user by parent, namespace and user ID, and take a reference. */
 static struct som_user *lookup_user(const struct som_user *like)
 {
 	struct som_user *user;
@@ -107,7 +104,7 @@ static struct som_user *lookup_user(const struct som_user *like)
 	return NULL;
 }
 
-/* Give a reference back. True if it was the last one: nobody finds the user any more. */
+/* Drop a reference. If it was the last, remove the user from the table and return true. */
 static bool user_unref(struct som_user *user)
 {
 	bool last;
@@ -136,8 +133,8 @@ static void account_put_user(struct som_user *user)
 }
 
 /*
- * A user, with a reference; made if need be. The reference to @parent goes with it. NULL
- * without memory, and the reference is given back.
+ * Find or create a user. Consumes the reference to @parent. Return: the user with a
+ * reference; NULL without memory.
  */
 static struct som_user *make_user(struct som_user *parent, kuid_t uid,
 				  struct user_namespace *ns)
@@ -164,7 +161,7 @@ static struct som_user *make_user(struct som_user *parent, kuid_t uid,
 	}
 	spin_unlock(&som_users_lock);
 	if (new) {
-		/* The other one has a reference of its own. */
+		/* The existing user has its own reference to the parent. */
 		account_put_user(parent);
 		kfree(new);
 	}
@@ -178,7 +175,7 @@ static struct user_namespace *ns_at_level(struct user_namespace *ns, int level)
 	return ns;
 }
 
-/* The user of the current process, with a reference; NULL without memory. */
+/* Return the user of the current process with a reference; NULL without memory. */
 static struct som_user *current_som_user(void)
 {
 	struct user_namespace *ns = current_user_ns(), *at;
@@ -199,7 +196,7 @@ static struct som_user *current_som_user(void)
 	return make_user(user, current_uid(), NULL);
 }
 
-/* By how many units would a count exceed a limit? */
+/* Return the number of units by which a charge would exceed a limit. */
 static unsigned long excess(const atomic_long_t *count, unsigned long nr_units,
 			    unsigned long limit)
 {
@@ -208,7 +205,7 @@ static unsigned long excess(const atomic_long_t *count, unsigned long nr_units,
 	return sum > limit ? sum - limit : 0;
 }
 
-/* Does the limit of a user, or of one above it, not allow some more units? */
+/* Test whether a charge would exceed the limit of a user or of a parent. */
 static bool over_limit(const struct som_user *user, unsigned long nr_units,
 		       struct som_shortage *lack)
 {
@@ -222,7 +219,6 @@ static bool over_limit(const struct som_user *user, unsigned long nr_units,
 	return false;
 }
 
-/* The same for a cgroup. */
 static bool over_cgroup(const struct som_cgroup *cg, unsigned long nr_units,
 			struct som_shortage *lack)
 {
@@ -246,7 +242,7 @@ static void user_sub(struct som_user *user, unsigned long nr_units)
 
 static void account_gone(struct som_quarantine_charge *payer, unsigned int nr_units);
 
-/* Whose chunks a user's units are in. */
+/* Return the user that has the chunks: the topmost one. */
 static struct som_pool_user *user_pool(struct som_user *user)
 {
 	while (user->parent)
@@ -255,10 +251,9 @@ static struct som_pool_user *user_pool(struct som_user *user)
 }
 
 /**
- * som_account_alloc - make an account with nothing charged, of the current user
- *
+ * som_account_alloc - Allocate an account of the current user
  * Context: Process context.
- * Return: the account, with a reference, or NULL.
+ * Return: the account with a reference and no charges; NULL without memory.
  */
 struct som_account *som_account_alloc(void)
 {
@@ -285,11 +280,10 @@ out_free:
 }
 
 /**
- * som_account_get - take a reference to an account
- * @account: the account, to which the caller has a reference
- *
+ * som_account_get - Take a reference to an account
+ * @account: account
  * Context: Any.
- * Return: the account.
+ * Return: @account.
  */
 struct som_account *som_account_get(struct som_account *account)
 {
@@ -308,17 +302,16 @@ static void account_put(struct som_account *account, unsigned int refs)
 }
 
 /**
- * som_account_put - give a reference to an account back
- * @account: the account; with the last reference, nothing is charged to it
- *
- * Context: Process context; may be called with spinlocks held.
+ * som_account_put - Drop a reference to an account
+ * @account: account; has no charges if this is the last reference
+ * Context: Process context; spinlocks may be held.
  */
 void som_account_put(struct som_account *account)
 {
 	account_put(account, 1);
 }
 
-/* Take charges back, but for the pool's. */
+/* Release charges except the pool's. */
 static void uncharge_counts(struct som_account *account, unsigned long nr_units)
 {
 	user_sub(account->user, nr_units);
@@ -326,7 +319,7 @@ static void uncharge_counts(struct som_account *account, unsigned long nr_units)
 	atomic_long_sub(nr_units, &account->units);
 }
 
-/* The pool does not hold some units any more: see som_account_quarantine(). */
+/* The quarantine of some units has ended: see som_account_quarantine(). */
 static void account_gone(struct som_quarantine_charge *payer, unsigned int nr_units)
 {
 	struct som_account *account = container_of(payer, struct som_account,
@@ -338,29 +331,27 @@ static void account_gone(struct som_quarantine_charge *payer, unsigned int nr_un
 }
 
 /**
- * som_account_quarantine - have the pool hold units that may be pinned
- * @account: whose they were; it has a charge for each, which is taken back when the
- *	unit is free, be it after the end of the owner
+ * som_account_quarantine - Quarantine units that may be pinned
+ * @account: their account; each unit stays charged until its quarantine ends, which may be
+ *	after the owner is gone
  * @units: unit numbers
- * @nr: how many
- *
+ * @nr: number of units
  * Context: Process context; as som_pool_quarantine_units().
  */
 void som_account_quarantine(struct som_account *account, const unsigned long *units,
 			    unsigned int nr)
 {
-	/* A reference for each of them. */
+	/* Dropped by account_gone(). */
 	refcount_add(nr, &account->refs);
 	atomic_long_add(nr, &account->quarantined);
 	som_pool_quarantine_units(units, nr, &account->payer);
 }
 
 /**
- * som_account_uid - whose account it is
- * @account: the account
- *
+ * som_account_uid - Return the user ID of an account
+ * @account: account
  * Context: Process context.
- * Return: the user ID as the current user namespace has it.
+ * Return: user ID in the current user namespace.
  */
 unsigned int som_account_uid(const struct som_account *account)
 {
@@ -368,12 +359,11 @@ unsigned int som_account_uid(const struct som_account *account)
 }
 
 /**
- * som_account_counts - tell whether an account's units count against a limit
- * @account: the account
- * @lack: whose limit is in the way: of a user or of a cgroup
- *
+ * som_account_counts - Test whether an account's units count against a limit
+ * @account: account
+ * @lack: the limit: of a user or of a cgroup
  * Context: Any.
- * Return: true if so.
+ * Return: true if they do.
  */
 bool som_account_counts(const struct som_account *account,
 			const struct som_shortage *lack)
@@ -389,11 +379,11 @@ bool som_account_counts(const struct som_account *account,
 }
 
 /**
- * som_account_lower - lower an account's own limit
- * @account: the account
- * @max: units that it may be charged from now on, if that is less than before
+ * som_account_lower - Lower an account's own limit
+ * @account: account
+ * @max: new limit in units; no effect unless lower
  *
- * What it has been charged already stays.
+ * Existing charges stay, even above the limit.
  *
  * Context: Process context; mmap_lock is held for write.
  */
@@ -404,14 +394,14 @@ void som_account_lower(struct som_account *account, unsigned long max)
 }
 
 /**
- * som_account_mmap_begin - try a limit that comes with a mapping
- * @account: whose
- * @max: as of som_account_lower()
+ * som_account_mmap_begin - Apply a limit for the duration of an mmap
+ * @account: account
+ * @max: limit in units
  *
- * It holds for what the current task charges until som_account_mmap_end(), and not
- * for others: the mapping may fail, and that changes nothing.
+ * Only the current task is subject to it, as the mmap may fail and must then change
+ * nothing.
  *
- * Context: Process context; mmap_lock is held for write until som_account_mmap_end().
+ * Context: Process context; hold mmap_lock for write until som_account_mmap_end().
  */
 void som_account_mmap_begin(struct som_account *account, unsigned long max)
 {
@@ -420,10 +410,9 @@ void som_account_mmap_begin(struct som_account *account, unsigned long max)
 }
 
 /**
- * som_account_mmap_end - take the limit, or leave what there was
- * @account: whose
- * @mapped: whether the mapping is there
- *
+ * som_account_mmap_end - Keep or drop the limit of som_account_mmap_begin()
+ * @account: account
+ * @mapped: true if the mmap succeeded: the limit stays
  * Context: as som_account_mmap_begin().
  */
 void som_account_mmap_end(struct som_account *account, bool mapped)
@@ -433,7 +422,7 @@ void som_account_mmap_end(struct som_account *account, bool mapped)
 		som_account_lower(account, account->mmap_max);
 }
 
-/* The limit of an owner, for the current task. */
+/* The owner's limit that the current task is subject to. */
 static unsigned long owner_limit(const struct som_account *account)
 {
 	unsigned long limit = min(READ_ONCE(account->max),
@@ -443,7 +432,7 @@ static unsigned long owner_limit(const struct som_account *account)
 		min(limit, account->mmap_max) : limit;
 }
 
-/* Charge units, but do not look for more in the pool. */
+/* Charge units without checking for pins that are gone. */
 static bool try_charge(struct som_account *account, unsigned long nr_units,
 		       struct som_shortage *lack)
 {
@@ -471,12 +460,12 @@ static bool try_charge(struct som_account *account, unsigned long nr_units,
 }
 
 /**
- * som_account_try - charge units, and tell why if that cannot be
- * @account: whose
- * @nr_units: how many
- * @lack: where it goes what there is too little of
+ * som_account_try - Charge units and report why if that fails
+ * @account: account
+ * @nr_units: number of units
+ * @lack: set to the limit that does not allow the charge
  *
- * Looks whether units need not be held any more before it gives up.
+ * Ends quarantines whose pins are gone before it fails.
  *
  * Context: Process context.
  * Return: as som_account_charge().
@@ -489,13 +478,12 @@ bool som_account_try(struct som_account *account, unsigned long nr_units,
 }
 
 /**
- * som_account_charge - charge units
- * @account: whose
- * @nr_units: how many
- *
+ * som_account_charge - Charge units
+ * @account: account
+ * @nr_units: number of units
  * Context: Process context.
- * Return: true, or false (and nothing is changed) if a limit would be exceeded, or
- * the pool cannot reservation as many.
+ * Return: true; false if a limit would be exceeded or the pool cannot reserve that many:
+ * nothing is changed.
  */
 bool som_account_charge(struct som_account *account, unsigned long nr_units)
 {
@@ -505,10 +493,9 @@ bool som_account_charge(struct som_account *account, unsigned long nr_units)
 }
 
 /**
- * som_account_uncharge - take charges back
- * @account: whose
- * @nr_units: how many units, each charged before
- *
+ * som_account_uncharge - Release charges
+ * @account: account
+ * @nr_units: number of units, all charged before
  * Context: Process context.
  */
 void som_account_uncharge(struct som_account *account, unsigned long nr_units)
@@ -519,7 +506,7 @@ void som_account_uncharge(struct som_account *account, unsigned long nr_units)
 	uncharge_counts(account, nr_units);
 }
 
-/* Would units be too much for what counts them for one account, but not for another? */
+/* Test whether a transfer exceeds a limit that does not count the units already. */
 static bool over_others(const struct som_account *from,
 			const struct som_account *to, unsigned long nr_units,
 			struct som_shortage *lack)
@@ -547,19 +534,19 @@ static void transfer(struct som_account *from, struct som_account *to,
 }
 
 /**
- * som_account_transfer - make charges of units another account's
- * @from: who has the charges
- * @to: who is to have them; may be the same
- * @nr_units: how many
- * @lack: where it goes what there is too little of
+ * som_account_transfer - Move charges to another account
+ * @from: account that has the charges
+ * @to: account that gets them; may be the same
+ * @nr_units: number of units
+ * @lack: set to the limit that does not allow it
  *
- * To the pool nothing changes: nobody else can be reserved the units in between. So they are
- * of one user before and after (som_pool_same_user()): another one needs copies of the units,
- * with charges of its own, since no chunk has units of two.
+ * The units stay reserved in the pool, so no other owner can take them in between. Both
+ * accounts must be of one user (som_pool_same_user()): as no chunk has units of two users,
+ * another user needs copies with charges of its own.
  *
  * Context: Process context.
- * Return: true, or false (and nothing is changed) if a limit of @to would be exceeded, or
- * the pool takes @to for another user.
+ * Return: true; false if a limit of @to would be exceeded or the users differ: nothing is
+ * changed.
  */
 bool som_account_transfer(struct som_account *from, struct som_account *to,
 			  unsigned long nr_units, struct som_shortage *lack)
@@ -586,11 +573,10 @@ bool som_account_transfer(struct som_account *from, struct som_account *to,
 }
 
 /**
- * som_account_return - undo som_account_transfer()
- * @from: who had the charges
- * @to: who has got them
- * @nr_units: how many
- *
+ * som_account_return - Undo som_account_transfer()
+ * @from: account that gave the charges
+ * @to: account that received them
+ * @nr_units: number of units
  * Context: Process context.
  */
 void som_account_return(struct som_account *from, struct som_account *to,
@@ -604,13 +590,12 @@ void som_account_return(struct som_account *from, struct som_account *to,
 }
 
 /**
- * som_account_charge_extra - charge something that is not a unit of the pool
- * @account: whose; its user is charged
- * @which: what
- * @max: how many a user may have
- *
- * Context: Process context; may be called with spinlocks held.
- * Return: true, or false (and nothing is changed) if the user has @max.
+ * som_account_charge_extra - Charge one item of a limited resource to a user
+ * @account: account of the user
+ * @which: resource
+ * @max: limit per user
+ * Context: Process context; spinlocks may be held.
+ * Return: true; false if the user, or a parent, has @max: nothing is changed.
  */
 bool som_account_charge_extra(struct som_account *account,
 			      enum som_extra which, unsigned long max)
@@ -628,10 +613,9 @@ bool som_account_charge_extra(struct som_account *account,
 }
 
 /**
- * som_account_uncharge_extra - undo som_account_charge_extra()
- * @account: whose
- * @which: what
- *
+ * som_account_uncharge_extra - Undo som_account_charge_extra()
+ * @account: account of the user
+ * @which: resource
  * Context: Any.
  */
 void som_account_uncharge_extra(struct som_account *account,

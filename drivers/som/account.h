@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Who may have how much: an owner's units are charged to the owner, to its user and
- * to the pool, at reservation, all or none.
+ * Limits: an owner's units are charged to the owner, its user, its cgroup and the pool when
+ * they are reserved, to all or to none.
  */
 #ifndef _SOM_ACCOUNT_H
 #define _SOM_ACCOUNT_H
@@ -16,17 +16,17 @@ struct som_user;
 struct task_struct;
 
 /**
- * struct som_account - what an owner has been charged
- * @refs: its owner, and chunks that hold units for it: what is charged stays with the
- *	user, whatever becomes of the owner.
- * @units: units reserved, in use, kept or held.
- * @quarantined: units of those that the pool holds, as they may be pinned.
- * @payer: for the pool, to tell that it does not hold them any more.
- * @max: the owner's own limit; it is lowered only.
- * @mmap_max: what it will be if an mmap succeeds that is going on.
- * @mmap_task: who is in that mmap, or NULL.
- * @user: the user who has it.
- * @pool: whose chunks its units are in: of the user that is charged last.
+ * struct som_account - charges of an owner
+ * @refs: the owner, and one per quarantined unit: the user stays charged after the owner is
+ *	gone.
+ * @units: units reserved, used, cached or quarantined.
+ * @quarantined: units of @units that are quarantined.
+ * @payer: called by the pool when a quarantine ends.
+ * @max: the owner's own limit; it only decreases.
+ * @mmap_max: limit requested by the mmap in progress.
+ * @mmap_task: task in that mmap, or NULL.
+ * @user: the owner's user.
+ * @pool: user of the pool that has its chunks: the topmost parent of @user.
  * @cgroup: the cgroup that is charged (cgroup.c), or NULL.
  */
 struct som_account {
@@ -43,10 +43,10 @@ struct som_account {
 };
 
 /**
- * enum som_extra - what a user has that is limited beside units
- * @SOM_EXTRA_PAGE_BACKED: units that are page-backed (page_backed.c).
+ * enum som_extra - resources with a limit per user, besides units
+ * @SOM_EXTRA_PAGE_BACKED: page-backed units (page_backed.c).
  * @SOM_EXTRA_PARCELS: parcels (parcel.c).
- * @SOM_EXTRAS: how many kinds there are.
+ * @SOM_EXTRAS: number of resources.
  */
 enum som_extra {
 	SOM_EXTRA_PAGE_BACKED,
@@ -55,12 +55,12 @@ enum som_extra {
 };
 
 /**
- * enum som_lack - why units cannot be charged
+ * enum som_lack - reason why units cannot be charged
  * @SOM_LACK_NONE: they can.
- * @SOM_LACK_OWNER: the limit of a process, or its own.
- * @SOM_LACK_USER: the limit of a user.
- * @SOM_LACK_CGROUP: the limit of a cgroup.
- * @SOM_LACK_POOL: the pool cannot reservation as many.
+ * @SOM_LACK_OWNER: limit per process (limit_owner), or the owner's own.
+ * @SOM_LACK_USER: limit of a user.
+ * @SOM_LACK_CGROUP: limit of a cgroup.
+ * @SOM_LACK_POOL: the pool cannot reserve that many.
  */
 enum som_lack {
 	SOM_LACK_NONE,
@@ -71,11 +71,11 @@ enum som_lack {
 };
 
 /**
- * struct som_shortage - what there is too little of
- * @kind: the first limit that is in the way.
- * @units: how many units too few; all that were asked for, if it is the pool.
- * @user: with SOM_LACK_USER, whose limit; it lives as long as the account.
- * @cgroup: the same with SOM_LACK_CGROUP.
+ * struct som_shortage - description of a failed charge
+ * @kind: first limit that does not allow the charge.
+ * @units: units in excess of it; all requested units for SOM_LACK_POOL.
+ * @user: with SOM_LACK_USER, the limit's user; valid while the account is.
+ * @cgroup: the same for SOM_LACK_CGROUP.
  */
 struct som_shortage {
 	enum som_lack kind;

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Recycling: an owner's released units stay with it, up to a limit, and are what it
- * gets first when it needs one.
+ * Cache of released units: an owner keeps units that it releases, up to a limit, and reuses
+ * them before it takes units from the pool.
  *
- * A kept unit is in nobody's page table or TLB, as one that goes to the pool; it is "used"
- * to the pool and charged to its owner. It has bytes of that owner and is zeroed
- * before the owner maps it again, unless the file says otherwise (policy.c). To
- * anybody else it goes through the pool alone. Memory that is pinned is not
- * kept: the pool knows how to wait for the pin.
+ * A cached unit is in no page table or TLB. To the pool it is used, and it stays charged to
+ * its owner. It has the owner's data, so it is zeroed before the owner maps it again unless
+ * the file's policy says otherwise (policy.c). It reaches another owner only through the
+ * pool. Units are cached only if unpinned; as nothing maps them, they are still unpinned
+ * when they return to the pool.
  *
- * Whoever shrinks or compacts the pool makes all owners give up what they keep; whoever
- * cannot be charged, as much of it as is lacking (som_cache_charge()). Apart from
- * that, what an owner keeps above a watermark goes at a rate. The end of a process does
- * not tell: an owner lives as long as a file that it has mapped through. So as long as
- * anything is kept, somebody looks now and then whose process is gone.
+ * Cached units return to the pool when:
+ * - the pool shrinks or is compacted: all;
+ * - a charge fails: as many as are lacking (som_cache_charge());
+ * - the cache is above the low watermark: at a limited rate;
+ * - the process has ended: all. An owner may outlive its process while its file is open,
+ *   and no event reports the end of the process, so a work item polls while units are
+ *   cached.
  *
- * som_cache_lock guards the list of owners that have kept something. It is taken under
- * owner->lock; below it are the xarrays and the locks of the pool and the account.
- *
- * What is kept was seen not to be pinned when nothing mapped it any more, so it is not
- * pinned when it goes to the pool.
+ * som_cache_lock guards the list of caches. It nests inside owner->lock; the xarrays' locks
+ * and those of the pool and the account nest inside it.
  */
 #include <linux/mm_types.h>
 #include <linux/module.h>
@@ -29,16 +28,19 @@
 #include "cache.h"
 #include "pool.h"
 
-/* How often owners give up what is above the watermark, in milliseconds. */
+/* Interval at which units above the watermark are released, in milliseconds. */
 #define SOM_RELEASE_MS	100
-/* How often a charge is tried: each limit may be in the way, and others take, too. */
+/*
+ * Attempts to charge: each may fail for another limit, and other owners may take what is
+ * freed.
+ */
 #define SOM_DRAIN_TRIES	8
-/* How soon after its process an owner gives up everything, in milliseconds. */
+/* Interval at which ended processes are looked for, in milliseconds. */
 #define SOM_REAP_MS	500
 
 unsigned long som_cache_max;
 module_param_named(cache_max, som_cache_max, ulong, 0444);
-MODULE_PARM_DESC(cache_max, "units that a process keeps at most for itself when it has released them (default 0)");
+MODULE_PARM_DESC(cache_max, "limit of released units that a process caches for reuse (default 0)");
 unsigned long som_cache_low;
 unsigned long som_release_rate;
 
@@ -50,8 +52,8 @@ static void som_release_work(struct work_struct *work);
 static DECLARE_DELAYED_WORK(release_work, som_release_work);
 
 /**
- * som_cache_init - nothing is kept
- * @cache: what an owner keeps
+ * som_cache_init - Initialise an empty cache
+ * @cache: cache
  * @account: the owner's account
  * @mm: the owner's address space
  */
@@ -65,7 +67,7 @@ void som_cache_init(struct som_cache *cache, struct som_account *account,
 	cache->mm = mm;
 }
 
-/* Has the owner's process not ended? */
+/* Test whether the owner's process still exists. */
 static bool in_use(const struct som_cache *cache)
 {
 	return atomic_read(&cache->mm->mm_users);
@@ -78,7 +80,7 @@ static void queue_release(void)
 					    SOM_RELEASE_MS : SOM_REAP_MS));
 }
 
-/* So many more units are kept. */
+/* Add to the number of cached units; @nr may be negative. */
 static void count(struct som_cache *cache, int nr)
 {
 	atomic_long_add(nr, &cache->nr);
@@ -86,7 +88,7 @@ static void count(struct som_cache *cache, int nr)
 	atomic_long_add(nr, &som_cache_nr);
 }
 
-/* Take any unit out; -ENOENT if there is none. */
+/* Remove any unit from the cache. Return: unit number; -ENOENT if it is empty. */
 static long cache_take(struct som_cache *cache)
 {
 	unsigned long unit = 0;
@@ -103,7 +105,7 @@ static long cache_take(struct som_cache *cache)
 	return ret;
 }
 
-/* Give up to nr units to the pool; how many there were. */
+/* Return up to @nr units to the pool. Return: number returned. */
 static unsigned long give_up(struct som_cache *cache, unsigned long nr)
 {
 	unsigned long done;
@@ -121,9 +123,8 @@ static unsigned long give_up(struct som_cache *cache, unsigned long nr)
 }
 
 /**
- * som_cache_destroy - the end of an owner: it keeps nothing any more
- * @cache: what it has kept
- *
+ * som_cache_destroy - Empty a cache when its owner is freed
+ * @cache: cache
  * Context: Process context.
  */
 void som_cache_destroy(struct som_cache *cache)
@@ -136,13 +137,12 @@ void som_cache_destroy(struct som_cache *cache)
 }
 
 /**
- * som_cache_keep - keep a unit that was released, if there is room for it
- * @cache: what its owner keeps
- * @unit: unit number, which no page table and no TLB knows
- * @charged: the unit has a charge that nothing else needs: it takes it along
- *
+ * som_cache_keep - Cache a released unit if there is room
+ * @cache: cache of its owner
+ * @unit: unit number; no page table and no TLB has a translation of it
+ * @charged: true if the unit has a charge, which it keeps in the cache
  * Context: Process context.
- * Return: true, or false if it is to go to the pool.
+ * Return: true; false if the caller must return the unit to the pool.
  */
 bool som_cache_keep(struct som_cache *cache, unsigned long unit,
 		    bool charged)
@@ -152,7 +152,7 @@ bool som_cache_keep(struct som_cache *cache, unsigned long unit,
 	    som_pool_poisoned(unit) ||
 	    (!charged && !som_account_charge(cache->account, 1)))
 		return false;
-	/* Before it can be found, so that the counts do not go below 0. */
+	/* Before the unit can be found, so the counters cannot become negative. */
 	count(cache, 1);
 	if (xa_err(xa_store(&cache->units, unit, xa_mk_value(1), GFP_KERNEL))) {
 		count(cache, -1);
@@ -171,13 +171,13 @@ bool som_cache_keep(struct som_cache *cache, unsigned long unit,
 }
 
 /**
- * som_cache_take - a unit that its owner has kept
- * @cache: what it keeps
+ * som_cache_take - Take a unit from the cache
+ * @cache: cache
  *
- * The charge of the kept unit goes; the caller has one for what it is to be.
+ * Releases the charge of the cached unit: the caller has its own charge.
  *
  * Context: Process context.
- * Return: unit number, with the owner's bytes; or -ENOENT.
+ * Return: unit number, with the owner's data; -ENOENT if the cache is empty.
  */
 long som_cache_take(struct som_cache *cache)
 {
@@ -192,10 +192,9 @@ long som_cache_take(struct som_cache *cache)
 }
 
 /**
- * som_cache_drain - all owners give up what they keep
- *
+ * som_cache_drain - Return all cached units of all owners to the pool
  * Context: Process context.
- * Return: true if there was any.
+ * Return: true if there were any.
  */
 bool som_cache_drain(void)
 {
@@ -211,7 +210,7 @@ bool som_cache_drain(void)
 	return nr;
 }
 
-/* Does it help an account that lacks something if an owner gives up what it keeps? */
+/* Test whether emptying a cache helps an account that lacks something. */
 static bool helps(const struct som_cache *cache,
 		  const struct som_account *account,
 		  const struct som_shortage *lack)
@@ -230,9 +229,9 @@ static bool helps(const struct som_cache *cache,
 }
 
 /*
- * Units that an account gets, at most, if everybody gives up what helps: its own user,
- * and users who have nothing but what they keep, all of whose chunks become free. What
- * anybody else keeps is in chunks that stay theirs.
+ * Upper bound of units that the pool can give an account if caches are emptied: those of
+ * its own user, and all chunks of users that have cached units only. Chunks of other users
+ * stay theirs.
  */
 static unsigned long could_give(const struct som_account *account)
 {
@@ -248,7 +247,7 @@ static unsigned long could_give(const struct som_account *account)
 	return nr;
 }
 
-/* Have such users give up all of it until the account has room for some units. */
+/* Empty the caches of such users until the account has room for @units. */
 static unsigned long drain_idle(const struct som_account *account,
 				unsigned long units)
 {
@@ -267,7 +266,7 @@ static unsigned long drain_idle(const struct som_account *account,
 	return nr;
 }
 
-/* Give up what an account lacks, where that helps; false if there is nothing. */
+/* Empty caches to relieve a shortage. Return: false if that cannot help. */
 static bool drain_for(const struct som_account *account,
 		      const struct som_shortage *lack)
 {
@@ -276,12 +275,12 @@ static bool drain_for(const struct som_account *account,
 
 	if (lack->kind == SOM_LACK_POOL)
 		room = som_pool_room(account->pool);
-	/* For a moment there was too little of it. */
+	/* The shortage is over already. */
 	if (room >= lack->units)
 		return true;
 	want = lack->units - room;
 	mutex_lock(&som_cache_lock);
-	/* Nobody gives anything up for what cannot be had. */
+	/* Empty no cache if that would not be enough. */
 	if (want > (lack->kind == SOM_LACK_POOL ? could_give(account) :
 						  som_cache_total()))
 		goto out;
@@ -299,13 +298,13 @@ out:
 }
 
 /**
- * som_cache_charge - charge units, at the cost of what owners keep
- * @account: whose
- * @nr_units: how many
+ * som_cache_charge - Charge units, emptying caches if necessary
+ * @account: account
+ * @nr_units: number of units
  *
- * Where a limit is in the way, only those give up something whose units count against
- * it: the owner itself, or the owners of its user. If the pool is, the owners of its
- * user do, and those of users who have nothing else (could_give()).
+ * If a limit does not allow the charge, only caches whose units count against it are
+ * emptied. If the pool has too little, those of the account's user are, and those of users
+ * that have cached units only (could_give()).
  *
  * Context: Process context.
  * Return: as som_account_charge().
@@ -327,11 +326,10 @@ bool som_cache_charge(struct som_account *account, unsigned long nr_units)
 }
 
 /**
- * som_cache_transfer - move charges to an account, at the cost of what owners keep
+ * som_cache_transfer - Move charges to an account, emptying caches if necessary
  * @from: as som_account_transfer()
  * @to: as som_account_transfer()
- * @nr_units: how many
- *
+ * @nr_units: number of units
  * Context: Process context.
  * Return: as som_account_transfer().
  */
@@ -351,8 +349,7 @@ bool som_cache_transfer(struct som_account *from, struct som_account *to,
 }
 
 /**
- * som_cache_total - how many units owners keep
- *
+ * som_cache_total - Count the cached units of all owners
  * Return: number of units.
  */
 unsigned long som_cache_total(void)
@@ -360,12 +357,12 @@ unsigned long som_cache_total(void)
 	return atomic_long_read(&som_cache_nr);
 }
 
-/* What is above the watermark goes, as the rate allows; and all of who is gone. */
+/* Release units above the watermark at the set rate, and all units of ended processes. */
 static void som_release_work(struct work_struct *work)
 {
 	unsigned long rate = READ_ONCE(som_release_rate);
 	unsigned long low = READ_ONCE(som_cache_low), max, nr;
-	static unsigned long parts;	/* of a unit, in thousandths */
+	static unsigned long parts;	/* remainder, in thousandths of a unit */
 	struct som_cache *cache;
 
 	parts += min(rate, 1000000UL) * SOM_RELEASE_MS;
@@ -385,8 +382,7 @@ static void som_release_work(struct work_struct *work)
 }
 
 /**
- * som_cache_changed - somebody has changed a limit, the watermark or the rate
- *
+ * som_cache_changed - Apply a new limit, watermark or rate
  * Context: Process context.
  */
 void som_cache_changed(void)
@@ -407,9 +403,8 @@ void som_cache_changed(void)
 }
 
 /**
- * som_cache_exit - the end of the module
- *
- * Context: Module unload; no owner is left, and nobody can change the rate.
+ * som_cache_exit - Stop the release work
+ * Context: Module unload; no owner is left and the rate cannot be changed.
  */
 void som_cache_exit(void)
 {

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * Units that an owner has released and keeps for itself.
- */
 #ifndef _SOM_CACHE_H
 #define _SOM_CACHE_H
 
@@ -13,12 +10,12 @@ struct mm_struct;
 struct som_account;
 
 /**
- * struct som_cache - the units that an owner keeps
- * @units: unit number -> anything.
- * @nr: how many.
- * @list: link in the list of all owners that have kept some.
- * @account: the owner's, which they are charged to.
- * @mm: the owner's address space, which the owner has a reference to.
+ * struct som_cache - units cached by an owner
+ * @units: unit number -> any value.
+ * @nr: number of units.
+ * @list: link in the list of all non-empty caches.
+ * @account: the owner's account, which is charged.
+ * @mm: the owner's address space; the owner holds a reference.
  */
 struct som_cache {
 	struct xarray units;
@@ -47,9 +44,8 @@ void som_cache_changed(void);
 void som_cache_exit(void);
 
 /**
- * som_cache_on - do owners keep units at all?
- *
- * Return: true if so.
+ * som_cache_on - Test whether caching is enabled
+ * Return: true if it is.
  */
 static inline bool som_cache_on(void)
 {
