@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What differs between kernels and processors, and nothing else: the one place
- * of the driver that asks for a version or for a configuration option.
+ * All differences between kernels and processors: no other file of the driver tests a
+ * version or a configuration option.
  */
 #ifndef _SOM_COMPAT_H
 #define _SOM_COMPAT_H
@@ -33,29 +33,28 @@
 #error "som supports Linux 6.12"
 #endif
 
-/* An int in 6.12.0, which is changed by other functions and at other moments. */
+/* An int in 6.12.0, changed by other functions at other times. */
 static_assert(__same_type(((struct mm_struct *)NULL)->mm_lock_seq, seqcount_t),
 	      "som supports 6.12.y from the one on in which mm_lock_seq is a seqcount");
 
 /**
- * define SOM_MT_FLAGS - the mode of every maple tree that is read under RCU
+ * define SOM_MT_FLAGS - flags of every maple tree that is read under RCU
  *
- * With MT_FLAGS_ALLOC_RANGE, as the tree of VMAs has it. Without, a node that is not a
- * table keeps its metadata in its last entry pointer, and when a large subtree goes at once
- * the walk that frees it after a grace period (mt_free_walk()) takes
- * the metadata for a pointer. With it, metadata has a place of its own.
+ * Includes MT_FLAGS_ALLOC_RANGE, as the tree of VMAs does. Without it, an internal node
+ * keeps its metadata in its last slot, and mt_free_walk(), which frees a large subtree
+ * after a grace period, takes that for a pointer. With it, metadata has a place of its own.
  */
 #define SOM_MT_FLAGS		(MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU | \
 				 MT_FLAGS_LOCK_EXTERN)
 
 /**
- * som_mas_store - store into a maple tree, and charge the memory that it needs
- * @mas: the state, with a range
- * @entry: what to store there
- * @gfp: how to get memory
+ * som_mas_store - Store into a maple tree with charged memory
+ * @mas: state, with a range
+ * @entry: entry to store
+ * @gfp: allocation flags
  *
- * As the tree of VMAs is stored to. mas_store_gfp() tries to get memory without waiting
- * first, and without __GFP_ACCOUNT, whatever it is told.
+ * Stores as the kernel stores VMAs. mas_store_gfp() first tries to allocate without waiting
+ * and without __GFP_ACCOUNT, whatever @gfp is.
  *
  * Context: The tree's lock is held, a mutex; or @gfp does not wait.
  * Return: 0 or -ENOMEM.
@@ -70,9 +69,8 @@ static inline int som_mas_store(struct ma_state *mas, void *entry, gfp_t gfp)
 }
 
 /**
- * som_file_tryget - take a reference unless the file is on its way out
- * @file: a file whose memory is known to be valid
- *
+ * som_file_tryget - Take a reference to a file unless its last one was dropped
+ * @file: file; its memory must be valid
  * Context: Any.
  * Return: true if a reference was taken.
  */
@@ -82,12 +80,10 @@ static inline bool som_file_tryget(struct file *file)
 }
 
 /**
- * som_mm_write_seq - which holder of mmap_lock for write this is
- * @mm: an address space
- *
+ * som_mm_write_seq - Return a number that identifies a write-locked section of mmap_lock
+ * @mm: address space
  * Context: mmap_lock is held.
- * Return: a number that is the same exactly as long as mmap_lock is held for
- * write without interruption.
+ * Return: a number that changes each time mmap_lock is taken or released for write.
  */
 static inline unsigned int som_mm_write_seq(struct mm_struct *mm)
 {
@@ -95,13 +91,13 @@ static inline unsigned int som_mm_write_seq(struct mm_struct *mm)
 }
 
 /**
- * som_mm_write_trylock - take mmap_lock for write if that needs no waiting
- * @mm: an address space
+ * som_mm_write_trylock - Take mmap_lock for write without waiting
+ * @mm: address space
  *
- * The kernel has no such call.
+ * The kernel has no such function.
  *
  * Context: Process context.
- * Return: true if it was taken, for mmap_write_unlock().
+ * Return: true if it was taken; release it with mmap_write_unlock().
  */
 static inline bool som_mm_write_trylock(struct mm_struct *mm)
 {
@@ -112,13 +108,13 @@ static inline bool som_mm_write_trylock(struct mm_struct *mm)
 }
 
 /**
- * som_mm_write_locked - does anybody hold mmap_lock for write?
- * @mm: an address space
+ * som_mm_write_locked - Test whether mmap_lock is held for write
+ * @mm: address space
  *
- * To a caller who holds it one way or the other, it tells which.
+ * A caller that holds it learns whether it is held for read or for write.
  *
  * Context: Any.
- * Return: true if so.
+ * Return: true if it is.
  */
 static inline bool som_mm_write_locked(struct mm_struct *mm)
 {
@@ -126,14 +122,14 @@ static inline bool som_mm_write_locked(struct mm_struct *mm)
 }
 
 /**
- * som_private_works - can MADV_DONTNEED be told from all else that clears entries?
+ * som_private_works - Test whether MADV_DONTNEED can be recognised
  *
- * Not where the kernel splits huge entries of a som VMA with mmap_lock held for read, by a
- * call that the MMU notifier cannot tell from MADV_DONTNEED (discard.c):
- * make_device_exclusive_range(), on kernels with DEVICE_PRIVATE; and userfaultfd's
- * write-protection, on 6.12.y in which vma_can_userfault() does not refuse VM_SPECIAL.
+ * It cannot if the kernel splits huge entries of a som VMA with mmap_lock held for read, in
+ * a call that the MMU notifier cannot distinguish from MADV_DONTNEED (discard.c):
+ * make_device_exclusive_range(), with DEVICE_PRIVATE; and write-protection by userfaultfd,
+ * in 6.12.y versions whose vma_can_userfault() does not refuse VM_SPECIAL.
  *
- * Return: true if so; all of it is known when the module is compiled.
+ * Return: true if it can; known at compile time.
  */
 static inline bool som_private_works(void)
 {
@@ -148,29 +144,28 @@ static inline bool som_private_works(void)
 }
 
 /**
- * som_fork_can_fail - can som make fork fail when a child cannot inherit?
+ * som_fork_can_fail - Test whether the driver can make fork fail
  *
- * See compat_fork.h for how, and why it needs loadable modules.
+ * compat_fork.h explains how, and why that needs loadable modules.
  *
- * Return: true if so.
+ * Return: true if it can.
  */
 static inline bool som_fork_can_fail(void)
 {
 	return IS_ENABLED(CONFIG_MODULES);
 }
 
-/* What memory_failure() tells: page frame number, enum mf_action_page_type, result. */
+/* Tracepoint of memory_failure(): page frame number, enum mf_action_page_type, result. */
 #define SOM_FAILURE_TRACEPOINT	"memory_failure_event"
 
 typedef void (*som_failure_probe)(void *data, unsigned long pfn, int type,
 				  int result);
 
 /**
- * som_mm_owner - a task that has an address space
- * @mm: the address space
- *
+ * som_mm_owner - Return the task that owns an address space
+ * @mm: address space
  * Context: RCU.
- * Return: the task, or NULL if the kernel does not know one.
+ * Return: the task; NULL if the kernel does not record one.
  */
 static inline struct task_struct *som_mm_owner(struct mm_struct *mm)
 {
@@ -182,10 +177,10 @@ static inline struct task_struct *som_mm_owner(struct mm_struct *mm)
 }
 
 /**
- * struct som_mempolicy - a memory policy, as far as som follows it
+ * struct som_mempolicy - the parts of a memory policy that the driver follows
  * @mode: MPOL_*.
- * @home_node: the node that mbind() named, or NUMA_NO_NODE.
- * @nodes: the nodes of the policy. A cpuset may change those of a task meanwhile.
+ * @home_node: node set by set_mempolicy_home_node(), or NUMA_NO_NODE.
+ * @nodes: nodes of the policy. A cpuset may change a task's nodes at any time.
  */
 struct som_mempolicy {
 	unsigned short mode;
@@ -194,11 +189,10 @@ struct som_mempolicy {
 };
 
 /**
- * som_mempolicy_get - read the memory policy that applies to a VMA
- * @vma: the VMA
+ * som_mempolicy_get - Find the memory policy that applies to a VMA
+ * @vma: VMA
  * @policy: set to the VMA's policy, or else the current task's
- *
- * Context: mmap_lock or the VMA lock is held for as long as @policy is used.
+ * Context: mmap_lock or the VMA lock is held while @policy is used.
  * Return: false if there is none.
  */
 static inline bool som_mempolicy_get(struct vm_area_struct *vma,
@@ -219,12 +213,12 @@ static inline bool som_mempolicy_get(struct vm_area_struct *vma,
 }
 
 /**
- * som_pages_may_be_anonymous - can pages of a shared mapping be anonymous memory?
+ * som_pages_may_be_anonymous - Test whether a shared mapping may map anonymous pages
  *
- * Not where the kernel takes write access away by itself (clear_refs) and checks, when it
- * gives it back, that the page is one of a file (fault_dirty_shared_page()).
+ * It may not if the kernel removes write access itself (clear_refs) and, on restoring it,
+ * checks that the page belongs to a file (fault_dirty_shared_page()).
  *
- * Return: true if so.
+ * Return: true if it may.
  */
 static inline bool som_pages_may_be_anonymous(void)
 {
@@ -235,12 +229,12 @@ static inline bool som_pages_may_be_anonymous(void)
 #include <linux/page_table_check.h>
 
 /**
- * som_checks_page_tables - does the kernel check how often memory is mapped?
+ * som_checks_page_tables - Test whether CONFIG_PAGE_TABLE_CHECK is active
  *
- * It calls BUG() then where anonymous memory, as som's is to it, has two writable
+ * If so, the kernel calls BUG() when anonymous memory, such as som's, has two writable
  * entries.
  *
- * Return: true if so.
+ * Return: true if it is.
  */
 static inline bool som_checks_page_tables(void)
 {
@@ -255,12 +249,11 @@ static inline bool som_checks_page_tables(void)
 
 #ifdef CONFIG_X86
 /**
- * som_memory_listed - is there anything in the firmware's memory map?
+ * som_memory_listed - Test whether the firmware's memory map lists any part of a range
  * @start: physical address
  * @size: bytes
- *
  * Context: Any.
- * Return: true if any entry has a part of it.
+ * Return: true if it does.
  */
 static inline bool som_memory_listed(phys_addr_t start, unsigned long size)
 {
@@ -268,12 +261,12 @@ static inline bool som_memory_listed(phys_addr_t start, unsigned long size)
 }
 
 /**
- * som_mremap_leaves - does the current mremap() leave mapped what it moves?
+ * som_mremap_leaves - Test whether the current mremap() keeps the old mapping
  *
- * ->mremap cannot tell. That is so with a length of 0 and with MREMAP_DONTUNMAP.
+ * It does with an old length of 0 and with MREMAP_DONTUNMAP. ->mremap has no such argument.
  *
  * Context: Process context, within mremap().
- * Return: true if so.
+ * Return: true if it does.
  */
 static inline bool som_mremap_leaves(void)
 {
@@ -284,10 +277,9 @@ static inline bool som_mremap_leaves(void)
 }
 
 /**
- * som_in_ptrace - is the current task in the system call ptrace()?
- *
+ * som_in_ptrace - Test whether the current task is in the system call ptrace()
  * Context: Process context.
- * Return: true if so; false may also mean that it is not known.
+ * Return: true if it is; false if not, or if that is unknown.
  */
 static inline bool som_in_ptrace(void)
 {
@@ -297,13 +289,13 @@ static inline bool som_in_ptrace(void)
 }
 
 /**
- * som_ptes_idle - are 8 special entries all there, and none of them dirty?
- * @pte: the first
+ * som_ptes_idle - Test whether 8 special entries are all present and clean
+ * @pte: first entry
  *
- * Three instructions an entry.
+ * Takes three instructions per entry.
  *
  * Context: The page table lock is held.
- * Return: true only if so.
+ * Return: true if they are.
  */
 static inline bool som_ptes_idle(const pte_t *pte)
 {
@@ -319,14 +311,11 @@ static inline bool som_ptes_idle(const pte_t *pte)
 }
 
 /**
- * som_ptes_look - what 8 special entries say
- * @pte: the first
- * @missing: where it goes which of them are none, a bit for each
- *
- * A few instructions an entry.
- *
+ * som_ptes_look - Read the state of 8 special entries
+ * @pte: first entry
+ * @missing: set to a bitmap of the entries that are not present
  * Context: The page table lock is held.
- * Return: which of them are dirty, a bit for each.
+ * Return: bitmap of the entries that are dirty.
  */
 static inline unsigned int som_ptes_look(const pte_t *pte,
 					 unsigned int *missing)
@@ -346,11 +335,8 @@ static inline unsigned int som_ptes_look(const pte_t *pte,
 }
 
 /**
- * som_ptep_mkclean - clear the dirty bit of an entry
- * @pte: the entry, present
- *
- * Atomic against the processor.
- *
+ * som_ptep_mkclean - Clear the dirty bit of an entry atomically
+ * @pte: present entry
  * Context: The page table lock is held.
  */
 static inline void som_ptep_mkclean(pte_t *pte)
@@ -363,10 +349,10 @@ static inline void som_ptep_mkclean(pte_t *pte)
 }
 
 /**
- * som_ptep_mkwrite - make an entry writable
- * @pte: the entry, present and not writable
+ * som_ptep_mkwrite - Make an entry writable atomically
+ * @pte: entry, present and not writable
  *
- * Atomic against the processor. A TLB that has the old one finds out by itself.
+ * Needs no flush: a processor with the old translation drops it when it faults.
  *
  * Context: The page table lock is held.
  */
@@ -385,7 +371,7 @@ static inline void som_pgtable_free(struct rcu_head *rcu)
 
 	paravirt_release_pte(page_to_pfn(ptdesc_page(ptdesc)));
 #if ALLOC_SPLIT_PTLOCKS
-	/* What ptlock_free() does, which is not exported. */
+	/* Does what ptlock_free() does, which is not exported. */
 	kfree(ptdesc->ptl);
 	__folio_clear_pgtable(ptdesc_folio(ptdesc));
 	lruvec_stat_sub_folio(ptdesc_folio(ptdesc), NR_PAGETABLE);
@@ -396,10 +382,9 @@ static inline void som_pgtable_free(struct rcu_head *rcu)
 }
 
 /**
- * som_pgtable_free_rcu - free a page table after a grace period
- * @table: a page table that no entry points to and no TLB knows
- *
- * Context: Any; rcu_barrier() before the module goes.
+ * som_pgtable_free_rcu - Free a page table after a grace period
+ * @table: page table; no entry points to it and no TLB caches it
+ * Context: Any; call rcu_barrier() before the module is unloaded.
  */
 static inline void som_pgtable_free_rcu(struct page *table)
 {
@@ -413,12 +398,11 @@ static inline void som_pgtable_free_rcu(struct page *table)
 #include <asm/mce.h>
 
 /**
- * som_mce_pfn - the memory that a machine check tells of
- * @data: what the decode chain gives
- * @pfn: where its page frame number goes
- *
+ * som_mce_pfn - Find the page that a machine check reports as failed
+ * @data: argument of the decode chain
+ * @pfn: set to the page frame number
  * Context: Any.
- * Return: true if memory has failed for good, and it is known which.
+ * Return: true if it reports an uncorrected memory error at a known address.
  */
 static inline bool som_mce_pfn(void *data, unsigned long *pfn)
 {
@@ -456,17 +440,15 @@ struct cgroup;
 
 #ifdef CONFIG_CGROUPS
 /**
- * som_current_cgroup - find the cgroup (v2) of the current process
- *
- * Return: the cgroup, with a reference for som_put_cgroup(); NULL if the kernel has
- * none.
+ * som_current_cgroup - Find the cgroup (v2) of the current process
+ * Return: the cgroup with a reference for som_put_cgroup(); NULL without CONFIG_CGROUPS.
  */
 static inline struct cgroup *som_current_cgroup(void)
 {
 	struct cgroup *cgrp;
 
 	rcu_read_lock();
-	/* It may be on its way to another one. */
+	/* The task may be moving to another cgroup. */
 	while (!cgroup_tryget(cgrp = task_dfl_cgroup(current)))
 		cpu_relax();
 	rcu_read_unlock();
@@ -474,10 +456,9 @@ static inline struct cgroup *som_current_cgroup(void)
 }
 
 /**
- * som_find_cgroup - find a cgroup by its ID
- * @id: the ID
- *
- * Return: the cgroup, with a reference for som_put_cgroup(), or ERR_PTR(-errno).
+ * som_find_cgroup - Find a cgroup by its ID
+ * @id: ID
+ * Return: the cgroup with a reference for som_put_cgroup(), or ERR_PTR(-errno).
  */
 static inline struct cgroup *som_find_cgroup(u64 id)
 {
@@ -485,8 +466,8 @@ static inline struct cgroup *som_find_cgroup(u64 id)
 }
 
 /**
- * som_put_cgroup - give a reference back
- * @cgrp: the cgroup
+ * som_put_cgroup - Drop a reference to a cgroup
+ * @cgrp: cgroup
  */
 static inline void som_put_cgroup(struct cgroup *cgrp)
 {
@@ -494,10 +475,9 @@ static inline void som_put_cgroup(struct cgroup *cgrp)
 }
 
 /**
- * som_cgroup_level - tell how deep a cgroup is
- * @cgrp: the cgroup
- *
- * Return: how many cgroups are above it.
+ * som_cgroup_level - Return the depth of a cgroup
+ * @cgrp: cgroup
+ * Return: number of its ancestors.
  */
 static inline int som_cgroup_level(const struct cgroup *cgrp)
 {
@@ -505,11 +485,10 @@ static inline int som_cgroup_level(const struct cgroup *cgrp)
 }
 
 /**
- * som_cgroup_ancestor_id - tell the ID of a cgroup above another
- * @cgrp: the other
- * @level: how deep it is
- *
- * Return: the ID.
+ * som_cgroup_ancestor_id - Return the ID of a cgroup's ancestor
+ * @cgrp: cgroup
+ * @level: depth of the ancestor
+ * Return: ID.
  */
 static inline u64 som_cgroup_ancestor_id(const struct cgroup *cgrp, int level)
 {
@@ -517,10 +496,9 @@ static inline u64 som_cgroup_ancestor_id(const struct cgroup *cgrp, int level)
 }
 
 /**
- * som_cgroup_removed - tell whether a cgroup was removed
- * @cgrp: the cgroup
- *
- * Return: true if so.
+ * som_cgroup_removed - Test whether a cgroup was removed
+ * @cgrp: cgroup
+ * Return: true if it was.
  */
 static inline bool som_cgroup_removed(const struct cgroup *cgrp)
 {

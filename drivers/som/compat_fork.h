@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * How fork is made to fail from vm_ops->open, which cannot return an error.
+ * Make fork fail from vm_ops->open, which cannot return an error.
  *
- * A binary format of a module that is going away is set in the child's address space:
- * dup_mm() asks for a reference to that module after it has copied the VMAs, gets none,
- * frees the address space and returns -ENOMEM. It resets the format then. A kernel where
- * ->open returns an error would not need that. Without loadable modules there is no
- * such reference.
+ * som_mm_refuse() sets the binary format of the child's address space to one of a module
+ * that is being unloaded. After it has copied the VMAs, dup_mm() takes a reference to that
+ * module, fails, resets the format, frees the address space and returns -ENOMEM. Without
+ * loadable modules dup_mm() takes no such reference.
  *
- * Included by fork.c only, as it defines an object.
+ * Included by fork.c only, as it defines objects.
  */
 #ifndef _SOM_COMPAT_FORK_H
 #define _SOM_COMPAT_FORK_H

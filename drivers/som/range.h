@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Address arithmetic: page offsets, units, and where a new mapping goes in
- * its owner's offset space. Pure: numbers in, numbers out.
+ * Address arithmetic: page offsets, unit indexes, and the place of a new mapping in its
+ * owner's offset space. Pure.
  *
- * An owner's offset space counts 4 KiB pages. Each mmap gets an *allotment*
- * there that no other mapping uses: room for the mapping itself, congruent to its
- * address so that huge entries line up, and slack for mremap to grow into.
+ * An owner's offset space is counted in 4 KiB pages. Each mmap gets an allotment of it that
+ * no other mapping uses: the mapping itself, congruent to its address so that huge entries
+ * are aligned, and room for mremap to grow it.
  */
 #ifndef _SOM_RANGE_H
 #define _SOM_RANGE_H
@@ -23,11 +23,11 @@
 #define SOM_UNIT_PAGE_SHIFT	(SOM_UNIT_SHIFT - PAGE_SHIFT)
 /** define SOM_UNIT_PAGES - number of 4 KiB pages in a unit. */
 #define SOM_UNIT_PAGES		(SOM_UNIT_SIZE >> PAGE_SHIFT)
-/** define SOM_GROUP_PAGES - pages in a group: those of one word of a bitmap. */
+/** define SOM_GROUP_PAGES - pages in a group: one word of a bitmap. */
 #define SOM_GROUP_PAGES		64U
 /** define SOM_UNIT_GROUPS - number of groups in a unit. */
 #define SOM_UNIT_GROUPS		((unsigned int)(SOM_UNIT_PAGES / SOM_GROUP_PAGES))
-/** define SOM_ALL_GROUPS - a set of all groups of a unit, a bit for each. */
+/** define SOM_ALL_GROUPS - bitmap of all groups of a unit. */
 #define SOM_ALL_GROUPS		((1UL << SOM_UNIT_GROUPS) - 1)
 /** define SOM_CHUNK_SHIFT - log2 of the size of a chunk in bytes. */
 #define SOM_CHUNK_SHIFT		30
@@ -38,18 +38,18 @@
 /** define SOM_CHUNK_UNITS - number of units in a chunk. */
 #define SOM_CHUNK_UNITS		(1U << (SOM_CHUNK_SHIFT - SOM_UNIT_SHIFT))
 
-/** define SOM_OFFSET_PAGES - pages in an offset space: byte offsets fit loff_t. */
+/** define SOM_OFFSET_PAGES - pages in an offset space; byte offsets fit loff_t. */
 #define SOM_OFFSET_PAGES	(1UL << (63 - PAGE_SHIFT))
 
-/** define SOM_GROW_FACTOR - an allotment is this many times its mapping ... */
+/** define SOM_GROW_FACTOR - an allotment is this many times as long as its mapping... */
 #define SOM_GROW_FACTOR		8UL
-/** define SOM_GROW_MAX_PAGES - ... but at most this much longer (1 TiB). */
+/** define SOM_GROW_MAX_PAGES - ...but at most this much longer (1 TiB). */
 #define SOM_GROW_MAX_PAGES	(1UL << (40 - PAGE_SHIFT))
 
 /**
- * struct som_allotment - a piece of an owner's offset space
+ * struct som_allotment - part of an owner's offset space
  * @start: first page offset of the mapping.
- * @limit: first page offset behind the allotment.
+ * @limit: end of the allotment, exclusive.
  */
 struct som_allotment {
 	unsigned long start;
@@ -57,9 +57,8 @@ struct som_allotment {
 };
 
 /**
- * som_pgoff_index - the unit index that a page offset belongs to
+ * som_pgoff_index - Return the unit index of a page offset
  * @pgoff: page offset in an owner's offset space
- *
  * Return: unit index.
  */
 static inline unsigned long som_pgoff_index(unsigned long pgoff)
@@ -68,9 +67,8 @@ static inline unsigned long som_pgoff_index(unsigned long pgoff)
 }
 
 /**
- * som_index_pgoff - the first page offset of a unit index
+ * som_index_pgoff - Return the first page offset of a unit index
  * @idx: unit index in an owner's offset space
- *
  * Return: page offset.
  */
 static inline unsigned long som_index_pgoff(unsigned long idx)
@@ -79,10 +77,9 @@ static inline unsigned long som_index_pgoff(unsigned long idx)
 }
 
 /**
- * som_map_align - the alignment a mapping of some length wants
+ * som_map_align - Return the preferred alignment of a mapping
  * @len: length in bytes
- *
- * Return: bytes: a chunk's size from there on, else a unit's.
+ * Return: bytes: a chunk if the mapping is at least that long, otherwise a unit.
  */
 static inline unsigned long som_map_align(unsigned long len)
 {
@@ -90,13 +87,11 @@ static inline unsigned long som_map_align(unsigned long len)
 }
 
 /**
- * som_align_addr - the first suitable address at or behind another
- * @addr: page aligned address
- * @pgoff: page offset that will be mapped there
+ * som_align_addr - Find the first address that is congruent to a page offset
+ * @addr: page aligned address to start from
+ * @pgoff: page offset to be mapped there
  * @align: power of two in bytes, at least a page
- *
- * Return: the lowest address >= @addr that is congruent to @pgoff modulo
- * @align.
+ * Return: lowest address >= @addr that is congruent to @pgoff modulo @align.
  */
 static inline unsigned long som_align_addr(unsigned long addr,
 					   unsigned long pgoff,
@@ -108,14 +103,12 @@ static inline unsigned long som_align_addr(unsigned long addr,
 }
 
 /**
- * som_index_covered - does a mapping cover a whole unit at a huge entry's place?
+ * som_index_covered - Test whether a 2 MiB entry fits into a mapping
  * @vm_start: start address of the mapping
  * @vm_end: end address of the mapping
  * @vm_pgoff: page offset at @vm_start
- * @addr: an address inside the mapping
- *
- * Return: true if the 2 MiB around @addr are all inside the mapping and are
- * exactly one unit.
+ * @addr: address inside the mapping
+ * Return: true if the aligned 2 MiB around @addr are inside the mapping and are one unit.
  */
 static inline bool som_index_covered(unsigned long vm_start,
 				     unsigned long vm_end,
@@ -130,14 +123,13 @@ static inline bool som_index_covered(unsigned long vm_start,
 }
 
 /**
- * som_chunk_covered - does a mapping cover a GiB at a 1 GiB entry's place?
+ * som_chunk_covered - Test whether a 1 GiB entry fits into a mapping
  * @vm_start: start address of the mapping
  * @vm_end: end address of the mapping
  * @vm_pgoff: page offset at @vm_start
- * @addr: an address inside the mapping
- *
- * Return: true if the GiB around @addr is all inside the mapping and has an
- * aligned GiB of page offsets.
+ * @addr: address inside the mapping
+ * Return: true if the aligned GiB around @addr is inside the mapping and its page offsets
+ * are an aligned GiB, too.
  */
 static inline bool som_chunk_covered(unsigned long vm_start,
 				     unsigned long vm_end,
@@ -152,13 +144,13 @@ static inline bool som_chunk_covered(unsigned long vm_start,
 }
 
 /**
- * som_index_clip - the part of a mapping that lies in one unit
+ * som_index_clip - Compute the part of a mapping that lies in one unit
  * @vm_start: start address of the mapping
  * @vm_end: end address of the mapping
  * @vm_pgoff: page offset at @vm_start
- * @idx: a unit index that the mapping touches
- * @start: where the part's first address goes
- * @end: where the first address behind the part goes
+ * @idx: unit index that the mapping touches
+ * @start: set to the start address of the part
+ * @end: set to its end address, exclusive
  */
 static inline void som_index_clip(unsigned long vm_start, unsigned long vm_end,
 				  unsigned long vm_pgoff, unsigned long idx,
@@ -175,13 +167,12 @@ static inline void som_index_clip(unsigned long vm_start, unsigned long vm_end,
 }
 
 /**
- * som_allot - find room in an offset space
- * @cursor: first page offset that can be given out
- * @addr: page aligned address of the new mapping
- * @len: its length in bytes, page aligned, not 0
- * @allot: where the result goes; its limit is the next cursor
- *
- * Return: 0, or -ENOMEM if the offset space is used up.
+ * som_allot - Allot part of an offset space to a new mapping
+ * @cursor: first free page offset
+ * @addr: page aligned address of the mapping
+ * @len: length in bytes, page aligned, not 0
+ * @allot: result; its limit is the next cursor
+ * Return: 0; -ENOMEM if the offset space is exhausted.
  */
 static inline int som_allot(unsigned long cursor, unsigned long addr,
 			    unsigned long len, struct som_allotment *allot)
@@ -194,7 +185,7 @@ static inline int som_allot(unsigned long cursor, unsigned long addr,
 		return -ENOMEM;
 	allot->start = cursor + (((addr >> PAGE_SHIFT) - cursor) & (align - 1));
 	room = pages + min((SOM_GROW_FACTOR - 1) * pages, SOM_GROW_MAX_PAGES);
-	/* Two mappings never share a unit. */
+	/* Two mappings never share a unit index. */
 	allot->limit = ALIGN(allot->start + room, SOM_UNIT_PAGES);
 	return allot->limit <= SOM_OFFSET_PAGES ? 0 : -ENOMEM;
 }

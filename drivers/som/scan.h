@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The rules of PAGEMAP_SCAN: which pages match, how regions merge, where the
- * limits cut, what walk_end is. Pure: runs of pages in, regions out.
+ * The rules of PAGEMAP_SCAN: which pages match, how regions merge, where limits apply, and
+ * the value of walk_end. Pure: takes runs of pages and produces regions.
  */
 #ifndef _SOM_SCAN_H
 #define _SOM_SCAN_H
@@ -13,32 +13,32 @@
 #include <linux/types.h>
 #include <uapi/linux/fs.h>
 
-/** define SOM_SCAN_CATEGORIES - every category that a mask may have. */
+/** define SOM_SCAN_CATEGORIES - all categories that a mask may contain. */
 #define SOM_SCAN_CATEGORIES						\
 	(PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN | PAGE_IS_FILE |		\
 	 PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO |		\
 	 PAGE_IS_HUGE | PAGE_IS_SOFT_DIRTY | SOM_PAGE_IS_ZERO)
 
-/** define SOM_SCAN_FLAGS - every flag that a scan may have. */
+/** define SOM_SCAN_FLAGS - all flags of a scan. */
 #define SOM_SCAN_FLAGS	(PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC)
 
 /**
- * struct som_scan - a scan under way
- * @inverted: categories that are inverted before the match.
- * @mask: all of these must be there.
- * @anyof: one of these must be there, if it has any.
+ * struct som_scan - a scan in progress
+ * @inverted: categories that are inverted before matching.
+ * @mask: categories of which a page must have all.
+ * @anyof: categories of which a page must have one, unless this is 0.
  * @return_mask: categories that are reported.
- * @vec_len: regions the caller has room for; 0: no regions, and no limits.
- * @max_pages: pages to report at most; never 0.
+ * @vec_len: regions that the caller has room for; 0: no regions and no limits.
+ * @max_pages: maximum of pages to report; never 0.
  * @pages: pages reported so far.
- * @regions: regions begun so far, those already copied out included.
+ * @regions: regions begun so far, including those already copied out.
  * @buf: the newest regions.
- * @buf_nr: how many are in @buf; the last one may still grow.
- * @buf_len: room in @buf.
- * @told: address behind what was copied out.
- * @walk_end: the first matching page that did not fit, once @full.
- * @full: a limit was met.
- * @dropped: a page in @buf was written that has lost its memory.
+ * @buf_nr: number of regions in @buf; the last one may still grow.
+ * @buf_len: size of @buf in regions.
+ * @told: end address of the regions copied out.
+ * @walk_end: address of the first matching page that did not fit, if @full.
+ * @full: a limit was reached.
+ * @dropped: a page in @buf was written but has lost its memory.
  */
 struct som_scan {
 	u64 inverted;
@@ -59,11 +59,10 @@ struct som_scan {
 };
 
 /**
- * som_scan_matches - is a page with these categories wanted?
- * @scan: the scan
- * @categories: what the page is
- *
- * Return: true if so.
+ * som_scan_matches - Test whether a page matches
+ * @scan: scan
+ * @categories: categories of the page
+ * Return: true if it does.
  */
 static inline bool som_scan_matches(const struct som_scan *scan,
 				    u64 categories)
@@ -74,11 +73,10 @@ static inline bool som_scan_matches(const struct som_scan *scan,
 }
 
 /**
- * som_scan_uses - does the answer depend on a category?
- * @scan: the scan
+ * som_scan_uses - Test whether the result depends on a category
+ * @scan: scan
  * @category: one category
- *
- * Return: true if a mask has it.
+ * Return: true if a mask contains it.
  */
 static inline bool som_scan_uses(const struct som_scan *scan, u64 category)
 {
@@ -86,9 +84,8 @@ static inline bool som_scan_uses(const struct som_scan *scan, u64 category)
 }
 
 /**
- * som_scan_wants_written - can nothing match that was not written?
- * @scan: the scan
- *
+ * som_scan_wants_written - Test whether only written pages can match
+ * @scan: scan
  * Return: true if so.
  */
 static inline bool som_scan_wants_written(const struct som_scan *scan)
@@ -97,11 +94,10 @@ static inline bool som_scan_wants_written(const struct som_scan *scan)
 }
 
 /**
- * som_scan_room - can so many regions be begun?
- * @scan: the scan
- * @nr: how many
- *
- * Return: false if the buffer has to be emptied before.
+ * som_scan_room - Test whether the buffer has room for new regions
+ * @scan: scan
+ * @nr: number of regions
+ * Return: false if the buffer must be emptied first.
  */
 static inline bool som_scan_room(const struct som_scan *scan, u64 nr)
 {
@@ -110,14 +106,13 @@ static inline bool som_scan_room(const struct som_scan *scan, u64 nr)
 }
 
 /**
- * som_scan_push - report a run of matching pages
- * @scan: the scan, not full; its buffer has room for one more region
+ * som_scan_push - Report a run of matching pages
+ * @scan: scan, not full; its buffer has room for one more region
  * @addr: address of the first page
  * @nr: number of pages, not 0
- * @categories: what all of them are
- *
- * Return: how many were taken; if fewer than @nr, the scan is full and its
- * walk_end is the first that was not.
+ * @categories: categories of all of them
+ * Return: number of pages taken; if fewer than @nr, the scan is full and its walk_end is
+ * the first page not taken.
  */
 static inline unsigned long som_scan_push(struct som_scan *scan, u64 addr,
 					  unsigned long nr, u64 categories)
@@ -132,7 +127,7 @@ static inline unsigned long som_scan_push(struct som_scan *scan, u64 addr,
 	take = min_t(u64, nr, scan->max_pages - scan->pages);
 	last = scan->buf_nr ? &scan->buf[scan->buf_nr - 1] : NULL;
 	if (!take) {
-		/* Nothing more fits. */
+		/* No more pages allowed. */
 	} else if (last && last->end == addr &&
 		   last->categories == categories) {
 		last->end += take << PAGE_SHIFT;
@@ -155,16 +150,16 @@ static inline unsigned long som_scan_push(struct som_scan *scan, u64 addr,
 }
 
 /**
- * som_scan_push_bits - report matching pages out of 64
- * @scan: the scan, not full; its buffer has room for 32 more regions
+ * som_scan_push_bits - Report matching pages out of 64
+ * @scan: scan, not full; its buffer has room for 32 more regions
  * @addr: address of the first of the 64 pages
- * @bits: which of them match
- * @categories: what all of those are
+ * @bits: bitmap of the matching pages
+ * @categories: categories of all of them
  *
- * The same as som_scan_push() for each run of bits, for fewer instructions.
+ * Has the effect of som_scan_push() for each run of bits, in fewer instructions.
  *
- * Return: which were taken; if not all, the scan is full and its walk_end is
- * the first that was not.
+ * Return: bitmap of the pages taken; if not all, the scan is full and its walk_end is the
+ * first page not taken.
  */
 static inline u64 som_scan_push_bits(struct som_scan *scan, u64 addr, u64 bits,
 				     u64 categories)
@@ -178,7 +173,7 @@ static inline u64 som_scan_push_bits(struct som_scan *scan, u64 addr, u64 bits,
 		return bits;
 
 	categories &= scan->return_mask;
-	/* Where a run begins that makes the last region longer; 1 is nowhere. */
+	/* Address at which a run extends the last region; 1 if no run can. */
 	if (scan->buf_nr && out[-1].categories == categories)
 		end = out[-1].end;
 	while (todo) {
@@ -208,7 +203,7 @@ static inline u64 som_scan_push_bits(struct som_scan *scan, u64 addr, u64 bits,
 		if (unlikely(!left))
 			break;
 	}
-	/* A run that was cut leaves its rest behind. */
+	/* If a run was cut, keep the rest of it in todo. */
 	if (unlikely(!left || todo)) {
 		if (end != 1 && end > addr)
 			todo = bits & (end - addr < 64ULL << PAGE_SHIFT ?
