@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Make the kernel take som's memory for anonymous memory.
+ * Make som's memory appear to the kernel as anonymous memory.
  *
- * The kernel keys a futex that is not private by what folio->mapping is
- * (get_futex_key()). Of a page of a file that is the file and the page's place in
- * it: for a chunk, a place in physical memory. A waiter would be woken by the next
- * owner of its unit, and lost when its unit moves. Of anonymous memory the key is
- * the address space and the address: the owner's own, wherever the memory is.
+ * get_futex_key() keys a shared futex by folio->mapping. For a page of a file the key is
+ * the file and the offset: for a chunk, a place in physical memory. A waiter would be woken
+ * by the unit's next owner, and lost when its unit is migrated. For anonymous memory the
+ * key is the address space and the address, which is correct wherever the memory is.
  *
- * So as long as som has memory, its folio->mapping is an anon_vma of som's own, and
- * it is marked as exclusive to one address space, which it is: get_user_pages()
- * would not pin it otherwise. The anon_vma has no VMA, so whoever walks through
- * it (memory_failure(), migration) finds nobody who maps the folio; entries of a
- * chunk are special, and unknown to rmap in any case.
+ * So while som has memory, its folio->mapping is an anon_vma of som's own, and the folio is
+ * marked exclusive to one address space, without which get_user_pages() would not pin it.
+ * The anon_vma has no VMA, so rmap walks (memory_failure(), migration) find no mapping; a
+ * chunk's entries are special and unknown to rmap anyway.
  *
- * Documentation/mm/kernel-assumptions.rst has what this relies on.
+ * Documentation/mm/kernel-assumptions.rst lists the kernel code that this relies on.
  */
 #include <linux/delay.h>
 #include <linux/mm.h>
@@ -25,12 +23,11 @@
 #include "anon.h"
 #include "compat.h"
 
-/* Its one reference is never dropped: nobody frees it. */
+/* Its one reference is never dropped, so it is never freed. */
 static struct anon_vma som_anon_vma;
 
 /**
- * som_anon_init - prepare the mapping of all of som's memory
- *
+ * som_anon_init - Initialise the anon_vma of all of som's memory
  * Context: Module load; there is no memory yet.
  */
 void som_anon_init(void)
@@ -43,11 +40,10 @@ void som_anon_init(void)
 }
 
 /**
- * som_anon_exit - wait for those who have found som's anon_vma
+ * som_anon_exit - Wait for users of som's anon_vma
  *
- * They look at it under RCU, then hold a reference or its lock, and let go of the
- * reference before the lock. The lock is tried, not waited for: who drops a lock
- * that somebody waits for touches it afterwards.
+ * Users find it under RCU, take a reference or its lock, and drop the reference before the
+ * lock. Use trylock: a thread that releases a contended lock accesses it afterwards.
  *
  * Context: Module unload; no memory is left.
  */
@@ -61,10 +57,10 @@ void som_anon_exit(void)
 }
 
 /**
- * som_anon_claim - make a folio anonymous
- * @folio: nobody maps it, and it is not on an LRU list
+ * som_anon_claim - Make a folio anonymous
+ * @folio: unmapped folio, not on an LRU list
  *
- * folio->index stays: the page cache that the folio may be in goes by it.
+ * folio->index stays: the page cache that may hold the folio uses it.
  *
  * Context: Process context; takes the folio lock.
  */
@@ -79,10 +75,9 @@ void som_anon_claim(struct folio *folio)
 }
 
 /**
- * som_anon_return - undo som_anon_claim()
- * @folio: nobody maps it
- * @mapping: what its mapping was
- *
+ * som_anon_return - Undo som_anon_claim()
+ * @folio: unmapped folio
+ * @mapping: its original mapping
  * Context: Process context; takes the folio lock.
  */
 void som_anon_return(struct folio *folio, struct address_space *mapping)
@@ -94,14 +89,13 @@ void som_anon_return(struct folio *folio, struct address_space *mapping)
 }
 
 /**
- * som_anon_claim_page - make an ordinary page anonymous
- * @page: new, of order 0, nobody knows it
+ * som_anon_claim_page - Make an ordinary page anonymous
+ * @page: new page of order 0, not yet visible to others
  *
- * It stays so until it is freed, which may be later than som gives it up, and than som is
- * unloaded: whoever has a pin on it looks at its kind, not behind it, as nobody maps it
- * any more. It is dirty from the beginning: the kernel takes the mapping of a page that
- * becomes dirty by a write fault in a shared mapping for one of a file
- * (fault_dirty_shared_page()).
+ * The page stays anonymous until it is freed. A pin may delay that beyond the module's
+ * unload: users of the pin check that the page is anonymous but do not follow its mapping,
+ * as nothing maps it. The page is dirty from the start: a write fault in a shared mapping
+ * that makes a page dirty treats its mapping as a file's (fault_dirty_shared_page()).
  *
  * Context: Any.
  */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * Where chunks come from. The pool knows a source by this header alone.
- */
+/* Interface between the pool and the sources of chunks. */
 #ifndef _SOM_SOURCE_H
 #define _SOM_SOURCE_H
 
@@ -14,15 +12,15 @@ struct som_source;
 
 /**
  * struct som_extent - 1 GiB of physically contiguous memory
- * @source: where it is from.
- * @pfn: its first page frame, a multiple of a chunk.
+ * @source: its source.
+ * @pfn: first page frame number, a multiple of SOM_CHUNK_PAGES.
  * @nid: NUMA node.
- * @zeroed: whether it was handed over zeroed.
- * @priv: the source's own.
- * @file: the source's own.
- * @folio: the source's own.
- * @refs: the source's own.
- * @poisoned: the source's own.
+ * @zeroed: true if the source delivered it zeroed.
+ * @priv: private to the source.
+ * @file: private to the source.
+ * @folio: private to the source.
+ * @refs: private to the source.
+ * @poisoned: private to the source.
  */
 struct som_extent {
 	const struct som_source *source;
@@ -36,33 +34,29 @@ struct som_extent {
 	int poisoned;
 };
 
-/**
- * define SOM_SOURCE_PINS_LEAVE - a chunk may be given back while it is pinned
- *
- * The source waits for the pins by itself.
- */
+/** define SOM_SOURCE_PINS_LEAVE - put() accepts a pinned extent and waits for its pins */
 #define SOM_SOURCE_PINS_LEAVE	BIT(0)
 
 /**
  * struct som_source - a kind of memory
- * @name: for messages.
+ * @name: name in messages.
  * @dir: its directory in sysfs.
  * @flags: SOM_SOURCE_*.
- * @hint_file: what an administrator writes to for more of it, for messages.
+ * @hint_file: file that an administrator writes to for more of it, for messages.
  * @hint_boot: kernel parameters that reserve it, for messages.
- * @open: called once before the first @get. Return: 0; -ENODEV if nobody has asked for
- *	it; or -errno, and it has told why.
+ * @open: called once before the first @get. Return: 0; -ENODEV if it was not requested; or
+ *	-errno after logging the reason.
  * @close: called once after the last @put.
- * @get: take one extent. Return: 0, -ENOMEM if there are no more, -errno.
- * @put: give one extent back. Nothing maps it, and without SOM_SOURCE_PINS_LEAVE
- *	nothing has pinned it when that was looked at. Return: 0; or -errno: it stays
- *	as it was. With SOM_SOURCE_PINS_LEAVE it does not fail.
- * @pinned: true while somebody other than som holds a reference to the extent.
- * @poison: memory of the extent has failed, and the kernel knows: from now on @pinned
- *	is to disregard the reference that the kernel keeps for that. Return: false if the
- *	kernel does not know.
- * @cost: bytes of kernel memory that an extent costs: struct pages, and the page tables
- *	that map them.
+ * @get: take one extent. Return: 0; -ENOMEM if there are no more; -errno.
+ * @put: return one extent. Nothing maps it. Without SOM_SOURCE_PINS_LEAVE it was unpinned
+ *	when last checked. Return: 0; or -errno, and the extent is unchanged: never with
+ *	SOM_SOURCE_PINS_LEAVE.
+ * @pinned: return true while the extent has references other than som's.
+ * @poison: memory of the extent has failed. If the kernel keeps a reference for that,
+ *	exclude it from @pinned from now on. Return: true if the kernel has marked the
+ *	extent.
+ * @cost: return the bytes of kernel memory that an extent costs: struct pages, and the page
+ *	tables that map them.
  *
  * All but @pinned, @poison and @cost may sleep and are called under the pool's mutex.
  */

@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Chunks from HugeTLB: one unlinked hugetlbfs file of one 1 GiB page each.
+ * Chunks from HugeTLB: each is the 1 GiB page of an unlinked hugetlbfs file.
  *
- * The page stays in the file's page cache and som holds one more reference to
- * its folio. That reference is what keeps the kernel from migrating or
- * dissolving the page, and its count shows whether anybody else (GUP) holds
- * memory of it: the page cache has one reference for each 4 KiB page, som has
- * one, and every other is a pin.
- * When memory of it fails, memory_failure() marks the folio, leaves it in the page cache
- * and keeps one reference, however many of its pages fail. That one is no pin, and is
- * given back with the page: HugeTLB gives a marked page to nobody, and when it
- * shrinks, the pages that have not failed go to the buddy allocator.
- * The tail struct pages of such a page may be mapped read-only
- * (hugetlb_free_vmemmap=on); nothing here writes to them.
+ * References: the page cache has one per 4 KiB page, som has one more, and all others are
+ * pins. som's reference keeps the kernel from migrating or dissolving the page.
  *
- * som's entries are special and not counted, so to the kernel the folio would
- * be one that nobody maps. madvise(MADV_COLD or MADV_PAGEOUT) looks at what a
- * 2 MiB entry points to, special or not, and tries to split a folio that one
- * address space alone maps. So the folio is counted as mapped more than once
- * while som has it: that is left alone. It is anonymous memory to the kernel for as
- * long (anon.c).
+ * Memory failure: memory_failure() marks the folio, leaves it in the page cache and keeps
+ * one reference, however many pages fail. That reference is no pin; it is dropped when the
+ * chunk is returned. HugeTLB does not allocate a marked page. When HugeTLB shrinks, the
+ * pages that have not failed go to the buddy allocator.
+ *
+ * With hugetlb_free_vmemmap=on the tail struct pages may be mapped read-only; nothing here
+ * writes to them.
+ *
+ * Map count: som's entries are special and not counted. madvise(MADV_COLD or MADV_PAGEOUT)
+ * inspects the folio of a 2 MiB entry, special or not, and tries to split it if one address
+ * space maps it alone. A map count above one prevents that. The folio also appears as
+ * anonymous memory (anon.c).
  */
 #include <linux/cred.h>
 #include <linux/err.h>
@@ -35,7 +32,7 @@
 #include "range.h"
 #include "source.h"
 
-/* Mappings the folio is said to have: "more than one". */
+/* Map count added to the folio: more than one. */
 #define SOM_HUGETLB_MAPCOUNT	2
 
 static struct vfsmount *som_hugetlb_mnt;
@@ -55,7 +52,7 @@ static int som_hugetlb_open(void)
 		ret = PTR_ERR(fc);
 		goto out_type;
 	}
-	/* The kernel's answer to a page size that it does not have is EINVAL. */
+	/* The kernel returns -EINVAL for a page size that it lacks. */
 	ret = vfs_parse_fs_string(fc, "pagesize", "1G", 2);
 	if (ret == -EINVAL)
 		ret = -EOPNOTSUPP;
@@ -133,23 +130,26 @@ static bool som_hugetlb_poison(struct som_extent *ext)
 {
 	bool poisoned = folio_test_hwpoison(ext->folio);
 
-	/* Whoever sees the mark has the reference, too: it was taken before. */
+	/* memory_failure() takes its reference before it sets the mark. */
 	WRITE_ONCE(ext->poisoned, poisoned);
 	return poisoned;
 }
 
 static int som_hugetlb_put(struct som_extent *ext)
 {
-	/* Truncation goes by it, and so does who frees the page. */
+	/* Truncation and freeing need the original mapping. */
 	som_anon_return(ext->folio, ext->file->f_mapping);
 	atomic_sub(SOM_HUGETLB_MAPCOUNT, &ext->folio->_large_mapcount);
-	/* As of now: it may have failed when the pool had given it up. */
+	/* Memory may have failed after the pool gave the extent up. */
 	som_hugetlb_poison(ext);
-	/* Only when it has no user any more can the kernel unmark it: that is not yet. */
+	/*
+	 * The mark cannot be cleared while som holds a reference, so the kernel's reference
+	 * exists.
+	 */
 	if (ext->poisoned)
 		folio_put(ext->folio);
 	folio_put(ext->folio);
-	/* Free the page now; the last fput may happen later. */
+	/* Free the page now; the last fput may be delayed. */
 	vfs_fallocate(ext->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		      0, SOM_CHUNK_SIZE);
 	fput(ext->file);
@@ -164,7 +164,7 @@ static bool som_hugetlb_pinned(const struct som_extent *ext)
 	       ext->refs + READ_ONCE(ext->poisoned);
 }
 
-/* All struct pages, or a page of them; and the page tables that map where all would be. */
+/* All struct pages; or one page of them and the page tables that map their whole range. */
 static unsigned long som_hugetlb_cost(const struct som_extent *ext)
 {
 	unsigned long pages = SOM_CHUNK_PAGES * sizeof(struct page);

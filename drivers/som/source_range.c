@@ -1,32 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Chunks from physical memory that the kernel does not use: ranges that the command
- * line keeps out of System RAM (memmap=, mem=), or that firmware reserves for a
- * purpose. The parameter "ranges" names them.
+ * Chunks from physical memory that the kernel does not use: ranges that the command line
+ * excludes from System RAM (memmap=, mem=) or that firmware reserves for a purpose. The
+ * module parameter "ranges" names them.
  *
  * Life of a chunk:
+ * 1. Load: som_range_open() checks the range and claims it in /proc/iomem.
+ * 2. Get: memremap_pages() makes one compound page of 1 GiB; all its struct pages but two
+ *    share one page of memory.
+ * 3. Put: memunmap_pages() removes them. It does not wait for pins, so a pinned chunk is
+ *    refused.
+ * 4. Unload: the claim is released.
  *
- *	load	the range is checked, and claimed in /proc/iomem: nobody else gets it
- *	get	memremap_pages() makes struct pages: one compound page of 1 GiB, whose
- *		struct pages but two are one page of memory
- *	put	memunmap_pages() takes them away. Its wait is not for pins, so a
- *		pinned chunk stays
- *	unload	the claim is given back
+ * A range must be memory, and unused: the firmware's memory map lists all of it, and none
+ * of it is System RAM. Without the first check an empty bus window could be claimed.
  *
- * What is claimed must not be in use, nor be anything but memory: all of it is listed
- * in the memory map of the firmware, and no part of it is System RAM. A window of a bus
- * with nothing behind it could be claimed as well.
+ * The folio has one reference, from ZONE_DEVICE; all others are pins. As in
+ * source_hugetlb.c, its map count is above one.
  *
- * The folio has one reference of its own, which ZONE_DEVICE has given it. Each other
- * is a pin. As in source_hugetlb.c it is counted as mapped more than once.
+ * ":zero" declares that a range is zeroed, as a hypervisor's fresh memory is. That applies
+ * to the first get of each chunk.
  *
- * Whoever loads the module can know that a range is zero, as a hypervisor's fresh memory
- * is. That holds for the first time that the pool gets a chunk.
+ * The pool keeps a chunk with failed memory until the module is unloaded, since neither the
+ * kernel nor the source records the failure.
  *
- * The pool keeps a chunk with memory that has failed until the module goes: nobody else
- * knows which memory that is.
- *
- * All but pinned() and poison() run under the pool's mutex.
+ * All functions but pinned() and poison() run under the pool's mutex.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -47,20 +45,22 @@
 #include "range.h"
 #include "source.h"
 
-/* Mappings the folio is said to have: "more than one". */
+/* Map count added to the folio: more than one. */
 #define SOM_RANGE_MAPCOUNT	2
 
-/* Two pages of struct pages, and eight of page tables for the place that 262,144 take. */
+/*
+ * Two pages of struct pages, and eight page tables for the range that 262,144 would take.
+ */
 #define SOM_RANGE_COST		(10 * PAGE_SIZE)
 
 /**
  * struct som_pud - a GiB of a range
  * @list: link in som_puds.
  * @start: physical address.
- * @claim: its claim in /proc/iomem.
+ * @claim: claim in /proc/iomem.
  * @pgmap: for memremap_pages().
  * @taken: the pool has it.
- * @zero: all of it is zero, as nobody has had it yet.
+ * @zero: all of it is zero: it was never used.
  */
 struct som_pud {
 	struct list_head list;
@@ -77,7 +77,7 @@ static char *ranges;
 module_param(ranges, charp, 0444);
 MODULE_PARM_DESC(ranges, "physical memory outside System RAM to take chunks from, SIZE@ADDRESS[:zero][,...] (default none)");
 
-/* The failure is the pool's to handle, which hears of it by the tracepoint (hwpoison.c). */
+/* Do nothing: the pool handles the failure, notified by the tracepoint (hwpoison.c). */
 static int som_range_failure(struct dev_pagemap *pgmap, unsigned long pfn,
 			     unsigned long nr_pages, int flags)
 {
@@ -104,9 +104,9 @@ static void drop_puds(void)
 }
 
 /*
- * To the kernel, the memory is anonymous and of one address space (anon.c). Each struct
- * page says so, not the first for all as those of HugeTLB; but most of them are the
- * same page of memory.
+ * Make the folio appear as anonymous memory of one address space (anon.c). Each struct page
+ * needs the flag, not only the first as with HugeTLB; most of them are the same page of
+ * memory.
  */
 static void claim_folio(struct folio *folio)
 {
@@ -130,7 +130,7 @@ static void return_folio(struct folio *folio)
 	atomic_sub(SOM_RANGE_MAPCOUNT, &folio->_large_mapcount);
 }
 
-/* Why a GiB cannot be had: 0 or -errno. */
+/* Check whether a GiB may be claimed. Return: 0 or -errno. */
 static int refuse(phys_addr_t start)
 {
 	phys_addr_t at;
@@ -172,7 +172,7 @@ static int add_pud(phys_addr_t start, bool zero)
 	return 0;
 }
 
-/* One range, or an error. */
+/* Claim the range that a part of the parameter names. */
 static int claim_range(const char *text)
 {
 	unsigned long long size, start, at, end;
@@ -216,7 +216,7 @@ static const char *reason(int error)
 	}
 }
 
-/* All ranges are claimed, or none, and one line tells why. */
+/* Claim all ranges or none. Logs one line on failure. */
 static int som_range_open(void)
 {
 	char *copy, *rest, *text;
@@ -289,7 +289,7 @@ static int som_range_put(struct som_extent *ext)
 {
 	struct som_pud *pud = ext->priv;
 
-	/* Whoever looks for a page without a lock has it, or has gone on, after this. */
+	/* Lockless page walkers have either taken a reference or left after this. */
 	synchronize_rcu();
 	if (som_range_pinned(ext))
 		return -EBUSY;
@@ -299,7 +299,7 @@ static int som_range_put(struct som_extent *ext)
 	return 0;
 }
 
-/* The kernel keeps no reference to memory of a device that has failed. */
+/* The kernel keeps no reference to failed device memory. */
 static bool som_range_poison(struct som_extent *ext)
 {
 	return false;

@@ -5,9 +5,8 @@
 #include "source.h"
 
 /**
- * define SOM_SOURCES - the sources that this kernel allows, in the order of their use
- *
- * HugeTLB is the last: nobody asks for it by name.
+ * define SOM_SOURCES - sources of this kernel, in order of use; HugeTLB, the default, is
+ * last
  */
 #ifdef CONFIG_ZONE_DEVICE
 #define SOM_SOURCES	{ &som_source_range, &som_source_hugetlb }
