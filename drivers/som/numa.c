@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which NUMA node a unit comes from: the VMA's memory policy (mbind), or else the
- * task's (set_mempolicy), or else the node of the processor; then by distance.
+ * Choose the NUMA node of a unit: by the VMA's memory policy (mbind), else the task's
+ * (set_mempolicy), else the processor's node; then by distance.
  *
- *	MPOL_LOCAL, none	the processor's node
- *	MPOL_PREFERRED, _MANY	one of the nodes, the nearest first; then any
- *	MPOL_INTERLEAVE		a node for each unit in turn, by its place in the
- *				mapping; then any. MPOL_WEIGHTED_INTERLEAVE, too:
- *				the kernel does not tell modules the weights
- *	MPOL_BIND		one of the nodes, the nearest first, or none
+ * MPOL_LOCAL, none        the processor's node
+ * MPOL_PREFERRED, _MANY   one of the nodes, nearest first; then any
+ * MPOL_INTERLEAVE         a node in turn, by unit index; then any
+ * MPOL_WEIGHTED_INTERLEAVE        the same: modules cannot read the weights
+ * MPOL_BIND               one of the nodes, nearest first; no other
  *
- * A cpuset's nodes are tried first where there is no policy.
+ * Without a policy, the nodes of the cpuset are tried first.
  *
- * Context: a fault. mbind holds the VMA's lock to change its policy. Nobody else
- * changes a task's policy; a cpuset may change the nodes in it meanwhile, so where more
- * than one look is taken, it is at a copy.
+ * Called from faults. mbind takes the VMA's lock to change its policy, and a task's policy
+ * is changed by the task only. A cpuset may change the nodes of a policy at any time, so
+ * code that reads them more than once uses a copy.
  */
 #include <linux/cpuset.h>
 #include <linux/mempolicy.h>
@@ -27,14 +26,14 @@
 #include "pool.h"
 #include "range.h"
 
-/* Where to look first. */
+/* Preferred place of a unit. */
 struct som_place {
-	int nid;			/* near to this node ... */
-	const nodemask_t *nodes;	/* ... among these, or NULL */
-	bool strict;			/* and nowhere else */
+	int nid;			/* near this node */
+	const nodemask_t *nodes;	/* among these, or NULL */
+	bool strict;			/* and on no other node */
 };
 
-/* The nth node of a policy, in turn. */
+/* Return the node that is next in turn, for unit index @n. */
 static int nth_node(const nodemask_t *nodes, unsigned long n)
 {
 	int nid = first_node(*nodes);
@@ -87,15 +86,13 @@ static void numa_find_place(struct som_place *place, struct vm_area_struct *vma,
 }
 
 /**
- * som_numa_alloc - take a unit for a VMA
- * @user: whose it will be
- * @vma: the VMA
+ * som_numa_alloc - Take a unit for a VMA
+ * @user: user
+ * @vma: VMA
  * @idx: unit index
- *
  * Context: Process context; mmap_lock or the VMA lock is held. May sleep.
- * Return: unit number; -EAGAIN if there is none right now; -ENOSPC if the policy
- * allows only nodes of which the pool has nothing free, or memory has failed that was
- * reserved.
+ * Return: unit number; -EAGAIN if there is none right now; -ENOSPC if the policy's nodes
+ * have no free unit, or reserved memory has failed.
  */
 long som_numa_alloc(struct som_pool_user *user, struct vm_area_struct *vma,
 		    unsigned long idx)
@@ -116,13 +113,12 @@ long som_numa_alloc(struct som_pool_user *user, struct vm_area_struct *vma,
 }
 
 /**
- * som_numa_alloc_chunk - take all units of an empty chunk for a VMA
- * @user: whose they will be
- * @vma: the VMA
+ * som_numa_alloc_chunk - Take all units of an empty chunk for a VMA
+ * @user: user
+ * @vma: VMA
  * @idx: first unit index
- *
  * Context: as som_numa_alloc().
- * Return: chunk number, or -ENOSPC.
+ * Return: chunk number or -ENOSPC.
  */
 long som_numa_alloc_chunk(struct som_pool_user *user,
 			  struct vm_area_struct *vma, unsigned long idx)

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The zeroed reserve: dirty units are zeroed in the background, so that a fault finds
- * one that is ready.
+ * Zero dirty units in the background, so that faults find zeroed ones.
  *
- * One thread for each NUMA node with memory, with the lowest priority, on the node's
- * processors, but on none that is isolated (isolcpus=, nohz_full=). If no other
- * processor of the node is online, it runs on those of other nodes. It zeroes zero_rate
- * units a second at most. A unit that is being zeroed can be given to nobody,
- * and somebody with a reservation may wait for it; so the thread is not preempted while it
- * has one. It looks after each 64 KiB whether anybody else wants the processor. If
- * so, it puts the unit back as it was, dirty, and pauses.
+ * Each NUMA node with memory has one thread, at the lowest priority, on the node's
+ * processors except isolated ones (isolcpus=, nohz_full=). If no other processor of the
+ * node is online, it runs on those of other nodes. It zeroes at most zero_rate units per
+ * second.
  *
- * The alternative was a work item for each unit that is freed. It would have been
- * done at once, that is, by the processor that has just got something better to do.
+ * A unit that is being zeroed cannot be allocated, and an allocation may wait for it, so
+ * the thread disables preemption meanwhile. It checks need_resched() after each 64 KiB; if
+ * that is set, it returns the unit as dirty and pauses.
+ *
+ * A work item per freed unit would run at once, on a processor that is likely to be busy.
  */
 #include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
@@ -33,25 +32,25 @@
 #include "range.h"
 #include "zero.h"
 
-/* Pages between two looks whether the processor is wanted. */
+/* Pages to zero between checks of need_resched(). */
 #define SOM_ZERO_PAGES		16
-/* More units a second than any machine has. */
+/* Units per second; above any machine's capability. */
 #define SOM_ZERO_MOST		1000000UL
-/* How long it is left alone then, in milliseconds. */
+/* Pause after need_resched(), in milliseconds. */
 #define SOM_ZERO_PAUSE_MS	20
-/* What may be zeroed in this time is zeroed in one go, in milliseconds. */
+/* Length of a round, in milliseconds. Its share of units is zeroed in one go. */
 #define SOM_ZERO_ROUND_MS	20
 
 unsigned long som_zero_rate = 1024;
 module_param_named(zero_rate, som_zero_rate, ulong, 0444);
-MODULE_PARM_DESC(zero_rate, "units that are zeroed in the background, per node and second (default 1024; 0: none)");
+MODULE_PARM_DESC(zero_rate, "units to zero in the background, per node and second (default 1024; 0: none)");
 
 static struct task_struct **som_zero_threads;
 static atomic_long_t som_zero_nr;
 static atomic_long_t som_zero_paused;
 static int som_zero_hotplug;
 
-/* Zero a unit unless the processor is wanted; true if it was zeroed. */
+/* Zero a unit. Return: false if another task needs the processor. */
 static bool zero_unit(unsigned long unit)
 {
 	void *mem = som_unit_address(unit);
@@ -65,13 +64,13 @@ static bool zero_unit(unsigned long unit)
 	return true;
 }
 
-/* Zero up to nr units of a node; false if the processor was wanted. */
+/* Zero up to @nr units of a node. Return: false if another task needs the processor. */
 static bool zero_round(int nid, unsigned int nr)
 {
 	bool zeroed;
 	long unit;
 
-	/* A rate of 0 holds from the next unit on. */
+	/* A rate of 0 takes effect at the next unit. */
 	while (nr-- && READ_ONCE(som_zero_rate) && !kthread_should_stop()) {
 		preempt_disable();
 		unit = som_pool_zero_begin(nid);
@@ -98,7 +97,7 @@ static bool may_zero(int nid)
 static int zero_thread(void *data)
 {
 	int nid = (long)data;
-	unsigned long parts = 0;	/* of a unit, in thousandths */
+	unsigned long parts = 0;	/* remainder, in thousandths of a unit */
 	unsigned int ms = SOM_ZERO_ROUND_MS;
 
 	set_user_nice(current, MAX_NICE);
@@ -117,8 +116,7 @@ static int zero_thread(void *data)
 }
 
 /**
- * som_zero_changed - the rate was changed
- *
+ * som_zero_changed - Apply a new rate
  * Context: Process context.
  */
 void som_zero_changed(void)
@@ -130,9 +128,8 @@ void som_zero_changed(void)
 }
 
 /**
- * som_zero_total - how much was zeroed in the background
- *
- * Return: number of units, since the module was loaded.
+ * som_zero_total - Count the units zeroed in the background
+ * Return: number of units since the module was loaded.
  */
 unsigned long som_zero_total(void)
 {
@@ -140,9 +137,8 @@ unsigned long som_zero_total(void)
 }
 
 /**
- * som_zero_pauses - how often somebody else wanted the processor
- *
- * Return: number, since the module was loaded.
+ * som_zero_pauses - Count how often background zeroing yielded the processor
+ * Return: number of times since the module was loaded.
  */
 unsigned long som_zero_pauses(void)
 {
@@ -150,10 +146,9 @@ unsigned long som_zero_pauses(void)
 }
 
 /*
- * Put the threads on processors. @but: one that is going offline, or -1.
- *
- * A processor that comes may be the first of its node. When the last one that a thread
- * can run on goes, the scheduler would put the thread anywhere.
+ * Place the threads on online processors. @but: one that is going offline, or -1.
+ * A processor that comes online may be the first of its node. If the last processor that a
+ * thread may use goes offline, the scheduler would place the thread on any processor.
  */
 static void place_threads(int but)
 {
@@ -193,9 +188,8 @@ static int som_zero_cpu_offline(unsigned int cpu)
 }
 
 /**
- * som_zero_exit - stop the threads
- *
- * Context: Module unload; the pool is still there.
+ * som_zero_exit - Stop the threads
+ * Context: Module unload; the pool still exists.
  */
 void som_zero_exit(void)
 {
@@ -211,9 +205,8 @@ void som_zero_exit(void)
 }
 
 /**
- * som_zero_init - start the threads
- *
- * Context: Module load; the pool is there.
+ * som_zero_init - Start the threads
+ * Context: Module load; the pool exists.
  * Return: 0 or -errno.
  */
 int som_zero_init(void)
@@ -250,9 +243,7 @@ int som_zero_init(void)
 	return 0;
 }
 
-/*
- * Empty chunks above a watermark go back to the source, at a rate.
- */
+/* Trimming: return empty chunks above a watermark to their source at a limited rate. */
 
 unsigned long som_shrink_low;
 unsigned long som_shrink_rate;
@@ -277,8 +268,7 @@ static void som_trim_work(struct work_struct *work)
 }
 
 /**
- * som_trim_changed - somebody has changed the watermark or the rate
- *
+ * som_trim_changed - Apply a new watermark or rate
  * Context: Process context.
  */
 void som_trim_changed(void)
@@ -291,9 +281,8 @@ void som_trim_changed(void)
 }
 
 /**
- * som_trim_exit - the end of the module
- *
- * Context: Module unload; nobody can change the rate.
+ * som_trim_exit - Stop the trim work
+ * Context: Module unload; the rate cannot be changed.
  */
 void som_trim_exit(void)
 {
