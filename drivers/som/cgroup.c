@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Limits of control groups (cgroup v2): the pool's memory is not the kernel's, so the
- * memory controller neither charges nor limits it.
+ * Limits of control groups (cgroup v2). The memory controller neither charges nor limits
+ * the pool's memory.
  *
- * An owner is charged to the cgroup that its process is in when it first maps, and to
- * each cgroup above that one. As with the memory controller, the charge stays there if
- * the process moves. The root cgroup is not counted: its limit is the pool.
+ * An owner is charged to the cgroup in which its process first maps, and to all its
+ * ancestors. As with the memory controller, the charge stays there if the process moves.
+ * The root cgroup is not counted: its limit is the size of the pool.
  *
- * A record (struct som_cgroup) is found by the cgroup's ID, which is never used again.
- * It has no reference to the cgroup itself, so a cgroup can be removed whatever is
- * charged to it. It lives as long as
+ * A record (struct som_cgroup) is found by the cgroup's ID, which the kernel never reuses.
+ * A record does not keep its cgroup from being removed, and exists while:
+ * - accounts or child records refer to it; or
+ * - it has a limit. It then holds a reference to the cgroup, to detect its removal: reading
+ *   or setting limits drops those of removed cgroups.
  *
- *  - accounts and the records of cgroups below it refer to it;
- *  - it has a limit. Then there is a reference to the cgroup, to see that it was
- *    removed: whoever looks at the limits, or sets one, drops those of cgroups that
- *    are gone.
- *
- * som_cgroup_lock: setting limits, and dropping them. Under it, the xarray's lock: the
- * records, from "no reference is left" to "not in the table". Charges are made under
+ * som_cgroup_lock serialises setting and dropping limits. Inside it, the xarray's lock
+ * covers dropping the last reference and removing the record. Charges are made under
  * som_charge_lock (account.c).
  */
 #include <linux/cred.h>
@@ -37,14 +34,14 @@
 #include "cgroup.h"
 #include "compat.h"
 
-/* What is below such a depth is charged at that depth: a charge visits all levels. */
+/* Cgroups deeper than this are charged at this depth, as a charge visits all levels. */
 #define SOM_CGROUP_DEPTH	64
 
 /**
- * struct som_cgroup - what a control group is charged
- * @id: the cgroup's.
- * @parent: the record of the cgroup above, with a reference; or NULL.
- * @refs: accounts, records below it, and its limit.
+ * struct som_cgroup - charges of a control group
+ * @id: the cgroup's ID.
+ * @parent: record of the parent cgroup, with a reference; or NULL.
+ * @refs: accounts, child records, and the limit.
  * @units: units charged.
  * @limit: units that may be charged.
  * @cgrp: the cgroup, with a reference, if there is a limit; under som_cgroup_lock.
@@ -58,7 +55,7 @@ struct som_cgroup {
 	struct cgroup *cgrp;
 };
 
-/* Records with a limit: they stay as long as som_cgroup_lock is held. */
+/* Records with a limit. They stay while som_cgroup_lock is held. */
 #define SOM_HAS_LIMIT	XA_MARK_0
 
 static DEFINE_XARRAY(som_cgroups);
@@ -70,14 +67,14 @@ static struct som_cgroup *cgroup_find(u64 id)
 
 	lockdep_assert_held(&som_cgroups.xa_lock);
 
-	/* Who drops the last reference takes it out under this lock. */
+	/* Under this lock a record in the xarray has at least one reference. */
 	cg = xa_load(&som_cgroups, id);
 	if (cg)
 		refcount_inc(&cg->refs);
 	return cg;
 }
 
-/* Give a reference back. True if it was the last one: nobody finds the record any more. */
+/* Drop a reference. If it was the last, remove the record and return true. */
 static bool cgroup_unref(struct som_cgroup *cg)
 {
 	bool last;
@@ -91,10 +88,9 @@ static bool cgroup_unref(struct som_cgroup *cg)
 }
 
 /**
- * som_cgroup_put - give a reference back
- * @cg: the record, or NULL; with the last reference, nothing is charged to it
- *
- * Context: Process context; may be called with spinlocks held.
+ * som_cgroup_put - Drop a reference to a record
+ * @cg: record, or NULL; has no charges if this is the last reference
+ * Context: Process context; spinlocks may be held.
  */
 void som_cgroup_put(struct som_cgroup *cg)
 {
@@ -109,8 +105,8 @@ void som_cgroup_put(struct som_cgroup *cg)
 }
 
 /*
- * A record, with a reference; made if need be. The reference to @parent goes with it.
- * NULL without memory, and the reference is given back.
+ * Find or create a record. Consumes the reference to @parent. Return: the record with a
+ * reference; NULL without memory.
  */
 static struct som_cgroup *make(struct som_cgroup *parent, u64 id)
 {
@@ -135,13 +131,13 @@ static struct som_cgroup *make(struct som_cgroup *parent, u64 id)
 	xa_unlock(&som_cgroups);
 	if (!new)
 		return cg;
-	/* The other one has a reference of its own. */
+	/* The existing record has its own reference to the parent. */
 	kfree(new);
 	som_cgroup_put(parent);
 	return cg;
 }
 
-/* The record of a cgroup, with a reference. NULL for the root, or without memory. */
+/* Return the record of a cgroup with a reference; NULL for the root or without memory. */
 static struct som_cgroup *record_of(struct cgroup *cgrp)
 {
 	int level, last = min(som_cgroup_level(cgrp), SOM_CGROUP_DEPTH);
@@ -156,10 +152,9 @@ static struct som_cgroup *record_of(struct cgroup *cgrp)
 }
 
 /**
- * som_cgroup_current - find the record of the current process's cgroup
- *
+ * som_cgroup_current - Find or create the record of the current process's cgroup
  * Context: Process context.
- * Return: the record, with a reference; NULL in the root cgroup; ERR_PTR(-ENOMEM).
+ * Return: the record with a reference; NULL in the root cgroup; ERR_PTR(-ENOMEM).
  */
 struct som_cgroup *som_cgroup_current(void)
 {
@@ -176,11 +171,10 @@ struct som_cgroup *som_cgroup_current(void)
 }
 
 /**
- * som_cgroup_over - look for a limit that does not allow some more units
- * @cg: the record, or NULL
- * @nr_units: how many
- * @excess: where it goes how many too many
- *
+ * som_cgroup_over - Find a limit that a charge would exceed
+ * @cg: record, or NULL
+ * @nr_units: number of units
+ * @excess: set to the number of units in excess
  * Context: som_charge_lock is held.
  * Return: the record whose limit would be exceeded, or NULL.
  */
@@ -202,10 +196,9 @@ const struct som_cgroup *som_cgroup_over(const struct som_cgroup *cg,
 }
 
 /**
- * som_cgroup_add - charge a cgroup, and all above it
- * @cg: the record, or NULL
- * @nr_units: how many units
- *
+ * som_cgroup_add - Charge a cgroup and its ancestors
+ * @cg: record, or NULL
+ * @nr_units: number of units
  * Context: som_charge_lock is held.
  */
 void som_cgroup_add(struct som_cgroup *cg, unsigned long nr_units)
@@ -215,10 +208,9 @@ void som_cgroup_add(struct som_cgroup *cg, unsigned long nr_units)
 }
 
 /**
- * som_cgroup_sub - undo som_cgroup_add()
- * @cg: the record, or NULL
- * @nr_units: how many units
- *
+ * som_cgroup_sub - Undo som_cgroup_add()
+ * @cg: record, or NULL
+ * @nr_units: number of units
  * Context: Any.
  */
 void som_cgroup_sub(struct som_cgroup *cg, unsigned long nr_units)
@@ -228,12 +220,11 @@ void som_cgroup_sub(struct som_cgroup *cg, unsigned long nr_units)
 }
 
 /**
- * som_cgroup_within - tell whether what is charged to one cgroup counts for another
- * @cg: the record of the one, or NULL
- * @of: the record of the other
- *
+ * som_cgroup_within - Test whether charges of one cgroup count against another
+ * @cg: record of the one, or NULL
+ * @of: record of the other
  * Context: Any.
- * Return: true if so.
+ * Return: true if they do.
  */
 bool som_cgroup_within(const struct som_cgroup *cg, const struct som_cgroup *of)
 {
@@ -243,7 +234,7 @@ bool som_cgroup_within(const struct som_cgroup *cg, const struct som_cgroup *of)
 	return false;
 }
 
-/* A limit goes; and the record, if nothing else refers to it. */
+/* Drop a limit and its reference to the record. */
 static void drop_limit(struct som_cgroup *cg)
 {
 	struct cgroup *cgrp = cg->cgrp;
@@ -257,7 +248,7 @@ static void drop_limit(struct som_cgroup *cg)
 	som_cgroup_put(cg);
 }
 
-/* The limits of cgroups that were removed go. */
+/* Drop the limits of removed cgroups. */
 static void drop_removed(void)
 {
 	struct som_cgroup *cg;
@@ -292,7 +283,7 @@ static int set_limit(u64 id, unsigned long limit)
 		return -ENOMEM;
 	}
 	if (cg->cgrp) {
-		/* The limit that it had has references to both already. */
+		/* The previous limit holds references to both already. */
 		som_put_cgroup(cgrp);
 		som_cgroup_put(cg);
 	} else {
@@ -306,16 +297,15 @@ static int set_limit(u64 id, unsigned long limit)
 }
 
 /**
- * som_cgroup_set - set a limit
+ * som_cgroup_set - Set a limit
  * @text: "ID UNITS" or "ID max"
  *
- * The ID of a cgroup is the inode number of its directory. What is charged already
- * stays.
+ * The ID of a cgroup is the inode number of its directory. Existing charges stay.
  *
  * Context: Process context.
- * Return: 0; -EINVAL if the text is something else, or the cgroup is the root or too deep;
- * -ENOENT without such a cgroup in the caller's cgroup namespace; -ENOMEM;
- * -EOPNOTSUPP if the kernel has no cgroups.
+ * Return: 0; -EINVAL if the text is malformed, or the cgroup is the root or too deep;
+ * -ENOENT if the caller's cgroup namespace has no such cgroup; -ENOMEM; -EOPNOTSUPP if the
+ * kernel has no cgroups.
  */
 int som_cgroup_set(const char *text)
 {
@@ -351,15 +341,15 @@ static void print_line(const struct som_cgroup *cg, char *line)
 }
 
 /**
- * som_cgroup_show - list the limits
- * @buf: where the text goes
- * @pos: where in the text to begin
- * @count: length of the buffer
+ * som_cgroup_show - List the limits
+ * @buf: buffer
+ * @pos: offset in the text to begin at
+ * @count: size of the buffer
  *
- * Lines "ID LIMIT UNITS", all SOM_CGROUP_LINE long, in the order of IDs.
+ * Prints lines "ID LIMIT UNITS" of SOM_CGROUP_LINE characters each, sorted by ID.
  *
  * Context: Process context.
- * Return: length of the text.
+ * Return: length of the text in @buf.
  */
 ssize_t som_cgroup_show(char *buf, loff_t pos, size_t count)
 {
@@ -387,9 +377,8 @@ ssize_t som_cgroup_show(char *buf, loff_t pos, size_t count)
 }
 
 /**
- * som_cgroup_exit - drop all limits
- *
- * Context: Module unload; no account is left, and nobody can set a limit.
+ * som_cgroup_exit - Drop all limits
+ * Context: Module unload; no account is left and no limit can be set.
  */
 void som_cgroup_exit(void)
 {
@@ -405,11 +394,10 @@ void som_cgroup_exit(void)
 }
 
 /**
- * som_limit_parse - a limit, in words
+ * som_limit_parse - Parse a limit
  * @text: "max" or a number of units
- * @limit: where it goes
- *
- * Return: 0 or -errno, and @limit is as it was.
+ * @limit: set to the limit
+ * Return: 0; -errno: @limit is unchanged.
  */
 int som_limit_parse(const char *text, unsigned long *limit)
 {
@@ -427,10 +415,9 @@ int som_limit_parse(const char *text, unsigned long *limit)
 }
 
 /**
- * som_limit_print - the opposite of som_limit_parse()
+ * som_limit_print - Format a limit for som_limit_parse()
  * @buf: a page
- * @limit: the limit
- *
+ * @limit: limit
  * Return: length of the text.
  */
 int som_limit_print(char *buf, unsigned long limit)

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * Limits of control groups, by their IDs.
- */
 #ifndef _SOM_CGROUP_H
 #define _SOM_CGROUP_H
 
@@ -26,7 +23,7 @@ int som_cgroup_set(const char *text);
 ssize_t som_cgroup_show(char *buf, loff_t pos, size_t count);
 void som_cgroup_exit(void);
 
-/** define SOM_NO_LIMIT - a limit that nobody reaches. */
+/** define SOM_NO_LIMIT - value of a limit that is never reached. */
 #define SOM_NO_LIMIT	ULONG_MAX
 
 int som_limit_parse(const char *text, unsigned long *limit);

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Page-backed memory: units made of the kernel's ordinary pages.
+ * Page-backed memory: units made of the kernel's ordinary pages, for users that need to pin
+ * 4 KiB entries. The kernel cannot pin through special entries, which have no struct page.
  *
- * A pin on 4 KiB special entries does not work: to the kernel there is no page
- * behind them. Page-backed memory is 512 ordinary pages that lie together, so it has a
- * unit number as any unit has, and everything that works on bytes does. It
- * is mapped by ordinary entries (som_ptes_fill_pages()). Every page has its own
- * reference count: a pin keeps its page, whatever becomes of the unit. To the kernel it
- * is anonymous memory (anon.c).
+ * A page-backed unit is 512 physically contiguous pages, so it has a unit number and all
+ * code that copies or zeroes units works on it. Ordinary entries map it
+ * (som_ptes_fill_pages()), and it is anonymous memory (anon.c). Every page has its own
+ * reference count, so a pin keeps its page after the unit is freed.
  *
- * The pages come from the buddy allocator and are charged to the caller's memory
- * cgroup. The parameter max_page_backed limits how many there are, and max_page_backed_user how
- * many a user has, so that no user can take all. The first page of a unit remembers whose
- * it is.
+ * The pages come from the buddy allocator and are charged to the caller's memory cgroup.
+ * max_page_backed limits their number, max_page_backed_user that of each user, so that no
+ * user can take all. The first page of a unit points to its account.
  */
 #include <linux/atomic.h>
 #include <linux/gfp.h>
@@ -26,25 +24,25 @@
 
 static unsigned long max_page_backed = 512;
 module_param(max_page_backed, ulong, 0644);
-MODULE_PARM_DESC(max_page_backed, "most units that can be page-backed at a time (default 512)");
+MODULE_PARM_DESC(max_page_backed, "limit of page-backed units (default 512)");
 module_param_named(max_pinnable, max_page_backed, ulong, 0644);
 MODULE_PARM_DESC(max_pinnable, "former name of max_page_backed");
 
 static unsigned long max_page_backed_user;
 module_param(max_page_backed_user, ulong, 0644);
-MODULE_PARM_DESC(max_page_backed_user, "most units of one user that can be page-backed at a time (default 0: half of max_page_backed)");
+MODULE_PARM_DESC(max_page_backed_user, "limit of page-backed units per user (default 0: half of max_page_backed)");
 module_param_named(max_pinnable_user, max_page_backed_user, ulong, 0644);
 MODULE_PARM_DESC(max_pinnable_user, "former name of max_page_backed_user");
 
 static atomic_long_t nr_page_backed = ATOMIC_LONG_INIT(0);
-static DEFINE_SPINLOCK(som_page_backed_lock);	/* all of a charge, or nothing */
+static DEFINE_SPINLOCK(som_page_backed_lock);	/* makes a charge all or nothing */
 
 static struct page *unit_page(unsigned long unit)
 {
 	return pfn_to_page(unit << SOM_UNIT_PAGE_SHIFT);
 }
 
-/* Charge a unit to its user and to the pages that som may have. */
+/* Charge a unit to the account's user and to the total. */
 static bool charge(struct som_account *account)
 {
 	unsigned long max = READ_ONCE(max_page_backed);
@@ -68,12 +66,11 @@ static void uncharge(struct som_account *account)
 }
 
 /**
- * som_page_backed_alloc - allocate pages for one unit
- * @account: who is charged until som_page_backed_free(); a reference is taken
- * @zeroed: whether they are to be zero; otherwise their content is anything
- *
+ * som_page_backed_alloc - Allocate the pages of one unit
+ * @account: charged until som_page_backed_free(); a reference is taken
+ * @zeroed: true to zero them; otherwise their content is undefined
  * Context: Process context.
- * Return: unit number, or -ENOMEM without memory or over a limit.
+ * Return: unit number; -ENOMEM without memory or above a limit.
  */
 long som_page_backed_alloc(struct som_account *account, bool zeroed)
 {
@@ -97,10 +94,10 @@ long som_page_backed_alloc(struct som_account *account, bool zeroed)
 }
 
 /**
- * som_page_backed_free - give pages back
+ * som_page_backed_free - Free the pages of a unit
  * @unit: unit number
  *
- * A page that is pinned lives on until the pin is gone.
+ * Pinned pages stay allocated until their pins are dropped.
  *
  * Context: Process context.
  */
@@ -118,11 +115,10 @@ void som_page_backed_free(unsigned long unit)
 }
 
 /**
- * som_page_backed_pinned - has anybody a pin on a page of a unit?
- * @unit: unit number; nothing maps it
- *
+ * som_page_backed_pinned - Test whether a page of a unit is pinned
+ * @unit: number of an unmapped unit
  * Context: Any.
- * Return: true if so.
+ * Return: true if one is.
  */
 bool som_page_backed_pinned(unsigned long unit)
 {
@@ -137,11 +133,10 @@ bool som_page_backed_pinned(unsigned long unit)
 }
 
 /**
- * som_page_backed_poisoned - has memory of a unit failed?
+ * som_page_backed_poisoned - Test whether memory of a unit has failed
  * @unit: unit number
- *
  * Context: Any.
- * Return: true if any of its pages has.
+ * Return: true if a page has failed.
  */
 bool som_page_backed_poisoned(unsigned long unit)
 {
@@ -156,8 +151,7 @@ bool som_page_backed_poisoned(unsigned long unit)
 }
 
 /**
- * som_page_backed_units - how many units there are
- *
+ * som_page_backed_units - Count the page-backed units
  * Context: Any.
  * Return: number of units.
  */
