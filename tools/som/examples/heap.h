@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A heap in som memory that outlives the program: absolute pointers in it stay right,
- * as it is always at the same address. It goes from one program to the next as a
- * parcel; the first bytes of it say where it belongs, and can be read before it is
- * claimed.
+ * A heap in som memory that outlives the program. It is always at the same address, so
+ * absolute pointers in it stay valid. A parcel passes it from one program to the next. Its
+ * first bytes contain its address, and can be read before it is claimed.
  */
 #ifndef HEAP_H
 #define HEAP_H
@@ -20,19 +19,19 @@
 #define MAP_FIXED_NOREPLACE	0x100000
 #endif
 
-/* Where neither programs nor libraries nor the stack are. */
+/* An address without programs, libraries and stacks. */
 #define HEAP_ADDRESS	((void *)0x200000000000UL)
 #define HEAP_MAGIC	0x70616548UL
 
 struct heap {
 	uint64_t magic;
-	struct heap *self;	/* where it is */
+	struct heap *self;	/* its address */
 	size_t size;
 	size_t used;
-	void *root;		/* what the program finds everything else by */
+	void *root;		/* the program's first object */
 };
 
-/* Return: a new heap, or NULL. @size is a multiple of 2 MiB. */
+/* Create a heap; @size is a multiple of 2 MiB. Return: the heap, or NULL. */
 static inline struct heap *heap_new(int som, size_t size)
 {
 	struct heap *heap = mmap(HEAP_ADDRESS, size, PROT_READ | PROT_WRITE,
@@ -58,7 +57,7 @@ static inline void *heap_alloc(struct heap *heap, size_t size)
 	return p;
 }
 
-/* The heap is not there any more if this succeeds. Return: a parcel, or -1. */
+/* Pack the heap; on success it is unmapped. Return: a parcel, or -1. */
 static inline int heap_pack(int som, struct heap *heap, unsigned int flags)
 {
 	struct som_pack pack = {
@@ -71,7 +70,7 @@ static inline int heap_pack(int som, struct heap *heap, unsigned int flags)
 	return ioctl(som, SOM_IOC_PACK, &pack);
 }
 
-/* Return: the heap, where it was, or NULL and the parcel is as it was. */
+/* Claim the heap at its address. Return: the heap, or NULL; the parcel stays then. */
 static inline struct heap *heap_take(int parcel)
 {
 	struct heap head, *heap;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A server that replaces its own binary and keeps its heap: it packs the heap, executes
- * the new version, and that claims it at the same address, so that every pointer in it
- * is still right. No byte is copied, however large the heap is.
+ * A server that replaces its own binary and keeps its heap. It packs the heap and executes
+ * the new version, which claims the heap at the same address, so that every pointer in it
+ * stays valid. No byte is copied, for any size of the heap.
  *
- * Build with make, run as "parcel_exec [VERSIONS]" where /dev/som is. Each version adds an
- * entry to a list in the heap, and then makes way for the next.
+ * Build with make, and run "parcel_exec [VERSIONS]" on a machine with /dev/som. Each
+ * version adds an entry to a list in the heap, and then executes the next one.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -36,7 +36,7 @@ static int add_entry(struct heap *heap, unsigned int version)
 	return 0;
 }
 
-/* What the versions before have left, the last one first. */
+/* The entries of earlier versions, the last one first. */
 static int check_entries(const struct heap *heap, unsigned int version)
 {
 	const struct entry *entry;
@@ -51,7 +51,7 @@ static int check_entries(const struct heap *heap, unsigned int version)
 	return version ? -1 : 0;
 }
 
-/* The next version, if exec() works. The parcel survives it: it is not CLOEXEC. */
+/* Execute the next version. The parcel survives exec(): it is not CLOEXEC. */
 static int execute_next(char *name, int som, struct heap *heap,
 			unsigned int version, char *versions)
 {
@@ -64,7 +64,7 @@ static int execute_next(char *name, int som, struct heap *heap,
 	snprintf(fd, sizeof(fd), "%d", parcel);
 	snprintf(next, sizeof(next), "%u", version + 1);
 	execv("/proc/self/exe", argv);
-	/* It did not: go on as before. */
+	/* exec() has failed: continue with the old version. */
 	heap = heap_take(parcel);
 	close(parcel);
 	return heap ? 0 : -1;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A pipeline whose stages hand buffers on without a copy: each is in the memory of
- * one process at a time, and goes to the next as a parcel over a Unix socket.
+ * A pipeline whose stages pass on buffers without a copy: each buffer belongs to one
+ * process at a time, which sends it to the next one as a parcel over a Unix socket.
  *
- * The producer fills buffers. A consumer in another process claims each, works on it in
- * place, and unmaps it, which gives it back to the pool. How many are under way at a time
- * is what the pool, or a limit, allows: the producer waits until its oldest one was
- * claimed (POLLHUP).
+ * The producer fills buffers. A consumer in another process claims each buffer, processes
+ * it in place, and unmaps it, which returns it to the pool. The pool, or a limit, bounds
+ * the number of buffers at a time: the producer waits until its oldest one is claimed
+ * (POLLHUP).
  *
- * Build with make, run as "parcel_pipeline [BUFFERS]" where /dev/som is.
+ * Build with make, and run "parcel_pipeline [BUFFERS]" on a machine with /dev/som.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -27,7 +27,7 @@
 
 #define BUFFER		(8 * 1024 * 1024UL)
 
-/* One message: a parcel, and what the receiver is to know of it. */
+/* One message: a parcel and its description. */
 static int send_parcel(int sock, int parcel, uint64_t number)
 {
 	char control[CMSG_SPACE(sizeof(int))] = "";
@@ -45,7 +45,7 @@ static int send_parcel(int sock, int parcel, uint64_t number)
 	return sendmsg(sock, &msg, MSG_NOSIGNAL) < 0 ? -1 : 0;
 }
 
-/* Return: the parcel; -1 if no more come. */
+/* Receive a parcel. Return: the parcel, or -1 at the end. */
 static int receive_parcel(int sock, uint64_t *number)
 {
 	char control[CMSG_SPACE(sizeof(int))];
@@ -84,7 +84,7 @@ static int produce(int sock, uint64_t buffers)
 			return 1;
 		for (i = 0; i < BUFFER / sizeof(*words); i++)
 			words[i] = number + i;
-		/* From here on this process does not have the buffer. */
+		/* From here on this process no longer owns the buffer. */
 		pack.start = (uintptr_t)words;
 		pack.end = pack.start + BUFFER;
 		if (sent.fd >= 0) {
@@ -142,7 +142,7 @@ int main(int argc, char **argv)
 	}
 	close(socks[1]);
 	ret = consume(socks[0], buffers);
-	/* The producer may be waiting for somebody to claim. */
+	/* The producer may be waiting for a claim. */
 	close(socks[0]);
 	if (waitpid(pid, &status, 0) != pid || status)
 		ret = 1;

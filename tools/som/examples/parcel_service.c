@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A service whose heap outlives it: when it is stopped to be restarted, it packs the
- * heap and has the service manager keep the parcel (sd_notify(3), FDSTORE=1). The next
- * one gets it (sd_listen_fds(3)) and claims it at the same address.
+ * A service whose heap survives a restart. When it is stopped, it packs the heap, and the
+ * service manager stores the parcel (sd_notify(3), FDSTORE=1). The next instance receives
+ * it (sd_listen_fds(3)) and claims it at the same address.
  *
- * systemd forgets a descriptor when poll() says POLLHUP, which a parcel does once all of it
- * was claimed: the manager needs no word that the heap is in use again.
+ * systemd closes a stored descriptor when poll() reports POLLHUP, as a parcel does when
+ * all of it is claimed. So the service does not have to notify the manager.
  *
  * parcel-service.service is its unit file. Build with make; the service counts its starts
  * in its heap, and runs until SIGTERM.
@@ -28,7 +28,7 @@ struct counters {
 	unsigned long starts;
 };
 
-/* A message to the service manager, with a descriptor if it is not -1. */
+/* Send a message to the service manager, with a descriptor if it is not -1. */
 static int notify(const char *text, int fd)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
@@ -65,7 +65,7 @@ static int notify(const char *text, int fd)
 	return ret;
 }
 
-/* The parcel that the service manager has kept, or -1. */
+/* Return: the parcel that the service manager has stored, or -1. */
 static int kept_parcel(void)
 {
 	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");

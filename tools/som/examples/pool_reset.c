@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How a runtime that pools memory puts a slot back between two tenants.
+ * Reset a slot of pooled memory between two tenants of a runtime.
  *
- * A slot begins with an image, the same for every tenant, and is zero behind it.
- * Tenants write where they like. The runtime wants every byte back as it was,
- * wants to pay for what was written only, and wants to keep some memory resident
- * so that the next tenant finds it without a fault.
+ * A slot starts with an image, the same for every tenant, and is zero after it. Tenants
+ * write anywhere. The runtime restores every byte, at a cost that depends only on the
+ * written pages, and keeps some memory resident, so that the next tenant takes no faults
+ * there.
  *
- * Build with make, run as "pool_reset [SLOTS [TENANTS]]" where /dev/som is.
+ * Build with make, and run "pool_reset [SLOTS [TENANTS]]" on a machine with /dev/som.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -38,7 +38,7 @@ static char *slot(const struct pool *pool, size_t nr)
 	return pool->slots + nr * SLOT_SIZE;
 }
 
-/* What the range holds is clean from now on: it counts as written by nobody. */
+/* Clean the range: its content does not count as written from now on. */
 static int clean(const struct pool *pool, char *start, size_t len)
 {
 	struct pm_scan_arg arg = {
@@ -58,8 +58,8 @@ static int load_image(const struct pool *pool, char *start)
 }
 
 /*
- * Tracking starts with the first cleaning scan. Here that is before anything is
- * populated, so that it is exact from the first write on.
+ * The first cleaning scan starts tracking. Here it precedes the first touch, so tracking
+ * is exact from the first write on.
  */
 static int pool_create(struct pool *pool, size_t nr)
 {
@@ -81,7 +81,7 @@ static int pool_create(struct pool *pool, size_t nr)
 	return clean(pool, pool->slots, nr * SLOT_SIZE);
 }
 
-/* The next tenant may have it when this has returned 0. */
+/* Reset a slot. If it returns 0, the next tenant may use the slot. */
 static int slot_reset(const struct pool *pool, size_t nr,
 		      struct som_reset *reset)
 {
@@ -99,8 +99,8 @@ static int slot_reset(const struct pool *pool, size_t nr,
 	if (ioctl(pool->som, SOM_IOC_RESET, reset))
 		return -1;
 	/*
-	 * What was released reads as zero, perhaps a part of the image, too. It counts
-	 * as written, which is not what the next tenant did.
+	 * Released memory reads as zero, possibly including part of the image. It
+	 * counts as written, although the next tenant has not written to it.
 	 */
 	if (reset->released_start < reset->start + IMAGE_SIZE &&
 	    load_image(pool, start))
@@ -108,7 +108,7 @@ static int slot_reset(const struct pool *pool, size_t nr,
 	return reset->released ? clean(pool, start, SLOT_SIZE) : 0;
 }
 
-/* For statistics: how much has the tenant written? Changes nothing. */
+/* Return the bytes that the tenant has written, for statistics. Changes nothing. */
 static long slot_written(const struct pool *pool, size_t nr)
 {
 	struct page_region regions[64];
@@ -123,7 +123,7 @@ static long slot_written(const struct pool *pool, size_t nr)
 	long bytes = 0;
 	int n, i;
 
-	/* Where the regions do not suffice, walk_end says where to go on. */
+	/* If the vector is full, the scan continues at walk_end. */
 	while (arg.start < arg.end) {
 		n = ioctl(pool->som, PAGEMAP_SCAN, &arg);
 		if (n < 0)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The test of the hooks, one program for each allocator: the heap is on som, holds what
- * is written to it, goes back to the pool, is copied by fork, and is ordinary memory
- * when the pool is dry. som_hooks.sh runs it and looks at the pool afterwards.
+ * Test of the hooks, one program for each allocator: the heap is on som, keeps its data,
+ * returns to the pool, is copied by fork, and is ordinary memory when the pool is empty.
+ * som_hooks.sh runs it and checks the pool afterwards.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -40,7 +40,7 @@ static int failures;
 	} while (0)
 
 /*
- * Whose memory is it?
+ * Owner of memory
  */
 
 static struct {
@@ -111,7 +111,7 @@ static uint64_t word(const struct block *b, size_t i)
 	return b->seed * 0x9e3779b97f4a7c15ULL + i;
 }
 
-/* Small blocks all over, of large ones the ends and some words of each page. */
+/* Check small blocks completely, of large ones the ends and some words of each page. */
 static size_t stride(const struct block *b)
 {
 	return b->len > 65536 ? 509 : 1;
@@ -147,7 +147,7 @@ static bool allocate(struct block *b, size_t len, uint64_t seed)
 	return true;
 }
 
-/* Return: whether it held what it should. */
+/* Return: whether the content is correct. */
 static bool release(struct block *b)
 {
 	bool ok = !b->p || holds(b);
@@ -157,11 +157,11 @@ static bool release(struct block *b)
 	return ok;
 }
 
-/* Other threads free what one has allocated. */
+/* Threads free blocks that other threads have allocated. */
 static struct block slots[SLOTS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Mostly small, now and then 2 MiB. */
+/* Mostly small blocks, sometimes 2 MiB. */
 static size_t choose_size(unsigned int *seed)
 {
 	unsigned int r = rand_r(seed);
@@ -228,7 +228,7 @@ static void test_threads(void)
 
 #define LARGE		24
 #define LARGE_SIZE	(2 * MIB - 65536)
-/* More than an allocator has in one place for all sizes. */
+/* More than one chunk of an allocator, whatever its size classes. */
 #define HUGE_SIZE	(24 * MIB)
 
 static struct block large[LARGE], huge;
@@ -240,7 +240,7 @@ static void *allocate_large(void *arg)
 	for (i = 0; i < LARGE; i++) {
 		if (!allocate(&large[i], LARGE_SIZE, i))
 			return (void *)"malloc";
-		/* All of it, so that it has memory. */
+		/* Touch all of it. */
 		memset((char *)large[i].p + 8, 7, LARGE_SIZE - 16);
 		fill(&large[i]);
 	}
@@ -264,12 +264,12 @@ static void test_on_som(void)
 		there += on_som(large[i].p) &&
 			 on_som((char *)large[i].p + LARGE_SIZE - 1);
 	printf("# %zu of %d blocks, %lu units\n", there, LARGE, units(som));
-	/* The rest may be what the allocator had before. */
+	/* The rest may be memory that the allocator already had. */
 	CHECK(there >= LARGE - 4);
 	CHECK(units(som) >= (there * LARGE_SIZE + HUGE_SIZE) / UNIT);
 }
 
-/* Units of private memory go back some 10 ms later. */
+/* Units of private memory return about 10 ms later. */
 static void test_gives_back(void)
 {
 	unsigned long before = units(som);
@@ -310,7 +310,7 @@ static void test_is_zero(void)
 	CHECK(run_threads(calloc_large, 1));
 }
 
-/* What the child does to its heap. Return: what went wrong, or 0. */
+/* Use the heap in the child. Return: 0, or the number of the failed step. */
 static int use_inherited(void)
 {
 	struct block b;
@@ -361,7 +361,7 @@ static void *allocate_many(void *arg)
 	return NULL;
 }
 
-/* One unit is left, and a step is longer: the second attempt of two succeeds. */
+/* One unit is left, and a step is longer: the second attempt succeeds. */
 static void test_last_unit(void)
 {
 	struct som_info info;
@@ -378,14 +378,14 @@ static void test_last_unit(void)
 	CHECK(!som_unmap(rest, len));
 }
 
-/* More than what is promised already. */
+/* More than is reserved already. */
 static void test_dry(void)
 {
 	struct som_info info;
 	size_t i, there = 0;
 	void *rest;
 
-	/* mimalloc's is one mapping. */
+	/* mimalloc's arena is one mapping. */
 	if (som_space_alloc(UNIT, 64 * UNIT))
 		test_last_unit();
 	CHECK(!som_read_info(som, &info, sizeof(info)));
@@ -430,13 +430,13 @@ static const struct {
 	void (*run)(void);
 } tests[] = {
 	{ "install", test_install },
-	{ "what is allocated is on som", test_on_som },
-	{ "what is freed and purged goes back to the pool", test_gives_back },
+	{ "allocated memory is on som", test_on_som },
+	{ "freed and purged memory returns to the pool", test_gives_back },
 	{ "it reads as zero afterwards", test_is_zero },
 	{ "threads that free each other's blocks", test_threads },
 	{ "fork: the child has a copy", test_fork },
-	{ "what only this hook has", test_own },
-	{ "a dry pool gives ordinary memory", test_dry },
+	{ "functions of this hook only", test_own },
+	{ "an empty pool gives ordinary memory", test_dry },
 };
 
 int main(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the test of the hooks, hooks_test.c, is told by each allocator's part.
+ * Functions of hooks_test.c that each allocator's part implements.
  */
 #ifndef HOOKS_TEST_H
 #define HOOKS_TEST_H
@@ -11,16 +11,16 @@
 extern "C" {
 #endif
 
-/* Is that address in a mapping of som? */
+/* Return whether an address is in a som mapping. */
 bool is_on_som(const void *p);
 
 /* Put the heap on som. Return: 0, or -1 with errno. */
 int allocator_install(void);
 
-/* Give all that is free back to the system; in each thread that has freed. */
+/* Return free memory to the system; called in each thread that has freed memory. */
 void allocator_purge(void);
 
-/* What only this allocator's hook has. Return: NULL, or what went wrong. */
+/* Test functions of this allocator's hook only. Return: NULL, or the error. */
 const char *allocator_test(void);
 
 #ifdef __cplusplus

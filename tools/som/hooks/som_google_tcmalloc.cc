@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * google/tcmalloc on som, by its address region factory. An example: Debian does not
- * have this tcmalloc, and it is built only where its headers are (make google).
+ * google/tcmalloc on som, through its address region factory. An example: Debian does not
+ * have this tcmalloc, and it is built only if its headers are installed (make google).
  *
- * tcmalloc reserves addresses without access and has the factory make a region of
- * them. Here som is mapped in their place, without access, which costs nothing. A
- * region gives access to its parts as they are asked for; that is when the pool promises
- * memory. Where it cannot, ordinary memory is mapped in that place. tcmalloc gives
- * memory back by MADV_DONTNEED and asks for whole huge pages, which are units.
+ * tcmalloc reserves addresses without access, and the factory creates a region of them.
+ * The factory maps som there, without access, which costs nothing. A region gives access
+ * to its parts on request; then the pool reserves memory. If it cannot, ordinary memory is
+ * mapped there. tcmalloc releases memory by MADV_DONTNEED and requests whole huge pages,
+ * which are units.
  *
- * A program calls som_google_tcmalloc_install() first thing in main(). What tcmalloc
- * has had before stays where it is.
+ * A program calls som_google_tcmalloc_install() first in main(). Memory that tcmalloc
+ * already has stays where it is.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -30,7 +30,7 @@ using tcmalloc::AddressRegion;
 using tcmalloc::AddressRegionFactory;
 using tcmalloc::MallocExtension;
 
-/* The kernel does not join mappings of som: few long ones. */
+/* The kernel does not merge som mappings, so make few long ones. */
 const uintptr_t kStep = 8 * SOM_UNIT_SIZE;
 
 uintptr_t RoundUp(uintptr_t value, uintptr_t to)
@@ -38,7 +38,7 @@ uintptr_t RoundUp(uintptr_t value, uintptr_t to)
 	return (value + to - 1) & ~(to - 1);
 }
 
-/* tcmalloc calls with a lock of its own held. */
+/* tcmalloc calls this with a lock of its own held. */
 class SomRegion : public AddressRegion {
  public:
 	SomRegion(void *start, size_t size)
@@ -84,7 +84,7 @@ class SomRegion : public AddressRegion {
 			ready_ = to;
 			return true;
 		}
-		/* The last units of the pool, or none. */
+		/* The pool has few units left, or none. */
 		if (!Protect(from, end) &&
 		    mmap(p, end - from, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
@@ -129,8 +129,8 @@ alignas(SomRegionFactory) unsigned char place[sizeof(SomRegionFactory)];
 }  // namespace
 
 /*
- * Return: 0, or -1 with errno. The file stays open, for tcmalloc comes back for more:
- * a program that closes all files moves to ordinary memory.
+ * Return: 0, or -1 with errno. The file stays open, because tcmalloc will request more
+ * memory. A program that closes all files gets ordinary memory from then on.
  */
 extern "C" int som_google_tcmalloc_install(uint64_t options)
 {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * jemalloc on som, by its extent hooks.
+ * jemalloc on som, through its extent hooks.
  *
- * - alloc: from the address space of som_space.c, or from the hooks that were there
- *   before when the pool is dry.
- * - dalloc, decommit: opted out of. The arena keeps the addresses, and purges them.
- * - purge_forced: MADV_DONTNEED. Whole units go back to the pool.
- * - purge_lazy: opted out of, as there is nothing lazy on som. What has been dirty for
- *   long enough is purged at once, and never muzzy.
- * - split, merge: always, as any range can be purged, whatever it was mapped as.
+ * - alloc: from the address space of som_space.c, or from the previous hooks when the
+ *   pool is empty.
+ * - dalloc, decommit: refused. The arena keeps the addresses, and purges them.
+ * - purge_forced: MADV_DONTNEED. Whole units return to the pool.
+ * - purge_lazy: refused, because som has no lazy purge. Dirty memory is purged at once
+ *   when its time has passed, and never becomes muzzy.
+ * - split, merge: always allowed, because any range can be purged.
  *
- * The hooks work on memory that the arena has had before, too.
+ * The hooks also work on memory that the arena had before.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@
 #include "som_hooks.h"
 #include "som_space.h"
 
-/* jemalloc's own, the same for all arenas. */
+/* The previous hooks of jemalloc, the same for all arenas. */
 static extent_hooks_t *ordinary;
 
 static void *hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size,
@@ -32,7 +32,7 @@ static void *hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size,
 	int saved = errno;
 	void *p;
 
-	/* At the end of another extent: who asks can do without. */
+	/* A fixed address, next to another extent: the caller can do without. */
 	if (new_addr)
 		return NULL;
 	p = som_space_alloc(size, alignment);
@@ -96,7 +96,7 @@ static int set_hooks(unsigned int arena)
 	return mallctlbymib(mib, len, NULL, NULL, &hooks, sizeof(hooks));
 }
 
-/* The arena for large sizes is made by the first allocation of such a size. */
+/* The first large allocation creates the arena for large sizes. */
 static void make_large_arena(void)
 {
 	size_t size = 0, len = sizeof(size);
@@ -130,7 +130,7 @@ int som_jemalloc_install(uint64_t options)
 		return -1;
 	make_large_arena();
 	ret = mallctl("arenas.narenas", &nr, &len, NULL, 0);
-	/* An arena that was not in use yet is made, and is on som altogether. */
+	/* Create a new arena, which is completely on som. */
 	for (i = 0; i < nr && !ret; i++)
 		ret = set_hooks(i);
 	errno = ret ? ret : saved;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * mimalloc on som: an arena that it manages.
+ * mimalloc on som: an arena that mimalloc manages.
  *
- * mimalloc is told that nothing is committed, although all can be written. It calls
- * mprotect() to commit, which changes nothing here, and MADV_DONTNEED to decommit, which
- * gives whole units back to the pool. Of memory that is committed it would give
- * nothing back.
+ * The arena is passed as not committed, although all of it is writable. mimalloc then
+ * calls mprotect() to commit memory, which has no effect here, and MADV_DONTNEED to
+ * decommit it, which returns whole units to the pool. From an arena passed as committed
+ * it would return nothing.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -15,7 +15,7 @@
 #include "som_hooks.h"
 #include "som_space.h"
 
-/* A multiple of the size of a segment of any version that has the call. */
+/* A multiple of the segment size of every version that has the call. */
 #define SEGMENT		(64UL << 20)
 
 int som_mimalloc_manage(size_t size, uint64_t options)
@@ -35,7 +35,7 @@ int som_mimalloc_manage(size_t size, uint64_t options)
 		errno = saved;
 		return 0;
 	}
-	/* It has no room for more arenas, or the size is 0. */
+	/* mimalloc has no room for more arenas, or the size is 0. */
 	munmap(p, size);
 	errno = EINVAL;
 	return -1;

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Address space on som, given out from its start.
+ * Address space on som, allocated from its start.
  *
- * Allocators ask for memory in sizes of their own, such as 2.5 MiB. A mapping takes
- * whole units, so a mapping for each would waste half a unit on the average. Here they
- * are parts of one long mapping without access, which costs nothing. Access is given
- * in steps as it is used; that is when the pool promises memory, and says ENOMEM if it
- * cannot. The kernel never joins such mappings again, and a process may have 65530 of
- * them: so the steps are longer than a unit.
+ * Allocators request memory in sizes of their own, such as 2.5 MiB. A mapping takes whole
+ * units, so one mapping for each request would waste half a unit on average. Instead, the
+ * requests are parts of one long mapping without access, which costs nothing. Access is
+ * given in steps; then the pool reserves memory, or the call fails with ENOMEM. The kernel
+ * never merges such mappings, and a process may have 65530 of them, so the steps are
+ * longer than a unit.
  *
- * Private mappings, as allocators rely on MADV_DONTNEED to make memory read as zero.
+ * The mapping is private, because allocators rely on MADV_DONTNEED to make memory read as
+ * zero.
  *
- * What an allocator calls in the midst of its work may not allocate, and may be called
- * by any thread. The only thing that changes here is where the unused part begins.
+ * Allocators call these functions in the middle of their work, from any thread. So they do
+ * not allocate, and their only state is the start of the unused part.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -25,13 +26,13 @@
 
 #define UNIT		SOM_UNIT_SIZE
 #define STEP		(8 * UNIT)
-/* More than any pool has; addresses are not used again. */
+/* Larger than any pool; addresses are not reused. */
 #define SPACE		(1UL << 40)
 #define RW		(PROT_READ | PROT_WRITE)
 
 /*
- * Where the unused part begins; 0: there is none. It is written last by who makes it,
- * and the end is derived from it, as the space is aligned to its size.
+ * Start of the unused part; 0: there is no space. som_space_open() writes it last. The end
+ * follows from it, because the space is aligned to its size.
  */
 static _Atomic uintptr_t next;
 
@@ -45,7 +46,7 @@ static uintptr_t round_down(uintptr_t value, size_t to)
 	return value & ~(to - 1);
 }
 
-/* Before anything is given out. The last byte is never used. */
+/* The start before the first allocation. The last byte is never used. */
 static uintptr_t end_of_space(uintptr_t at)
 {
 	return round_down(at, SPACE) + SPACE;
@@ -77,7 +78,7 @@ void *som_space_map(size_t size, size_t alignment, int prot, uint64_t options)
 	fd = open_device(options);
 	if (fd < 0)
 		return NULL;
-	/* Addresses first: what is mapped of som is promised, and is not trimmed. */
+	/* Get aligned addresses first: som mappings reserve units, so they are not trimmed. */
 	start = mmap(NULL, len, PROT_NONE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	error = errno;
@@ -108,13 +109,13 @@ int som_space_open(uint64_t options)
 	p = som_space_map(SPACE, SPACE, PROT_NONE, options);
 	if (!p)
 		return -1;
-	/* Somebody else may have been faster. */
+	/* Another thread may have been faster. */
 	if (!atomic_compare_exchange_strong(&next, &none, (uintptr_t)p))
 		munmap(p, SPACE);
 	return 0;
 }
 
-/* Give access, which promises memory. Where there is access already nothing happens. */
+/* Give access, which reserves memory. It has no effect where there is access already. */
 static int give_access(uintptr_t start, uintptr_t end)
 {
 	uintptr_t from = round_down(start, UNIT);
@@ -123,7 +124,7 @@ static int give_access(uintptr_t start, uintptr_t end)
 
 	if (!mprotect((void *)from, to - from, RW))
 		return 0;
-	/* The last units of the pool: not more of them than it takes. */
+	/* The pool has few units left: reserve only those that are needed. */
 	to = round_up(end, UNIT);
 	if (mprotect((void *)from, to - from, RW))
 		return -1;
@@ -147,7 +148,7 @@ void *som_space_alloc(size_t size, size_t alignment)
 
 	if (!give_access(start, end))
 		return (void *)start;
-	/* Nobody has got anything behind it: the addresses can be had again. */
+	/* Nothing was allocated after it: free the addresses. */
 	atomic_compare_exchange_strong(&next, &end, old);
 	errno = ENOMEM;
 	return NULL;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * gperftools' tcmalloc on som, by its system allocator.
+ * gperftools' tcmalloc on som, through its system allocator.
  *
- * tcmalloc asks tc_get_sysalloc_override() which one to use before its first
- * allocation; a program has only to define it. One that wants to decide later calls
+ * Before its first allocation, tcmalloc calls tc_get_sysalloc_override() to get the system
+ * allocator; a program only has to define that function. To decide later, call
  * MallocExtension::instance()->SetSystemAllocator() with an object such as the one here.
  *
- * tcmalloc keeps the addresses for ever, and gives memory back by MADV_DONTNEED.
+ * tcmalloc never unmaps addresses, and releases memory by MADV_DONTNEED.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -36,7 +36,7 @@ class SomSysAllocator : public SysAllocator {
 
 		if (alignment < kPage)
 			alignment = kPage;
-		/* The rest of the unit would be nobody's. */
+		/* The rest of the unit would be unused. */
 		if (__builtin_add_overflow(size, SOM_UNIT_SIZE - 1, &all))
 			return nullptr;
 		all &= ~(SOM_UNIT_SIZE - 1);

@@ -8,7 +8,7 @@
 #include "hooks_test.h"
 #include "som_hooks.h"
 
-/* Few arenas, as each has a unit for what it has to remember. */
+/* Few arenas, because each needs a unit for its metadata. */
 const char *malloc_conf = "narenas:2";
 
 int allocator_install(void)
@@ -22,7 +22,7 @@ void allocator_purge(void)
 	mallctl("arena.4096.purge", NULL, NULL, NULL, 0);
 }
 
-/* An arena of its own, until it is destroyed. */
+/* Create a separate arena, use it, and destroy it. */
 const char *allocator_test(void)
 {
 	unsigned int arena;

@@ -23,7 +23,7 @@ void allocator_purge(void)
 	MallocExtension::instance()->ReleaseFreeMemory();
 }
 
-/* Also what was there before main(), and what an alignment asks for. */
+/* Also memory allocated before main(), and aligned memory. */
 static void *early = malloc(3 << 20);
 
 const char *allocator_test(void)

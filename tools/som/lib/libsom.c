@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * libsom: the calls of /dev/som, each with its own function. The scan is in scan.c.
+ * libsom: one function for each call of /dev/som. Scans are in scan.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -84,7 +84,7 @@ int som_get_map_size(int fd, uint64_t *map_size)
 	return 0;
 }
 
-/* The rest of the policy stays as it is, here and below. */
+/* Here and below, keep the rest of the policy. */
 int som_set_map_size(int fd, uint64_t map_size)
 {
 	struct som_policy policy;
@@ -135,7 +135,7 @@ int som_set_options(int fd, uint64_t options)
 	return ioctl(fd, SOM_IOC_SET_POLICY, &policy);
 }
 
-/* Return: whether it is a range; its end goes to @end. */
+/* Compute the end of a range. Return: whether the range is valid. */
 static int find_end(const void *start, size_t len, uint64_t *end)
 {
 	if (!__builtin_add_overflow((uintptr_t)start, len, end))
@@ -154,7 +154,7 @@ static int reset(int fd, void *start, size_t len, struct som_reset *args,
 	args->size = sizeof(*args);
 	args->start = (uintptr_t)start;
 	args->end = end;
-	/* What they are when the kernel does not get as far as writing them. */
+	/* The result if the kernel fails before it writes it. */
 	args->walk_end = args->start;
 	args->released_start = end;
 	if (!ret)

@@ -2,10 +2,10 @@
 /*
  * libsom: a thin library over /dev/som, see libsom(3).
  *
- * Functions that return int return 0, or -1 with errno, unless they say something
- * else; the errors are those of the call below them, as <linux/som.h> and som(4)
- * tell them. A function that succeeds leaves errno as it is. All may be called from
- * any thread. Nothing is kept between calls but in a struct som_scan.
+ * Unless stated otherwise, functions that return int return 0, or -1 with errno. Their
+ * errors are those of the underlying calls, see <linux/som.h> and som(4). A function
+ * that succeeds does not change errno. Any thread may call them. Only a struct som_scan
+ * keeps state between calls.
  */
 #ifndef LIBSOM_H
 #define LIBSOM_H
@@ -22,62 +22,62 @@ extern "C" {
 
 /**
  * som_open - open the device
- * @device: its name; NULL means /dev/som.
+ * @device: its path; NULL means /dev/som.
  *
- * Return: a file descriptor, to be closed with close(2), or -1 with errno.
+ * Return: a file descriptor, to be closed by close(2), or -1 with errno.
  */
 int som_open(const char *device);
 
-/* MADV_DONTNEED of the mapping makes it read as zero. */
+/* MADV_DONTNEED makes the memory read as zero. */
 #define SOM_MAP_PRIVATE		(1U << 0)
-/* Units are promised at the first touch, not now. */
+/* Reserve units at the first touch, not now. */
 #define SOM_MAP_NORESERVE	(1U << 1)
-/* At the hint, in place of what is mapped there. */
+/* Map at the hint, and replace existing mappings. */
 #define SOM_MAP_FIXED		(1U << 2)
-/* At the hint, or EEXIST. */
+/* Map at the hint, or fail with EEXIST. */
 #define SOM_MAP_NOREPLACE	(1U << 3)
-/* Everything is mapped at once. */
+/* Touch all of the memory now. */
 #define SOM_MAP_POPULATE	(1U << 4)
 
 /**
  * som_map - map fresh, zeroed memory
  * @fd: an open som device.
- * @hint: where, or NULL.
+ * @hint: address, or NULL.
  * @len: bytes.
  * @prot: as for mmap(2).
  * @flags: SOM_MAP_*.
  *
- * Return: the address, or NULL with errno: ENOMEM if the pool cannot promise it.
+ * Return: the address, or NULL with errno: ENOMEM if the pool cannot reserve it.
  */
 void *som_map(int fd, void *hint, size_t len, int prot, unsigned int flags);
 
-/* Unmaps; whole units go back to the pool. */
+/* Unmap a range; whole units return to the pool. */
 int som_unmap(void *start, size_t len);
 
 /**
- * som_release - give memory back and keep the mapping
+ * som_release - release memory and keep the mapping
  * @start: first address, page aligned.
  * @len: bytes, rounded up to a page.
  *
- * It reads as zero from now on. Parts of units are zeroed, whole units go back to
- * the pool; what was promised stays promised.
+ * The range reads as zero afterwards. Whole units return to the pool, and parts of units
+ * are zeroed. Reservations stay.
  */
 int som_release(void *start, size_t len);
 
 /**
- * som_read_info - what the pool and the calling process hold
+ * som_read_info - read the state of the pool and of the calling process
  * @fd: an open som device.
- * @info: where it goes.
+ * @info: result.
  * @size: sizeof(*info).
  *
- * What the kernel does not know yet is zero.
+ * Fields that the kernel does not know are zero.
  */
 int som_read_info(int fd, struct som_info *info, size_t size);
 
 /*
- * The policy of an open file, for mappings made through it from now on. A function
- * that sets one thing of it reads the others first, and leaves them as they are: two
- * threads do not set things of the same file at the same time.
+ * The policy of an open file, for mappings made through it from now on. A function that
+ * sets one value keeps the others. It reads them first, so two threads must not set
+ * values of the same file at the same time.
  */
 
 /* The largest page table entry: 4096, 2 MiB or 1 GiB. */
@@ -85,65 +85,66 @@ int som_get_map_size(int fd, uint64_t *map_size);
 int som_set_map_size(int fd, uint64_t map_size);
 
 /**
- * som_get_max_units - how many units a process may have
+ * som_get_max_units - read the limit of units of a process
  * @fd: an open som device.
- * @max_units: where it goes; 0: no limit of the file.
+ * @max_units: result; 0: the file has no limit.
  */
 int som_get_max_units(int fd, uint64_t *max_units);
 
 /**
- * som_set_max_units - lower it
+ * som_set_max_units - lower the limit of units of a process
  * @fd: an open som device.
- * @max_units: how many units a process may have promised or in use that has mapped
- *	through the file. More than it was is EINVAL, and so is 0 once there is a limit.
+ * @max_units: limit of the units that a process may have reserved or in use once it has
+ *	mapped through the file. Raising or removing a limit fails with EINVAL.
  */
 int som_set_max_units(int fd, uint64_t max_units);
 
 /**
- * som_get_options - the other things of the policy
+ * som_get_options - read the options of the policy
  * @fd: an open som device.
- * @options: where they go: SOM_POLICY_REUSE (fresh memory may have old bytes of the
- *	same process), SOM_POLICY_FORK_COPY (a child has the bytes that its parent
- *	had) and SOM_POLICY_FORK_NORESERVE (and is not charged by fork).
+ * @options: result: SOM_POLICY_REUSE (fresh memory may contain old bytes of the same
+ *	process), SOM_POLICY_FORK_COPY (fork gives the child a copy),
+ *	SOM_POLICY_FORK_NORESERVE (fork does not charge the child) and
+ *	SOM_POLICY_PAGE_BACKED (use ordinary pages where 4 KiB entries are needed).
  */
 int som_get_options(int fd, uint64_t *options);
 
 /**
- * som_set_options - set all of them
+ * som_set_options - set all options of the policy
  * @fd: an open som device.
- * @options: SOM_POLICY_* bits; those that are not in it are cleared.
+ * @options: SOM_POLICY_* bits; all others are cleared.
  */
 int som_set_options(int fd, uint64_t options);
 
 /*
- * What a scan can ask for, and says of a page.
+ * Categories of pages, to query and to return.
  */
 
-/* The page is tracked. */
+/* Writes to the page are tracked. */
 #define SOM_PAGE_TRACKED	(1ULL << 0)
-/* Written since it was last cleaned, or given back (zero, not present); or not tracked. */
+/* Written since it was last cleaned, or released (zero, not present); or not tracked. */
 #define SOM_PAGE_WRITTEN	(1ULL << 1)
-/* Its unit has memory. */
+/* The page's unit has memory. */
 #define SOM_PAGE_PRESENT	(1ULL << 3)
-/* Its unit is mapped by one entry. */
+/* The page's unit is mapped by one entry. */
 #define SOM_PAGE_HUGE		(1ULL << 6)
 /* Every byte is zero. */
 #define SOM_PAGE_ZERO		SOM_PAGE_IS_ZERO
 
-/* Pages that match are clean from then on, and tracked. */
+/* Clean and track the pages that match. */
 #define SOM_SCAN_CLEAN		(1U << 0)
-/* EPERM where memory is not tracked. */
+/* Fail with EPERM where memory is not tracked. */
 #define SOM_SCAN_TRACKED	(1U << 1)
 
 /**
- * struct som_query - what to look for
+ * struct som_query - query of a scan
  * @flags: SOM_SCAN_*.
  * @reserved: must be zero.
- * @inverted: categories that count as their contrary in @all and @any.
- * @all: a page matches if it has all of these,
+ * @inverted: categories that are inverted first, for @all and @any.
+ * @all: a page matches if it has all of these categories
  * @any: and, unless this is 0, at least one of these.
- * @shown: what is told of pages that match.
- * @max_pages: after so many pages that match the scan ends; 0 is no limit.
+ * @shown: categories to return for matching pages.
+ * @max_pages: number of matching pages after which the scan ends; 0 means no limit.
  */
 struct som_query {
 	uint32_t flags;
@@ -156,10 +157,10 @@ struct som_query {
 };
 
 /**
- * struct som_region - pages in a row of which the same is told
+ * struct som_region - consecutive pages with the same categories
  * @start: first address.
- * @end: address behind the last.
- * @categories: SOM_PAGE_*, those of them that were asked for.
+ * @end: end of the pages (exclusive).
+ * @categories: SOM_PAGE_* bits that the query has requested.
  */
 struct som_region {
 	uint64_t start;
@@ -170,61 +171,61 @@ struct som_region {
 struct som_scan;
 
 /**
- * som_scan_new - what a scan is kept in
- * @regions: how many regions one call of the kernel may tell; 0 for a usual number.
+ * som_scan_new - allocate the state of a scan
+ * @regions: regions that one call of the kernel returns at most; 0: a usual number.
  *
- * It can be used for one scan after another, by one thread at a time.
+ * The state can be used for one scan after another, by one thread at a time.
  *
- * Return: to be given to som_scan_free(), or NULL with errno.
+ * Return: the state, to be freed by som_scan_free(), or NULL with errno.
  */
 struct som_scan *som_scan_new(size_t regions);
 void som_scan_free(struct som_scan *scan);
 
 /**
- * som_scan_start - begin to look at a range
- * @scan: from som_scan_new(); a scan that it was in the middle of is forgotten.
+ * som_scan_start - begin a scan of a range
+ * @scan: from som_scan_new(); an unfinished scan is dropped.
  * @fd: an open som device.
  * @start: first address, page aligned.
  * @len: bytes, rounded up to a page.
- * @query: what to look for; copied.
+ * @query: the query; copied.
  *
- * The kernel is asked by som_scan_next(). With SOM_SCAN_CLEAN it may have cleaned
- * pages of regions that som_scan_next() has not told yet: go on to the end.
+ * som_scan_next() makes the calls. With SOM_SCAN_CLEAN, pages may already be clean before
+ * som_scan_next() returns them: iterate to the end.
  */
 int som_scan_start(struct som_scan *scan, int fd, const void *start, size_t len,
 		   const struct som_query *query);
 
 /**
- * som_scan_next - the next region
- * @scan: where som_scan_start() succeeded.
- * @region: where it goes.
+ * som_scan_next - return the next region
+ * @scan: a scan that som_scan_start() has started.
+ * @region: result.
  *
- * Regions come in the order of their addresses, and never touch the one before
- * with the same categories.
+ * Regions are returned in ascending order of addresses. Adjacent regions differ in their
+ * categories.
  *
- * Return: 1; 0 if there is no other; -1 with errno, and what was told before is right,
- * and all that was cleaned.
+ * Return: 1 and a region; 0 after the last one; -1 with errno. On an error, the regions
+ * returned before are valid and include all pages that were cleaned.
  */
 int som_scan_next(struct som_scan *scan, struct som_region *region);
 
 /**
- * som_scan_position - how far the scan is
- * @scan: where som_scan_next() has returned 0 or -1.
+ * som_scan_position - return the position of a scan
+ * @scan: a scan for which som_scan_next() has returned 0 or -1.
  *
- * Return: everything below this address was looked at, and told. That is the end
- * of the range, unless there was an error or a limit.
+ * Return: the address up to which the range was scanned and returned. It is the end of
+ * the range, unless an error or a limit stopped the scan.
  */
 uint64_t som_scan_position(const struct som_scan *scan);
 
-/* Every page of the range is clean from now on, and tracked. */
+/* Clean and track every page of a range. */
 int som_clean(int fd, const void *start, size_t len);
 
 /**
- * struct som_reset_result - what a reset did
- * @walk_end: everything below is done; the end of the range, if it succeeded.
+ * struct som_reset_result - result of a reset
+ * @walk_end: the range below this address was reset; the end of the range on success.
  * @rewritten: bytes rewritten.
- * @released: bytes given back.
- * @released_start: first address of what was given back, or the end of the range.
+ * @released: bytes released.
+ * @released_start: first released address, or the end of the range.
  */
 struct som_reset_result {
 	uint64_t walk_end;
@@ -233,75 +234,75 @@ struct som_reset_result {
 	uint64_t released_start;
 };
 
-/* No limit, as @keep. */
+/* Value of @keep: no limit. */
 #define SOM_KEEP_ALL	UINT64_MAX
 
 /**
- * som_reset - put written pages back to zero
+ * som_reset - reset written pages to zero
  * @fd: an open som device.
  * @start: first address, page aligned.
  * @len: bytes, rounded up to a page.
- * @keep: about how many bytes may be rewritten; from the first unit on whose
- *	written pages do not fit, everything is released, and counts as written.
- * @result: what was done, also after an error; or NULL.
+ * @keep: limit of bytes to rewrite; the range is released from the first unit whose
+ *	written pages exceed it. Released memory counts as written.
+ * @result: result, also after an error; or NULL.
  */
 int som_reset(int fd, void *start, size_t len, uint64_t keep,
 	      struct som_reset_result *result);
 
-/* The same to the bytes of memory, or of a file from @offset on. */
+/* Reset to the bytes of memory, or of a file from @offset on. */
 int som_reset_memory(int fd, void *start, size_t len, uint64_t keep,
 		     const void *image, struct som_reset_result *result);
 int som_reset_file(int fd, void *start, size_t len, uint64_t keep, int image,
 		   off_t offset, struct som_reset_result *result);
 
 /**
- * som_make_page_backed - make memory such that every kind of pin works
+ * som_make_page_backed - move memory to ordinary pages, which can be pinned
  * @fd: an open som device.
  * @start: first address, page aligned.
- * @len: bytes, rounded up to a page. Units are moved whole.
- * @walk_end: everything below is done, also after an error; or NULL.
+ * @len: bytes, rounded up to a page. Whole units are moved.
+ * @walk_end: result: the range below is done, also after an error; or NULL.
  */
 int som_make_page_backed(int fd, void *start, size_t len, uint64_t *walk_end);
 
-/* Moves it back to the pool. */
+/* Move memory back to the pool. */
 int som_make_pool_backed(int fd, void *start, size_t len, uint64_t *walk_end);
 
 /**
- * som_pack - make a parcel: memory leaves the process, and another one can have it
+ * som_pack - move memory into a parcel, for another process to claim
  * @fd: an open som device.
  * @start: first address, a multiple of 2 MiB.
  * @len: bytes, a multiple of 2 MiB.
  * @flags: SOM_PACK_CLOEXEC or 0.
  *
- * Nothing is copied. The range is not mapped any more if it succeeds, and nothing has
- * changed if it does not.
+ * Nothing is copied. On success the range is not mapped any more; on an error nothing is
+ * changed.
  *
- * Return: a file descriptor, to be sent to somebody, or closed: what nobody has claimed
- * goes back to the pool with the last one. Or -1 with errno.
+ * Return: a file descriptor, to be passed to another process, or -1 with errno. The last
+ * close frees unclaimed memory.
  */
 int som_pack(int fd, void *start, size_t len, unsigned int flags);
 
 /**
- * som_claim - make memory of a parcel the process's own
- * @parcel: from som_pack(), in whatever process.
- * @hint: where, a multiple of 2 MiB, or NULL.
- * @offset: where in the parcel, a multiple of 2 MiB.
+ * som_claim - claim memory of a parcel for the calling process
+ * @parcel: from som_pack(), in any process.
+ * @hint: address, a multiple of 2 MiB, or NULL.
+ * @offset: offset in the parcel, a multiple of 2 MiB.
  * @len: bytes, a multiple of 2 MiB.
  * @prot: as for mmap(2).
  * @flags: SOM_MAP_*.
  *
  * Each part can be claimed once.
  *
- * Return: the address, or NULL with errno: ENODATA if some of it has been claimed. The
- * parcel is as it was then.
+ * Return: the address, or NULL with errno: ENODATA if some of it was claimed before. On an
+ * error, the parcel is not changed.
  */
 void *som_claim(int parcel, void *hint, off_t offset, size_t len, int prot,
 		unsigned int flags);
 
 /**
- * som_parcel_info - what a parcel has
+ * som_parcel_info - read the state of a parcel
  * @parcel: from som_pack().
- * @info: where it goes.
+ * @info: result.
  * @size: sizeof(*info).
  */
 int som_parcel_info(int parcel, struct som_parcel_info *info, size_t size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The binary interface of PAGEMAP_SCAN, which the headers of Linux have since 6.7.
- * libsom builds with older ones, too.
+ * The binary interface of PAGEMAP_SCAN, which Linux headers have since 6.7. libsom also
+ * builds with older headers.
  */
 #ifndef LIBSOM_PAGEMAP_SCAN_H
 #define LIBSOM_PAGEMAP_SCAN_H
@@ -14,15 +14,15 @@
  * @size: of this structure.
  * @flags: PAGEMAP_SCAN_CLEAN, PAGEMAP_SCAN_CHECK.
  * @start: first address.
- * @end: address behind the last.
- * @walk_end: out: how far the call got.
+ * @end: end of the range (exclusive).
+ * @walk_end: out: the address at which the call stopped.
  * @vec: address of a vector of regions.
- * @vec_len: how many it has room for; 0: none are told.
- * @max_pages: how many may match; 0: any number.
- * @category_inverted: categories that count as their contrary.
- * @category_mask: a page has to have all of these,
- * @category_anyof_mask: and one of these, unless there are none.
- * @return_mask: categories to tell.
+ * @vec_len: number of regions in the vector; 0: return none.
+ * @max_pages: limit of matching pages; 0: no limit.
+ * @category_inverted: categories that are inverted first.
+ * @category_mask: a page must have all of these categories
+ * @category_anyof_mask: and one of these, unless this is 0.
+ * @return_mask: categories to return.
  */
 struct pagemap_scan {
 	uint64_t size;

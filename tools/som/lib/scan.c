@@ -2,9 +2,8 @@
 /*
  * libsom: PAGEMAP_SCAN as an iterator.
  *
- * The kernel fills a vector of regions at a time. Between two calls of it a region
- * may be cut in two, so one that is known is told only when it is known what
- * comes behind it.
+ * Each call of the kernel fills a vector of regions. Two calls may split a region, so a
+ * region is returned only when the following one is known.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -19,16 +18,16 @@
 #define MAX_REGIONS	(1UL << 20)
 
 /**
- * struct som_scan - a scan under way
- * @fd: of the device.
+ * struct som_scan - state of a scan
+ * @fd: descriptor of the device.
  * @limited: the query has a limit of pages.
  * @error: errno of the last call of the kernel.
- * @args: of the next call, see &struct pagemap_scan.
- * @max: how many regions there is room for.
- * @nr: how many the kernel has told.
- * @at: how many of those were looked at.
- * @used: how many are not zero: what the kernel has told before.
- * @regions: what the kernel told.
+ * @args: arguments of the next call, see &struct pagemap_scan.
+ * @max: number of regions in @regions.
+ * @nr: regions that the last call returned.
+ * @at: regions of those that were returned to the caller.
+ * @used: regions that are not zero, because earlier calls have set them.
+ * @regions: the vector.
  */
 struct som_scan {
 	int fd;
@@ -58,7 +57,7 @@ struct som_scan *som_scan_new(size_t regions)
 		errno = ENOMEM;
 		return NULL;
 	}
-	/* An allocator may set it and succeed. */
+	/* An allocator may change errno and succeed. */
 	errno = saved;
 	scan->max = regions;
 	return scan;
@@ -116,9 +115,9 @@ int som_scan_start(struct som_scan *scan, int fd, const void *start, size_t len,
 }
 
 /*
- * recover - a call has failed
+ * recover - find the regions of a call that has failed
  *
- * The kernel does not say how far it got, but has told what it has cleaned.
+ * The kernel returns no number of regions, but it has stored those that it cleaned.
  */
 static void recover(struct som_scan *scan)
 {
@@ -131,11 +130,11 @@ static void recover(struct som_scan *scan)
 }
 
 /*
- * fill - have the kernel tell more
+ * fill - get more regions from the kernel
  *
- * An error is kept in the scan and not in errno: regions that are known come first.
+ * Store an error in the scan and not in errno: known regions are returned first.
  *
- * Return: whether there is a region to look at.
+ * Return: whether there is a region.
  */
 static bool fill(struct som_scan *scan)
 {
@@ -164,7 +163,7 @@ static bool fill(struct som_scan *scan)
 		args->start = args->walk_end;
 		if (!scan->limited)
 			continue;
-		/* Nothing more may match: a limit of 0 would be none. */
+		/* The limit is reached; a limit of 0 would mean no limit. */
 		args->max_pages -= pages < args->max_pages ? pages :
 							     args->max_pages;
 		if (!args->max_pages)

@@ -2,15 +2,15 @@
 /*
  * The environment, and the descriptor of the device.
  *
- * All of it happens once, before main(): a program may install a seccomp filter, change
- * its root or its environment, or lower its limits later. From then on a mapping is one
- * mmap(), and nothing is asked before it.
+ * Both are set up once, before main(), because a program may later install a seccomp
+ * filter, change its root or its environment, or lower its limits. From then on a mapping
+ * is one mmap(), without checks before it.
  *
  * The program may close any descriptor, and open another file that gets its number. close()
- * and its relatives leave ours alone (fds.c), but system calls can be made directly. So
- * the file is told to be mapped at a random offset that no other file has: mmap() itself
- * fails if the number is somebody else's. Nothing is done with such a file, and
- * ordinary memory is used.
+ * and its relatives skip the library's descriptor (fds.c), but a program can make system
+ * calls directly. So the policy of the file sets a random mmap offset that no other file
+ * has: mmap() itself fails if the number belongs to another file. The library does not
+ * touch such a file, and uses ordinary memory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,21 +28,21 @@
 
 #define UNIT		SOM_UNIT_SIZE
 
-/* Programs close descriptors from 3 up; stay below what select(2) can hold. */
+/* Programs close descriptors from 3 up; stay below the limit of select(2). */
 #define FD_HIGH		1000
 
-/* A signal makes the kernel give up registering a process with som: come again. */
+/* A signal can interrupt the registration of a process with som: retry. */
 #define MAP_TRIES	100
 
 struct config config;
 
 /*
- * The descriptor, and the number that it had before somebody wanted that one, which
- * in the parent of a vfork it still has; or -1.
+ * The descriptor, and the number that it had before it was moved, or -1. In the parent of
+ * a vfork it still has that number.
  */
 static atomic_int the_fd = -1, old_fd = -1;
 
-/* Where the file is mapped. */
+/* The mmap offset of the file. */
 static unsigned long map_offset;
 
 /* stderr, as it was at the start. */
@@ -50,7 +50,7 @@ static struct stat told;
 
 static atomic_bool said_off, said_fork;
 
-/* What the user is told, once each, and only if asked for. */
+/* Messages that were printed; each is printed once, and only with verbose. */
 
 static size_t put_text(char *buf, size_t at, size_t size, const char *text)
 {
@@ -81,7 +81,7 @@ static __attribute__((noinline)) void say(const char *before,
 	struct stat now;
 	size_t at = 0;
 
-	/* A daemon may have something else at that number. */
+	/* A daemon may have another file at that number. */
 	if (failed(sys(SYS_fstat, STDERR_FILENO, (unsigned long)&now, 0, 0, 0,
 		       0)) ||
 	    now.st_dev != told.st_dev || now.st_ino != told.st_ino)
@@ -97,8 +97,8 @@ static __attribute__((noinline)) void say(const char *before,
 }
 
 /**
- * say_once - "som-preload: DEVICE: BEFORE VALUE AFTER" on stderr, if asked for
- * @said: whether that was said.
+ * say_once - print "som-preload: DEVICE: BEFORE VALUE AFTER" on stderr, with verbose
+ * @said: whether it was printed before.
  * @before: text.
  * @value: number.
  * @after: text.
@@ -121,7 +121,7 @@ static const char *find_env(const char *name)
 	return NULL;
 }
 
-/* A number of bytes with an optional suffix K, M, G or T; @def if there is none. */
+/* Parse a number of bytes with an optional suffix K, M, G or T; default @def. */
 static unsigned long env_size(const char *name, unsigned long def)
 {
 	const char *s = find_env(name);
@@ -166,7 +166,7 @@ static bool env_flag(const char *name)
 	return s && *s && strcmp(s, "0");
 }
 
-/* What a child is to have of the parent's memory: its bytes, if nothing is said. */
+/* Return: the options for fork; by default, the child gets a copy. */
 static unsigned long long env_fork(void)
 {
 	const char *s = find_env("SOM_PRELOAD_FORK");
@@ -204,9 +204,9 @@ static bool read_environment(void)
 			 device && *device ? device : "/dev/som");
 }
 
-/* The device's file descriptor. */
+/* Return: the device's file descriptor. */
 
-/* Half of the random bytes that a program is started with, not to be read from it. */
+/* Return half of the random bytes of the process, so that they cannot be derived. */
 static unsigned long random_number(void)
 {
 	const void *bytes = (const void *)getauxval(AT_RANDOM);
@@ -220,9 +220,9 @@ static unsigned long random_number(void)
 }
 
 /*
- * From 1 << 63 on there are no regular files, block devices and sockets. The other bit
- * leaves room for the longest mapping, and the lowest for SOM_MMAP_*. io_uring has
- * nothing where all of the bits 27 to 31 are set.
+ * From 1 << 63 on, no regular file, block device or socket can be mapped. The other bit
+ * leaves room for the longest mapping, and the lowest bits for SOM_MMAP_*. io_uring maps
+ * nothing at offsets with all of the bits 27 to 31 set.
  */
 static unsigned long random_offset(void)
 {
@@ -243,7 +243,7 @@ static long policy_call(int fd, unsigned int call, struct som_policy *policy)
 	return sys(SYS_ioctl, fd, call, (unsigned long)policy, 0, 0, 0);
 }
 
-/* Return: 0, or a negative errno if the module does not know such a policy. */
+/* Set the policy. Return: 0, or a negative errno if the module does not know it. */
 static long set_policy(int fd)
 {
 	struct som_policy policy = { .size = sizeof(policy) };
@@ -254,13 +254,13 @@ static long set_policy(int fd)
 		return ret;
 	policy.options = config.options | SOM_POLICY_PAGE_BACKED;
 	policy.map_offset = map_offset;
-	/* Parts of larger entries cannot be shared. */
+	/* Inherited mappings cannot use 1 GiB entries. */
 	if (config.options && policy.map_size > UNIT)
 		policy.map_size = UNIT;
 	return policy_call(fd, SOM_IOC_SET_POLICY, &policy);
 }
 
-/* Return: the number of a copy, out of the way; or a negative errno. */
+/* Duplicate a descriptor to a high number. Return: the number, or a negative errno. */
 static long copy_high(int fd)
 {
 	struct rlimit limit = { .rlim_cur = FD_HIGH + 1 };
@@ -282,7 +282,7 @@ static int move_up(int fd)
 	return ret;
 }
 
-/* Return: a new descriptor, ready for use, or a negative errno. */
+/* Open the device and set its policy. Return: a descriptor, or a negative errno. */
 static long open_device(void)
 {
 	long fd, ret;
@@ -310,7 +310,7 @@ static int start(void)
 		return STAGE_OFF;
 	map_offset = random_offset();
 	fd = open_device();
-	/* If a child is to find it empty, that takes more than mmap: not later. */
+	/* An empty table for children needs more than mmap, so allocate it now. */
 	if (!failed(fd) && !config.options && !table_open(false)) {
 		sys(SYS_close, fd, 0, 0, 0, 0, 0);
 		fd = -ENOMEM;
@@ -325,12 +325,12 @@ static int start(void)
 }
 
 /**
- * is_on - should mappings go to som at all?
+ * is_on - return whether mappings can be put on som
  *
- * Before libc has the environment nothing does, nor while somebody else is just
- * starting.
+ * They cannot before libc has set up the environment, or while another thread is just
+ * starting the library.
  *
- * Return: true when they should.
+ * Return: true if so.
  */
 bool is_on(void)
 {
@@ -362,15 +362,15 @@ static long map_fd(int fd, unsigned long hint, size_t len, int prot, int flags)
 	return ret;
 }
 
-/* May it be because this is not our file? */
+/* Return whether the error may mean that the number belongs to another file. */
 static bool may_be_lost(long ret)
 {
 	return failed(ret) && ret != -ENOMEM && ret != -EEXIST && ret != -EAGAIN;
 }
 
 /**
- * map_device - a private mapping of the device
- * @hint: where, as for mmap.
+ * map_device - make a private mapping of the device
+ * @hint: address, as for mmap.
  * @len: bytes.
  * @prot: access.
  * @flags: MAP_* without MAP_PRIVATE.
@@ -399,10 +399,10 @@ static bool may_be_ours(int fd)
 }
 
 /**
- * is_our_fd - is this number our descriptor?
+ * is_our_fd - return whether a number is our descriptor
  * @fd: the number.
  *
- * Only for ours a mapping is made, to see that it still is.
+ * If it is the expected number, the function makes a mapping to verify the file.
  *
  * Return: true if so.
  */
@@ -425,10 +425,10 @@ bool is_our_fd(int fd)
  * @len: bytes.
  * @way: SOM_MMAP_JOIN or SOM_MMAP_DODUMP.
  *
- * With MAP_FIXED, a file that is not ours could unmap the range before it fails: it is
- * made sure first. PROT_NONE costs nothing of vm.overcommit_memory's limit.
+ * mmap of another file with MAP_FIXED could unmap the range and then fail, so the file is
+ * verified first. PROT_NONE does not count for vm.overcommit_memory.
  *
- * Return: 0, or a negative errno: the mappings are as they were.
+ * Return: 0, or a negative errno; the mappings are unchanged then.
  */
 long map_again(unsigned long addr, size_t len, unsigned long way)
 {
@@ -470,10 +470,10 @@ int next_our_fd(unsigned int first, unsigned int last)
 }
 
 /**
- * move_our_fd - leave a number to the program
+ * move_our_fd - free a number for the program
  * @fd: is_our_fd().
  *
- * The file stays open under another number, if there is one.
+ * The file stays open at another number, if one is available.
  */
 void move_our_fd(int fd)
 {
@@ -481,7 +481,7 @@ void move_our_fd(int fd)
 
 	if (failed(ret))
 		return;
-	/* With vfork this is the parent's variable, but not its descriptor. */
+	/* A child of vfork shares the variable with its parent, but not the descriptor. */
 	atomic_store(&old_fd, fd);
 	atomic_store(&the_fd, ret);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the environment asks for, the descriptor of the device, and what the user is
- * told.
+ * The settings of the environment, the descriptor of the device, and messages.
  */
 #ifndef SOM_PRELOAD_DEVICE_H
 #define SOM_PRELOAD_DEVICE_H
@@ -13,14 +12,14 @@
 enum { STAGE_NEW, STAGE_STARTING, STAGE_OFF, STAGE_ON };
 
 /**
- * struct config - what the environment says, copied
- * @stage: STAGE_*; OFF if the device cannot be used. The rest is written before it.
- * @min: smallest mapping that goes to som, in bytes.
- * @max: largest such mapping, in bytes.
- * @options: SOM_POLICY_* of the file: what a child of fork gets.
- * @noreserve: pass MAP_NORESERVE on.
- * @verbose: tell the user.
- * @device: path.
+ * struct config - a copy of the settings of the environment
+ * @stage: STAGE_*; OFF if the device cannot be used. It is written last.
+ * @min: smallest mapping to put on som, in bytes.
+ * @max: largest mapping to put on som, in bytes.
+ * @options: SOM_POLICY_* bits of the file: what a child of fork inherits.
+ * @noreserve: pass on MAP_NORESERVE.
+ * @verbose: print messages.
+ * @device: path of the device.
  */
 struct config {
 	atomic_int stage;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Other ways by which mappings and descriptors come and go: libc's syscall(), and
- * shared memory attached over something else. And the program's own sandbox.
+ * Other calls that change mappings and descriptors: libc's syscall(), and shared memory
+ * attached over another mapping. Also calls that install a sandbox.
  *
- * Memory that is mapped by syscall() stays ordinary. What happens to som memory is
- * seen, and to our descriptor.
+ * Memory that syscall() maps stays ordinary memory. Changes of som memory and of the
+ * library's descriptor are intercepted.
  */
 #include <stdarg.h>
 #include <sys/mman.h>
@@ -23,7 +23,7 @@ atomic_bool sandboxed;
 #define STRING(x)	#x
 #define NUMBER(x)	STRING(x)
 
-/* From now on a call that the program has not asked for may be its end. */
+/* From now on, an extra system call may end the program. */
 static void see_sandbox(long number, long option)
 {
 	if (number == SYS_seccomp || option == PR_SET_SECCOMP)
@@ -78,9 +78,9 @@ long set_errno(long ret)
 	"	je	seen_syscall\n"
 
 /*
- * syscall - any system call
+ * syscall - make any system call
  *
- * Those that are not seen are made as libc makes them, without a frame: a child of
+ * Calls that are not intercepted are made as in libc, without a stack frame: a child of
  * SYS_clone may return on another stack.
  */
 asm("	.text\n"
@@ -135,7 +135,7 @@ PUBLIC void *shmat(int id, const void *addr, int flags)
 	long ret = sys(SYS_shmat, id, (unsigned long)addr, flags, 0, 0, 0);
 	struct shmid_ds shm;
 
-	/* How long it is, nobody has said. */
+	/* The length of the segment is unknown. */
 	if (!failed(ret) && flags & SHM_REMAP && is_on() &&
 	    !failed(sys(SYS_shmctl, id, IPC_STAT, (unsigned long)&shm, 0, 0, 0)))
 		forget(ret, shm.shm_segsz);

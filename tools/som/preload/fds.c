@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Functions of libc that close descriptors: ours stays open.
+ * Functions of libc that close descriptors. They keep the library's descriptor open.
  *
- * To the program it is not open: close() says EBADF, and closing a range leaves it
- * out. It is closed by exec. Where the program puts a file of its own at the number,
- * ours makes way.
+ * To the program it is not open: close() fails with EBADF, and closing a range skips it.
+ * exec closes it. If the program puts a file at its number, the library moves it.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -19,7 +18,7 @@
 #define CLOSE_RANGE_UNSHARE	(1U << 1)
 #endif
 
-/* What would have been called without us: close() is a point of cancellation. */
+/* Call the original function: close() is a cancellation point. */
 static int (*next_close)(int fd);
 static void (*next_closefrom)(int low);
 
@@ -45,7 +44,7 @@ long do_close_range(unsigned int first, unsigned int last, unsigned int flags)
 	int ours = -1;
 	long ret = 0;
 
-	/* With others nothing is closed. */
+	/* Other flags close nothing. */
 	if (!(flags & ~CLOSE_RANGE_UNSHARE))
 		ours = next_our_fd(first, last);
 	while (ours >= 0 && !failed(ret)) {
@@ -71,7 +70,7 @@ PUBLIC void closefrom(int low)
 {
 	unsigned int first = low < 0 ? 0 : low;
 
-	/* An old kernel or a filter: libc knows another way. */
+	/* An old kernel or a filter refuses the call: libc has another way. */
 	if (failed(do_close_range(first, ~0U, 0)) && next_closefrom)
 		next_closefrom(low);
 }

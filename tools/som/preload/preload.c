@@ -1,26 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * libsom_preload.so: put a program's large anonymous private mappings on
- * /dev/som, so that an allocator that knows nothing of som lives there.
+ * libsom_preload.so: put the large anonymous private mappings of an unmodified
+ * program, which contain the heap of its allocator, on /dev/som.
  *
- * The library stands between the program and libc's mmap, munmap, mremap,
- * madvise, posix_madvise, mprotect and pkey_mprotect. A mapping that qualifies becomes a
- * MAP_PRIVATE mapping of /dev/som; what the program does to it later is
- * translated so that it behaves like anonymous private memory. Everything else
- * goes to the kernel unchanged. When som cannot serve a mapping, the program
- * gets the ordinary memory that it asked for.
+ * The library intercepts libc's mmap, munmap, mremap, madvise, posix_madvise, mprotect and
+ * pkey_mprotect. A mapping that qualifies becomes a MAP_PRIVATE mapping of /dev/som. Later
+ * calls on it are translated so that it behaves like anonymous private memory. All other
+ * calls are passed to the kernel unchanged. If som cannot provide a mapping, the program
+ * gets ordinary memory.
  *
- * An allocator calls these functions before libc is ready, from any thread, in signal
- * handlers, and behind a seccomp filter. Nothing here allocates, uses stdio, looks
- * symbols up or takes a lock; system calls are made directly (raw.h), and are those that
- * the program asked for or others that handle mappings. Which addresses are som's is
- * kept in a table (table.c). The device is opened before main() (device.c) and
- * stays open (fds.c).
+ * Allocators call these functions before libc is ready, from any thread, in signal
+ * handlers, and under a seccomp filter. So the library does not allocate, use stdio, look
+ * up symbols or take locks. It makes system calls directly (raw.h): those of the program,
+ * and others that handle mappings. A table stores which addresses are on som (table.c).
+ * The device is opened before main() (device.c) and stays open (fds.c).
  *
- * The table can be wrong after system calls that are not seen (direct.c). So what is done to
- * memory because the table calls it som's does no harm to other memory: it is
- * emptied by MADV_DONTNEED, which the program asked for, and never by MADV_REMOVE,
- * which would punch a hole into a file.
+ * The table can be wrong after system calls that are not intercepted (direct.c). So the
+ * calls that it leads to do not harm other memory: the library clears memory by
+ * MADV_DONTNEED, which the program has requested, and never by MADV_REMOVE, which would
+ * punch a hole into a file.
  */
 #include <linux/som.h>
 #include <stdarg.h>
@@ -41,28 +39,28 @@
 #define UNIT		SOM_UNIT_SIZE
 
 /*
- * What small mappings are cut from: 8 MiB, and an eighth of all that was needed for them
- * so far, so that their number grows slowly with what they are for.
+ * Size of the mappings that small ones are cut from: 8 MiB, plus an eighth of the memory
+ * used for small ones so far, so that the number of such mappings grows slowly.
  */
 #define SMALL_MIN	(4 * UNIT)
 #define SMALL_MAX	(32 * UNIT)
 #define SMALL_SHARE	8
 
-/* Guard pages of a mapping have so much at most. */
+/* Maximum size of the guard pages of a mapping. */
 #define GUARD_MAX	(16 * PAGE)
 
 /*
- * The kernel does not join mappings of som's again, and a process may have 65530 of any
- * kind. Ordinary memory takes the place of more pieces than these.
+ * The kernel does not merge som mappings, and a process may have 65530 mappings. Beyond
+ * this number of pieces, ordinary memory is used.
  */
 #define MAX_CUTS	384UL
 
 static atomic_bool said_on, said_dry, said_cut;
 
-/* The program has asked for MADV_DONTDUMP. */
+/* The program has used MADV_DONTDUMP. */
 static atomic_bool not_dumped;
 
-/* Where a range of bytes ends, rounded up to a page; 0 if there is no such address. */
+/* Return: the end of a range of bytes, rounded up to a page; 0 on overflow. */
 static unsigned long end_of(unsigned long addr, size_t len)
 {
 	unsigned long end;
@@ -73,32 +71,32 @@ static unsigned long end_of(unsigned long addr, size_t len)
 	return end & ~(PAGE - 1);
 }
 
-/* A range that the kernel would not refuse, and of which any is som's. */
+/* Return whether a range is valid and contains som memory. */
 static bool is_known(unsigned long addr, size_t len)
 {
 	return !(addr % PAGE) && table_any(addr, end_of(addr, len), IS_OURS);
 }
 
-/* The same, and all of it is som's. */
+/* Return whether a range is valid and all of it is som memory. */
 static bool is_all_ours(unsigned long addr, size_t len)
 {
 	return !(addr % PAGE) && table_all(addr, end_of(addr, len), IS_OURS);
 }
 
-/* The kernel has put something that is not som's there. */
+/* Record that the kernel has mapped other memory there. */
 void forget(unsigned long addr, size_t len)
 {
 	table_change(addr, end_of(addr, len), IS_ANY, PAGE_OTHER);
 }
 
-/* A mapping begins at an address, if there is som memory. */
+/* Record that a mapping starts at an address, if it is som memory. */
 static void note_begin(unsigned long addr)
 {
 	if (table_any(addr, addr + PAGE, IS_OURS))
 		table_cut(addr);
 }
 
-/* The kernel has put som memory there. */
+/* Record that the kernel has mapped som memory there. */
 static void enter(unsigned long addr, size_t len, enum page_state state)
 {
 	unsigned long end = end_of(addr, len);
@@ -109,9 +107,9 @@ static void enter(unsigned long addr, size_t len, enum page_state state)
 }
 
 /*
- * Addresses are nobody's as soon as the kernel has unmapped them, and another thread
- * may have them before this one comes to say so: it says it before, in such a
- * way that what the other one says stays.
+ * As soon as the kernel has unmapped addresses, another thread may map them, before this
+ * one updates the table. So the table is updated first, in a state that an update by the
+ * other thread overrides.
  */
 static void leave(unsigned long addr, size_t len)
 {
@@ -123,7 +121,7 @@ static void left(unsigned long addr, size_t len, enum page_state state)
 	table_change(addr, end_of(addr, len), IS(PAGE_LEAVING), state);
 }
 
-/* Mappings are cut where the access to a part of one changes, or advice. */
+/* A mapping is cut where the access or the advice of a part of it changes. */
 static void note_cuts(unsigned long addr, unsigned long end)
 {
 	note_begin(addr);
@@ -135,7 +133,7 @@ static bool is_inside(unsigned long addr)
 	return addr % UNIT && table_all(addr - PAGE, addr + PAGE, IS_OURS);
 }
 
-/* May there be more cuts, if it takes any, for other access to a range? */
+/* Return whether a range may get other access, with the cuts that this takes. */
 static bool may_cut(unsigned long addr, unsigned long end)
 {
 	unsigned long nr = 0;
@@ -158,8 +156,8 @@ static void say_dry(size_t len)
 }
 
 /*
- * Ordinary memory in place of what never had data. Another thread may be giving access
- * to it at the same time: what it has got is not replaced.
+ * Map ordinary memory where there never was data. Another thread may give access to it at
+ * the same time; memory that it has got is not replaced.
  */
 static long replace_reserved(unsigned long addr, unsigned long end, int prot,
 			     int pkey)
@@ -177,7 +175,7 @@ static long replace_reserved(unsigned long addr, unsigned long end, int prot,
 				break;
 			left(addr, next - addr, PAGE_OTHER);
 		}
-		/* For ordinary memory, this is about the key. */
+		/* For ordinary memory, this applies to the key. */
 		ret = sys_mprotect(addr, next - addr, prot, pkey);
 	}
 	left(addr, end - addr, PAGE_RESERVED);
@@ -185,8 +183,8 @@ static long replace_reserved(unsigned long addr, unsigned long end, int prot,
 }
 
 /*
- * Can som memory not have this access? The pool cannot promise the units, or the device is
- * on a file system that is mounted noexec.
+ * Return whether som memory cannot get this access: the pool cannot reserve the units, or
+ * the file system of the device is mounted noexec.
  */
 static bool is_refused(long ret, int prot)
 {
@@ -194,8 +192,8 @@ static bool is_refused(long ret, int prot)
 }
 
 /*
- * Not all of what has no data yet can have this access; @replace: nor shall any. Other
- * memory gets it.
+ * Not all memory without data can get this access (with @replace, none shall). Ordinary
+ * memory replaces it.
  */
 static long protect_runs(unsigned long addr, unsigned long end, int prot,
 			 int pkey, bool replace)
@@ -235,12 +233,12 @@ long do_mprotect(unsigned long addr, size_t len, int prot, int pkey)
 
 	if (!is_known(addr, len))
 		return sys_mprotect(addr, len, prot, pkey);
-	/* What has no data yet can be something else. */
+	/* Memory without data can be replaced. */
 	if (prot & access && !(prot & ~access) &&
 	    table_any(addr, end, IS(PAGE_RESERVED)) && !may_cut(addr, end))
 		return protect_runs(addr, end, prot, pkey, true);
 	ret = sys_mprotect(addr, len, prot, pkey);
-	/* Otherwise the access may be what it was. */
+	/* Otherwise the access may be unchanged. */
 	if (prot != (PROT_READ | PROT_WRITE) ||
 	    table_any(addr, end, IS(PAGE_RESERVED)))
 		note_cuts(addr, end);
@@ -248,14 +246,14 @@ long do_mprotect(unsigned long addr, size_t len, int prot, int pkey)
 		return ret;
 	if (is_refused(ret, prot) && table_any(addr, end, IS(PAGE_RESERVED)))
 		return protect_runs(addr, end, prot, pkey, false);
-	/* An error may come after some of it was changed. */
+	/* An error may occur after part of the range was changed. */
 	table_change(addr, end, IS(PAGE_RESERVED), PAGE_PROMISED);
 	return ret;
 }
 
 /* mmap */
 
-/* Is this the kind of memory that som can stand in for, whatever its size? */
+/* Return whether som can replace this kind of memory, independent of its size. */
 static bool is_plain(int prot, int flags)
 {
 	const int unfit = MAP_STACK | MAP_GROWSDOWN | MAP_HUGETLB | MAP_LOCKED |
@@ -268,8 +266,8 @@ static bool is_plain(int prot, int flags)
 }
 
 /*
- * What is left of the mapping that small ones are cut from is in one word: the number of
- * its first page, and in the bits below that how many pages there are.
+ * One word describes the rest of the mapping that small ones are cut from: the number of
+ * its first page and, in the lower bits, the number of pages.
  */
 #define SMALL_BITS	24
 
@@ -320,12 +318,11 @@ static long refill_small(size_t len, int flags)
 }
 
 /*
- * map_small - less than a unit
+ * map_small - map less than a unit
  *
- * By itself it would take a whole one. Instead, a larger mapping is made and given out
- * piece by piece, and is the program's when it is. It begins at the top, as the kernel
- * does: an allocator that maps more than it needs, to align it, and unmaps the rest
- * finds the next piece where this one begins.
+ * A separate mapping would take a whole unit. Instead, pieces are cut from a larger
+ * mapping, starting at its top, as the kernel does. So an allocator that maps more than it
+ * needs, to align it, and unmaps the rest, gets the next piece directly below this one.
  */
 static long map_small(size_t len, int flags)
 {
@@ -341,13 +338,13 @@ static long map_small(size_t len, int flags)
 }
 
 /*
- * unmap_small - take back what was cut from a mapping last, or a part of it
+ * unmap_small - return the piece that was cut last, or a part of it, to its mapping
  *
- * Otherwise each alignment would leave a hole, and the mappings on both sides are two.
- * What was given other access or advice since has a cut, and is not taken back. In a
- * sandbox, madvise() may not be allowed.
+ * Otherwise each alignment would leave a hole between two mappings. A piece that has got
+ * other access or advice has a cut, and does not return. In a sandbox, madvise() may not
+ * be allowed.
  *
- * Return: false if it is to be unmapped.
+ * Return: false if the caller must unmap it.
  */
 static bool unmap_small(unsigned long addr, size_t len)
 {
@@ -369,8 +366,8 @@ static bool unmap_small(unsigned long addr, size_t len)
 }
 
 /*
- * A unit and a little more: the little is in front, in a unit of its own. It may become a
- * guard page, which would cut the unit that it is in.
+ * Map whole units and a few pages more. The extra pages are at the start, in a unit of
+ * their own: they may become guard pages, which would split their unit.
  */
 static long map_guarded(size_t len, int prot, int flags)
 {
@@ -391,7 +388,7 @@ static long map_som(unsigned long hint, size_t len, int prot, int flags)
 
 	if (config.noreserve)
 		keep |= MAP_NORESERVE;
-	/* A hint that is not aligned would cost the 2 MiB entries. */
+	/* At an unaligned address, 2 MiB entries are impossible. */
 	if (!(flags & MAP_FIXED_NOREPLACE) && hint % UNIT)
 		hint = 0;
 	if (!table_open(true) || !table_has_room(hint, end_of(hint, len)))
@@ -421,13 +418,13 @@ static long map_som(unsigned long hint, size_t len, int prot, int flags)
 }
 
 /*
- * map_over - MAP_FIXED where all of the range is som's already
+ * map_over - MAP_FIXED over a range that is som memory already
  *
- * A new mapping would take new units, which is a waste for parts of one. The
- * same is had by emptying what is there.
+ * A new mapping would take new units, which is a waste for parts of a unit. Clear the
+ * existing memory instead.
  *
- * Return: the address, or a negative errno when an ordinary mapping should be
- * made instead.
+ * Return: the address, or a negative errno if the caller should make an ordinary
+ * mapping.
  */
 static long map_over(unsigned long addr, size_t len, int prot)
 {
@@ -491,13 +488,13 @@ long do_munmap(unsigned long addr, size_t len)
 
 /* mremap */
 
-/* Does a range hold no data? */
+/* Return whether a range has no data. */
 static bool is_reserved(unsigned long addr, size_t len)
 {
 	return table_all(addr, end_of(addr, len), IS(PAGE_RESERVED));
 }
 
-/* Let the kernel move a som mapping, or a part of one, that does not grow. */
+/* Move a som mapping, or a part of one, that does not grow. */
 static long move_mapping(unsigned long addr, size_t old_len, size_t new_len,
 			 unsigned long dest)
 {
@@ -517,9 +514,9 @@ static long move_mapping(unsigned long addr, size_t old_len, size_t new_len,
 /*
  * copy_mapping - grow a mapping
  *
- * The kernel does not grow a private mapping of som's. The new memory may be som's or
- * ordinary. Memory that cannot be read cannot be copied: EFAULT, as for a range of
- * several mappings.
+ * The kernel does not grow a private som mapping. The new memory may be on som or
+ * ordinary. Unreadable memory cannot be copied: EFAULT, as for a range of several
+ * mappings.
  */
 static long copy_mapping(unsigned long addr, size_t old_len, size_t new_len,
 			 int flags, unsigned long dest)
@@ -583,9 +580,9 @@ long do_mremap(unsigned long addr, size_t old_len, size_t new_len, int flags,
 /* madvise */
 
 /*
- * The kernel answers MADV_FREE with EINVAL for memory that is not anonymous. What the
- * program has no use for may be dropped at once, but need not read as zeroes: clearing
- * a part of a unit is not worth it.
+ * The kernel refuses MADV_FREE with EINVAL for memory that is not anonymous. Freed memory
+ * may be dropped at once, and need not read as zero: clearing part of a unit is not worth
+ * the cost.
  */
 static long free_run(unsigned long start, unsigned long end)
 {
@@ -598,7 +595,7 @@ static long free_run(unsigned long start, unsigned long end)
 	return start < end ? sys_madvise(start, end - start, MADV_DONTNEED) : 0;
 }
 
-/* The kernel refuses MADV_DODUMP for som memory. Each mapping is made again instead. */
+/* The kernel refuses MADV_DODUMP for som memory. Map each mapping again instead. */
 static long dump_run(unsigned long start, unsigned long end)
 {
 	unsigned long next;
@@ -613,7 +610,7 @@ static long dump_run(unsigned long start, unsigned long end)
 	return ret;
 }
 
-/* Advice that the kernel takes for a part of a mapping, which it cuts. */
+/* Give advice that applies to part of a mapping, which the kernel then splits. */
 static long cut_run(unsigned long start, unsigned long end, int advice)
 {
 	long ret = sys_madvise(start, end - start, advice);
@@ -640,7 +637,7 @@ static long advise_run(unsigned long start, unsigned long end, int advice)
 	case MADV_MERGEABLE:
 	case MADV_UNMERGEABLE:
 	case MADV_KEEPONFORK:
-		/* Hints, and what som does anyway. */
+		/* Hints, and advice without effect on som. */
 		return 0;
 	case MADV_DONTDUMP:
 		atomic_store(&not_dumped, true);
@@ -653,10 +650,10 @@ static long advise_run(unsigned long start, unsigned long end, int advice)
 			return 0;
 		return cut_run(start, end, advice);
 	case MADV_REMOVE:
-		/* There is no file to anonymous memory. */
+		/* Anonymous memory has no file. */
 		return -EINVAL;
 	default:
-		/* A private mapping of som's is emptied by MADV_DONTNEED. */
+		/* MADV_DONTNEED clears a private som mapping. */
 		return sys_madvise(start, end - start, advice);
 	}
 }
@@ -674,7 +671,7 @@ long do_madvise(unsigned long addr, size_t len, int advice)
 			ret = advise_run(addr, next, advice);
 		else
 			ret = sys_madvise(addr, next - addr, advice);
-		/* The kernel goes on past a hole, and says so in the end. */
+		/* The kernel continues after a hole, and reports it at the end. */
 		if (ret == -ENOMEM)
 			holes = true;
 		else if (failed(ret))
@@ -683,7 +680,7 @@ long do_madvise(unsigned long addr, size_t len, int advice)
 	return holes ? -ENOMEM : 0;
 }
 
-/* The functions that stand before libc's. */
+/* The functions that replace libc's. */
 
 PUBLIC void *mmap(void *addr, size_t len, int prot, int flags, int fd,
 		  off_t offset)
@@ -734,7 +731,7 @@ PUBLIC int madvise(void *addr, size_t len, int advice)
 
 PUBLIC int posix_madvise(void *addr, size_t len, int advice)
 {
-	/* As libc has it: POSIX_MADV_DONTNEED must not lose data. */
+	/* As in libc: POSIX_MADV_DONTNEED must not lose data. */
 	if (advice == POSIX_MADV_DONTNEED)
 		return 0;
 	return -do_madvise((unsigned long)addr, len, advice);

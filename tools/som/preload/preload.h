@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the functions that stand before libc's have in common.
+ * Common part of the functions that replace libc's.
  */
 #ifndef SOM_PRELOAD_PRELOAD_H
 #define SOM_PRELOAD_PRELOAD_H
@@ -13,7 +13,7 @@
 
 #define PUBLIC	__attribute__((visibility("default")))
 
-/* As libc returns what the kernel does. */
+/* Convert a return value of the kernel to that of libc. */
 static inline long answer(long ret)
 {
 	if (!failed(ret))
@@ -22,7 +22,7 @@ static inline long answer(long ret)
 	return -1;
 }
 
-/* Each as the system call, with the kernel's return value. */
+/* Handle a system call. Return: the kernel's return value. */
 long do_mprotect(unsigned long addr, size_t len, int prot, int pkey);
 long do_munmap(unsigned long addr, size_t len);
 long do_mremap(unsigned long addr, size_t old_len, size_t new_len, int flags,
@@ -37,7 +37,7 @@ extern atomic_bool sandboxed;
 
 void forget(unsigned long addr, size_t len);
 
-/* Where syscall() goes on. */
+/* Continue syscall(). */
 long seen_syscall(long number, long a, long b, long c, long d, long e, long f);
 long set_errno(long ret);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * System calls made directly, with the kernel's own return values. They touch neither
- * errno nor any symbol of libc, so they work before libc does, and whatever else is
- * preloaded.
+ * System calls made directly, with the return values of the kernel. They use neither errno
+ * nor any symbol of libc, so they work before libc does, and with any other preloaded
+ * library.
  */
 #ifndef SOM_PRELOAD_RAW_H
 #define SOM_PRELOAD_RAW_H
@@ -42,7 +42,7 @@ static inline long sys_munmap(unsigned long addr, size_t len)
 	return sys(SYS_munmap, addr, len, 0, 0, 0, 0);
 }
 
-/* @pkey: -1 leaves it as it is. */
+/* @pkey: -1 keeps the key. */
 static inline long sys_mprotect(unsigned long addr, size_t len, int prot,
 				int pkey)
 {

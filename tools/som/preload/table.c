@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A tree of three levels: an entry for each GiB of addresses, below it one for each
- * 2 MiB, below that the pages, 16 in a word. An entry is a state of all that it stands
- * for, or the address of what is below it; once it is an address, it stays that. A page has
- * four bits: its state, and whether the kernel has a mapping of som's begin there that may
- * follow upon another.
+ * A tree of three levels: an entry for each GiB of addresses, below it one for each 2 MiB,
+ * below that the pages, 16 in a word. An entry is the state of its whole range, or the
+ * address of the next level; once it is an address, it stays one. A page has four bits: its
+ * state, and whether a som mapping starts there that may follow another one.
  *
- * Ranges are page aligned. A range that is changed belongs to who changes it, as
- * in the kernel: of two threads that map or unmap the same addresses at the same time,
- * any may be the later one.
+ * Ranges are page aligned. As in the kernel, if two threads map or unmap the same
+ * addresses at the same time, either may take effect last.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -20,17 +18,17 @@
 #define UNIT_SHIFT	21
 #define PAGE_SHIFT	12
 
-/* Addresses of programs have 47 bits, unless they ask for more. */
+/* Addresses of programs have 47 bits, unless they request more. */
 #define GIBS		(1UL << (47 - GIB_SHIFT))
 #define UNITS		(1UL << (GIB_SHIFT - UNIT_SHIFT))
 #define WORD_PAGES	16UL
 #define WORDS		((1UL << (UNIT_SHIFT - PAGE_SHIFT)) / WORD_PAGES)
 #define WORD_SIZE	(WORD_PAGES * PAGE)
 
-/* Memory below the first level, used as far as needed. */
+/* Memory of the lower levels, used from its start. */
 #define ARENA		(31UL << 20)
 
-/* A word all of whose pages have this state, and are not cut. */
+/* A word whose pages all have this state and no cut. */
 #define UNIFORM(state)	((state) * 0x1111111111111111UL)
 
 /* The bits of a page. */
@@ -39,13 +37,13 @@
 
 /**
  * struct table - the table
- * @used: bytes of @arena that were given out.
- * @small: what preload.c keeps of small mappings.
+ * @used: used bytes of @arena.
+ * @small: state of small mappings, for preload.c.
  * @small_total: bytes of all mappings that small ones were cut from.
- * @cuts: how many pages have CUT, but for those at borders of units, where a mapping costs
- *	no larger entry, and of which there are not many.
+ * @cuts: number of pages with CUT, except those at unit boundaries: such cuts cost no 2 MiB
+ *	entries, and are few.
  * @gib: the first level.
- * @arena: memory of the others.
+ * @arena: memory of the other levels.
  */
 struct table {
 	atomic_ulong used;
@@ -59,11 +57,11 @@ struct table {
 static struct table *_Atomic the_table;
 
 /**
- * struct place - where the state of an address is
+ * struct place - the word with the state of an address
  * @entry: the word.
- * @word: it has a state for each page; otherwise one for all.
- * @start: first address it stands for.
- * @end: address behind the last.
+ * @word: it has a state for each page; otherwise one state for all.
+ * @start: first address of its range.
+ * @end: end of its range (exclusive).
  */
 struct place {
 	atomic_ulong *entry;
@@ -73,9 +71,9 @@ struct place {
 };
 
 /**
- * table_open - get the table its memory, if it has none
- * @inherited: a child of fork has the memory that the table tells of. Otherwise it
- *	finds an empty table.
+ * table_open - allocate the table, if it has no memory yet
+ * @inherited: a child of fork inherits the memory in the table. Otherwise the child gets
+ *	an empty table.
  *
  * Return: false if there is no memory.
  */
@@ -103,7 +101,7 @@ bool table_open(bool inherited)
 }
 
 /**
- * table_small - a word that is the process's as the table is
+ * table_small - return a word for small mappings, which is inherited like the table
  *
  * Context: table_open() has succeeded.
  * Return: its address.
@@ -114,7 +112,7 @@ atomic_ulong *table_small(void)
 }
 
 /**
- * table_small_total - another such word
+ * table_small_total - return another such word
  *
  * Context: table_open() has succeeded.
  * Return: its address.
@@ -138,7 +136,7 @@ static bool is_state(unsigned long value)
 	return value < PAGE_STATES;
 }
 
-/* Return: false if there is nothing for such an address. */
+/* Find the word of an address. Return: false if the table does not cover it. */
 static bool find_place(unsigned long addr, struct place *place)
 {
 	struct table *table = atomic_load(&the_table);
@@ -177,10 +175,10 @@ static enum page_state word_state(unsigned long value, unsigned long addr)
 /**
  * table_run - look a range up
  * @start: first address.
- * @end: address behind the last, above @start.
- * @run_end: where the first part of it ends that has one state.
+ * @end: end of the range (exclusive), above @start.
+ * @run_end: result: end of the first part with one state.
  *
- * Return: that state.
+ * Return: the state of that part.
  */
 enum page_state table_run(unsigned long start, unsigned long end,
 			  unsigned long *run_end)
@@ -202,7 +200,7 @@ enum page_state table_run(unsigned long start, unsigned long end,
 			} else if (is_state(value)) {
 				state = value;
 			} else {
-				/* There is something below it by now. */
+				/* Another thread has added a level meanwhile. */
 				next = addr;
 				continue;
 			}
@@ -217,9 +215,9 @@ enum page_state table_run(unsigned long start, unsigned long end,
 }
 
 /**
- * table_any - has any page of a range one of some states?
+ * table_any - return whether any page of a range has one of some states
  * @start: first address.
- * @end: address behind the last.
+ * @end: end of the range (exclusive).
  * @states: the set of them.
  *
  * Return: true if so.
@@ -233,9 +231,9 @@ bool table_any(unsigned long start, unsigned long end, unsigned int states)
 }
 
 /**
- * table_all - has each page of a range one of some states?
+ * table_all - return whether each page of a range has one of some states
  * @start: first address.
- * @end: address behind the last.
+ * @end: end of the range (exclusive).
  * @states: the set of them.
  *
  * Return: true if so, and there is a page.
@@ -257,11 +255,11 @@ static void *take(size_t size)
 }
 
 /**
- * table_has_room - can a range be entered?
+ * table_has_room - return whether the table has memory to enter a range
  * @start: first address.
- * @end: address behind the last.
+ * @end: end of the range (exclusive).
  *
- * Return: true if so. As others may come in between, this is no promise.
+ * Return: true if so. Other threads may still use the memory first.
  */
 bool table_has_room(unsigned long start, unsigned long end)
 {
@@ -283,7 +281,7 @@ static bool expand(struct place *place, unsigned long state)
 		return false;
 	for (i = 0; i < nr; i++)
 		below[i] = gib ? state : UNIFORM(state);
-	/* Somebody else may have been faster. */
+	/* Another thread may have been faster. */
 	atomic_compare_exchange_strong(place->entry, &state,
 				       (unsigned long)below);
 	return true;
@@ -305,8 +303,8 @@ static unsigned long change_word(unsigned long value, unsigned long start,
 }
 
 /*
- * No memory is left to tell the pages of an entry apart: nothing is known of any,
- * or all may hold data. Return: what it becomes.
+ * There is no memory to store a state for each page of an entry: make all of them unknown,
+ * or all possibly with data. Return: the new entry.
  */
 static unsigned long coarse(unsigned long state, enum page_state to)
 {
@@ -314,7 +312,7 @@ static unsigned long coarse(unsigned long state, enum page_state to)
 							       PAGE_OTHER;
 }
 
-/* An entry of the upper levels. Return: whether it is done, and not to be looked at again. */
+/* Change an entry of the upper levels. Return: whether it is done. */
 static bool change_entry(struct place *place, unsigned long start,
 			 unsigned long end, unsigned int from,
 			 enum page_state to)
@@ -337,13 +335,13 @@ static unsigned long count_cuts(const struct place *place, unsigned long value)
 {
 	unsigned long bits = UNIFORM(CUT);
 
-	/* The first page is at the border of a unit. */
+	/* The first page is at a unit boundary. */
 	if (!(place->start % (1UL << UNIT_SHIFT)))
 		bits &= ~CUT;
 	return __builtin_popcountl(value & bits);
 }
 
-/* Return: whether it was @value until now, and is @changed. */
+/* Change a word from @value to @changed. Return: whether it was @value. */
 static bool replace_word(const struct place *place, unsigned long *value,
 			 unsigned long changed)
 {
@@ -364,7 +362,7 @@ static void set_cut(unsigned long addr, bool cut)
 	while (find_place(addr, &place)) {
 		value = atomic_load(place.entry);
 		if (!place.word) {
-			/* Without memory it is not counted. */
+			/* Without memory for the page, the cut is not counted. */
 			if (is_state(value) && (!cut || !expand(&place, value)))
 				return;
 			continue;
@@ -379,7 +377,7 @@ static void set_cut(unsigned long addr, bool cut)
 }
 
 /**
- * table_cut - note that the kernel has a mapping begin at an address
+ * table_cut - record that a mapping starts at an address
  * @addr: the address.
  */
 void table_cut(unsigned long addr)
@@ -388,7 +386,7 @@ void table_cut(unsigned long addr)
 }
 
 /**
- * table_is_cut - does the kernel have two mappings before and after an address?
+ * table_is_cut - return whether different mappings are before and after an address
  * @addr: the address.
  *
  * Return: true if so, as far as table_cut() was called.
@@ -402,12 +400,11 @@ bool table_is_cut(unsigned long addr)
 }
 
 /**
- * table_next_cut - find where the mapping ends that an address is in
+ * table_next_cut - return the end of the mapping of an address
  * @addr: the address.
  * @end: where to stop.
  *
- * Return: the first address behind @addr for which table_cut() was called; @end if there
- * is none below it.
+ * Return: the first address above @addr for which table_cut() was called, at most @end.
  */
 unsigned long table_next_cut(unsigned long addr, unsigned long end)
 {
@@ -427,7 +424,7 @@ unsigned long table_next_cut(unsigned long addr, unsigned long end)
 /**
  * table_cuts - count the cuts inside of units
  *
- * Return: how many there are.
+ * Return: their number.
  */
 unsigned long table_cuts(void)
 {
@@ -437,15 +434,15 @@ unsigned long table_cuts(void)
 }
 
 /**
- * table_change - change what is known of a range
+ * table_change - change the state of a range
  * @start: first address.
- * @end: address behind the last.
- * @from: pages of these states, a set of them,
- * @to: get this one.
+ * @end: end of the range (exclusive).
+ * @from: set of states; pages with one of them
+ * @to: get this state.
  *
- * There are no cuts in what is not som's, nor at the end of it.
+ * Memory that is not on som has no cuts, and none at its end.
  *
- * Context: Any, signal handlers among them.
+ * Context: Any, including signal handlers.
  */
 void table_change(unsigned long start, unsigned long end, unsigned int from,
 		  enum page_state to)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Which pages are som's in this process, and where their mappings are cut.
+ * The pages of this process that are on som, and the boundaries of their mappings.
  *
- * Every entry is one word that changes by compare and exchange. There is no lock: a
- * signal handler never waits for what it has interrupted, a child of fork has nothing
- * to repair, and no system call is made but for the table's own memory, once.
+ * Every entry is one word, changed by compare and exchange. There is no lock: a signal
+ * handler never waits for the code that it has interrupted, and a child of fork has
+ * nothing to repair. The only system call allocates the table, once.
  *
- * The table may be wrong where a program unmaps or maps by system calls of its own. Who
- * uses it does nothing to a page that would be wrong for memory of another kind.
+ * The table may be wrong where a program maps or unmaps by its own system calls. So its
+ * users make only calls that do not harm memory of another kind.
  */
 #ifndef SOM_PRELOAD_TABLE_H
 #define SOM_PRELOAD_TABLE_H
@@ -17,13 +17,13 @@
 #include <stddef.h>
 
 /**
- * enum page_state - what is known of a page
- * @PAGE_OTHER: it is not som's, or nobody knows.
- * @PAGE_RESERVED: som's, without access since it was mapped: it holds no data and the
- *	pool has promised nothing for it.
- * @PAGE_PROMISED: som's, and may hold data.
- * @PAGE_LEAVING: it was som's, and is being unmapped.
- * @PAGE_STATES: how many there are.
+ * enum page_state - state of a page
+ * @PAGE_OTHER: not on som, or unknown.
+ * @PAGE_RESERVED: on som, and never accessible since it was mapped: it has no data, and
+ *	the pool has reserved no unit for it.
+ * @PAGE_PROMISED: on som, and may have data.
+ * @PAGE_LEAVING: on som before, and being unmapped.
+ * @PAGE_STATES: number of states.
  */
 enum page_state {
 	PAGE_OTHER,

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Slots: som memory for sandboxes that come and go.
+ * Slots: som memory for short-lived sandboxes.
  *
- * Life of a slot:
+ * Life cycle of a slot:
  *
- *  1. Its addresses are anonymous memory without access. The first som_slot_get()
- *     maps som memory without access over what may become accessible, and has it
- *     tracked, so that the first reset knows already what was written.
- *  2. som_slot_get() and som_slot_grow() give access with mprotect(), to the byte: a
- *     sandbox that reaches beyond its memory gets a signal. This is when the pool
- *     reserves memory.
- *  3. som_slot_put() gives back what exceeds the part that is kept, by mapping it
- *     anew, and marks the slot dirty.
- *  4. Dirty slots that lie side by side are reset by one call, and so with one TLB
- *     flush. They keep their access: the next sandbox mostly wants as much as the last.
+ *  1. Its addresses are anonymous memory without access. The first som_slot_get() maps
+ *     som memory without access over the part that may become accessible, and starts
+ *     tracking, so that the first reset already knows the written pages.
+ *  2. som_slot_get() and som_slot_grow() give access by mprotect(), exact to the page: a
+ *     sandbox that reaches beyond its memory gets a signal. Then the pool reserves
+ *     memory.
+ *  3. som_slot_put() releases memory beyond the part that stays with the slot, by mapping
+ *     it again, and marks the slot dirty.
+ *  4. One call resets adjacent dirty slots, and so with one TLB flush. They keep their
+ *     access: the next sandbox usually needs as much as the last one.
  *
- * The kernel never joins mappings of som's again, and a process may have 65530. A
- * sandbox that grows by small steps would use them up for all others: so a slot has a
- * number of pieces at most. Then all that is accessible is mapped once more as one
- * piece (mremap from length 0 shows the same memory), and moved over the pieces.
+ * The kernel never merges som mappings, and a process may have 65530. A sandbox that grows
+ * in small steps would take them from all others. So a slot has a limit of pieces. At the
+ * limit, the accessible part is mapped again as one piece (mremap from length 0 shows the
+ * same memory), which is moved over the pieces.
  *
- * The lock is for the lists alone. Whoever has a slot, from taking it off a list to
- * putting it on another, may change what is known of it.
+ * The lock guards only the lists. The thread that has taken a slot off a list may change
+ * the slot until it puts it on another list.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -36,29 +36,29 @@
 
 #define UNIT		SOM_UNIT_SIZE
 #define RW		(PROT_READ | PROT_WRITE)
-/* Mappings that all slots may have: half of what a process may. */
+/* Limit of mappings of all slots: half of the limit of a process. */
 #define MOST_PIECES	32768
-/* How many of the clean slots are looked at for one that needs no mprotect(). */
+/* Number of clean slots to search for one that needs no mprotect(). */
 #define LOOK		8
 
 struct slot {
 	size_t access;		/* bytes that can be accessed */
-	unsigned int pieces;	/* mappings that this may be made of */
+	unsigned int pieces;	/* limit of its mappings */
 	bool mapped;		/* som memory is mapped */
-	bool dirty;		/* waits to be reset */
+	bool dirty;		/* to be reset */
 };
 
 struct som_slots {
 	struct som_slots_config config;
 	int fd;
 	size_t keep;		/* bytes, in whole units */
-	size_t stride;		/* from one slot to the next */
-	size_t len;		/* all addresses */
-	char *all;		/* and where they begin */
+	size_t stride;		/* distance of two slots */
+	size_t len;		/* size of the address range */
+	char *all;		/* its start */
 	char *start;		/* the first slot */
 	unsigned int most_pieces;
 	pthread_mutex_t lock;
-	/* Slots that nobody has and that are zero, the last of them first to go. */
+	/* Unused slots that are zero; the last one is used first. */
 	size_t nr_clean;
 	size_t *clean;
 	size_t nr_dirty;
@@ -83,7 +83,7 @@ static struct slot *slot_of(struct som_slots *s, const void *start)
 	return &s->slot[((const char *)start - s->start) / s->stride];
 }
 
-/* Return: whether all sizes are of use. */
+/* Return: whether all sizes are valid. */
 static bool find_sizes(struct som_slots *s, const struct som_slots_config *config)
 {
 	size_t guard;
@@ -102,7 +102,7 @@ static bool find_sizes(struct som_slots *s, const struct som_slots_config *confi
 		s->most_pieces = 2;
 	if (s->most_pieces > 64)
 		s->most_pieces = 64;
-	/* A guard region in front of the first, and room to align it. */
+	/* Add a guard region before the first slot, and room to align it. */
 	return !__builtin_add_overflow(s->config.size, guard, &s->stride) &&
 	       !__builtin_mul_overflow(s->stride, config->nr, &s->len) &&
 	       !__builtin_add_overflow(s->len, guard + UNIT, &s->len);
@@ -167,8 +167,8 @@ void som_slots_free(struct som_slots *s)
 }
 
 /*
- * Map fresh memory without access from @from to the end of what a slot can have. What
- * was there goes back to the pool, and so do reservations.
+ * Map fresh memory without access from @from to the end of the usable part of a slot. The
+ * old memory returns to the pool, and its reservations end.
  */
 static int map_from(struct som_slots *s, size_t nr, size_t from)
 {
@@ -178,7 +178,7 @@ static int map_from(struct som_slots *s, size_t nr, size_t from)
 		       PROT_NONE, SOM_MAP_FIXED) ? 0 : -1;
 }
 
-/* A slot without any memory, tracked as far as its memory is kept. */
+/* Make a slot without memory; track the part that stays with the slot. */
 static int map_slot(struct som_slots *s, size_t nr)
 {
 	struct slot *slot = &s->slot[nr];
@@ -195,7 +195,7 @@ static int map_slot(struct som_slots *s, size_t nr)
 	return 0;
 }
 
-/* Make one mapping of all that is accessible, and more of it accessible. */
+/* Make the accessible part one mapping, and extend it. */
 static int join_pieces(struct som_slots *s, size_t nr, size_t len)
 {
 	char *start = slot_start(s, nr), *p;
@@ -205,7 +205,7 @@ static int join_pieces(struct som_slots *s, size_t nr, size_t len)
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return -1;
-	/* At an aligned address, page tables are moved rather than entries. */
+	/* From an aligned address, mremap moves page tables instead of entries. */
 	start = (char *)(((uintptr_t)p + UNIT - 1) & ~(UNIT - 1));
 	if (mremap(slot_start(s, nr), 0, len, MREMAP_MAYMOVE | MREMAP_FIXED,
 		   start) == MAP_FAILED ||
@@ -222,7 +222,7 @@ static int join_pieces(struct som_slots *s, size_t nr, size_t len)
 	return 0;
 }
 
-/* Make exactly so many bytes accessible. */
+/* Make exactly this number of bytes accessible. */
 static int set_access(struct som_slots *s, size_t nr, size_t len)
 {
 	struct slot *slot = &s->slot[nr];
@@ -234,7 +234,7 @@ static int set_access(struct som_slots *s, size_t nr, size_t len)
 	if (slot->pieces >= s->most_pieces) {
 		if (len > slot->access && slot->access)
 			return join_pieces(s, nr, len);
-		/* Nobody uses it, and it is clean: begin anew. */
+		/* The slot is unused and clean: map it again. */
 		if (map_slot(s, nr))
 			return -1;
 	}
@@ -255,8 +255,8 @@ static void put_clean(struct som_slots *s, size_t nr)
 }
 
 /*
- * Reset slots from @first to @end (exclusive), which are nobody's. They are adjacent:
- * what lies between is without access, and the reset passes over it.
+ * Reset the unused slots from @first to @end (exclusive). The memory between them has no
+ * access, and the reset skips it.
  */
 static int reset_slots(struct som_slots *s, size_t first, size_t end)
 {
@@ -271,7 +271,7 @@ static int reset_slots(struct som_slots *s, size_t first, size_t end)
 			len = slot_start(s, i) + s->slot[i].access - start;
 	if (!len || !som_reset(s->fd, start, len, keep, NULL))
 		return 0;
-	/* Memory has failed, or there is none for tracking: fresh mappings. */
+	/* Memory has failed, or tracking got no memory: map fresh memory. */
 	for (i = first; i < end; i++) {
 		if (map_from(s, i, 0))
 			return -1;
@@ -281,7 +281,7 @@ static int reset_slots(struct som_slots *s, size_t first, size_t end)
 	return 0;
 }
 
-/* Take the next run of dirty slots. Return: whether there is one. */
+/* Take the next adjacent dirty slots. Return: whether there are any. */
 static bool take_dirty(struct som_slots *s, size_t *first, size_t *end)
 {
 	size_t i;
@@ -300,7 +300,7 @@ static bool take_dirty(struct som_slots *s, size_t *first, size_t *end)
 	return true;
 }
 
-/* With the lock held, which is dropped while the kernel is at work. */
+/* Called with the lock held; drops it during the system calls. */
 static int clean_locked(struct som_slots *s)
 {
 	size_t first, end = 0, i;
@@ -329,7 +329,7 @@ int som_slots_clean(struct som_slots *s)
 	return ret;
 }
 
-/* Take a clean slot, one with that much access if it is found soon. */
+/* Take a clean slot, preferably one with exactly this access. */
 static bool take_clean(struct som_slots *s, size_t len, size_t *nr)
 {
 	size_t last, i;
@@ -397,7 +397,7 @@ int som_slot_put(struct som_slots *s, void *start)
 	size_t nr = slot - s->slot;
 	int ret = 0;
 
-	/* Where this fails, the reset does it, and the reservation stays. */
+	/* If this fails, the reset clears the memory, and the reservation stays. */
 	if (slot->pieces >= s->most_pieces && !map_from(s, nr, 0)) {
 		slot->mapped = false;
 		slot->access = 0;

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Slots: som memory for sandboxes that come and go.
+ * Slots: som memory for short-lived sandboxes.
  *
- * A slot is a range of addresses that begins with memory a sandbox may access and ends
- * with a guard region that nobody may. When its sandbox has ended, its memory stays
- * where it is: SOM_IOC_RESET makes the pages zero that were written, and the next
- * sandbox finds them mapped. See README.rst.
+ * A slot is a range of addresses. It starts with memory that a sandbox may access, and
+ * ends with a guard region without access. When the sandbox has ended, the memory stays
+ * mapped: SOM_IOC_RESET zeroes the written pages for the next sandbox. See README.rst.
  *
- * Functions that return int return 0, or -1 with errno. All but som_slots_free() may be
- * called by any thread.
+ * Functions that return int return 0, or -1 with errno. Any thread may call them, except
+ * som_slots_free().
  */
 #ifndef SOM_SLOTS_H
 #define SOM_SLOTS_H
@@ -23,13 +22,13 @@ extern "C" {
 struct som_slots;
 
 /**
- * struct som_slots_config - what slots are like
+ * struct som_slots_config - configuration of slots
  * @nr: number of slots.
- * @size: most bytes that a slot can have accessible; rounded up to 2 MiB.
- * @guard: bytes behind @size that can never be accessed; rounded up to 2 MiB.
- * @keep: bytes of each slot, rounded up to 2 MiB, that stay with it when its sandbox
- *	has ended. What lies behind goes back to the pool of the machine.
- * @batch: how many slots that are given back are reset together; 0: each by itself.
+ * @size: limit of accessible bytes of a slot; rounded up to 2 MiB.
+ * @guard: bytes after @size that are never accessible; rounded up to 2 MiB.
+ * @keep: bytes of each slot, rounded up to 2 MiB, that stay mapped when its sandbox has
+ *	ended. Memory after them returns to the pool of the machine.
+ * @batch: number of released slots to reset together; 0: reset each one separately.
  * @options: SOM_POLICY_* bits of the mappings.
  */
 struct som_slots_config {
@@ -51,7 +50,7 @@ struct som_slots_config {
  */
 struct som_slots *som_slots_new(const struct som_slots_config *config);
 
-/* Unmaps all of them. Nobody uses one any more, nor calls another function. */
+/* Unmap all slots. No slot may be in use, and no other function running. */
 void som_slots_free(struct som_slots *slots);
 
 /**
@@ -67,26 +66,26 @@ void som_slots_free(struct som_slots *slots);
 void *som_slot_get(struct som_slots *slots, size_t len);
 
 /**
- * som_slot_grow - make more of a slot accessible
+ * som_slot_grow - extend the accessible part of a slot
  * @slots: from som_slots_new().
  * @start: from som_slot_get().
- * @len: bytes to be accessible; less than there are changes nothing.
+ * @len: bytes to be accessible; a smaller number than before has no effect.
  *
- * What is new is zero. An error changes nothing.
+ * New memory is zero. An error changes nothing.
  */
 int som_slot_grow(struct som_slots *slots, void *start, size_t len);
 
 /**
- * som_slot_put - give a slot back
+ * som_slot_put - release a slot
  * @slots: from som_slots_new().
  * @start: from som_slot_get().
  *
- * It is reset before anybody gets it, now or with others. An error means that it could
- * not be, and that nobody will get it.
+ * The slot is reset before it is used again, now or together with others. If the reset
+ * fails, the function returns an error and the slot is never used again.
  */
 int som_slot_put(struct som_slots *slots, void *start);
 
-/* Reset what is yet to be reset now. */
+/* Reset all released slots now. */
 int som_slots_clean(struct som_slots *slots);
 
 #ifdef __cplusplus

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Linear memories of wasm2c on som: the three functions that wasm2c's runtime has for
- * them. The rest of that runtime is Debian's, compiled such that its own three have
- * other names; see Makefile.
+ * Linear memories of wasm2c on som: replace the three functions of wasm2c's runtime that
+ * manage them. The rest of the runtime is Debian's, compiled so that its own three
+ * functions have other names; see Makefile.
  *
- * An address is 32 bits, and so is the offset that an instruction adds: together they
- * reach 8 GiB, and some bytes more for the width of the access. The guard region
- * covers all of it, so generated code checks nothing; it gets a signal instead, which
- * the runtime turns into a trap.
+ * An address has 32 bits, and so has the offset that an instruction adds. Together they
+ * reach 8 GiB, plus the width of the access. The guard region covers all of it, so
+ * generated code makes no checks; an access out of bounds raises a signal, which the
+ * runtime turns into a trap.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -63,8 +63,8 @@ void som_wasm2c_exit(void)
 }
 
 /*
- * The interface knows no error. A host that has said where traps go gets one, as a call
- * stack that is too deep would; another cannot go on.
+ * The interface has no error return. If the host has set up traps, raise one, as for a
+ * call stack that is too deep; otherwise end the program.
  */
 static void give_up(const char *what)
 {
@@ -77,7 +77,7 @@ static void give_up(const char *what)
 void wasm_rt_allocate_memory(wasm_rt_memory_t *memory, uint32_t initial_pages,
 			     uint32_t max_pages)
 {
-	/* An instance that was not made has no memory to free. */
+	/* If the allocation fails, there is no memory to free. */
 	*memory = (wasm_rt_memory_t) { .data = NULL };
 	if (!slots && som_wasm2c_init(256, SOM_UNIT_SIZE, 0, 0) &&
 	    errno != EBUSY)
