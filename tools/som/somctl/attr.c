@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tables of what the driver counts, and of what it lets one set. Newer drivers
- * have more; the oldest has the first few.
+ * Tables of the counters and the settings of the driver. Older drivers have only
+ * some of them.
  */
 #include <string.h>
 
@@ -16,10 +16,10 @@ const struct count unit_counts[] = {
 	{ "units_used", "  used" },
 	{ "units_quarantined", "  quarantined" },
 	{ "units_poisoned", "failed" },
-	{ "units_committed", "promised or used" },
-	{ "units_cached", "  kept by owners" },
+	{ "units_committed", "reserved or used" },
+	{ "units_cached", "  cached by owners" },
 	{ "units_parcel", "  in parcels" },
-	{ "units_page_backed", "pinnable" },
+	{ "units_page_backed", "page-backed" },
 	{ }
 };
 
@@ -46,31 +46,31 @@ const struct setting settings[] = {
 	{ "zero_rate", "units per node and second, 0 = off",
 	  "free units zeroed in the background" },
 	{ "cache_max", "units, 0 = none",
-	  "released units that an owner keeps for itself" },
+	  "limit of released units that a process caches" },
 	{ "cache_low", "units",
-	  "what an owner keeps above this goes back at release_rate" },
+	  "cached units above this return to the pool at release_rate" },
 	{ "release_rate", "units per second and owner, 0 = never",
-	  "how fast kept units go back to the pool" },
+	  "how fast cached units return to the pool" },
 	{ "shrink_low", "chunks",
-	  "empty chunks that the pool keeps" },
+	  "empty chunks above this return to HugeTLB at shrink_rate" },
 	{ "shrink_rate", "chunks per minute, 0 = never",
-	  "how fast other empty chunks go back to HugeTLB" },
+	  "how fast empty chunks return to HugeTLB" },
 	{ "limit_owner", "units or max",
-	  "most that one process may have" },
+	  "limit of one process" },
 	{ "limit_user", "units or max",
-	  "most that all processes of one user may have" },
+	  "limit of all processes of one user" },
 	{ "share_chunks", "0 or 1, while no unit is reserved or used",
 	  "whether users share chunks, and each other's pins" },
 	{ "max_parcels", "parcels",
-	  "most parcels that one user can have packed" },
+	  "limit of parcels that one user has packed" },
 	{ "max_page_backed", "units",
-	  "most units that can be pinnable at a time" },
+	  "limit of page-backed units" },
 	{ "max_page_backed_user", "units, 0 = half of max_page_backed",
-	  "most of them that one user can have" },
+	  "limit of page-backed units of one user" },
 	{ "max_records", "KiB, 0 = by the pool and mappings",
-	  "most records for scattered use of addresses by one process" },
+	  "limit of metadata of one process for scattered addresses" },
 	{ "map_size", "4096, 2097152 or 1073741824 bytes",
-	  "largest page table entry, unless a file chooses another" },
+	  "largest page table entry of files without a policy" },
 	{ }
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the driver counts, and what it lets one set.
+ * Counters and settings of the driver.
  */
 #ifndef SOMCTL_ATTR_H
 #define SOMCTL_ATTR_H
@@ -8,9 +8,9 @@
 #include <stddef.h>
 
 /**
- * struct count - a number of the pool
- * @name: of the file.
- * @label: for people; indented where it is a part of another.
+ * struct count - a counter of the pool
+ * @name: name of its file.
+ * @label: text to print; indented if it is a part of the counter above.
  */
 struct count {
 	const char *name;
@@ -18,10 +18,10 @@ struct count {
 };
 
 /**
- * struct setting - what can be set
- * @name: of the file.
- * @values: what can be written.
- * @meaning: in half a sentence.
+ * struct setting - a setting of the driver
+ * @name: name of its file.
+ * @values: valid values.
+ * @meaning: a short description.
  */
 struct setting {
 	const char *name;
@@ -29,19 +29,19 @@ struct setting {
 	const char *meaning;
 };
 
-/* In units of 2 MiB; both end with an entry without a name. */
+/* Counters in units of 2 MiB. Each table ends with an entry without a name. */
 extern const struct count unit_counts[];
-/* Others. */
+/* Counters in other units. */
 extern const struct count other_counts[];
-/* What a node has. */
+/* Counters of a node. */
 extern const struct count node_counts[];
 
 extern const struct setting settings[];
 
-/* Return: NULL if there is none of that name. */
+/* Return: the setting, or NULL if no setting has that name. */
 const struct setting *setting_find(const char *name);
 
-/* Return: the directory that has its file, NULL if this driver does not. */
+/* Return: the directory of its file, or NULL if this driver does not have it. */
 const char *setting_dir(const struct setting *setting);
 
 #endif /* SOMCTL_ATTR_H */

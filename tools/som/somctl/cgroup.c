@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * somctl cgroup: limits of control groups.
+ * somctl cgroup: list and set limits of control groups.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -40,7 +40,7 @@ int cmd_cgroup(int argc, char **argv)
 	if (getopt_long(argc, argv, "+", NULL, NULL) != -1)
 		return usage_error(NULL);
 	if (optind != argc && optind + 2 != argc)
-		return usage_error("cgroup: a directory and a limit are needed");
+		return usage_error("cgroup: specify a directory and a limit");
 	ret = need_som();
 	if (ret)
 		return ret;
@@ -63,7 +63,7 @@ int cmd_cgroup(int argc, char **argv)
 		return EXIT_DONE;
 	ret = errno;
 	if (ret == EINVAL || ret == ENOENT)
-		complain("%s has to be a cgroup below the root, %s a number of units or max",
+		complain("%s must be a cgroup below the root, %s a number of units or max",
 			 argv[optind], argv[optind + 1]);
 	return file_error(DIR_SYSFS, LIMITS, ret);
 }

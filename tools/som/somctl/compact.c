@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * somctl compact: one write that takes as long as it takes to move the units. A
- * child makes it; meanwhile the number of empty chunks tells how far it is.
+ * somctl compact: one write, which lasts until the units are moved. A child process
+ * makes it; the parent shows the progress by the number of empty chunks.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -39,7 +39,7 @@ static pid_t start_compaction(unsigned long chunks)
 	_exit(file_write_number(DIR_SYSFS, "compact", chunks) ? errno : 0);
 }
 
-/* Return: 0 or errno. */
+/* Wait for the child. Return: 0 or errno. */
 static int wait_for(pid_t pid, struct progress *p, unsigned long before)
 {
 	unsigned long empty;
@@ -54,7 +54,7 @@ static int wait_for(pid_t pid, struct progress *p, unsigned long before)
 		progress_update(p, empty > before ? empty - before : 0);
 		if (got == pid)
 			break;
-		/* The write fails with EINTR, and the child with it. */
+		/* The signal makes the write of the child fail with EINTR. */
 		if (stop_signal())
 			kill(pid, stop_signal());
 		usleep(POLL_US);
@@ -72,12 +72,12 @@ int cmd_compact(int argc, char **argv)
 	if (getopt_long(argc, argv, "", NULL, NULL) != -1)
 		return usage_error(NULL);
 	if (optind + 1 != argc || !parse_count(argv[optind], &total))
-		return usage_error("compact: one number of chunks is needed");
+		return usage_error("compact: specify one number of chunks");
 	ret = need_som();
 	if (ret)
 		return ret;
 	if (!file_exists(DIR_SYSFS, "compact")) {
-		complain("this driver does not have compaction");
+		complain("this driver does not support compaction");
 		return EXIT_FAILED;
 	}
 	before = count_empty();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Files of the kernel. They are small, and read at once: each read of a file in
- * sysfs that starts at 0 makes a new snapshot.
+ * Files of the kernel. They are small, and are read by one call: each read of a sysfs
+ * file that starts at offset 0 makes a new snapshot.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -107,7 +107,7 @@ int file_write(const char *dir, const char *name, const char *text)
 	fd = file_open(dir, name, O_WRONLY);
 	if (fd < 0)
 		return -1;
-	/* One write: the kernel takes it for the whole value. */
+	/* The kernel takes one write for the whole value. */
 	n = write(fd, text, len);
 	saved = n < 0 ? errno : EIO;
 	close(fd);
@@ -150,7 +150,7 @@ int need_som(void)
 	if (file_exists(DIR_SYSFS, "nr_chunks"))
 		return EXIT_DONE;
 	path = file_path(DIR_SYSFS, "");
-	complain("%s: not there; load the module first: modprobe som", path);
+	complain("%s does not exist; load the module first: modprobe som", path);
 	free(path);
 	return EXIT_NO_SOM;
 }

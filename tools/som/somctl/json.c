@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Writing JSON: one value a line, indented by a tab for each level.
+ * Write JSON: one value per line, indented by a tab for each level.
  */
 #include <stddef.h>
 #include <string.h>
@@ -8,10 +8,10 @@
 #include "json.h"
 
 /*
- * utf8_length - how many bytes the character at @s has
+ * utf8_length - return the number of bytes of the character at @s
  *
- * Return: 0 if it is none: cut short, longer than needed, a surrogate, or beyond
- * the last one.
+ * Return: 0 if it is invalid: truncated, longer than necessary, a surrogate, or above
+ * the last code point.
  */
 static size_t utf8_length(const unsigned char *s)
 {
@@ -56,7 +56,7 @@ static void put_string(FILE *out, const char *value)
 	putc('"', out);
 }
 
-/* What stands before a value. */
+/* Write the separator, the indentation and the key before a value. */
 static void begin(struct json *j, const char *key)
 {
 	unsigned int i;
@@ -115,7 +115,7 @@ void json_word(struct json *j, const char *key, const char *value)
 	size_t len = strspn(value, "0123456789");
 
 	begin(j, key);
-	/* JSON has no leading zeroes, and readers of it no more than 64 bits. */
+	/* JSON has no leading zeroes, and many readers have only 64 bits. */
 	if (!len || value[len] || len > 19 || (*value == '0' && len > 1))
 		put_string(j->out, value);
 	else

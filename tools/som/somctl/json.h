@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Writing JSON (RFC 8259).
+ * Write JSON (RFC 8259).
  */
 #ifndef SOMCTL_JSON_H
 #define SOMCTL_JSON_H
@@ -8,10 +8,10 @@
 #include <stdio.h>
 
 /**
- * struct json - where a value is being written
+ * struct json - state of the output
  * @out: the file.
- * @depth: objects and arrays that are open.
- * @more: something stands before the next value of the innermost one.
+ * @depth: number of open objects and arrays.
+ * @more: the innermost one has a value already.
  */
 struct json {
 	FILE *out;
@@ -23,12 +23,12 @@ struct json {
 void json_open(struct json *j, const char *key, char bracket);
 void json_close(struct json *j, char bracket);
 
-/* Bytes that are no UTF-8 become U+FFFD. */
+/* Write a string. Bytes that are not valid UTF-8 become U+FFFD. */
 void json_string(struct json *j, const char *key, const char *value);
 
 void json_number(struct json *j, const char *key, unsigned long value);
 
-/* A number if it is one for JSON, too, a string otherwise. */
+/* Write a word as a number if JSON allows that, otherwise as a string. */
 void json_word(struct json *j, const char *key, const char *value);
 
 #endif /* SOMCTL_JSON_H */

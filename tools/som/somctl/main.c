@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * somctl: look after the pool of /dev/som. The command line.
+ * somctl: inspect and change the pool of /dev/som. The command line.
  */
 #include <getopt.h>
 #include <stdarg.h>
@@ -29,26 +29,26 @@ static const struct command commands[] = {
 static const char help[] =
 "usage: somctl [--root DIR] COMMAND\n"
 "\n"
-"  status             the pool, its nodes, its owners, and a map of its units\n"
-"    --json           the same as JSON\n"
-"    --full           each unit in the map, however many there are\n"
-"    --no-map         without the map\n"
-"  grow N             take N chunks of 1 GiB more from HugeTLB\n"
-"    --to             until the pool has N\n"
-"    --reserve        have HugeTLB reserve the pages first where it has too few\n"
-"  shrink N           give N empty chunks back to HugeTLB\n"
+"  status             show the pool, its nodes, its owners, and a map of its units\n"
+"    --json           print JSON\n"
+"    --full           draw each unit in the map, for any number of chunks\n"
+"    --no-map         omit the map\n"
+"  grow N             take N more chunks of 1 GiB from HugeTLB\n"
+"    --to             grow until the pool has N\n"
+"    --reserve        let HugeTLB reserve missing pages first\n"
+"  shrink N           return N empty chunks to HugeTLB\n"
 "  compact N          move units together until N more chunks are empty\n"
 "  set                list the settings\n"
-"  set NAME VALUE     change one\n"
+"  set NAME VALUE     change a setting\n"
 "  cgroup             list the limits of control groups\n"
-"  cgroup DIR LIMIT   set one: units, or max for none\n"
+"  cgroup DIR LIMIT   set a limit: units, or max for none\n"
 "\n"
-"  --root DIR         look below DIR for /sys and /proc: for copies of them\n"
+"  --root DIR         look for /sys and /proc below DIR, for example in a copy\n"
 "  --help, --version\n"
 "\n"
-"Exit status: 0 done; 1 it failed, and nothing was done; 2 wrong command line;\n"
-"3 the module is not loaded; 4 not permitted; 5 only a part was done, and stderr\n"
-"says why; 130 (143) stopped by SIGINT (SIGTERM), and stdout says how far it got.\n"
+"Exit status: 0 success; 1 failure, nothing changed; 2 wrong command line; 3 the\n"
+"module is not loaded; 4 no permission; 5 partly done, stderr has the reason;\n"
+"130 (143) stopped by SIGINT (SIGTERM), stdout shows the progress.\n"
 "See somctl(1).\n";
 
 void complain(const char *fmt, ...)
@@ -66,7 +66,7 @@ int usage_error(const char *fmt, ...)
 {
 	va_list args;
 
-	/* getopt has said what was wrong where there is no text. */
+	/* Without a text, getopt has printed the error already. */
 	if (fmt) {
 		fputs("somctl: ", stderr);
 		va_start(args, fmt);
@@ -82,7 +82,7 @@ bool parse_count(const char *text, unsigned long *count)
 {
 	size_t len = strspn(text, "0123456789");
 
-	/* Nine digits: more GiB than addresses, and no overflow. */
+	/* Nine digits exceed the address space in GiB, and cannot overflow. */
 	if (!len || text[len] || len > 9)
 		return false;
 	*count = strtoul(text, NULL, 10);
@@ -96,7 +96,7 @@ static int run(int argc, char **argv)
 	for (i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
 		if (strcmp(commands[i].name, argv[0]))
 			continue;
-		/* What getopt says begins with the program's name. */
+		/* The messages of getopt start with argv[0]. */
 		argv[0] = "somctl";
 		optind = 0;
 		return commands[i].run(argc, argv);
@@ -104,7 +104,7 @@ static int run(int argc, char **argv)
 	return usage_error("%s: no such command", argv[0]);
 }
 
-/* A full disk or a closed pipe must not go unnoticed. */
+/* Report a full disk or a closed pipe. */
 static int flushed(int ret)
 {
 	if (!fflush(stdout) && !ferror(stdout))
@@ -139,6 +139,6 @@ int main(int argc, char **argv)
 		}
 	}
 	if (optind == argc)
-		return usage_error("which command?");
+		return usage_error("specify a command");
 	return flushed(run(argc - optind, argv + optind));
 }

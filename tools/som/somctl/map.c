@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The map of units, as the driver tells it: a line for each chunk, with its number,
- * its node, and a letter for each unit. Drawn with a character a unit, or with one
- * for several that shows how many of them are used.
+ * The map of units. The driver prints a line for each chunk, with its number, its node,
+ * and a letter for each unit. Draw one character for each unit, or one character for
+ * several units that shows how many of them are used.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,17 +11,17 @@
 #include "map.h"
 #include "somctl.h"
 
-/* More chunks than these are drawn on one line each. */
+/* With more chunks, each chunk is drawn on one line. */
 #define FULL_CHUNKS	4
 /* Columns before the units of a line. */
 #define LABEL		16
 
 /**
- * struct look - how a state is drawn
- * @state: the driver's letter, and ours without a terminal.
- * @glyph: on a terminal.
- * @color: there, for the SGR sequence.
- * @meaning: for the legend.
+ * struct look - how to draw a state
+ * @state: letter of the driver, also printed without a terminal.
+ * @glyph: character on a terminal.
+ * @color: number for the SGR sequence on a terminal.
+ * @meaning: text of the legend.
  */
 struct look {
 	char state;
@@ -41,7 +41,7 @@ static const struct look looks[] = {
 
 #define NR_LOOKS	(sizeof(looks) / sizeof(*looks))
 
-/* For cells of several units, how many eighths of them are used. */
+/* Glyphs for cells of several units, by the used eighths. */
 static const char * const eighths[] = {
 	"\u2581", "\u2581", "\u2582", "\u2583", "\u2584", "\u2585", "\u2586",
 	"\u2587", "\u2588",
@@ -92,7 +92,7 @@ static const struct look *look_of(char state)
 	return NULL;
 }
 
-/* One cell; @last is the colour that the terminal is set to. */
+/* Draw one cell; @last is the current colour of the terminal. */
 static void put_cell(const struct term *t, char state, const char *glyph,
 		     const char **last)
 {
@@ -125,7 +125,7 @@ static void end_line(const char **last)
 	putchar('\n');
 }
 
-/* As many of them as fit on a line, by powers of two. */
+/* Return: the number of cells that fit on a line, a power of two. */
 static unsigned int fitting(const struct term *t, unsigned int most)
 {
 	unsigned int n = most;
@@ -154,7 +154,7 @@ static void draw_units(const struct chunk *chunk, const struct term *t)
 	end_line(&last);
 }
 
-/* A cell for @per units: how many are used, or else what comes first here. */
+/* Draw a cell for @per units: the used part, or the first state of this order. */
 static void draw_cell(const char *units, unsigned int per,
 		      const struct term *t, const char **last)
 {
@@ -231,7 +231,7 @@ void map_draw_shares(const char *label, const struct share *shares, size_t nr,
 	printf("%-*s", LABEL, label);
 	for (i = 0; i < nr && total; i++) {
 		sum += shares[i].units;
-		/* What there is of is seen, however few they are. */
+		/* A state with few units still gets a column. */
 		if (shares[i].units && drawn < cells) {
 			put_state(t, shares[i].state, &last);
 			drawn++;

@@ -14,7 +14,7 @@
 /**
  * struct chunk - a chunk's part of the map
  * @nr: its number.
- * @node: of its memory.
+ * @node: node of its memory.
  * @units: CHUNK_UNITS letters: . zeroed, d to be zeroed, U used, q quarantined, z
  *	being zeroed, x failed.
  */
@@ -26,9 +26,9 @@ struct chunk {
 
 /**
  * struct map - all chunks
- * @nr: how many.
- * @chunks: in the driver's order.
- * @text: what the letters are in.
+ * @nr: number of chunks.
+ * @chunks: in the order of the driver.
+ * @text: memory of the letters.
  */
 struct map {
 	size_t nr;
@@ -36,29 +36,29 @@ struct map {
 	char *text;
 };
 
-/* @text is the map's from now on; what is no chunk's line is left out. */
+/* Parse a map and take over @text. Lines that do not describe a chunk are skipped. */
 void map_parse(struct map *map, char *text);
 void map_free(struct map *map);
 
-/* @full: each unit; otherwise where there are many chunks, each on one line. */
+/* Draw the map. @full: draw each unit, even if there are many chunks. */
 void map_draw(const struct map *map, const struct term *t, bool full);
 
-/* An array of objects, for the key. */
+/* Write an array of objects for the key. */
 void map_json(const struct map *map, struct json *j, const char *key);
 
 /**
- * struct share - so many units in the same state
+ * struct share - a number of units in the same state
  */
 struct share {
 	char state;
 	unsigned long units;
 };
 
-/* A line in which each state has its share of the @total; ends without one. */
+/* Draw a line in which each state has its share of @total, without a newline. */
 void map_draw_shares(const char *label, const struct share *shares, size_t nr,
 		     unsigned long total, const struct term *t);
 
-/* What the letters or the colours mean. */
+/* Print the meaning of the letters or colours. */
 void map_legend(const struct term *t, bool digits);
 
 #endif /* SOMCTL_MAP_H */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How far a long job is: on a terminal one line that changes, otherwise a line for
- * each step, which a log can hold. A signal only leaves a note, and interrupts
- * the write that the job is in.
+ * Show the progress of a long job: on a terminal in one line that changes, otherwise in
+ * a line for each step, which suits a log. A signal sets a flag and interrupts the
+ * current write of the job.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ double progress_seconds(const struct progress *p)
 	return now() - p->start;
 }
 
-/* What fits: 30 columns are the bar's at most. */
+/* The bar has at most 30 columns. */
 static void draw(const struct progress *p)
 {
 	unsigned int bar = p->term.width > 60 ? p->term.width - 60 : 0, full, i;
@@ -57,7 +57,7 @@ static void draw(const struct progress *p)
 	if (p->done && seconds > 0)
 		printf("  %.1f/s  %.0f s left", p->done / seconds,
 		       (p->total - p->done) * seconds / p->done);
-	/* What was longer before. */
+	/* Overwrite the rest of a longer text. */
 	fputs("    \b\b\b\b", stdout);
 	fflush(stdout);
 }

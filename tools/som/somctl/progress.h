@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * How far a long job is, and the signal that ends it.
+ * Progress of a long job, and the signal that stops it.
  */
 #ifndef SOMCTL_PROGRESS_H
 #define SOMCTL_PROGRESS_H
@@ -11,9 +11,9 @@
  * struct progress - a job of many steps
  * @what: its name.
  * @total: steps.
- * @done: steps that are done.
- * @start: time of its begin, in seconds.
- * @term: where that is told.
+ * @done: completed steps.
+ * @start: start time in seconds.
+ * @term: properties of the output.
  */
 struct progress {
 	const char *what;
@@ -23,19 +23,19 @@ struct progress {
 	struct term term;
 };
 
-/* From now on SIGINT and SIGTERM do not end the program, see stop_signal(). */
+/* Begin. From now on SIGINT and SIGTERM only set a flag, see stop_signal(). */
 void progress_begin(struct progress *p, const char *what, unsigned long total);
 
-/* So many are done; a line on a terminal, or a line for each change. */
+/* Set the number of completed steps, and show it. */
 void progress_update(struct progress *p, unsigned long done);
 
-/* The line on the terminal is cleared for what is said at the end. */
+/* Clear the line on the terminal before the final message. */
 void progress_end(struct progress *p);
 
-/* Seconds since the begin. */
+/* Return: the seconds since the start. */
 double progress_seconds(const struct progress *p);
 
-/* Return: the signal that came, 0 if none did. */
+/* Return: the received signal, or 0. */
 int stop_signal(void);
 
 #endif /* SOMCTL_PROGRESS_H */

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * somctl grow and somctl shrink: by one chunk after another, so that a signal
- * ends it after any of them, and what was done is known.
+ * somctl grow and somctl shrink. They resize the pool chunk by chunk, so that a signal
+ * can stop them after each chunk, with a known result.
  *
- * The driver is told how many chunks the pool shall have. So that two somctl do not
- * undo each other's steps, one at a time is at work.
+ * The driver gets the new number of chunks. A lock allows one somctl at a time, so that
+ * two do not undo each other's steps.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #define LOCK_FILE	"/run/somctl.lock"
 #define BOOT_WITH	"hugepagesz=1G hugepages=%lu hugetlb_free_vmemmap=on"
 
-/* Where there is no place for the lock, it is done without. Return: exit status. */
+/* Take the lock. Work without it if its directory is missing. Return: exit status. */
 static int lock_pool(void)
 {
 	char *path = file_path(LOCK_FILE, "");
@@ -41,7 +41,7 @@ static int read_chunks(unsigned long *chunks)
 	return file_error(DIR_SYSFS, "nr_chunks", errno);
 }
 
-/* Pages of 1 GiB that the driver could have now. */
+/* Read the number of free 1 GiB pages. */
 static unsigned long hugetlb_free(void)
 {
 	unsigned long nr = 0, reserved = 0;
@@ -57,7 +57,7 @@ static void too_few_pages(unsigned long want)
 	char *path;
 
 	if (!file_exists(DIR_HUGE_1G, "")) {
-		complain("this machine or its kernel has no pages of 1 GiB");
+		complain("this machine or its kernel does not support pages of 1 GiB");
 		return;
 	}
 	file_read_number(DIR_HUGE_1G, "nr_hugepages", &total);
@@ -73,11 +73,10 @@ static void too_few_pages(unsigned long want)
 }
 
 /*
- * reserve - have HugeTLB reserve what is missing for @want pages
+ * reserve - let HugeTLB reserve the missing ones of @want pages
  *
- * What it could reserve stays reserved if it does not suffice: Linux 6.12 reports bad
- * pages when one goes back whose struct pages were given up
- * (hugetlb_free_vmemmap=on). Return: exit status.
+ * Pages stay reserved if they do not suffice: with hugetlb_free_vmemmap=on, Linux 6.12
+ * reports bad pages when HugeTLB frees one. Return: exit status.
  */
 static int reserve(unsigned long want)
 {
@@ -92,13 +91,13 @@ static int reserve(unsigned long want)
 	got = hugetlb_free();
 	if (got >= want)
 		return EXIT_DONE;
-	complain("HugeTLB could get only %lu pages of 1 GiB, %lu are needed; it keeps them",
+	complain("HugeTLB has only %lu pages of 1 GiB now, %lu are needed; it keeps them",
 		 got, want);
 	complain("boot with: " BOOT_WITH, total + want - have);
 	return EXIT_FAILED;
 }
 
-/* Why the driver did not give back a chunk. */
+/* Print why the driver did not return a chunk. */
 static void why_not_shrunk(int error)
 {
 	unsigned long empty = 0, total = 0, committed = 0;
@@ -108,13 +107,13 @@ static void why_not_shrunk(int error)
 	file_read_number(DIR_SYSFS, "units_total", &total);
 	file_read_number(DIR_SYSFS, "units_committed", &committed);
 	if (!file_read_number(DIR_SYSFS, "chunks_empty", &empty) && empty)
-		complain("%lu of %lu units are promised: the pool must have them",
+		complain("%lu of %lu units are reserved: the pool must keep them",
 			 committed, total);
 	else
-		complain("no chunk is empty; perhaps \"somctl compact N\" can empty some");
+		complain("no chunk is empty; \"somctl compact N\" may empty some");
 }
 
-/* What was done, and the exit status. */
+/* Print the result. Return: exit status. */
 static int finish(struct progress *p, const char *verb, int error)
 {
 	unsigned long chunks = 0;
@@ -135,7 +134,7 @@ static int finish(struct progress *p, const char *verb, int error)
 	return p->done ? EXIT_PARTLY : ret;
 }
 
-/* Return: 0 or errno; @step is 1 or -1. */
+/* Resize chunk by chunk; @step is 1 or -1. Return: 0 or errno. */
 static int resize(struct progress *p, unsigned long total, long step)
 {
 	unsigned long done, chunks;
@@ -174,7 +173,7 @@ int cmd_grow(int argc, char **argv)
 		}
 	}
 	if (optind + 1 != argc || !parse_count(argv[optind], &total))
-		return usage_error("grow: one number of chunks is needed");
+		return usage_error("grow: specify one number of chunks");
 	ret = need_som();
 	ret = ret ? ret : lock_pool();
 	ret = ret ? ret : read_chunks(&chunks);
@@ -190,7 +189,7 @@ int cmd_grow(int argc, char **argv)
 		if (ret)
 			return ret;
 	} else if (hugetlb_free() < total) {
-		/* As the driver: all or nothing. */
+		/* All or nothing, like the driver. */
 		too_few_pages(total);
 		return EXIT_FAILED;
 	}
@@ -211,7 +210,7 @@ int cmd_shrink(int argc, char **argv)
 	if (getopt_long(argc, argv, "", NULL, NULL) != -1)
 		return usage_error(NULL);
 	if (optind + 1 != argc || !parse_count(argv[optind], &total))
-		return usage_error("shrink: one number of chunks is needed");
+		return usage_error("shrink: specify one number of chunks");
 	ret = need_som();
 	ret = ret ? ret : lock_pool();
 	ret = ret ? ret : read_chunks(&chunks);
@@ -223,7 +222,7 @@ int cmd_shrink(int argc, char **argv)
 	}
 	progress_begin(&p, "shrink", total);
 	error = resize(&p, total, -1);
-	ret = finish(&p, "given back", error);
+	ret = finish(&p, "returned", error);
 	why_not_shrunk(error);
 	return ret;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * somctl set: the settings of the driver, and changing one.
+ * somctl set: list the settings of the driver, or change one.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -13,7 +13,7 @@
 #include "file.h"
 #include "somctl.h"
 
-/* May root write it? Otherwise it is for loading the module only. */
+/* Return whether root may write it. Otherwise it can be set only at load time. */
 static bool writable(const char *dir, const char *name)
 {
 	char *path = file_path(dir, name);
@@ -55,7 +55,7 @@ static int set(const struct setting *s, const char *dir, const char *value)
 
 		ret = file_error(dir, s->name, error);
 		if (error == EINVAL || error == ERANGE)
-			complain("%s: %s is not what it takes: %s", s->name,
+			complain("%s: invalid value %s, expected: %s", s->name,
 				 value, s->values);
 	} else {
 		after = file_read_line(dir, s->name);
@@ -77,7 +77,7 @@ int cmd_set(int argc, char **argv)
 	if (getopt_long(argc, argv, "+", NULL, NULL) != -1)
 		return usage_error(NULL);
 	if (optind != argc && optind + 2 != argc)
-		return usage_error("set: a name and a value are needed");
+		return usage_error("set: specify a name and a value");
 	ret = need_som();
 	if (ret)
 		return ret;
@@ -85,10 +85,10 @@ int cmd_set(int argc, char **argv)
 		return list_settings();
 	name = argv[optind];
 	if (!strcmp(name, "nr_chunks"))
-		return usage_error("set: the pool has grow and shrink");
+		return usage_error("set: use grow and shrink to resize the pool");
 	s = setting_find(name);
 	if (!s)
-		return usage_error("set: %s: there is no such setting; \"somctl set\" lists them",
+		return usage_error("set: %s: no such setting; \"somctl set\" lists them",
 				   name);
 	dir = setting_dir(s);
 	if (!dir) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * somctl: look after the pool of /dev/som. What its files share.
+ * somctl: inspect and change the pool of /dev/som. Common declarations.
+ *
+ * Each file uses these others:
  *
  *	main: status, resize, compact, set, cgroup
  *	status: table, map, attr, term, json, file
@@ -8,8 +10,8 @@
  *	set: attr, file
  *	cgroup: file
  *
- * Everything that somctl knows it reads from files of the kernel. Those that a
- * driver does not have are left out of what is shown.
+ * somctl reads all data from files of the kernel. It omits data whose files a driver does
+ * not have.
  */
 #ifndef SOMCTL_H
 #define SOMCTL_H
@@ -19,7 +21,7 @@
 #define UNIT_KB		2048UL
 #define CHUNK_UNITS	512UL
 
-/* Exit statuses, as somctl(1) and --help tell them. */
+/* Exit statuses, documented in somctl(1) and --help. */
 enum {
 	EXIT_DONE,
 	EXIT_FAILED,
@@ -31,8 +33,8 @@ enum {
 };
 
 /**
- * struct options - what the command line said before the command
- * @root: put before the name of every file of the kernel, "" mostly.
+ * struct options - options before the command
+ * @root: prefix for the name of every file of the kernel; default "".
  */
 struct options {
 	const char *root;
@@ -40,13 +42,13 @@ struct options {
 
 extern struct options options;
 
-/* An error: "somctl: TEXT" on stderr. */
+/* Print "somctl: TEXT" on stderr. */
 void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* The same for a wrong command line, with a hint. Return: EXIT_USAGE. */
+/* Print an error of the command line and a hint. Return: EXIT_USAGE. */
 int usage_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* Reads a positive number of chunks. Return: whether it is one. */
+/* Parse a positive number of chunks. Return: whether it is valid. */
 bool parse_count(const char *text, unsigned long *count);
 
 /* The commands. Return: exit status. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * somctl status: the pool, its nodes, its owners, its chunks and a map of its units, for
- * people or as JSON. What the driver does not have, or does not show to this
- * user, is left out; what is not shown is told.
+ * somctl status: print the pool, its nodes, its owners, its chunks and a map of its units,
+ * as text or as JSON. It omits data that the driver does not have. It lists the names of
+ * data that this user may not read.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -21,17 +21,17 @@
 
 #define MAX_NODES	1024
 
-/* Of more chunks, only those are listed that a pin has to do with. */
+/* With more chunks, list only those that a pin affects. */
 #define MAX_CHUNKS	16
 
 /**
- * struct status - what there is to show
+ * struct status - the data to print
  * @nodes: numbers of the nodes, sorted.
- * @owners: without columns where it cannot be read.
+ * @owners: without columns if it cannot be read.
  * @chunks: as @owners.
  * @parcels: as @owners.
- * @map: without chunks where it cannot be read.
- * @unreadable: names of files that exist and this user may not read.
+ * @map: without chunks if it cannot be read.
+ * @unreadable: names of existing files that this user may not read.
  */
 struct status {
 	unsigned long nodes[MAX_NODES];
@@ -109,7 +109,7 @@ static void release(struct status *st)
 	map_free(&st->map);
 }
 
-/* The name of a process, "" if it is gone. Return: to be freed. */
+/* Return: the name of a process, "" if it has exited; to be freed. */
 static char *name_of(const char *pid)
 {
 	char *dir, *name;
@@ -121,7 +121,7 @@ static char *name_of(const char *pid)
 	return name;
 }
 
-/* Return: 0 and the value, or -1. @node is NULL for the whole pool. */
+/* Read a counter. @node is NULL for the whole pool. Return: 0, or -1. */
 static int read_count(const char *node, const char *name, unsigned long *value)
 {
 	char *path;
@@ -136,7 +136,7 @@ static int read_count(const char *node, const char *name, unsigned long *value)
 	return ret;
 }
 
-/* For people. */
+/* Text */
 
 static void show_pool(void)
 {
@@ -189,7 +189,7 @@ static void show_nodes(const struct status *st)
 	}
 }
 
-/* Owners or parcels, with the names of their processes. */
+/* Print owners or parcels, with the names of their processes. */
 static void show_table(const struct table *t, const char *what)
 {
 	size_t pid = table_column(t, "pid"), row, i;
@@ -215,7 +215,7 @@ static void show_table(const struct table *t, const char *what)
 	}
 }
 
-/* Has a pin to do with a chunk: of what is released, or for whoever has it? */
+/* Return whether a chunk has a pin now or has quarantined units. */
 static bool chunk_pinned(const struct table *t, size_t row)
 {
 	size_t held = table_column(t, "quarantined");
@@ -250,7 +250,7 @@ static void show_chunks(const struct status *st, bool full)
 		printf("%zu more without pins: --full\n", hidden);
 }
 
-/* Without the map of units: how much of each node is in which state. */
+/* Without the map of units, draw the states of the units of each node. */
 static void show_shares(const struct status *st, const struct term *t)
 {
 	unsigned long total, free_units;
@@ -269,7 +269,7 @@ static void show_shares(const struct status *st, const struct term *t)
 		    read_count(node, "units_quarantined", &shares[1].units) ||
 		    read_count(node, "units_dirty", &shares[2].units))
 			continue;
-		/* Read at different times, they may not fit. */
+		/* The numbers were read at different times, so they may not fit. */
 		shares[3].units = free_units > shares[2].units ?
 				  free_units - shares[2].units : 0;
 		map_draw_shares(node, shares, 4, total, t);
@@ -297,11 +297,11 @@ static void show(const struct status *st, bool map, bool full)
 			show_shares(st, &t);
 	}
 	for (i = 0; i < st->nr_unreadable; i++)
-		printf("%s%s: shown to root only\n", i ? "" : "\n",
+		printf("%s%s: readable by root only\n", i ? "" : "\n",
 		       st->unreadable[i]);
 }
 
-/* As JSON. */
+/* JSON */
 
 static void json_counts(struct json *j, const char *node,
 			const struct count *counts)
@@ -454,7 +454,7 @@ int cmd_status(int argc, char **argv)
 		}
 	}
 	if (optind < argc)
-		return usage_error("status: %s: not expected", argv[optind]);
+		return usage_error("status: unexpected argument %s", argv[optind]);
 	ret = need_som();
 	if (ret)
 		return ret;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A text of lines of words, the first of which names the columns: the driver's
- * list of owners. What columns there are is the driver's business.
+ * Parse a text of lines of words whose first line names the columns, for example the
+ * driver's list of owners. The driver decides which columns exist.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static size_t count_words(const char *line)
 	return n;
 }
 
-/* Words behind the last column are left out. */
+/* Ignore words after the last column. */
 static void split_line(char *line, char **words, size_t columns)
 {
 	char *rest = line;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A text of lines of words, the first of which names the columns.
+ * A text of lines of words whose first line names the columns.
  */
 #ifndef SOMCTL_TABLE_H
 #define SOMCTL_TABLE_H
@@ -8,11 +8,11 @@
 #include <stddef.h>
 
 /**
- * struct table - such a text
- * @columns: how many.
- * @rows: how many, without the names.
- * @words: those of the first line, then of each row; "" where it had fewer.
- * @text: what they are in.
+ * struct table - a parsed text
+ * @columns: number of columns.
+ * @rows: number of rows, without the names.
+ * @words: words of the first line, then of each row; "" for missing words.
+ * @text: memory of the words.
  */
 struct table {
 	size_t columns;
@@ -21,7 +21,7 @@ struct table {
 	char *text;
 };
 
-/* @text is the table's from now on. */
+/* Parse a text and take over @text. */
 void table_parse(struct table *t, char *text);
 void table_free(struct table *t);
 
@@ -36,10 +36,10 @@ static inline const char *table_word(const struct table *t, size_t row,
 	return t->words[(row + 1) * t->columns + column];
 }
 
-/* Return: the column of that name, t->columns if there is none. */
+/* Return: the column of that name, or t->columns. */
 size_t table_column(const struct table *t, const char *name);
 
-/* The width of a column, with its name. */
+/* Return: the width of a column, including its name. */
 size_t table_width(const struct table *t, size_t column);
 
 #endif /* SOMCTL_TABLE_H */

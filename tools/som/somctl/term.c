@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What stdout can show. Colours and characters beyond ASCII go to terminals
- * only, so that a file or a pipe gets the same everywhere.
+ * Properties of stdout. Colours and characters beyond ASCII are used on terminals only,
+ * so that files and pipes get the same output everywhere.
  */
 #include <langinfo.h>
 #include <locale.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What stdout can show.
+ * Properties of stdout.
  */
 #ifndef SOMCTL_TERM_H
 #define SOMCTL_TERM_H
@@ -8,11 +8,11 @@
 #include <stdbool.h>
 
 /**
- * struct term - what stdout can show
+ * struct term - properties of stdout
  * @tty: it is a terminal.
- * @color: it knows colours.
- * @utf8: it knows characters beyond ASCII.
- * @width: columns; 80 where that is not known.
+ * @color: it supports colours.
+ * @utf8: it supports UTF-8.
+ * @width: columns; 80 if unknown.
  */
 struct term {
 	bool tty;
@@ -23,7 +23,7 @@ struct term {
 
 void term_init(struct term *t);
 
-/* Text from elsewhere, without what would be a command to a terminal. */
+/* Print a foreign text without control characters for the terminal. */
 void term_print(const char *text, int width);
 
 #endif /* SOMCTL_TERM_H */

@@ -367,7 +367,7 @@ TEST_F(som, status)
 		  number_behind(result.out, "in the pool"));
 	EXPECT_EQ(som_used(), number_behind(result.out, "  used"));
 	EXPECT_EQ(som_committed(),
-		  number_behind(result.out, "promised or used"));
+		  number_behind(result.out, "reserved or used"));
 	EXPECT_SAYS(result.out, "\nnode ");
 	EXPECT_TRUE(ascii(result.out));
 	EXPECT_SAYS_NOT(result.out, "\033");
@@ -765,7 +765,7 @@ TEST_F(pool, shrink_what_is_used)
 
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(1, run("shrink", "1"));
-	EXPECT_SAYS(result.err, "1 of 512 units are promised");
+	EXPECT_SAYS(result.err, "1 of 512 units are reserved");
 	*p = 1;
 	EXPECT_EQ(1, run("shrink", "1"));
 	EXPECT_SAYS(result.err, "nr_chunks: Device or resource busy");
@@ -774,7 +774,7 @@ TEST_F(pool, shrink_what_is_used)
 	EXPECT_SAYS(result.err, "the pool has only 1 chunks");
 	EXPECT_EQ(0, run("grow", "1"));
 	EXPECT_EQ(5, run("shrink", "2"));
-	EXPECT_SAYS(result.out, "shrink: 1 of 2\n1 of 2 chunks given back");
+	EXPECT_SAYS(result.out, "shrink: 1 of 2\n1 of 2 chunks returned");
 	EXPECT_EQ(1, som_pool("nr_chunks"));
 	EXPECT_EQ(1, *p);
 }
@@ -862,7 +862,7 @@ TEST_F(som, set_what_it_is)
 			 value);
 		EXPECT_STREQ(text, result.out);
 		EXPECT_EQ(1, run("set", names[i], "frob"));
-		EXPECT_SAYS(result.err, "frob is not what it takes");
+		EXPECT_SAYS(result.err, "invalid value frob");
 	}
 }
 
@@ -872,7 +872,7 @@ TEST_F(som, set_refuses)
 	EXPECT_SAYS(result.err, "modprobe som map_size=4096");
 	EXPECT_EQ(1, run("set", "max_page_backed", "many"));
 	EXPECT_SAYS(result.err, "parameters/max_page_backed: Invalid argument");
-	EXPECT_SAYS(result.err, "many is not what it takes");
+	EXPECT_SAYS(result.err, "invalid value many");
 }
 
 /* The limit of a control group, by its directory. */
