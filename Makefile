@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The commands of this repository. The module itself is described in Kbuild and
-# drivers/som/Makefile, which the kernel's build reads.
+# The commands of this repository. The kernel's build reads Kbuild and
+# drivers/som/Makefile to build the module.
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
@@ -11,21 +11,21 @@ VERSION := $(shell cat VERSION)
 	bench check clean
 
 help:
-	@echo 'make demo     a real program with its heap on /dev/som, in a test machine'
-	@echo 'make bench    what som costs, in instructions and bytes, beside THP and'
-	@echo '              HugeTLB: tables and plots, in test machines'
-	@echo 'make check    static checks, and all tests on all test kernels'
-	@echo 'make deps     install what these need (they do it themselves)'
+	@echo 'make demo     run redis-server with its heap on /dev/som, in a test machine'
+	@echo 'make bench    compare the cost of som with THP and HugeTLB, in instructions'
+	@echo '              and bytes: tables and plots, in test machines'
+	@echo 'make check    run static checks, and all tests on all test kernels'
+	@echo 'make deps     install what these three need (they do it themselves)'
 	@echo 'make modules  build drivers/som/som.ko for the kernel at KDIR='
 	@echo '              (default: the running kernel)'
 	@echo 'make tools    build the library, somctl and the preloaded library'
 	@echo 'make install  install them: DESTDIR=, prefix= (default: /usr/local)'
-	@echo 'make modules_install, make install-dkms: the same for the module'
-	@echo 'make deb      Debian packages of all of it (installs what that needs)'
-	@echo 'make clean    remove what make modules and make tools have built'
+	@echo 'make modules_install, make install-dkms: install the module'
+	@echo 'make deb      build Debian packages (installs its build dependencies)'
+	@echo 'make clean    remove the files built by make modules and make tools'
 	@echo
-	@echo 'Kernels and builds are kept in $${SOM_CACHE:-~/.cache/som}.'
-	@echo 'scripts/qemu-test.sh help tells how to run one test or one command.'
+	@echo 'Kernels and builds are stored in $${SOM_CACHE:-~/.cache/som}.'
+	@echo 'See scripts/qemu-test.sh help to run one test or one command.'
 
 deps:
 	@scripts/install-deps.sh
@@ -42,7 +42,7 @@ tools:
 install:
 	$(MAKE) -C tools/som install
 
-# The source, for dkms(8) to build it for each kernel.
+# Install the source; dkms(8) builds it for each kernel.
 install-dkms: dkmsdir = $(DESTDIR)/usr/src/som-$(VERSION)
 install-dkms:
 	install -d $(dkmsdir)/drivers/som $(dkmsdir)/include/uapi/linux

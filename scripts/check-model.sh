@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# check-model.sh MODEL [MUTANT]: have spin search all states of a Promela model. Says
-# nothing if none is wrong; with MUTANT, a word that leaves a step of the protocol out,
-# if there is a counterexample.
+# check-model.sh MODEL [MUTANT]: search all states of a Promela model with spin. Prints
+# nothing if no state is wrong. MUTANT is a word that leaves out a step of the protocol;
+# with it, prints nothing if there is a counterexample.
 set -euo pipefail
 
 model=$(realpath "$1") mutant=${2:-}
@@ -25,5 +25,5 @@ elif [ -z "$mutant" ] && [ "$errors" != 0 ]; then
 	cat pan.log
 	spin -t -p -g "$model" | tail -n 60
 elif [ -n "$mutant" ] && [ "$errors" = 0 ]; then
-	echo "no counterexample without what $mutant leaves out"
+	echo "no counterexample with $mutant"
 fi

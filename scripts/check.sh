@@ -1,17 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# check.sh: everything that must hold: the static checks, then all tests on all
-# kernels. Goes on after a failure, so that one run shows all there is. Its last
-# line is the sum, "N passed, N failed, N skipped".
+# check.sh: run the static checks, then all tests on all kernels. Continues after a
+# failure, so that one run shows all failures. Its last line is the sum, "N passed, N
+# failed, N skipped".
 set -euo pipefail
 # shellcheck source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
 
 passed=0 failed=0 skipped=0
 
-# part TITLE COMMAND ARGS: a part whose last line is a sum of the same form. A
-# part that ends without one has failed.
+# part TITLE COMMAND ARGS: run a part whose last line is a sum of the same form. A part
+# that ends without a sum has failed.
 part()
 {
 	local title=$1 line sum='' start=$SECONDS

@@ -1,17 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# guest-init.sh: process 1 of a test guest. Loads som.ko, runs one command, puts
-# everything back, and tells the host what it saw. /som/config says what to do.
+# guest-init.sh: process 1 of a test guest. Loads som.ko, runs one command, undoes the
+# setup, and reports the result to the host. /som/config is its configuration.
 #
-# Words told on the status port, one a line, in this order:
+# It writes these lines to the status port, in this order:
 #	up		this script runs
-#	setup TEXT	the command could not be run at all, and why
+#	setup TEXT	the command could not be run; TEXT is the reason
 #	exit N		the command ended with status N
-#	report TEXT	something was left behind or went wrong; any number
-#	end		nothing more will come
-# The console carries the kernel's messages; the host looks for trouble in what
-# stands between the two marks.
+#	report TEXT	something was left behind or failed; any number of lines
+#	end		last line
+# The console has the kernel's messages; the host searches those between the two marks
+# for reports.
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 export HOME=/root TERM=dumb LANG=C.UTF-8
@@ -39,7 +39,7 @@ ip link set lo up
 export SOM_KERNEL SOM_CHUNKS SOM_MODULE_PARAMS
 export SOM_KO=/som/som.ko SOM_KUNIT_KO=/som/som_kunit.ko
 
-# The ports appear when the host has answered the driver.
+# The ports appear after the host has replied to the driver.
 tries=0
 while [ ! -c /dev/vport0p3 ] && [ "$tries" -lt 100 ]; do
 	tries=$((tries + 1))
@@ -65,7 +65,7 @@ halt()
 	reboot -f
 }
 
-# Every hugetlb pool's size and free count, on one line.
+# Print size and free count of every hugetlb pool, on one line.
 hugepages()
 {
 	for dir in /sys/kernel/mm/hugepages/*; do
@@ -75,7 +75,7 @@ hugepages()
 	done
 }
 
-# A figure the kernel keeps of its own warnings, or 0.
+# Print a counter of kernel warnings, or 0.
 figure()
 {
 	cat "$1" 2>/dev/null || echo 0
@@ -87,7 +87,7 @@ lockdep_works()
 		grep -q '^ *debug_locks: *1' /proc/lockdep_stats
 }
 
-# Kill what the command left running. Kernel threads have no /proc/PID/exe.
+# Kill remaining processes of the command. Kernel threads have no /proc/PID/exe.
 kill_leftovers()
 {
 	found=1
@@ -110,10 +110,10 @@ kill_leftovers()
 kmemleak=/sys/kernel/debug/kmemleak
 ! grep -qw kmemleak=off /proc/cmdline || kmemleak=/none
 
-# An object is reported when a scan finds it unreferenced, five seconds old, and
-# unchanged since the scan before. That one has only to note what the objects hold,
-# which a scan does too when a signal ends it: it then takes a second instead of
-# ten. A scan the signal comes too early for returns an error, and is done in full.
+# kmemleak reports an object if a scan finds it unreferenced, five seconds old, and
+# unchanged since the previous scan. The previous scan only has to record the content of
+# the objects. It also does so if a signal stops it, and then takes one second instead of
+# ten. If the signal arrives too early, the scan returns an error and is repeated in full.
 first_scan()
 {
 	(trap : USR1; echo scan >"$kmemleak") &
@@ -122,8 +122,8 @@ first_scan()
 	wait $!
 }
 
-# What kmemleak has found, but for what is the kernel's own: sysfs_slab_add() of 6.12
-# keeps the name of a cache when it fails. som_fail_nth makes it fail.
+# Print the leaks that kmemleak has found, except one of the kernel: sysfs_slab_add() of
+# 6.12 leaks the name of a cache when it fails. som_fail_nth makes it fail.
 leaks()
 {
 	awk '/^unreferenced object/ { show(); text = "" }
@@ -168,7 +168,7 @@ mark start
 dmesg -n 8
 tell up
 
-# Pages that were not reserved at boot are taken now.
+# Reserve pages now that were not reserved at boot.
 pool=/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages
 read -r have <"$pool"
 if [ "$have" -lt "$SOM_HUGEPAGES" ]; then
@@ -192,7 +192,7 @@ if [ "$SOM_MODULE" = 1 ]; then
 	fi
 fi
 
-# The command writes into pipes, so that it sees no terminal.
+# The output of the command is a pipe and not a terminal.
 mkfifo /som/stdout /som/stderr
 cat /som/stdout >/dev/vport0p1 3>&- &
 keep=$!
@@ -213,7 +213,7 @@ if [ -e /sys/module/som ]; then
 	/usr/sbin/rmmod som || tell "report som.ko does not unload"
 fi
 
-# Pages may be given back by a worker of the kernel's: allow it two seconds.
+# A worker of the kernel may free pages later: allow it two seconds.
 tries=0
 while after=$(hugepages); [ "$after" != "$before" ] && [ "$tries" -lt 20 ]; do
 	tries=$((tries + 1))

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# guest-kunit.sh: in the guest, run som's unit tests. They run when their module
-# is loaded; what they said is read from debugfs, suite by suite.
+# guest-kunit.sh: run som's unit tests in the guest. They run when their module is loaded;
+# print their output from debugfs, suite by suite.
 /usr/sbin/insmod "$SOM_KUNIT_KO" || {
 	echo 'Bail out! som_kunit.ko does not load'
 	exit 1

@@ -1,16 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# guest-tests.sh NAME:CHUNKS...: in the guest, run tests of /som/tests one after
-# another, each with a pool of so many chunks, or without som.ko if CHUNKS is -. On
-# stdout and on stderr stands between two lines what each of them wrote:
+# guest-tests.sh NAME:CHUNKS...: run tests of /som/tests in the guest, one after another,
+# each with a pool of CHUNKS chunks, or without som.ko if CHUNKS is -. Two lines on stdout
+# and on stderr enclose the output of each test:
 #
 #	som-tests: begin NAME
 #	som-tests: end NAME STATUS CENTISECONDS [WHAT IT LEFT BEHIND]
 #
-# The kernel's messages have "som-test: run NAME" and "som-test: ran NAME".
-# After each test, what it left running is killed, and the pool has to become what
-# it was.
+# The kernel's messages contain "som-test: run NAME" and "som-test: ran NAME". After each
+# test, its remaining processes are killed, and the pool must return to its previous
+# state.
 
 sysfs=/sys/class/misc/som
 
@@ -32,7 +32,7 @@ read_clock()
 	now=${now%.*}${now#*.}
 }
 
-# Sets programs: all process ids but the kernel's own, which have no /proc/PID/exe.
+# Sets programs: all process ids except kernel threads, which have no /proc/PID/exe.
 read_programs()
 {
 	programs=
@@ -41,8 +41,8 @@ read_programs()
 	done
 }
 
-# Sets pool: what a test must leave as it was. Where tests load som.ko themselves,
-# that is that it is not there.
+# Sets pool: the state that a test must restore. If tests load som.ko themselves, the
+# state is that som.ko is not loaded.
 read_pool()
 {
 	pool=' no som.ko'
@@ -98,12 +98,12 @@ kill_leftovers()
 	done
 }
 
-# A test does not wait for RCU's grace periods longer than it has to: they are a good
-# part of loading and unloading a module.
+# Expedite RCU's grace periods: they take much of the time to load and unload a module.
 [ ! -e /sys/kernel/rcu_expedited ] || echo 1 >/sys/kernel/rcu_expedited
 
-# Names of processes are what tracing any event has the scheduler record, by code that is
-# changed while it runs. Under emulation that may go wrong, and nobody needs them.
+# When any event is traced, the scheduler records names of processes, with code that is
+# patched while it runs. Under emulation the patching may fail, and tests do not need the
+# names.
 file=/sys/kernel/tracing/options/record-cmd
 [ ! -e "$file" ] || echo 0 >"$file"
 
@@ -121,7 +121,7 @@ for test; do
 	read_clock
 	time=$((now - start))
 	kill_leftovers
-	# Whoever was killed may still be about to give its memory back.
+	# A killed process may still be releasing its memory.
 	read_pool
 	tries=0
 	while [ "$pool" != "$before" ] && [ "$tries" -lt 200 ]; do

@@ -7,7 +7,7 @@ sysfs=/sys/class/misc/som
 failed=0
 passed=0
 
-# Programs that load som.ko themselves, or have memory fail.
+# Skip programs that load som.ko themselves or inject memory errors.
 skip=' som_module som_no_1g som_mce '
 
 as_nobody()
@@ -15,7 +15,7 @@ as_nobody()
 	/usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
 }
 
-# Sets pool: what a program must leave as it was.
+# Sets pool: the state that a program must restore.
 read_pool()
 {
 	pool=
@@ -24,7 +24,7 @@ read_pool()
 	done
 }
 
-# wait_pool WANT: memory comes back a moment after its process is gone.
+# wait_pool WANT: wait until the pool is as before; exited processes release memory late.
 wait_pool()
 {
 	for _ in $(seq 200); do
@@ -50,7 +50,7 @@ for program in /unprivileged/som_*; do
 	esac
 	as_nobody timeout -s KILL 300 "$program" >/tmp/out 2>&1
 	status=$?
-	# What it has forked.
+	# Kill its children.
 	as_nobody busybox kill -KILL -1 2>/dev/null
 	why=
 	[ "$status" != 137 ] || why=' HUNG'

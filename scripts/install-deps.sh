@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# install-deps.sh [PACKAGE]...: install the Debian packages that building and
-# testing som needs, and the packages named. What is there already is left
-# alone; with nothing missing, nothing is asked and nothing is downloaded.
+# install-deps.sh [PACKAGE]...: install the Debian packages that are needed to build and
+# test som, and the given packages. Installed packages are not changed; if none is
+# missing, nothing is downloaded.
 set -euo pipefail
 # shellcheck source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
@@ -28,7 +28,7 @@ is_installed()
 	[ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-# as_root COMMAND ARGS: directly, or through sudo where it asks no password.
+# as_root COMMAND ARGS: run COMMAND as root, directly or by sudo without a password.
 as_root()
 {
 	if [ "$(id -u)" = 0 ]; then
@@ -58,7 +58,7 @@ fi
 
 say "installing ${#missing[@]} packages: ${missing[*]}"
 run_quiet "$SOM_CACHE/apt-update.log" apt update ||
-	say "apt-get update had trouble; going on with what it has"
+	say "apt-get update failed; continuing with the existing package lists"
 run_quiet "$SOM_CACHE/apt-install.log" \
 	apt install --yes --no-install-recommends "${missing[@]}" ||
 	die "the packages could not be installed"

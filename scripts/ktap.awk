@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# ktap.awk: reads KTAP and prints "PASSED FAILED SKIPPED", counting the innermost
-# results: a result that sums up the ones before it, further in, is not a case of
-# its own. After that come lines that start with "problem: ": a plan that does
-# not fit the results, a result that contradicts what it sums up, a test that
-# bailed out, or no plan at all. Each problem counts as one failure.
+# ktap.awk: read KTAP and print "PASSED FAILED SKIPPED". It counts the innermost results: a
+# result that summarises indented ones before it is not counted. Then it prints lines that
+# start with "problem: ": a plan that does not match the results, a result that contradicts
+# the ones that it summarises, a test that bailed out, or a missing plan. Each problem
+# counts as one failure.
 #
-# kunit.py parse of Linux 6.12 does not replace it: it passes output without a plan, with
-# more results than planned, or with a summary that fails while its cases pass (a test
-# that died after the last one), and a case list cut short in an inner block ends it with
-# an exception.
+# kunit.py parse of Linux 6.12 cannot replace it. It accepts output without a plan, with more
+# results than planned, or with a summary that fails while its cases pass (a test that died
+# after the last one). A truncated list of cases in an inner block makes it raise an exception.
 
 function problem(text)
 {
@@ -17,7 +16,7 @@ function problem(text)
 	failed++
 }
 
-# The plan of the block at this depth, and all further in, must be fulfilled.
+# Check the plans of the block at this depth, and of all deeper ones.
 function close_blocks(depth,	d)
 {
 	for (d = deepest; d >= depth; d--) {
@@ -78,7 +77,7 @@ BEGIN {
 	} else {
 		passed++
 	}
-	# A summary that fails is explained further in; so is its own summary.
+	# Deeper results explain a summary that fails, and its own summary.
 	if (inner <= depth)
 		inner_failed = inner_failed || (bad && !skip)
 	if (depth == 0)

@@ -1,16 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# make-deb.sh: Debian packages of the module, the tools and the library, in
-# SOM_DEB (default: deb in the cache). They are built from what git knows, with the
-# changes in the working tree; lintian must find no error in them, and the module
-# must build as DKMS would build it, for each of Debian's 6.12 kernels whose
-# headers are installed.
+# make-deb.sh: build Debian packages of the module, the tools and the library in SOM_DEB
+# (default: deb in the cache). The sources are the files of git, with the changes of the
+# working tree. lintian must find no error in the packages, and the module must build as
+# DKMS builds it, for each of Debian's 6.12 kernels whose headers are installed.
 set -euo pipefail
 # shellcheck source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
 
-# What only this needs.
+# Packages that only this script needs.
 packages=(debhelper dh-dkms dkms dpkg-dev lintian)
 
 "$SOM_ROOT/scripts/install-deps.sh" "${packages[@]}"
@@ -20,9 +19,9 @@ trap 'rm -rf "$work"' EXIT
 version=$(cat "$SOM_ROOT/VERSION")
 
 [ "$(dpkg-parsechangelog -l "$SOM_ROOT/debian/changelog" -S Version)" = \
-	"$version" ] || die "debian/changelog is not about $version"
+	"$version" ] || die "debian/changelog does not describe $version"
 
-# export_source DIR: the files that git knows or would add.
+# export_source DIR: copy the files that git tracks or would add.
 export_source()
 {
 	mkdir -p "$1"
@@ -38,7 +37,7 @@ build()
 	dpkg-buildpackage -us -uc -b
 }
 
-# try_dkms KERNEL: what the package has builds, in a tree of its own.
+# try_dkms KERNEL: build the source of the package, in a separate tree.
 try_dkms()
 {
 	local tree=$work/dkms-$1

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# probe-kvm.sh IMAGE: says yes when KVM runs that kernel here, else no. That
-# /dev/kvm can be opened is not enough: some virtual machines offer one that
-# gives up on instructions every kernel uses. The answer is kept until the
-# machine is booted again or QEMU changes.
+# probe-kvm.sh IMAGE: print yes if KVM runs that kernel on this machine, otherwise no.
+# Opening /dev/kvm does not prove it: in some virtual machines, KVM fails on instructions
+# that every kernel uses. The result is stored until the next boot of the machine, or a
+# change of QEMU.
 set -euo pipefail
 # shellcheck source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
@@ -34,7 +34,7 @@ probe()
 		-chardev file,id=console,path="$dir/console" \
 		-serial chardev:console </dev/null >"$dir/qemu" 2>&1 &
 	qemu=$!
-	# After an internal error QEMU stays, with a guest that stands still.
+	# After an internal error QEMU keeps running with a stopped guest.
 	for ((tries = 0; tries < 300; tries++)); do
 		kill -0 "$qemu" 2>/dev/null || break
 		! grep -q 'KVM internal error' "$dir/qemu" || break

@@ -32,27 +32,26 @@ usage()
 	  --kernel K            generic (default), cloud, debug, or the path of a
 	                        kernel build directory or of a kernel image
 	  --chunks N            1 GiB chunks for som (default 1)
-	  --spare N             1 GiB pages beside those (default 1)
+	  --spare N             additional 1 GiB pages (default 1)
 	  --mem SIZE            the guest's memory (default: the pages and 2 or 3 GiB)
 	  --smp N               processors (default 2)
 	  --nodes N             NUMA nodes (default 1)
 	  --icount              count instructions: the time stamp counter ticks
 	                        once for each
-	  --append STR          more for the kernel's command line
-	  --pages-stay          HugeTLB pages that COMMAND leaves reserved are no
-	                        mistake
+	  --append STR          add to the kernel's command line
+	  --pages-stay          COMMAND may leave HugeTLB pages reserved
 	  --no-module           do not load som.ko; it is at $SOM_KO
 	  --module-params STR   more parameters for som.ko
 	  --modules DIR         take som.ko from DIR instead of building it
 	  --add FILE[:PATH]     put a file or directory into the guest, with the
 	                        libraries its programs need
-	  --programs            put real programs and allocators into the guest; few
-	                        on other kernels than generic
+	  --programs            put real programs and allocators into the guest; only
+	                        few on kernels other than generic
 	  --timeout S           seconds until the guest counts as hung (300)
-	  --console FILE        keep the guest's console output in FILE
-	  --pidfile FILE        have QEMU write its process id there
+	  --console FILE        write the guest's console output to FILE
+	  --pidfile FILE        write QEMU's process id to FILE
 
-	Exit status beside COMMAND's own: 97 the guest or the module could not
+	Exit status other than COMMAND's own: 97 the guest or the module could not
 	be set up, 98 the guest hung or died, 99 the kernel reported a problem or
 	something was left behind.
 	END
@@ -90,7 +89,7 @@ prepare_kernel()
 	G_KDIR=$(readlink -f "$dir/kdir")
 }
 
-# prepare_module KERNEL DEST: build what is to be loaded into DEST.
+# prepare_module KERNEL DEST: build the modules, and copy them to DEST.
 prepare_module()
 {
 	[ -n "$G_KDIR" ] || die "som.ko cannot be built for $1, which is not" \
@@ -99,9 +98,9 @@ prepare_module()
 	build_module "$1" "$G_KDIR" "$2" || die "som.ko does not build for $1"
 }
 
-# default_mem INITRAMFS: in MiB. Huge pages are whole, aligned GiB; what the kernel
-# puts somewhere before it reserves them needs room beside them. The initramfs is
-# there twice while it is unpacked.
+# default_mem INITRAMFS: print the memory of the guest in MiB. Huge pages are whole,
+# aligned GiB; memory that the kernel allocates before it reserves them needs additional
+# room. The initramfs exists twice while it is unpacked.
 default_mem()
 {
 	local more=3
@@ -110,7 +109,7 @@ default_mem()
 		$(stat -c %s "$1") * 4 / 1048576))"
 }
 
-# more_mem MEM GIB: MEM, in MiB or GiB, and some GiB.
+# more_mem MEM GIB: print MEM, in MiB or GiB, plus GIB.
 more_mem()
 {
 	case $1 in
@@ -119,8 +118,8 @@ more_mem()
 	esac
 }
 
-# source_ranges KERNEL CHUNKS: how many GiB to keep from the kernel for the source that
-# SOM_SOURCE names. The debug kernel cannot use them.
+# source_ranges KERNEL CHUNKS: print how many GiB to withhold from the kernel for the
+# source in SOM_SOURCE. The debug kernel cannot use them.
 source_ranges()
 {
 	case ${SOM_SOURCE:-hugetlb_1g}$1 in
@@ -130,7 +129,7 @@ source_ranges()
 	esac
 }
 
-# stop_guest: nothing of a run outlives it.
+# stop_guest: stop all processes of a run.
 stop_guest()
 {
 	trap - EXIT
@@ -161,11 +160,11 @@ do_exec()
 		--module-params) params=$2; shift 2 ;;
 		--add) adds+=("$2"); shift 2 ;;
 		--programs)
-			# Those tests that need them will tell.
+			# Tests that need them will report it.
 			if with_lock programs have_programs; then
 				programs=1
 			else
-				say "the programs of guests cannot be had"
+				say "the programs for guests are not available"
 			fi
 			shift
 			;;
@@ -206,20 +205,20 @@ do_exec()
 	write_command "$work/tree" "$@"
 	G_HUGEPAGES=$((chunks + spare)) G_PAGES=boot G_LEVELS=4
 	ranges=$(source_ranges "$kernel" "$chunks")
-	# QEMU has memory from 4 GiB on.
+	# QEMU places this memory from 4 GiB on.
 	if [ "$ranges" -gt 0 ]; then
 		G_APPEND+=" memmap=${ranges}G\$0x100000000"
 		params+=" ranges=${ranges}G@0x100000000"
 	fi
-	# Emulation is faster with four levels of page tables. One kernel has five, and
-	# so has what is counted.
+	# Emulation is faster with four levels of page tables. One kernel, and guests that
+	# count instructions, have five.
 	[ "$kernel" != cloud ] && [ "$G_ICOUNT" = 0 ] || G_LEVELS=5
 	if [ "$kernel" = debug ]; then
-		# The validation of x86's page table helpers is not about som.
+		# The validation of x86's page table helpers does not test som.
 		G_APPEND+=" initcall_blacklist=debug_vm_pgtable"
-		# kmemleak would look at every word of pages reserved at boot, and what
-		# KASAN keeps leaves a small node without a whole GiB then. Pages that
-		# are taken later take seconds.
+		# kmemleak would scan every word of pages reserved at boot. KASAN's
+		# shadow then leaves a small node without a whole GiB. Reserving pages
+		# later takes seconds.
 		case "$G_NODES $G_APPEND " in
 		'1 '*' kmemleak=off '*) ;;
 		*) G_PAGES=cma ;;
@@ -242,11 +241,11 @@ do_exec()
 	mkfifo "$work/stdout" "$work/stderr"
 	cat "$work/stdout" & readers+=($!)
 	cat "$work/stderr" >&2 & readers+=($!)
-	# Both readers stay until QEMU is gone, also if it never opens its end.
+	# Both readers run until QEMU has exited, even if it never opens its end.
 	exec 8<>"$work/stdout" 9<>"$work/stderr"
 	boot_guest "$work" 8>&- 9>&- || rc=$?
 	if died_booting "$work" "$rc"; then
-		say "the guest died before som.ko was loaded; once more"
+		say "the guest died before som.ko was loaded; starting it once more"
 		rc=0
 		boot_guest "$work" 8>&- 9>&- || rc=$?
 	fi

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test-deb.sh: try Debian's packages of som as a user would, in a bookworm tree
-# made for that: install them, build the module with DKMS for a 6.12 kernel, compile and
-# link with the library, read the pages, remove all of it, and see that nothing
-# is left. Needs root, debootstrap's mirror and some minutes.
+# test-deb.sh: test the Debian packages in a fresh bookworm tree, as a user would use
+# them: install them, build the module with DKMS for a 6.12 kernel, compile and link with
+# the library, read the manual pages, remove the packages, and check that nothing is left
+# behind. Needs root, debootstrap's mirror and some minutes.
 set -euo pipefail
 # shellcheck source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
@@ -32,17 +32,17 @@ apt_in_tree()
 		-o APT::Sandbox::User=root -o Dpkg::Use-Pty=0 "$@"
 }
 
-# step WHAT COMMAND...: one line, and the end if it fails.
+# step WHAT COMMAND...: print a line, run COMMAND, and exit if it fails.
 step()
 {
 	local what=$1
 	shift
-	run_quiet "$log" "$@" || die "not so: $what"
+	run_quiet "$log" "$@" || die "failed: $what"
 	passed=$((passed + 1))
 	say "ok: $what"
 }
 
-# Everything but what any package operation changes.
+# List all files except those that every package operation changes.
 files()
 {
 	(cd "$tree" && find . -xdev \( -path ./tmp -o -path ./var/cache \
@@ -53,7 +53,7 @@ files()
 same_files()
 {
 	files >"$tree/tmp/after"
-	# The group stays, as groups of Debian's packages do.
+	# The group stays, as Debian's policy requires.
 	diff "$tree/tmp/before" "$tree/tmp/after" | grep '^[<>]' |
 		grep -vE ' \./etc/(group|gshadow|passwd|shadow|subuid|subgid)-$' && return 1
 	cmp "$tree/tmp/users" <(cut -d: -f1 "$tree/etc/passwd")
@@ -62,7 +62,7 @@ same_files()
 make_tree()
 {
 	debootstrap --variant=minbase bookworm "$tree" || return
-	# Where this machine's packages come from, with the security suite.
+	# The package sources of this machine, with the security suite.
 	cp -r /etc/apt/sources.list* "$tree/etc/apt/" || return
 	mount -t proc proc "$tree/proc" || return
 	in_tree apt-get -q update || return
@@ -85,7 +85,7 @@ install_all()
 		-o APT::Sandbox::User=root /root/debs/*.deb'
 }
 
-# It has been built when the package was installed.
+# The installation of the package has built it.
 dkms_has_built()
 {
 	in_tree dkms status -m som -v "$version" -k "$kernel" |
@@ -143,7 +143,7 @@ purge_all()
 {
 	apt_in_tree purge som-dkms som-tools libsom0 libsom-dev || return
 	rm -r "$tree/root/debs" "$tree"/tmp/try*
-	# What DKMS leaves for any module is DKMS's.
+	# Remove files that DKMS leaves for every module.
 	in_tree sh -c "depmod $kernel; rmdir --ignore-fail-on-non-empty \
 		/lib/modules/$kernel/updates/dkms /lib/modules/$kernel/updates \
 		/var/lib/dkms/som 2>/dev/null || true"

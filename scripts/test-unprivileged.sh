@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test-unprivileged.sh [UNITS]: run all test programs in a guest as one user who may
-# open the device and nothing else, with a limit of UNITS (4) for each process and twice
-# as many for the user. Most cases fail then, as they set limits or look at memory that
-# root alone may see. What must hold: every program ends, the pool is what it was before
-# it, and the kernel reports nothing. Takes some minutes; not a part of make check.
+# test-unprivileged.sh [UNITS]: run all test programs in a guest as one user who may only
+# open the device, with a limit of UNITS (4) for each process and of twice as many for
+# the user. Most cases fail then, because they set limits or read data that only root can
+# read. The requirements are: every program ends, it leaves the pool as before, and the
+# kernel reports nothing. Takes some minutes; not part of make check.
 set -euo pipefail
 # shellcheck source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Debian packages as files: which version is the newest, and its contents in a
-# directory of ours. Nothing is installed and the system's apt configuration is
-# left as it is.
+# Get Debian packages as files: find the newest version, and unpack it in a directory.
+# Nothing is installed, and the system's apt configuration is not changed.
 #
 # Linux 6.12 for Debian 12 comes in the security suite. Where the system's
 # sources do not name that suite (a bare debootstrap tree, say), an own copy of
 # the package lists is kept in the cache, with the suite added: it lives beside
 # the main archive on the same host.
 
-# Options that make apt use the own lists, once they were needed.
+# Options to use lists in the cache, after they were needed.
 apt_options=(-o "APT::Sandbox::User=root")
 
-# main_archives: the addresses that the system's sources give for this release.
+# main_archives: print the addresses in the system's sources for this release.
 main_archives()
 {
 	local codename=$1
@@ -42,7 +41,7 @@ main_archives()
 	} 2>/dev/null | tr -s ' ' '\n' | sed '/^$/d; s|/*$||' | sort -u
 }
 
-# use_own_lists: fetch them if they are older than a day.
+# use_own_lists: use lists in the cache; fetch them if they are older than a day.
 use_own_lists()
 {
 	local dir=$SOM_CACHE/apt codename uri file
@@ -71,7 +70,7 @@ use_own_lists()
 	touch "$dir/updated"
 }
 
-# know_package PACKAGE: make apt know PACKAGE, with lists of our own if need be.
+# know_package PACKAGE: make PACKAGE known to apt, with lists in the cache if needed.
 know_package()
 {
 	[ -z "$(package_version "$1")" ] || return 0
@@ -79,15 +78,15 @@ know_package()
 	[ -n "$(package_version "$1")" ]
 }
 
-# package_version PACKAGE: the version apt would download.
+# package_version PACKAGE: print the version that apt would download.
 package_version()
 {
 	apt-cache "${apt_options[@]}" policy "$1" 2>/dev/null |
 		sed -n 's/^  Candidate: //p' | grep -v '(none)' || true
 }
 
-# newest_dependency PACKAGE PREFIX: the package starting with PREFIX that the
-# newest PACKAGE depends on, so that a meta package leads to the real one.
+# newest_dependency PACKAGE PREFIX: print the dependency of the newest PACKAGE that starts
+# with PREFIX. It resolves a meta package to the real one.
 newest_dependency()
 {
 	apt-cache "${apt_options[@]}" show --no-all-versions "$1" 2>/dev/null |
@@ -95,7 +94,7 @@ newest_dependency()
 		sed -n "s/^ *\($2[^ ]*\).*/\1/p" | head -n 1
 }
 
-# download_package PACKAGE: the file name of the downloaded package.
+# download_package PACKAGE: download a package, and print its file name.
 download_package()
 {
 	local dir=$SOM_CACHE/packages/$1
@@ -110,8 +109,8 @@ download_package()
 	compgen -G "$dir/*.deb"
 }
 
-# unpack_package PACKAGE DIR PATTERN...: unpack what matches below DIR, once,
-# and drop the package file.
+# unpack_package PACKAGE DIR PATTERN...: unpack matching files below DIR, once, and remove
+# the package file.
 unpack_package()
 {
 	local package=$1 dir=$2 deb

@@ -6,8 +6,8 @@
 #	$SOM_CACHE/kernels/debug/image	the kernel
 #	$SOM_CACHE/kernels/debug/kdir	make -C this to build a module
 #
-# The build is kept under the hash of the fragment and the source's version, so
-# it is done once for each pair.
+# The build is stored under a hash of the fragment and the version of the source, so each
+# pair is built once.
 set -euo pipefail
 # shellcheck source=../lib/common.sh
 . "$(dirname "$0")/../lib/common.sh"
@@ -15,7 +15,7 @@ set -euo pipefail
 fragment=$SOM_ROOT/scripts/kernel/debug.config
 kernel=$SOM_CACHE/kernels/debug
 
-# check_landed CONFIG: every option of the fragment is in CONFIG as asked for.
+# check_landed CONFIG: check that CONFIG has every option of the fragment.
 check_landed()
 {
 	local line missing=0
@@ -36,7 +36,7 @@ check_landed()
 		say "debug.config: not in the kernel: $line"
 		missing=1
 	done <"$fragment"
-	[ "$missing" = 0 ] || die "the debug kernel is not as asked for"
+	[ "$missing" = 0 ] || die "the debug kernel lacks options of debug.config"
 }
 
 configure()
@@ -51,7 +51,7 @@ compile()
 		KBUILD_BUILD_HOST=som bzImage modules
 }
 
-# build DIR: quiet; its output is in DIR.log and is shown when it fails.
+# build DIR: build with the output in DIR.log, which is shown if the build fails.
 build()
 {
 	local dir=$1
@@ -78,7 +78,7 @@ prepare()
 	touch "$kernel/checked"
 }
 
-# Nothing changed since the last time: no need to ask anybody.
+# Nothing has changed since the last build, so do not ask apt.
 if [ -e "$kernel/kdir/som-built" ] && [ "$kernel/checked" -nt "$fragment" ] &&
    [ ! /var/lib/apt/lists -nt "$kernel/checked" ]; then
 	exit 0

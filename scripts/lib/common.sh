@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# What every script here shares: where the repository and the cache are, how
-# progress and errors are told, and a lock for work that several runs may want
-# done at the same time. Everything written outside the repository goes below
-# $SOM_CACHE.
+# Common part of all scripts: the directories of the repository and the cache, messages,
+# and a lock for work that several runs may do at the same time. Scripts write outside
+# the repository only below $SOM_CACHE.
 
 # shellcheck disable=SC2034 # for those who source this
 SOM_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
@@ -24,7 +23,7 @@ die()
 	exit "${DIE_STATUS:-1}"
 }
 
-# have_all TOOL...: true when every tool is on PATH.
+# have_all TOOL...: return whether every tool is on PATH.
 have_all()
 {
 	local tool
@@ -33,8 +32,8 @@ have_all()
 	done
 }
 
-# with_lock NAME COMMAND ARGS: run COMMAND while no other run holds NAME. The
-# lock is not inherited by what COMMAND starts in the background.
+# with_lock NAME COMMAND ARGS: run COMMAND while no other run holds NAME. Background
+# processes of COMMAND do not inherit the lock.
 with_lock()
 {
 	local name=$1 fd rc=0
@@ -46,9 +45,8 @@ with_lock()
 	return "$rc"
 }
 
-# run_quiet LOG COMMAND ARGS: COMMAND's output goes to LOG and is shown only
-# when it fails. On a terminal, or in a log that somebody follows, a dot every
-# ten seconds tells that it is still at work.
+# run_quiet LOG COMMAND ARGS: run COMMAND with its output in LOG, and show the output only
+# if it fails. A dot every ten seconds shows that it is still running.
 run_quiet()
 {
 	local log=$1 rc=0 ticker

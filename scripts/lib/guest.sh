@@ -3,17 +3,17 @@
 #
 # One guest: its files, its start under QEMU, and the verdict on how it went.
 #
-# The guest's root is an initramfs of two parts: busybox and the init script,
-# made once, and what this run adds. The guest has a serial console for the
+# The guest's root is an initramfs of two parts: busybox and the init script, which are
+# packed once, and the files of this run. The guest has a serial console for the
 # kernel's messages and three virtio ports: the command's stdout and stderr,
-# byte for byte, and the status words that guest-init.sh tells.
+# byte for byte, and the status lines of guest-init.sh.
 #
 # boot_guest reads G_IMAGE, G_MEM, G_SMP, G_NODES, G_HUGEPAGES, G_PAGES (boot: reserve
 # them at boot, cma: only keep room for them), G_LEVELS (of page tables, 4 or 5),
 # G_APPEND, G_ICOUNT, G_TIMEOUT and G_PIDFILE (where QEMU writes its process id, or
 # nothing).
 
-# What the kernel says when it has found trouble.
+# Messages by which the kernel reports a problem.
 GUEST_TROUBLE='WARNING:|BUG[: ]|Oops|KASAN|UBSAN|kernel panic|Kernel panic'
 GUEST_TROUBLE+='|general protection fault, |invalid opcode: |double fault'
 GUEST_TROUBLE+='|INFO: possible|INFO: rcu|INFO: trying to register'
@@ -26,12 +26,12 @@ GUEST_TROUBLE+='|: bad p(gd|4d|ud|md|te) '
 GUEST_TROUBLE+='|unable to handle|Unable to handle|detected stalls|Bad rss'
 GUEST_TROUBLE+='|Voluntary context switch within'
 
-# Exit statuses that do not come from the command.
+# Exit statuses that are not those of the command.
 GUEST_SETUP=97
 GUEST_HUNG=98
 GUEST_REPORT=99
 
-# guest_path PATH: PATH as the guest has it, where /bin and the like are links.
+# guest_path PATH: print PATH in the guest, where /bin and others are links.
 guest_path()
 {
 	case $1 in
@@ -45,7 +45,7 @@ is_elf()
 	[ "$(head -c 4 "$1" | tr -d '\0')" = $'\177ELF' ]
 }
 
-# pack DIR: DIR as a cpio archive on stdout, owned by root.
+# pack DIR: write DIR to stdout as a cpio archive, owned by root.
 pack()
 {
 	(cd "$1" && find . -mindepth 1 | LC_ALL=C sort |
@@ -79,7 +79,7 @@ make_base_tree()
 		>"$dir/etc/nsswitch.conf"
 }
 
-# base_archive: the file name of the archive's fixed part, made when needed.
+# base_archive: make the fixed part of the archive if needed, and print its file name.
 base_archive()
 {
 	local key file tree
@@ -97,7 +97,7 @@ base_archive()
 	printf '%s' "$file"
 }
 
-# add_libraries TREE FILE...: what the dynamic programs among FILEs need.
+# add_libraries TREE FILE...: add the libraries of the dynamic programs among FILEs.
 add_libraries()
 {
 	local tree=$1 file lib elf=()
@@ -112,7 +112,7 @@ add_libraries()
 		sed -n 's/^\t\(.* => \)\?\(\/[^ ]*\) (.*/\2/p' | sort -u)
 }
 
-# copy_file TREE FILE PATH: FILE becomes PATH in the guest.
+# copy_file TREE FILE PATH: add FILE as PATH in the guest.
 copy_file()
 {
 	local dest
@@ -121,7 +121,7 @@ copy_file()
 	cp -L --preserve=mode,timestamps "$2" "$dest"
 }
 
-# add_file TREE FILE PATH: the same with its libraries and its interpreter.
+# add_file TREE FILE PATH: add FILE with its libraries and its interpreter.
 add_file()
 {
 	local shell
@@ -136,7 +136,7 @@ add_file()
 	esac
 }
 
-# add TREE HOSTFILE[:GUESTPATH]: a file or a whole directory.
+# add TREE HOSTFILE[:GUESTPATH]: add a file or a whole directory.
 add()
 {
 	local tree=$1 from=${2%%:*} to files
@@ -163,7 +163,7 @@ add()
 	fi
 }
 
-# quote WORD...: the words for a shell that knows nothing but single quotes.
+# quote WORD...: print the words in single quotes for a shell.
 quote()
 {
 	local word
@@ -172,8 +172,8 @@ quote()
 	done
 }
 
-# write_command TREE COMMAND ARGS: what the guest will run. A path is a program
-# of the host's; a bare name is the guest's own, or else one on the host's PATH.
+# write_command TREE COMMAND ARGS: write the command for the guest. A path is a program of
+# the host; a name without a slash is a program of the guest, or else on the host's PATH.
 write_command()
 {
 	local tree=$1 command=$2 file
@@ -199,7 +199,7 @@ write_command()
 	printf 'exec %s\n' "$(quote "$command" "$@")" >"$tree/som/command"
 }
 
-# accelerator: what the machine can do, in QEMU's words.
+# accelerator: print QEMU's option for the best accelerator of the machine.
 accelerator()
 {
 	local answer
@@ -210,8 +210,8 @@ accelerator()
 	esac
 }
 
-# set_nodes: sets NODES, what tells QEMU of G_NODES NUMA nodes; the processors go to
-# them in turn.
+# set_nodes: set NODES, QEMU's options for G_NODES NUMA nodes; the processors are
+# distributed to them in turn.
 set_nodes()
 {
 	local node cpu args size=${G_MEM%M}
@@ -253,9 +253,9 @@ boot_guest()
 	*)
 		cpu=max,-erms,-fsrm
 		[ "$G_LEVELS" = 5 ] || cpu+=,-la57
-		# A processor of whose family Linux does not think that it is good at
-		# "rep stos": emulation clears memory a quarter faster by single stores.
-		# What is counted is to be what it was.
+		# A processor family for which Linux does not use "rep stos": emulated
+		# single stores clear memory a quarter faster. Guests that count
+		# instructions keep the default, so that figures stay comparable.
 		[ "$G_ICOUNT" != 0 ] || cpu+=,family=6,model=8
 		append+=" tsc=reliable lpj=4000000"
 		;;
@@ -276,21 +276,22 @@ boot_guest()
 		-device virtserialport,nr=3,chardev=status
 	[ "$G_ICOUNT" = 0 ] || set -- "$@" -icount shift=0,sleep=off
 	[ -z "$G_PIDFILE" ] || set -- "$@" -pidfile "$G_PIDFILE"
-	# In the background, so that a signal to this shell is heeded at once.
+	# In the background, so that this shell handles signals at once.
 	timeout --foreground -k 5 "$G_TIMEOUT" qemu-system-x86_64 "$@" \
 		</dev/null >"$dir/qemu" 2>&1 &
 	wait $! 2>/dev/null
 }
 
-# died_booting DIR RC: an emulated processor may trip over code that the other one is
-# just changing (static keys, alternatives). Seen on the generic kernel.
+# died_booting DIR RC: return whether the guest died while it booted. An emulated processor
+# may execute code that the other one is just patching (static keys, alternatives). This
+# was seen on the generic kernel.
 died_booting()
 {
 	[ "$2" -ne 124 ] && [ "$2" -ne 137 ] && [ -s "$1/console" ] &&
 		[ ! -s "$1/status" ]
 }
 
-# console_between_marks DIR: what the kernel said while the command ran.
+# console_between_marks DIR: print the kernel's messages during the command.
 console_between_marks()
 {
 	tr -d '\r' <"$1/console" |
@@ -298,8 +299,9 @@ console_between_marks()
 		sed '/som-test: \(start\|end\)/d'
 }
 
-# first_trouble CONSOLE: of the first line with trouble between the marks its number, a
-# colon, the name of the test that ran then, if there was one, a colon, and the line.
+# first_trouble CONSOLE: find the first line between the marks that reports a problem.
+# Prints its number, the name of the running test, if any, and the line, separated by
+# colons.
 first_trouble()
 {
 	tr -d '\r' <"$1" | awk -v trouble="$GUEST_TROUBLE" '
@@ -312,9 +314,9 @@ first_trouble()
 		$0 ~ trouble { print nr ":" test ":" $0; exit }'
 }
 
-# tripped CONSOLE: is the first trouble the emulator's? A breakpoint that nobody has set is
-# what it runs when it translated code that the other processor was just changing (static
-# keys). It is no trouble of som's, which changes no code, and KVM has none such.
+# tripped CONSOLE: return whether the emulator caused the first problem. If it translates
+# code that the other processor is just patching (static keys), it executes a breakpoint
+# that no longer exists. som patches no code, and KVM does not have this problem.
 tripped()
 {
 	case $(first_trouble "$1" 2>/dev/null) in
@@ -323,8 +325,8 @@ tripped()
 	esac
 }
 
-# verdict DIR: tells on stderr what went wrong, if anything; returns the
-# command's status or one of those above.
+# verdict DIR: print problems on stderr. Returns the status of the command, or one of those
+# above.
 verdict()
 {
 	local dir=$1 word rest exit='' end=0 setup='' reports=() trouble line test text

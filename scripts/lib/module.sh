@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# som.ko for one kernel. The sources are copied to a directory of that kernel in
-# the cache and built there, so that builds for several kernels do not disturb each
-# other. All checkouts share it, one after the other; only what changed, whoever has
-# changed it, is copied and rebuilt.
+# Build som.ko for one kernel. The sources are copied to a directory of that kernel in the
+# cache and built there, so that builds for several kernels do not affect each other. All
+# checkouts share it, one at a time; only changed files are copied and rebuilt.
 
-# module_dir KERNEL: where som.ko is built for KERNEL.
+# module_dir KERNEL: print the directory in which som.ko is built for KERNEL.
 module_dir()
 {
 	printf '%s/modules/%s' "$SOM_CACHE" \
 		"$(printf '%s' "$1" | tr -c 'a-zA-Z0-9' '_')"
 }
 
-# forget_other_kernel KDIR DIR: what was built in DIR for another kernel, or for another
-# configuration of it, is not kbuild's to notice: its own paths are relative.
+# forget_other_kernel KDIR DIR: remove objects in DIR of another kernel, or of another
+# configuration of it. kbuild does not notice the change, because its paths are relative.
 forget_other_kernel()
 {
 	local key
@@ -43,7 +42,7 @@ stage_sources()
 		Kbuild drivers include "$1/")
 }
 
-# module_config KDIR: the configuration som is built with for that kernel.
+# module_config KDIR: print the configuration of som for that kernel.
 module_config()
 {
 	printf 'CONFIG_SOM=m\n'
@@ -53,7 +52,7 @@ module_config()
 	fi
 }
 
-# Both modules are copied out before another run can build them anew.
+# Copy both modules before another run can rebuild them.
 build_module_locked()
 {
 	local kdir=$1 dir=$2 dest=$3 module

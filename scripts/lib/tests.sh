@@ -1,34 +1,34 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# The tests: which there are, and running them on each kernel. Tests that want the
-# same guest run in one, one after another; two guests run at a time.
+# List the tests, and run them on each kernel. Tests with the same requirements share a
+# guest, one after another; two guests run at a time.
 #
 # A test is a program or a shell script of tools/testing/selftests/som that its
 # Makefile lists, or "kunit". Lines in the leading comment of its source
-# can set what the guest is like:
+# can describe the guest:
 #
 #	SOM-TEST: chunks=2 smp=1 kernels=generic,debug timeout=600 no-module
 #
 # Others: takes=S, spare=N, nodes=N, mem=SIZE, icount, kmemleak, programs (real ones and
 # allocators, see programs.sh), append=WORD, param=WORD, add=FILE[:PATH]; the last three
-# may come more than once.
+# can be repeated.
 #
-# With kmemleak a test takes about a quarter longer. It watches those tests that name it,
-# and all with SOM_KMEMLEAK=1.
+# With kmemleak a test takes about a quarter longer. It watches tests that have this
+# setting, and all tests with SOM_KMEMLEAK=1.
 #
-# Terms: a guest runs a set of tests and is named after them, with + between. All
-# there is about it, and about each test, is in $LOGS/KERNEL; the guest's files have the
-# name of its first test and say how many more it had.
+# A guest runs a set of tests and is named after them, with + between them. All files of
+# guests and tests are in $LOGS/KERNEL; the files of a guest have the name of its first
+# test and the number of the others.
 
 TESTS_DIR=$SOM_ROOT/tools/testing/selftests/som
 TESTS_GUESTS=${SOM_GUESTS:-2}
-# A guest has so many tests at most.
+# Limit of tests in a guest.
 TESTS_SET=${SOM_SET:-20}
-# Seconds that a guest may need to boot, and to stop and be checked.
+# Seconds that a guest may take to boot, and to stop and be checked.
 TESTS_BOOT=300
 
-# list_tests: all names, one a line.
+# list_tests: print all names, one per line.
 list_tests()
 {
 	make -s -C "$TESTS_DIR" KSRC="$SOM_CACHE/kernels/source" OUTPUT=. emit_tests |
@@ -36,7 +36,7 @@ list_tests()
 	[ ! -d "$SOM_ROOT/drivers/som/tests" ] || echo kunit
 }
 
-# test_settings NAME: the words of its SOM-TEST lines.
+# test_settings NAME: print the words of its SOM-TEST lines.
 test_settings()
 {
 	local file=$TESTS_DIR/$1
@@ -49,7 +49,8 @@ test_settings()
 	sed -n '1,40s/^.*SOM-TEST: *//p' "$file" | sed 's: *\*/.*::'
 }
 
-# runs_on NAME KERNEL: who names both gets both (TESTS_NAMED).
+# runs_on NAME KERNEL: return whether KERNEL runs the test. If the user has named both,
+# it does (TESTS_NAMED).
 runs_on()
 {
 	local word
@@ -66,7 +67,7 @@ runs_on()
 	done
 }
 
-# test_has NAME WORD: is WORD one of its settings?
+# test_has NAME WORD: return whether WORD is one of its settings.
 test_has()
 {
 	case " $(test_settings "$1" | tr '\n' ' ')" in
@@ -93,13 +94,13 @@ test_timeout()
 	test_number "$1" timeout 300
 }
 
-# test_takes NAME: seconds that it takes, roughly, where it takes longest.
+# test_takes NAME: print its estimated seconds on the slowest kernel.
 test_takes()
 {
 	test_number "$1" takes 10
 }
 
-# test_pool NAME: how many chunks guest-tests.sh gives it, or - for no som.ko.
+# test_pool NAME: print the chunks that guest-tests.sh gives it, or - for no som.ko.
 test_pool()
 {
 	if test_has "$1" no-module; then
@@ -109,16 +110,16 @@ test_pool()
 	fi
 }
 
-# has_kmemleak KERNEL NAME: does kmemleak watch it there?
+# has_kmemleak KERNEL NAME: return whether kmemleak watches it on that kernel.
 has_kmemleak()
 {
 	[ "$1" = debug ] || return 1
 	[ -n "${SOM_KMEMLEAK:-}" ] || test_has "$2" kmemleak
 }
 
-# set_options KERNEL NAME...: sets OPTIONS, what the settings of tests that share a guest mean
-# to exec, but for the time they may take. They differ in added files, and in the 1 GiB
-# pages they need, of which there are as many as for the one that needs most.
+# set_options KERNEL NAME...: set OPTIONS, the options of exec for tests that share a guest,
+# except the timeout. The tests differ in added files, and in the 1 GiB pages that they
+# need; the guest has as many as the test that needs most.
 set_options()
 {
 	local kernel=$1 name word chunks pages most=0
@@ -159,9 +160,9 @@ set_options()
 	done
 }
 
-# build_tests DIR: build all tests and put them into DIR as the guest will have them.
-# As with the module, all checkouts share a copy of the sources in the cache, and only
-# what changed is built anew.
+# build_tests DIR: build all tests, and install them in DIR for the guest. As for the
+# module, all checkouts share a copy of the sources in the cache, and only changed files
+# are rebuilt.
 build_tests()
 {
 	local name tree=$SOM_CACHE/selftests/tree tools out source
@@ -193,7 +194,7 @@ build_tests()
 	done
 }
 
-# guest_key KERNEL NAME: a word that tests have in common if they can share a guest. One
+# guest_key KERNEL NAME: print a key; tests with the same key can share a guest. A test
 # that counts instructions has a guest of its own.
 guest_key()
 {
@@ -211,10 +212,10 @@ guest_key()
 	echo "-$key"
 }
 
-# make_sets KERNEL NAME...: the tests for each guest, a line for each: first the
-# seconds that they take, then their names. For tests that may share guests, as
-# many guests as run at a time or a multiple, and the longest first, so that all are
-# busy for about the same time.
+# make_sets KERNEL NAME...: print the tests of each guest, one line per guest: the estimated
+# seconds, then the names. Tests that can share guests are distributed to as many guests
+# as run at a time, or a multiple, the longest first, so that all take about the same
+# time.
 make_sets()
 {
 	local kernel=$1 name
@@ -250,8 +251,8 @@ make_sets()
 		END { deal() }' | sort -s -k1,1nr
 }
 
-# slowness KERNEL: how long tests take there, roughly, and booting. The longest guests
-# are started first, so that all processors are busy to the end.
+# slowness KERNEL: print an estimate of the time of tests and of a boot on that kernel. The
+# longest guests start first, so that all processors are busy until the end.
 slowness()
 {
 	case $1 in
@@ -261,8 +262,8 @@ slowness()
 	esac
 }
 
-# watch_guest GUEST PIDFILE: kill QEMU when the guest needs too long for one step: to
-# boot, for one test, or to stop. GUEST.out tells where it is. Stops when it is killed.
+# watch_guest GUEST PIDFILE: kill QEMU if the guest takes too long for one step: to boot,
+# for one test, or to stop. GUEST.out shows the current step. Runs until it is killed.
 watch_guest()
 {
 	local word='' last=none since=$SECONDS allowed
@@ -283,8 +284,8 @@ watch_guest()
 	done
 }
 
-# split_output FILE DIR SUFFIX: what the tests wrote into FILE, as DIR/NAME.SUFFIX;
-# what was written when none ran, and the verdict on the guest, is left in FILE.
+# split_output FILE DIR SUFFIX: move the output of each test in FILE to DIR/NAME.SUFFIX.
+# Output outside of tests, and the verdict on the guest, stay in FILE.
 split_output()
 {
 	: >"$1.rest"
@@ -299,15 +300,15 @@ split_output()
 	mv "$1.rest" "$1"
 }
 
-# guest_log KERNEL GUEST: what the names of its files begin with.
+# guest_log KERNEL GUEST: print the prefix of the names of its files.
 guest_log()
 {
 	local more=${2//[^+]/}
 	printf '%s/%s/%s%s' "$LOGS" "$1" "${2%%+*}" "${more:+.and-${#more}-more}"
 }
 
-# judge_test KERNEL NAME STATUS WHY: count what it printed; WHY is what went wrong
-# beside that. Prints its line of the guest's result. 4 is kselftest's "skipped".
+# judge_test KERNEL NAME STATUS WHY: count its results; WHY is another problem, if any.
+# Prints its line of the guest's result. 4 is kselftest's "skipped".
 judge_test()
 {
 	local log=$LOGS/$1/$2 why=$4 counts passed failed skipped
@@ -317,7 +318,7 @@ judge_test()
 	0 | 4) ;;
 	*) [ "$failed" -gt 0 ] || why=${why:-exit status $3} ;;
 	esac
-	# One cause is one failure: what cut the output short is not counted twice.
+	# One cause is one failure: do not also count the output that it truncated.
 	case $counts in
 	*problem:*) why=${why:-incomplete output} ;;
 	*) [ -z "$why" ] || failed=$((failed + 1)) ;;
@@ -327,11 +328,11 @@ judge_test()
 		"$(cat "$log.tenths")" "$why"
 }
 
-# judge_guest KERNEL GUEST STATUS: writes GUEST.result, a line for each test that ran,
-# "NAME PASSED FAILED SKIPPED TENTHS [REASON]", and one for the guest itself if
-# something went wrong that is no test's: one cause is one failure. GUEST.again names
-# the tests that another guest has to run, when this one died in the midst of them, and
-# with them the last that began, when the emulator tripped, for the first time.
+# judge_guest KERNEL GUEST STATUS: write GUEST.result: a line for each test that ran, "NAME
+# PASSED FAILED SKIPPED TENTHS [REASON]", and one for the guest itself if it has a problem
+# that belongs to no test; one cause is one failure. GUEST.again lists the tests that
+# another guest must run if this one died between them. It includes the running test if
+# the emulator caused the problem for the first time.
 judge_guest()
 {
 	local dir=$LOGS/$1 guest=$2 log why='' culprit='' name names last='' victim=''
@@ -375,7 +376,7 @@ judge_guest()
 			why='' culprit=''
 		fi
 	fi
-	# Where there is only one test it is to blame.
+	# A single test is the cause.
 	if [ -n "$why" ] && [ "${#names[@]}" = 1 ]; then
 		culprit=$guest begun[$guest]=1
 	fi
@@ -411,9 +412,9 @@ judge_guest()
 	fi
 }
 
-# run_guest KERNEL GUEST: run the guest and judge it. Of each test there are NAME.ktap,
-# its stdout, NAME.err, its stderr and what is said of it, and of the guest
-# GUEST.console, the kernel's messages.
+# run_guest KERNEL GUEST: run the guest and judge it. Writes, for each test, NAME.ktap (its
+# stdout) and NAME.err (its stderr and messages about it), and for the guest GUEST.console
+# (the kernel's messages).
 run_guest()
 {
 	local dir=$LOGS/$1 log rc=0 names name sum=0 guest watcher tests=()
@@ -451,8 +452,8 @@ run_guest()
 		>>"$LOGS/times"
 }
 
-# tell_result KERNEL NAME PASSED FAILED SKIPPED TENTHS REASON: its line on the
-# terminal, and its end if it failed.
+# tell_result KERNEL NAME PASSED FAILED SKIPPED TENTHS REASON: print its line and, if it
+# failed, the end of its output.
 tell_result()
 {
 	local log=$LOGS/$1/$2 line='' file
@@ -480,7 +481,7 @@ tell_result()
 		grep -E '^ *not ok|^# .*(Expected|expected|ASSERTION|EXPECTATION)|:[0-9]+:' \
 			"$log.ktap" | head -n 25 | sed 's/^/    /' || true
 	fi
-	# What is said of it, and the end of the rest.
+	# Print messages about it, and the end of its output.
 	awk '!/^$/ { line[++nr] = $0 }
 		END {
 			for (i = 1; i <= nr; i++)
@@ -489,7 +490,7 @@ tell_result()
 		}' "$file"
 }
 
-# tell_guest KERNEL GUEST: the lines of its result.
+# tell_guest KERNEL GUEST: print the lines of its result.
 tell_guest()
 {
 	local name passed failed skipped tenths why log
@@ -502,14 +503,14 @@ tell_guest()
 	done <"$log.result"
 }
 
-# tell_failed_build WHAT: a build that failed is one failure.
+# tell_failed_build WHAT: count a failed build as one failure.
 tell_failed_build()
 {
 	printf 'FAIL %s does not build\n' "$1"
 	FAILED=$((FAILED + 1))
 }
 
-# write_log JOB...: the KTAP of all, in order, in one file.
+# write_log JOB...: write the KTAP of all jobs to one file, in order.
 write_log()
 {
 	local job dir name
@@ -537,7 +538,7 @@ stop_tests()
 	[ "${#pids[@]}" -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
 }
 
-# new_log_directory: sets LOGS, and keeps the ten latest.
+# new_log_directory: set LOGS, and remove all but the ten latest directories.
 new_log_directory()
 {
 	local old
@@ -598,7 +599,7 @@ run_tests()
 			running=$((running - 1))
 			job=${guests[$pid]}
 			tell_guest "${job% *}" "${job#* }"
-			# The tests after the one that the guest died of.
+			# The tests after the one that killed the guest.
 			name=$(guest_log "${job% *}" "${job#* }").again
 			if [ -e "$name" ]; then
 				names=$(<"$name")
@@ -620,7 +621,7 @@ run_tests()
 	finish_tests
 }
 
-# finish_tests: the last lines, and the status.
+# finish_tests: print the last lines. Returns the status.
 finish_tests()
 {
 	printf 'full log: %s\n' "$LOGS/tests.ktap"

@@ -34,10 +34,10 @@ cli()
 	"$redis/redis-cli" -s "$socket" "$@"
 }
 
-# The kernel's trace of its own allocations tells what som keeps for redis: what
-# som.ko allocates, and the nodes of its tree of units. Not in it are, about
-# 2 KiB, the inode of the mappings and the tree of promises: their nodes cannot be
-# told from the kernel's.
+# The kernel's trace of its allocations shows som's metadata for redis: the allocations of
+# som.ko, and the nodes of its xarrays. It does not contain the inode of the mappings and
+# the tree of reservations, about 2 KiB: their nodes cannot be distinguished from the
+# kernel's.
 trace_records()
 {
 	events=$tracing/events/kmem
@@ -51,14 +51,14 @@ trace_records()
 	} >"$events/kmalloc/filter" || fail "allocations cannot be traced"
 	echo 1 >"$events/kmem_cache_alloc/enable"
 	echo 1 >"$events/kmalloc/enable"
-	# The records of a chunk are made when the pool gets it.
+	# The metadata of a chunk is allocated when the chunk enters the pool.
 	echo $$ >"$tracing/set_event_pid"
 	chunks=$(cat "$sys/nr_chunks")
 	echo 0 >"$sys/nr_chunks"
 	echo "$chunks" >"$sys/nr_chunks"
 }
 
-# start MEMORY: redis without snapshots, whose children would be measured with it.
+# start MEMORY: start redis without snapshots, whose children would distort the figures.
 start()
 {
 	preload='' follow=/dev/null
@@ -110,7 +110,7 @@ for i, name in ipairs(names) do
 end
 return #names .. ' rewritten'"
 
-# Nothing here depends on the order of redis' hash tables, which is random.
+# The queries do not depend on the random order of redis' hash tables.
 ask()
 {
 	cli dbsize
@@ -129,7 +129,7 @@ status()
 	sed -n "s/^$1:[^0-9]*\([0-9]*\).*/\1/p" "/proc/$pid/status"
 }
 
-# fdinfo FIELD: of redis' descriptor of /dev/som.
+# fdinfo FIELD: print a field of the fdinfo of redis' descriptor of /dev/som.
 fdinfo()
 {
 	for fd in /proc/"$pid"/fd/*; do
@@ -152,7 +152,7 @@ kept()
 	cat "$out/kept.$1"
 }
 
-# measure MEMORY: keep its figures; sizes in KiB.
+# measure MEMORY: run redis and store its figures; sizes in KiB.
 measure()
 {
 	keep "$1.faults" "$(awk '{ print $10 + $12 }' "/proc/$pid/stat")"
@@ -200,8 +200,8 @@ maps=$(grep -c /dev/som "/proc/$pid/maps")
 stop
 left=$(cat "$sys/units_used")
 
-# Struct pages: 64 bytes for each 4 KiB of ordinary memory. A chunk keeps one
-# 4 KiB page of them when the kernel optimises HugeTLB, else all 16 MiB.
+# Struct pages take 64 bytes for each 4 KiB of ordinary memory. A chunk has one 4 KiB page
+# of them if the kernel optimises HugeTLB, otherwise all 16 MiB.
 chunk_meta=16384
 [ "$(cat /proc/sys/vm/hugetlb_optimize_vmemmap)" = 0 ] || chunk_meta=4
 keep plain.records 0
@@ -214,7 +214,7 @@ for memory in plain som; do
 		$(kept $memory.records)))
 done
 
-# row TEXT UNIT FIGURE: one line of the report.
+# row TEXT UNIT FIGURE: print one line of the report.
 row()
 {
 	printf '   %-34s %10s %-3s %10s %s\n' "$1" \

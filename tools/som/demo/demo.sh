@@ -3,14 +3,14 @@
 #
 # demo.sh: an unmodified redis-server from Debian with its heap on /dev/som.
 #
-# Boots Debian's generic kernel in a virtual machine, loads som.ko, starts
-# redis-server twice, on ordinary memory and on som, gives both the package index
-# that this machine has for apt, asks both the same questions and compares the
-# answers. The part that runs in the machine is demo-guest.sh.
+# Boots Debian's generic kernel in a virtual machine, loads som.ko and runs redis-server
+# twice, on ordinary memory and on som. Both load the package index of apt on this machine
+# and answer the same queries; the demo compares the answers. demo-guest.sh is the part
+# that runs in the virtual machine.
 #
 # Nothing is installed. Downloads are unpacked into the cache: SOM_CACHE, or
-# XDG_CACHE_HOME/som, or ~/.cache/som. SOM_DEMO_PACKAGES sets how many packages
-# are loaded (30000).
+# XDG_CACHE_HOME/som, or ~/.cache/som. SOM_DEMO_PACKAGES is the number of packages to load
+# (30000).
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 # shellcheck source=scripts/lib/common.sh
@@ -29,7 +29,7 @@ step()
 }
 [ -t 1 ] || step() { printf '\n%s\n' "$*"; }
 
-# What redis needs and this machine lacks; redis itself is in redis-tools.
+# List the packages that redis needs and this machine lacks; redis is in redis-tools.
 redis_packages()
 {
 	{
@@ -39,7 +39,7 @@ redis_packages()
 	} | sort -u
 }
 
-# fetch_redis DIR: redis of the version that apt would install.
+# fetch_redis DIR: unpack the redis that apt would install.
 fetch_redis()
 {
 	local package list dir=$1 version=$2
@@ -65,7 +65,7 @@ index_files()
 	apt-get indextargets --format '$(FILENAME)' 'Created-By: Packages'
 }
 
-# The first packages of apt's index, as text.
+# Print the first packages of apt's index, as text.
 package_index()
 {
 	local file
@@ -78,16 +78,16 @@ package_index()
 step '1. redis-server and its libraries, as Debian ships them'
 version=$(package_version redis-tools)
 if [ -z "$version" ] || [ -z "$(index_files)" ]; then
-	say "there is no package index: apt-get update"
+	say "there is no package index; run apt-get update"
 	apt-get update
 	version=$(package_version redis-tools)
 fi
 if ! with_lock demo fetch_redis "$dir/redis" "$version"; then
-	say "perhaps the package index is old: apt-get update"
+	say "the package index may be old; run apt-get update"
 	apt-get update
 	version=$(package_version redis-tools)
 	with_lock demo fetch_redis "$dir/redis" "$version" ||
-		die "redis-server cannot be had from apt"
+		die "redis-server cannot be downloaded with apt"
 fi
 printf '   redis-tools %s, unpacked in %s\n' "$version" "$dir/redis"
 

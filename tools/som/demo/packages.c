@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * packages: turn Debian's package index into commands for redis.
+ * packages: convert Debian's package index to commands for redis.
  *
  *	packages load [MAX] < Packages		RESP for redis-cli --pipe
  *	packages query N < Packages		lines for redis-cli: N random gets
  *
  * A package becomes a hash pkg:NAME of all its fields, a member of the set
  * section:SECTION, a member of needed-by:OTHER for each package it depends on,
- * and an entry of the sorted set installed-size. The same input gives the same
- * output, always.
+ * and an entry of the sorted set installed-size. The output depends only on
+ * the input.
  */
 #include <ctype.h>
 #include <err.h>
@@ -51,7 +51,7 @@ static void set(struct text *t, const char *s, size_t len)
 	append(t, s, len);
 }
 
-/* Return: false at the end of the input. */
+/* Read a package. Return: false at the end of the input. */
 static bool next_package(struct package *p)
 {
 	static char *line;
@@ -100,7 +100,7 @@ static void command(size_t words)
 	printf("*%zu\r\n", words);
 }
 
-/* One word of a command, made of two parts. */
+/* Write one word of a command, made of two parts. */
 static void word(const char *prefix, const char *s, size_t len)
 {
 	printf("$%zu\r\n%s", strlen(prefix) + len, prefix);

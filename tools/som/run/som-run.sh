@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # som-run: run a program with the memory of its allocator on /dev/som. It only sets the
-# environment, for libsom_preload.so and for the allocator, and becomes the program.
-# make puts the version and the directory of libraries in.
+# environment for libsom_preload.so and the allocator, and executes the program. make
+# inserts the version and the directory of libraries.
 
 version=@version@
 libdir=@libdir@
@@ -14,20 +14,20 @@ usage()
 	cat <<-END
 	usage: som-run [OPTION]... [--] PROGRAM [ARG]...
 
-	Runs PROGRAM with its large anonymous memory on /dev/som.
+	Run PROGRAM with its large anonymous mappings on /dev/som.
 
-	  --allocator NAME  jemalloc, mimalloc, tcmalloc: preload that one;
-	                    glibc, none: preload none (default: the first of them
-	                    that is installed)
-	  --min SIZE        smallest mapping that goes to som (default 2M, or 1M
+	  --allocator NAME  jemalloc, mimalloc, tcmalloc: preload that allocator;
+	                    glibc, none: preload none (default: the first one that
+	                    is installed)
+	  --min SIZE        smallest mapping to put on som (default 2M, or 1M
 	                    with tcmalloc)
-	  --max SIZE        largest mapping that goes to som (default: no limit)
-	  --fork POLICY     what a child of fork has: copy (default), noreserve, none
-	  --verbose         say what is done, and when ordinary memory is used
+	  --max SIZE        largest mapping to put on som (default: no limit)
+	  --fork POLICY     what a child inherits: copy (default), noreserve, none
+	  --verbose         print what is preloaded, and when ordinary memory is used
 	  --help, --version
 
 	SIZE has a suffix K, M, G or T. Exit status: the program's; 125 if som-run
-	itself fails, 126 if PROGRAM cannot be run, 127 if there is none.
+	itself fails, 126 if PROGRAM cannot be run, 127 if it does not exist.
 	END
 }
 
@@ -48,7 +48,7 @@ say()
 	[ -z "$verbose" ] || printf 'som-run: %s\n' "$*" >&2
 }
 
-# check_size WHENCE SIZE: what the library would not take for a size is refused here.
+# check_size WHENCE SIZE: refuse a size that the library would not accept.
 check_size()
 {
 	digits=${2%[KMGTkmgt]}
@@ -76,7 +76,7 @@ check_fork()
 	esac
 }
 
-# check_device: say why the program will have ordinary memory.
+# check_device: print why the program will use ordinary memory, if so.
 check_device()
 {
 	why=
@@ -90,7 +90,7 @@ check_device()
 	[ -z "$why" ] || printf 'som-run: %s: ordinary memory is used\n' "$why" >&2
 }
 
-# find_library NAME...: sets found to the first that exists where libraries are.
+# find_library NAME...: set found to the first existing library.
 find_library()
 {
 	found=
@@ -106,7 +106,7 @@ find_library()
 	return 1
 }
 
-# find_allocator NAME: the same for an allocator.
+# find_allocator NAME: set found to the library of an allocator.
 find_allocator()
 {
 	case $1 in
@@ -117,7 +117,7 @@ find_allocator()
 	esac
 }
 
-# find_sanitizer FILE: sets sanitizer to what a program was built with, if any.
+# find_sanitizer FILE: set sanitizer to the sanitizer of a program, if any.
 find_sanitizer()
 {
 	sanitizer=
@@ -173,11 +173,11 @@ while [ $# -gt 0 ]; do
 	shift "$more"
 done
 [ $# -gt 0 ] || wrong 'no program'
-# The library would go on with what it takes instead, and nobody would know.
+# The library would silently use a default instead.
 [ -z "$SOM_PRELOAD_MIN" ] || check_size SOM_PRELOAD_MIN "$SOM_PRELOAD_MIN"
 [ -z "$SOM_PRELOAD_MAX" ] || check_size SOM_PRELOAD_MAX "$SOM_PRELOAD_MAX"
 [ -z "$SOM_PRELOAD_FORK" ] || check_fork SOM_PRELOAD_FORK "$SOM_PRELOAD_FORK"
-# The program may run others elsewhere.
+# The program may execute others in another directory.
 case $device in
 /*) ;;
 *)
@@ -186,7 +186,7 @@ case $device in
 	;;
 esac
 
-# Beside this script where both were just built.
+# Both are in the same directory if they were just built.
 shim=$(dirname -- "$0")/libsom_preload.so
 [ -e "$shim" ] || shim=$libdir/som/libsom_preload.so
 [ -e "$shim" ] || fail "libsom_preload.so is not in $libdir/som"
@@ -207,7 +207,7 @@ if [ -n "$sanitizer" ]; then
 		"$file" "$sanitizer" \
 		"only what the program maps itself goes to som" >&2
 	allocator=none
-	# It would refuse to run behind another library.
+	# It would refuse to run after another library.
 	[ "$sanitizer" != AddressSanitizer ] ||
 		export ASAN_OPTIONS="verify_asan_link_order=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
 fi
@@ -239,10 +239,10 @@ say "$shim${found:+, $found}"
 case $allocator in
 glibc) say "glibc's malloc stays on ordinary memory: only what the program" \
 	"maps itself goes to som" ;;
-# It takes its memory from brk(2) otherwise.
+# Otherwise tcmalloc uses brk(2).
 tcmalloc)
 	export TCMALLOC_SKIP_SBRK="${TCMALLOC_SKIP_SBRK:-1}"
-	# It maps a little more than 1 MiB at a time.
+	# tcmalloc maps a little more than 1 MiB at a time.
 	min=${min:-${SOM_PRELOAD_MIN:-1M}}
 	;;
 esac
