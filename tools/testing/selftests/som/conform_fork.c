@@ -201,14 +201,14 @@ static void op_spawn(struct conform *c)
 }
 
 static const char why_fork[] =
-	"Memory has one owner: a child inherits nothing, and finds no mapping "
-	"there. What the parent has is as it was.";
+	"Memory has one owner: a child inherits nothing, and has no mapping "
+	"there. The parent's memory is unchanged.";
 static const char why_wipe[] =
-	"For anonymous memory only (mm/madvise.c, madvise_vma_behavior()). A "
-	"child inherits nothing anyway.";
+	"The kernel supports it for anonymous memory only (mm/madvise.c, "
+	"madvise_vma_behavior()). A child inherits nothing anyway.";
 static const char why_dofork[] =
-	"A child that is to inherit after all (MADV_DOFORK) has a mapping that "
-	"answers every touch with SIGSEGV.";
+	"After MADV_DOFORK, the child has a mapping that raises SIGSEGV at "
+	"every touch.";
 
 #define BOTH	"child:, data kept, parent:, data kept"
 #define NOT	"child:, SIGSEGV, parent:, data kept"

@@ -160,10 +160,10 @@ static void op_gup(struct conform *c)
 }
 
 static const char why_tracked[] =
-	"Dirty bits of special entries tell what is written to tracked memory, so "
-	"it does not become page-backed by itself: SOM_IOC_PAGE_BACKED makes it so. "
-	"It is written here while it is tracked; entries of 2 MiB, before that, can "
-	"be pinned.";
+	"Tracked memory does not become page-backed automatically, because "
+	"dirty bits of special entries record its writes; use "
+	"SOM_IOC_PAGE_BACKED. Here it is written while tracked. Before that, "
+	"it has entries of 2 MiB and can be pinned.";
 
 #define DISK	"; debug: no such device"
 

@@ -409,8 +409,9 @@ static void op_structs(struct conform *c)
 }
 
 static const char why_4k[] =
-	"A special entry of 4 KiB cannot be pinned (mm/gup.c, follow_pfn_pte()): "
-	"such calls work where an entry of 2 MiB maps the memory.";
+	"A special entry of 4 KiB cannot be pinned (mm/gup.c, "
+	"follow_pfn_pte()). Such calls work where an entry of 2 MiB maps the "
+	"memory.";
 
 #define OUT_IN		"out ok, in ok, data kept"
 #define EFAULTS		"out EEXIST, in EEXIST, data kept"

@@ -190,13 +190,13 @@ static void op_name(struct conform *c)
 }
 
 static const char why_lock[] =
-	"som memory always is locked, as HugeTLB memory is, and not counted. The "
-	"kernel populates what is to be locked, MLOCK_ONFAULT or not, by whole "
-	"units.";
+	"som memory is always locked, as HugeTLB memory is, and not counted. "
+	"The kernel populates memory to be locked in whole units, with and "
+	"without MLOCK_ONFAULT.";
 
 static const char why_seal[] =
-	"mseal forbids to discard anonymous memory that cannot be written, and "
-	"no other (mm/mseal.c, is_ro_anon()).";
+	"mseal prevents discarding only of read-only anonymous memory "
+	"(mm/mseal.c, is_ro_anon()).";
 
 static const struct conform_row lock_rows[] = {
 	{ "mlock of all", op_mlock, 0, WHOLE,
@@ -280,8 +280,8 @@ static const struct conform_row lock_rows[] = {
 	{ "mincore, 16K of PROT_NONE", op_mincore_protected, 0, 0,
 	  { "2048 of 2048 pages", NULL, "1536 of 2048 pages",
 	    "1536 of 2048 pages" },
-	  "Where a mapping is split, the entry of that unit goes; the next touch "
-	  "makes new ones. The data are as they were." },
+	  "A split of a mapping drops the entry of that unit; the next touch "
+	  "makes new entries. The data is unchanged." },
 	{ "msync(MS_SYNC) of all", op_msync, MS_SYNC, WHOLE,
 	  { "ok, data kept" } },
 	{ "msync(MS_SYNC) of 8K", op_msync, MS_SYNC, TWO_PAGES,

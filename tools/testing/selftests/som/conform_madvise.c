@@ -138,29 +138,30 @@ static void op_advise_bad(struct conform *c)
 			      "EINVAL, data kept", "EINVAL, data kept")
 
 static const char why_dontneed[] =
-	"madvise(2) says of shared mappings that MADV_DONTNEED keeps the data.";
+	"MADV_DONTNEED of a shared mapping keeps the data, see madvise(2).";
 static const char why_free[] =
-	"For anonymous memory only (mm/madvise.c, madvise_free_single_vma()).";
+	"The kernel supports it for anonymous memory only (mm/madvise.c, "
+	"madvise_free_single_vma()).";
 static const char why_remove[] =
-	"For shared mappings only, as which a file's are taken. It gives the "
-	"memory back.";
+	"The kernel supports it for shared mappings only; som mappings count "
+	"as shared. It releases the memory.";
 static const char why_wipe[] =
-	"For anonymous memory only (mm/madvise.c, madvise_vma_behavior()). A "
-	"child inherits nothing anyway.";
+	"The kernel supports it for anonymous memory only (mm/madvise.c, "
+	"madvise_vma_behavior()). A child inherits nothing anyway.";
 static const char why_dump[] =
 	"The kernel refuses it for special mappings (mm/madvise.c, "
-	"madvise_vma_behavior()); SOM_MMAP_DODUMP does it.";
+	"madvise_vma_behavior()). Use SOM_MMAP_DODUMP.";
 static const char why_collapse[] =
-	"The kernel collapses anonymous and page cache memory only. som memory "
-	"has huge entries wherever they fit.";
+	"The kernel collapses anonymous and page cache memory only. som "
+	"memory has huge entries wherever possible.";
 
 static const char why_offline[] =
-	"A page of som memory is part of a chunk of 1 GiB that does not move: the "
-	"page stays in use.";
+	"A page of som memory is part of a chunk of 1 GiB that does not move, "
+	"so the page stays in use.";
 static const char why_poison[] =
-	"With privilege, it takes the memory away for good; for som memory that "
-	"is the chunk of 1 GiB, which HugeTLB does not give out again. So only "
-	"the refusal is looked at.";
+	"With privilege, it removes the memory permanently: for som memory "
+	"the chunk of 1 GiB, which HugeTLB does not allocate again. So only "
+	"the refusal is tested.";
 
 static const struct conform_row madvise_rows[] = {
 	ADVICE(MADV_NORMAL, KEPT, KEPT, NULL),

@@ -144,11 +144,10 @@ static void op_map_exec(struct conform *c)
 #define FULL		"2M aligned"
 
 static const char why_offset[] =
-	"The offset means nothing to anonymous memory. /dev/som keeps it for "
-	"later: offset 0 is the only one.";
+	"Anonymous memory ignores the offset. /dev/som accepts only offset 0, "
+	"unless the policy of the file sets another one.";
 static const char why_align[] =
-	"som memory is aligned to 2 MiB whenever there is no hint, for huge "
-	"entries.";
+	"Without a hint, som memory is aligned to 2 MiB, for huge entries.";
 static const char why_growsdown[] =
 	"The kernel refuses it for every file (mm/mmap.c, do_mmap()).";
 
@@ -180,25 +179,26 @@ static const struct conform_row mmap_rows[] = {
 	    "ok, 1024 of 1024 pages resident, VmLck 0 kB, zeroes",
 	    "ok, 1024 of 1024 pages resident, VmLck 0 kB, zeroes",
 	    "ok, 1024 of 1024 pages resident, VmLck 0 kB, zeroes" },
-	  "som memory always is locked, as HugeTLB memory is. It is populated, "
-	  "and not counted as locked." },
+	  "som memory is always locked, as HugeTLB memory is. It is "
+	  "populated, and not counted as locked." },
 	{ "MAP_GROWSDOWN", op_map, MAP_GROWSDOWN, 0,
 	  { "ok, zeroes", "EINVAL", "EINVAL", "EINVAL" }, why_growsdown },
 	MAP_ROW(MAP_STACK),
 	{ "MAP_HUGETLB", op_map, MAP_HUGETLB, 0,
 	  { "ok, zeroes", "ok, zeroes", "EINVAL", "EINVAL" },
-	  "The kernel refuses it for a file that is not of hugetlbfs "
-	  "(mm/mmap.c, ksys_mmap_pgoff())." },
+	  "The kernel supports it for files of hugetlbfs only (mm/mmap.c, "
+	  "ksys_mmap_pgoff())." },
 	MAP_ROW(MAP_32BIT),
 	{ "MAP_SYNC", op_map, MAP_SYNC, 0, { "ok, zeroes" } },
 	{ "MAP_SYNC, MAP_SHARED_VALIDATE", op_map_type,
 	  MAP_SHARED_VALIDATE | MAP_SYNC, 0,
 	  { "EINVAL", "EOPNOTSUPP", "EOPNOTSUPP", "EOPNOTSUPP" },
-	  "MAP_SHARED_VALIDATE is for files only; a file without DAX refuses "
-	  "MAP_SYNC." },
+	  "MAP_SHARED_VALIDATE works with files only, and a file without DAX "
+	  "refuses MAP_SYNC." },
 	{ "MAP_DROPPABLE", op_map_type, MAP_DROPPABLE, 0,
 	  { "ok, zeroes", "EINVAL", "EINVAL", "EINVAL" },
-	  "For anonymous memory only (mm/mmap.c, do_mmap())." },
+	  "The kernel supports it for anonymous memory only (mm/mmap.c, "
+	  "do_mmap())." },
 	MAP_ROW(MAP_UNINITIALIZED),
 	{ "hint, free", op_map_hint, CONFORM_LEN + UNIT, 0,
 	  { "ok, there, zeroes" } },

@@ -171,24 +171,26 @@ static void op_bad(struct conform *c)
 #define MOVED	"ok, data kept, SIGSEGV, ok, data kept"
 
 static const char why_grow[] =
-	"Linux 6.12 never grows a special mapping in place: where the addresses "
-	"behind it are free it fails, with MREMAP_MAYMOVE, too (mm/mremap.c, "
+	"Linux 6.12 never grows a special mapping in place. If the addresses "
+	"after it are free, it fails, also with MREMAP_MAYMOVE (mm/mremap.c, "
 	"vma_merge_extend()).";
 static const char why_grow_private[] =
-	"What is added to a shared mapping is what is there, as of a file. To a "
-	"private one it would have to be zero, and other mappings may have the "
-	"memory there: growing is refused, and the caller copies.";
+	"The new part of a shared mapping shows the existing content, as for "
+	"a file. In a private mapping it would have to be zero, but other "
+	"mappings may have that memory. So growing is refused, and the caller "
+	"copies.";
 static const char why_dontunmap[] =
-	"A shared mapping stays behind with the same memory, as of any file "
-	"(mremap(2)). What stays behind of a private one would have to be fresh "
-	"memory, which a driver cannot make it: access is refused as long as the "
-	"other one lives, and it reads as zero then. Where the kernel checks page "
-	"tables, as the debug kernel does, shared memory has one mapping only.";
+	"The old shared mapping stays, with the same memory, as for any file "
+	"(mremap(2)). The old private mapping would have to be fresh memory, "
+	"which a driver cannot provide. So access is refused while the new "
+	"mapping exists, and reads as zero afterwards. On a kernel that "
+	"checks page tables, such as the debug kernel, shared memory has one "
+	"mapping only.";
 static const char why_duplicate[] =
-	"The kernel refuses it for private mappings only, and to the kernel, "
-	"som's are shared. The second mapping is of the same memory; it takes the "
-	"memory of a private one over. Where the kernel checks page tables, shared "
-	"memory has one mapping only.";
+	"The kernel refuses it for private mappings only, and treats som "
+	"mappings as shared. The second mapping has the same memory; it takes "
+	"over the memory of a private one. On a kernel that checks page "
+	"tables, shared memory has one mapping only.";
 
 #define HUGE_NO		"EINVAL, data kept"
 #define GROWN		{ "ok, in place, data kept, zeroes", HUGE_NO,	\

@@ -191,10 +191,10 @@ static void op_migrate_pages(struct conform *c)
 #define WITH(mode, flags)	((mode) | (flags) << 8)
 
 static const char why_stay[] =
-	"som memory stays on the node that it is from. The kernel does not say so "
-	"when it is asked to move it: the memory counts as mapped more than once.";
+	"som memory stays on its node. A request to move it succeeds without "
+	"an effect, because the memory counts as mapped more than once.";
 static const char why_which[] =
-	"The kernel does not tell the node of special entries "
+	"The kernel does not report the node of special entries "
 	"(mm/pagewalk.c, folio_walk_start()). Nothing moves.";
 
 #define MOVED		"ok, data kept"

@@ -377,17 +377,18 @@ static void op_process_vm_local(struct conform *c)
 }
 
 static const char why_rss[] =
-	"som memory, as HugeTLB memory, is not part of RSS; fdinfo and sysfs "
+	"som memory is not part of RSS, like HugeTLB memory; fdinfo and sysfs "
 	"show it.";
 static const char why_maps[] =
-	"The mapping is one of a file of the device's, and shared for the "
-	"kernel.";
+	"The mapping belongs to a file of the device, and the kernel treats "
+	"it as shared.";
 static const char why_merge[] =
-	"Special mappings are never merged: whoever protects single pages should "
-	"mind vm.max_map_count, or map them again (SOM_MMAP_JOIN).";
+	"The kernel never merges special mappings. A program that protects "
+	"single pages must respect vm.max_map_count, or join the mappings "
+	"(SOM_MMAP_JOIN).";
 static const char why_flags[] =
-	"sh and ms: shared. dc: not inherited by fork. mm: special entries. hg: "
-	"huge entries whatever THP is set to.";
+	"sh and ms: shared. dc: not inherited by fork. mm: special entries. "
+	"hg: huge entries, independent of the THP setting.";
 static const char why_numa_maps[] =
 	"The kernel counts no special entries here.";
 static const char why_vm_4k[] =
@@ -395,8 +396,8 @@ static const char why_vm_4k[] =
 	"/proc/PID/mem and ptrace work everywhere.";
 
 static const char why_shared[] =
-	"Anonymous memory is a private mapping here. In a shared one nobody "
-	"overrides that it cannot be written (mm/gup.c, check_vma_flags()).";
+	"Anonymous memory is a private mapping here. The write protection of "
+	"a shared mapping cannot be overridden (mm/gup.c, check_vma_flags()).";
 
 static const struct conform_row proc_rows[] = {
 	{ "maps", op_maps, 0, 0,
@@ -588,10 +589,10 @@ static void op_core(struct conform *c)
 }
 
 static const char why_filter[] =
-	"som memory counts as shared anonymous memory, private mappings, too: "
-	"bit 1 of /proc/PID/coredump_filter.";
+	"som memory counts as shared anonymous memory, also in private "
+	"mappings: bit 1 of /proc/PID/coredump_filter.";
 static const char why_core_empty[] =
-	"The kernel populates what it dumps of a file.";
+	"The kernel populates the file mappings that it dumps.";
 
 #define NOTHING	"0 kB dumped"
 #define ALL	"8192 kB dumped, data kept"

@@ -234,9 +234,9 @@ static void op_contended_pi(struct conform *c)
 }
 
 static const char why_4k[] =
-	"The kernel finds no page behind a special entry of 4 KiB (mm/gup.c, "
+	"The kernel finds no page at a special entry of 4 KiB (mm/gup.c, "
 	"follow_pfn_pte()). A shared futex works where an entry of 2 MiB maps "
-	"the memory, a private one everywhere.";
+	"the memory; a private futex works everywhere.";
 
 static const struct conform_row sync_rows[] = {
 	{ "private", op_futex, FUTEX_PRIVATE_FLAG, 0, { "wake: ok, wait: ok" } },

@@ -181,8 +181,9 @@ out:
 }
 
 static const char why_4k[] =
-	"A special entry of 4 KiB cannot be pinned (mm/gup.c, follow_pfn_pte()): "
-	"register buffers where an entry of 2 MiB maps the memory.";
+	"A special entry of 4 KiB cannot be pinned (mm/gup.c, "
+	"follow_pfn_pte()). Register buffers where an entry of 2 MiB maps the "
+	"memory.";
 
 #define OUT_IN	"out ok, in ok, data kept"
 #define FIXED_OK	"register ok, out ok, in ok, data kept"
@@ -191,8 +192,8 @@ static const char why_4k[] =
 #define FIXED_SOM	{ FIXED_OK, NULL, FIXED_OK NO_CMA, FIXED_OK NO_CMA }
 
 static const char why_cma[] =
-	"In the debug kernel's guest the 1 GiB pages come from CMA, memory that "
-	"the kernel pins for no long time. SOM_IOC_PAGE_BACKED is the way out.";
+	"In the guest of the debug kernel the 1 GiB pages come from CMA, "
+	"whose memory cannot be pinned for long. Use SOM_IOC_PAGE_BACKED.";
 
 static const struct conform_row uring_rows[] = {
 	{ "write, read", op_uring, 0, 0, { OUT_IN } },
