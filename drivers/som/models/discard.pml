@@ -2,23 +2,23 @@
 /*
  * discard.c: MADV_DONTNEED of a whole unit of private memory.
  *
- * The kernel clears the entry and does not ask the driver. An MMU notifier hears of it
- * before, marks the unit as discarded without a lock of the driver's, and waits for
- * whoever makes an entry right now. Beside it: faults of another thread, zaps that
- * lose nothing, and the worker that takes a marked unit away.
+ * The kernel clears the entry without a call to the driver's VMA operations. Before that,
+ * the driver's MMU notifier marks the unit as discarded, without taking a lock of the
+ * driver, and waits for a concurrent fault that is installing an entry. In parallel: faults
+ * of another thread, zaps that lose no data, and the worker that frees a marked unit.
  *
- * Safe: when madvise() has returned, the program reads zero; and what it writes then
- * stays, until the next madvise().
+ * Safe: after madvise() has returned, the program reads zeroes, and data that it writes
+ * then stays until the next madvise().
  *
  * MUTANTS: NO_SYNC NO_SLOT_CHECK NO_ZERO NO_WORKER_LOCK
  */
 #define ZERO	0
 #define DATA	1
 
-bool unit;		/* there is one at the index */
-bool discarded;		/* its mark */
-bool pte;		/* the entry maps it */
-bit bytes;		/* what is in it: ZERO or DATA */
+bool unit;		/* the index has a unit */
+bool discarded;		/* mark of the unit */
+bool pte;		/* the entry maps the unit */
+bit bytes;		/* content of the unit: ZERO or DATA */
 bool fault_lock, ptl, writer;
 byte readers;		/* of mmap_lock */
 
@@ -37,7 +37,7 @@ inline notifier()
 #endif
 }
 
-/* It looks for a page table without a lock, and clears under it. */
+/* Looks for a page table without a lock, and clears the entry under its lock. */
 inline kernel_zap()
 {
 	if
@@ -53,19 +53,22 @@ active proctype program()
 {
 end:	do
 	:: atomic { pte -> bytes = DATA };
-		/* It may be called long after that: entries come and go by themselves. */
+		/*
+		 * madvise() may come long after: concurrent processes change the entry
+		 * meanwhile.
+		 */
 		atomic { !writer -> readers++ };
 		notifier();
 		kernel_zap();
 		readers--;
-		/* The next touch: an entry comes by a fault. */
+		/* The next access: a fault installs an entry. */
 		atomic { pte -> assert(bytes == ZERO); bytes = DATA };
-		/* Some time later. */
+		/* A later access. */
 		atomic { pte -> assert(bytes == DATA) }
 	od
 }
 
-/* The fault of any thread, which may have begun at any time before. */
+/* A fault of any thread; may have begun at any time before. */
 active proctype fault()
 {
 end:	do
@@ -97,7 +100,9 @@ end:	do
 	od
 }
 
-/* The unit stays: a huge entry is split, the driver zaps, another mapping goes. */
+/*
+ * Zaps that keep the unit: a huge entry is split, the driver zaps, another VMA is unmapped.
+ */
 active proctype zap_by_others()
 {
 end:	do
@@ -107,7 +112,7 @@ end:	do
 	od
 }
 
-/* punch.c: takes a marked unit out, clears its entry, waits, frees. */
+/* punch.c: remove a marked unit, clear its entry, wait for mmap_lock, free the unit. */
 active proctype worker()
 {
 end:	do

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * cow.c: a child inherits a unit by a cow, and gets a copy, or the unit itself.
+ * cow.c: a child inherits a unit by a deferred copy, and gets a copy or the unit itself.
  *
- * Right after fork: the parent has the unit, marked as shared, without a writable
- * entry; the child has a cow. Beside each other: the parent writes, and unmaps the
- * unit at some time; the child touches the index, or gives it up.
+ * Right after fork, the parent has the unit, marked as shared, without a writable entry;
+ * the child has a deferred copy. In parallel: the parent writes, and unmaps the unit at
+ * some time; the child accesses the index or gives it up.
  *
- * Safe: the unit is in one tree at every instant; the child reads what was there at
- * fork; nobody copies from memory that was freed.
+ * Safe: the unit is in one table at every instant; the child reads the data of the fork;
+ * freed memory is never copied from.
  *
  * MUTANTS: NO_SHARE_LOCK NO_RECHECK NO_BREAK INSERT_FIRST
  */
 bool parent_unit = true, shared = true, writable, mapped = true;
-bool freed;		/* the unit went to the pool */
-bool cow = true;	/* the child's */
-bool child_unit;	/* the very unit is in the child's tree */
-bool child_copy;	/* a copy is */
-bool old = true;	/* the unit's bytes are those of fork */
-bool copy_old;		/* the copy's are */
+bool freed;		/* the unit was returned to the pool */
+bool cow = true;	/* the child has a deferred copy */
+bool child_unit;	/* the unit itself is in the child's table */
+bool child_copy;	/* a copy is in the child's table */
+bool old = true;	/* the unit has the data of the fork */
+bool copy_old;		/* the copy has the data of the fork */
 bool parent_fault, child_fault, share;
 
 #define lock(l)		atomic { !l -> l = true }
@@ -30,7 +30,7 @@ bool parent_fault, child_fault, share;
 #define pull_unlock(l)	unlock(l)
 #endif
 
-/* Copy, and insert the copy if the cow is still there: under xa_lock, so atomic. */
+/* Copy, and insert the copy if the deferred copy still exists. Atomic: under xa_lock. */
 inline copy_to_child(bytes)
 {
 	bytes = old;
@@ -38,7 +38,7 @@ inline copy_to_child(bytes)
 	atomic {
 		if
 		:: cow -> child_copy = true; copy_old = bytes; cow = false
-		:: else			/* given up meanwhile: the copy goes */
+		:: else			/* given up meanwhile: the copy is freed */
 		fi
 	}
 }
@@ -49,7 +49,7 @@ active proctype parent()
 
 end:	do
 	:: mapped ->
-		/* A write. */
+		/* Write. */
 		lock(parent_fault);
 #ifndef NO_BREAK
 		if
@@ -68,7 +68,7 @@ end:	do
 		unlock(parent_fault);
 		old = false
 	:: mapped ->
-		/* munmap: no page table and no TLB has the unit any more. */
+		/* munmap: no page table and no TLB has a translation of the unit. */
 		mapped = false;
 		writable = false;
 		if
@@ -133,7 +133,7 @@ end:	do
 	od
 }
 
-/* The child gives the index up: under xa_lock of its cows alone. */
+/* The child gives up the index, under the xa_lock of its deferred copies only. */
 active proctype give_up()
 {
 	if

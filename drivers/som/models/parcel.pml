@@ -1,34 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * parcel.c: a unit leaves one owner for a parcel, and comes to another owner from there.
+ * parcel.c: a unit passes from one owner into a parcel, and from there to another owner.
  *
- * The giver's unit index, its page table entry, and a processor with a TLB that runs its
- * program; the taker's unit index; two units. Beside each other: the giver's faults, and
- * who clears its entry with mmap_lock held and flushes later; its PACK, fork, munmap or exit,
- * and a child that copies; the taker's claim, munmap or exit; the parcel's last close, and
- * compaction; a pin.
+ * Modelled: the giver's unit index, its page table entry, and a processor with a TLB that
+ * runs the giver; the taker's unit index; two units. In parallel: the giver's faults; a zap
+ * with mmap_lock held that flushes later; the giver's PACK, fork, munmap or exit; a child
+ * that copies; the taker's claim, munmap or exit; the parcel's last close; compaction; a
+ * pin.
  *
- * Safe: a unit is in one place; no entry and no TLB of the giver has a unit that is not the
- * giver's; a child copies from what its parent has; the taker gets nothing that is pinned.
+ * Safe: a unit is in one place; the giver's entry and TLB have only the giver's unit; a
+ * child copies only from what its parent has; the taker gets no pinned unit.
  *
  * MUTANTS: NO_FLUSH NO_MMAP_LOCK NO_PARCEL_LOCK NO_BREAK NO_PIN_CHECK STORE_FIRST
  */
 mtype = { POOL, GIVER, PARCEL, TAKER };
 
 byte tree, pte, tlb;		/* of the giver: unit, or 0 */
-byte parcel, taken;		/* the unit in the parcel, and the taker's */
-mtype who[3] = POOL;		/* unit -> whose it is */
-byte pin;			/* the unit that a device of the giver's has pinned */
+byte parcel, taken;		/* unit in the parcel; unit of the taker */
+mtype who[3] = POOL;		/* unit -> owner */
+byte pin;			/* unit pinned by a device of the giver */
 bool mapped;			/* the giver has a mapping */
-bool cow;			/* a child is to copy the giver's unit */
-bool writer, reader;		/* of mmap_lock: one reader is enough here */
+bool cow;			/* a child has a deferred copy of the giver's unit */
+bool writer, reader;		/* of mmap_lock: one reader suffices here */
 bool locked;			/* the parcel's lock */
 #define write_lock()	atomic { !writer && !reader -> writer = true }
 #define read_lock()	atomic { !writer && !reader -> reader = true }
 #define lock()		atomic { !locked -> locked = true }
 #define unlock(l)	l = false
 
-/* What is pinned is held by the pool until it is not. */
+/* A pinned unit cannot be allocated: it is quarantined. */
 inline take(unit, whose)
 {
 	atomic { if
@@ -38,7 +38,7 @@ inline take(unit, whose)
 		fi }
 }
 
-/* Clear the entry; the kernel flushes if there was one. */
+/* Clear the entry; the kernel flushes if it was present. */
 inline zap()
 {
 	if :: atomic { pte != 0 -> pte = 0 }; tlb = 0 :: else fi
@@ -71,11 +71,11 @@ active proctype writers()
 
 end:	do
 	:: !mapped -> mapped = true
-	:: mapped -> write_lock();	/* munmap or exit: what children need they get */
+	:: mapped -> write_lock();	/* munmap or exit: children have their copies */
 		zap();
 		atomic { mapped = false; cow = false; who[tree] = POOL; tree = 0 };
 		unlock(writer)
-	:: tree != 0 -> write_lock();	/* fork */
+	:: tree != 0 -> write_lock();
 		zap(); cow = true;
 		unlock(writer)
 	:: tree != 0 && parcel == 0 && pin == 0 ->
@@ -126,7 +126,7 @@ end:	do
 	od
 }
 
-/* The last close; and compaction, which copies, and leaves what is pinned where it is. */
+/* The last close; and compaction, which copies unpinned units and leaves pinned ones. */
 active proctype others()
 {
 	byte unit, old;

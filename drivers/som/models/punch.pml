@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * punch.c: a unit is taken away below a living VMA, and becomes another owner's.
+ * punch.c: a unit is freed while a VMA maps it, and becomes another owner's.
  *
- * One unit index of one owner, reserved one unit, its page table entry, one processor with a
- * TLB that runs the owner's program all the time, two units of memory. Beside each other: a
- * punch with its four steps; a fault, which needs no mmap_lock; somebody who clears the
- * entry with mmap_lock held and flushes later (munmap, MADV_DONTNEED of shared memory); a
- * device that pins what the entry maps; another owner who takes what is free.
+ * Modelled: one unit index of an owner with one unit reserved, its page table entry, a
+ * processor with a TLB that always runs the owner's program, two units of memory. In
+ * parallel: a punch in four steps; a fault without mmap_lock; a zap with mmap_lock held
+ * that flushes later (munmap, MADV_DONTNEED of shared memory); a device that pins the
+ * mapped unit; another owner that allocates free units.
  *
- * Safe: no page table entry and no TLB has a unit that is not the owner's, nor has a pin;
- * and the owner never has two units by one reservation.
+ * Safe: the page table entry, the TLB and the pin have only a unit of the owner; the owner
+ * never has two units for one reservation.
  *
  * MUTANTS: NO_FLUSH NO_MMAP_LOCK NO_FAULT_LOCK FREE_FIRST LOOK_FIRST UNLOCK_FIRST
  */
@@ -17,11 +17,11 @@
 #define THIS	1
 #define OTHER	2
 
-byte tree;		/* the unit at the index; 0: none */
-byte pte;		/* the unit that the entry maps */
-byte tlb;		/* the unit that the processor would access */
-byte who[3];		/* unit -> its owner */
-byte pin;		/* the unit that a device has a pin on */
+byte tree;		/* unit at the index, or 0 */
+byte pte;		/* unit that the entry maps, or 0 */
+byte tlb;		/* unit that the processor would access, or 0 */
+byte who[3];		/* unit -> owner */
+byte pin;		/* unit pinned by a device, or 0 */
 bool owner_lock, fault_lock, ptl, writer;
 byte readers;		/* of mmap_lock */
 
@@ -43,7 +43,7 @@ inline take(unit, owner)
 	}
 }
 
-/* The owner's program: the processor fills its TLB whenever it likes. */
+/* The owner's program: the processor may fill its TLB at any time. */
 active proctype processor()
 {
 end:	do
@@ -71,7 +71,7 @@ end:	do
 		lock(ptl);
 		if
 		:: pte == 0 -> pte = unit
-		:: else		/* an entry is there: come again */
+		:: else		/* another entry was installed: retry */
 		fi;
 		unlock(ptl);
 #ifndef NO_FAULT_LOCK
@@ -80,7 +80,7 @@ end:	do
 	od
 }
 
-/* Clears the entry, and flushes before it lets go of mmap_lock. */
+/* Clear the entry and flush before mmap_lock is released. */
 active proctype zap_by_others()
 {
 	bool found;
@@ -99,7 +99,7 @@ end:	do
 	od
 }
 
-/* get_user_pages(): looks at the entry under the page table's lock. */
+/* get_user_pages(): reads the entry under the page table lock. */
 active proctype device()
 {
 end:	do
@@ -119,7 +119,7 @@ inline zap()
 #else
 	if
 	:: pte != 0 -> pte = 0; unlock(ptl); tlb = 0
-	:: else -> unlock(ptl)			/* nothing to flush */
+	:: else -> unlock(ptl)
 	fi;
 #endif
 }
@@ -161,7 +161,7 @@ end:	do
 			unlock(fault_lock);
 #endif
 			who[unit] = NONE
-		:: else					/* it stays, discarded */
+		:: else					/* stays, discarded */
 #ifdef UNLOCK_FIRST
 			unlock(fault_lock)
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The arithmetic of reservations. */
+/* Tests of the arithmetic of reservations. */
 #include <linux/array_size.h>
 #include <linux/prandom.h>
 #include "kunit.h"
@@ -38,7 +38,7 @@ static void commit_empty_pool(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, som_commit_charge(&c, &u, 1));
 }
 
-/* A unit that is quarantined takes its charge along: it makes no room. */
+/* Quarantined units keep their charge, so they make no room. */
 static void commit_quarantine(struct kunit *test)
 {
 	struct som_commit c = { .total = CHUNK, .chunks = 1 };
@@ -58,7 +58,7 @@ static void commit_quarantine(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, c.claimed, 0);
 }
 
-/* What has failed was reserved: nothing more is, until somebody gives up some. */
+/* If reserved memory fails, nothing more is reserved until reservations are released. */
 static void commit_retire(struct kunit *test)
 {
 	struct som_commit c = { .total = CHUNK, .chunks = 1 };
@@ -80,7 +80,7 @@ static void commit_retire(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, som_commit_charge(&c, &u, 1));
 }
 
-/* A chunk with retired units that is nobody's yet counts for whoever may get it. */
+/* Retired units of a chunk without a user count for every user. */
 static void commit_retired_chunk(struct kunit *test)
 {
 	struct som_commit c = { .total = 2 * CHUNK, .chunks = 2 };
@@ -91,7 +91,7 @@ static void commit_retired_chunk(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, som_commit_charge(&c, &a, CHUNK));
 	KUNIT_EXPECT_TRUE(test, som_commit_charge(&c, &a, CHUNK - 1));
 	KUNIT_EXPECT_EQ(test, c.claimed, 2);
-	/* What is retired later does not keep anybody from giving back. */
+	/* Units retired later do not prevent a release. */
 	som_commit_retire(&c, NULL, 5);
 	som_commit_uncharge(&c, &a, 1);
 	KUNIT_EXPECT_EQ(test, a.claim, 1);
@@ -100,7 +100,7 @@ static void commit_retired_chunk(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, c.claimed, 0);
 }
 
-/* Retired units of a chunk come, are a user's, and leave with it. */
+/* Retired units enter the pool, pass to a user and leave the pool with their chunk. */
 static void commit_retired_count(struct kunit *test)
 {
 	struct som_commit c = {};
@@ -138,7 +138,7 @@ static void commit_shrink(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, som_commit_shrink(&c, NULL, 0, 0));
 }
 
-/* What is quarantined goes with the chunk that has it, or everything stays. */
+/* Shrinking removes quarantined units with their chunk, or changes nothing. */
 static void commit_shrink_quarantined(struct kunit *test)
 {
 	struct som_commit c = { .total = 2 * CHUNK, .chunks = 2 };
@@ -162,7 +162,7 @@ static void commit_shrink_quarantined(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, u.claim, 1);
 }
 
-/* A user with one unit has all of a chunk. */
+/* A user with one unit claims a whole chunk. */
 static void commit_strangers(struct kunit *test)
 {
 	struct som_commit c = { .total = 2 * CHUNK, .chunks = 2 };
@@ -175,18 +175,18 @@ static void commit_strangers(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, som_commit_room(&c, &d), 0);
 	KUNIT_EXPECT_FALSE(test, som_commit_charge(&c, &d, 1));
 	KUNIT_EXPECT_EQ(test, som_commit_room(&c, &a), CHUNK - 1);
-	/* Nobody gets a second chunk, as the other one's is reserved. */
+	/* No user gets a second chunk, as the other user has reserved it. */
 	KUNIT_EXPECT_TRUE(test, som_commit_take(&c, &a, 0));
 	KUNIT_EXPECT_FALSE(test, som_commit_take(&c, &a, 0));
 	som_commit_uncharge(&c, &b, CHUNK);
 	KUNIT_EXPECT_TRUE(test, som_commit_take(&c, &a, 0));
 	KUNIT_EXPECT_FALSE(test, som_commit_charge(&c, &b, 1));
-	/* It is the chunk that counts, not the unit. */
+	/* Whole chunks are claimed, not units. */
 	som_commit_leave(&c, &a, 0);
 	KUNIT_EXPECT_TRUE(test, som_commit_charge(&c, &b, 1));
 }
 
-/* Two users reserve some units. */
+/* Reserve units for two users. */
 static void commit_two(struct kunit *test, unsigned long chunks,
 		       unsigned long a, unsigned long b)
 {
@@ -204,7 +204,7 @@ static void commit_two(struct kunit *test, unsigned long chunks,
 	KUNIT_EXPECT_EQ(test, c.claimed, x.claim + y.claim);
 }
 
-/* All small pools: charge succeeds exactly when there is room. */
+/* All small pools: a charge succeeds exactly if there is room. */
 static void commit_exhaustive(struct kunit *test)
 {
 	static const unsigned long units[] = {
@@ -219,7 +219,7 @@ static void commit_exhaustive(struct kunit *test)
 #define USERS	3
 #define CHUNKS	4
 
-/* A pool of users that reserve, use and free units as they like. */
+/* A pool with users that reserve, use and free units at random. */
 struct model {
 	struct som_commit c;
 	struct som_commit_user users[USERS];
@@ -229,7 +229,7 @@ struct model {
 	unsigned long size[CHUNKS];	/* units that have not failed */
 };
 
-/* Use a unit that is reserved. It is an error not to find one. */
+/* Use a reserved unit. Return: false if there is none, which is an error. */
 static bool model_use(struct model *m, int user)
 {
 	int i, chunk = -1;
@@ -272,7 +272,7 @@ static void model_free(struct model *m, int user, unsigned int which)
 	}
 }
 
-/* Whoever has a reservation finds a unit, wherever others and its own are. */
+/* A user with a reservation always finds a unit, wherever used units are. */
 static void commit_cached(struct kunit *test)
 {
 	struct model m = { .c = { .total = CHUNKS * CHUNK, .chunks = CHUNKS } };

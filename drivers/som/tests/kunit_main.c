@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* KUnit suites of the parts of som that need no memory management. */
+/* KUnit suites for the parts of som that need no memory management. */
 #include <linux/module.h>
 #include "kunit.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Address arithmetic. */
+/* Tests of address arithmetic. */
 #include "kunit.h"
 #include "../range.h"
 
@@ -16,7 +16,7 @@ static void range_constants(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, som_index_pgoff(3), 1536);
 }
 
-/* Every address and page offset modulo the alignment, on a small one. */
+/* All addresses and page offsets modulo a small alignment. */
 static void range_align_addr(struct kunit *test)
 {
 	unsigned long align = 16 * PAGE_SIZE, addr, pgoff, got;
@@ -45,7 +45,7 @@ struct cover_case {
 	bool covered;
 };
 
-/* Each row differs from the first in one thing. */
+/* Each row differs from the first in one value. */
 static const struct cover_case cover_cases[] = {
 	{ 2 * M, 4 * M, 512, 3 * M, true },
 	{ 2 * M, 4 * M, 512, 2 * M, true },
@@ -74,7 +74,7 @@ static void range_covered(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, i, 11);
 }
 
-/* The same rows with GiB for 2 MiB. */
+/* The same rows, scaled from 2 MiB to 1 GiB. */
 static void range_chunk_covered(struct kunit *test)
 {
 	const unsigned long scale = SOM_CHUNK_SIZE / SOM_UNIT_SIZE;
@@ -91,7 +91,7 @@ static void range_chunk_covered(struct kunit *test)
 				    "row %u", i);
 	}
 	KUNIT_EXPECT_EQ(test, i, 11);
-	/* One page off. */
+	/* Off by one page. */
 	KUNIT_EXPECT_FALSE(test, som_chunk_covered(SOM_CHUNK_SIZE,
 						   2 * SOM_CHUNK_SIZE,
 						   SOM_CHUNK_PAGES + 1,
@@ -102,7 +102,7 @@ static void range_chunk_covered(struct kunit *test)
 						   SOM_CHUNK_SIZE));
 }
 
-/* The parts of a mapping in its units are all of it, in order. */
+/* The parts of a mapping in its units cover all of it, in order. */
 static void range_clip(struct kunit *test)
 {
 	unsigned long starts[] = { 2 * M, 2 * M + PAGE_SIZE, 4 * M - PAGE_SIZE };

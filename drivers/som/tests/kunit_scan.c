@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Matching, merging and limits of a scan. */
+/* Tests of matching, merging and limits of a scan. */
 #include "kunit.h"
 #include "../scan.h"
 
 #define PAGES	6
 #define BASE	0x10000UL
 
-/* Every value of four masks over three categories, and of the categories. */
+/* All values of the masks and of a page's categories, for three categories. */
 static void scan_match_exhaustive(struct kunit *test)
 {
 	unsigned long cases = 0;
@@ -36,7 +36,7 @@ static void scan_match_exhaustive(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, cases, 4096);
 }
 
-/* What a list of pages gives, page by page, written to be read. */
+/* A model of the scan that handles one page at a time. */
 static void model(const u64 *cats, const bool *match, u64 return_mask,
 		  u64 vec_len, u64 max_pages, struct page_region *out,
 		  unsigned int *nr, u64 *walk_end)
@@ -89,8 +89,8 @@ static void check_regions(struct kunit *test, const struct som_scan *scan,
 }
 
 /*
- * Six pages, each absent from the answer or of one of two categories, every
- * limit: pushed in runs, as the scan does.
+ * All lists of six pages, each unmatched or of one of two categories, with all limits,
+ * pushed in runs as the scan does.
  */
 static void scan_push_exhaustive(struct kunit *test)
 {
@@ -131,7 +131,10 @@ static void scan_push_exhaustive(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, cases, 729 * 6 * 7 * 2);
 }
 
-/* Bits are the same as runs: all words of six bits, split in any two parts. */
+/*
+ * Bits have the same effect as runs: all words of six bits, split into two parts at each
+ * place.
+ */
 static void scan_push_bits_exhaustive(struct kunit *test)
 {
 	struct page_region want[PAGES], buf[PAGES];
@@ -170,7 +173,7 @@ static void scan_push_bits_exhaustive(struct kunit *test)
 	}
 }
 
-/* Whole words, where shifts by 64 hide. */
+/* Whole words, where shifts by 64 are undefined. */
 static void scan_push_bits_words(struct kunit *test)
 {
 	struct page_region buf[64];

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The bitmaps of a chunk. */
+/* Tests of the bitmaps of a chunk. */
 #include <linux/bitmap.h>
 #include <linux/prandom.h>
 #include "kunit.h"
 #include "../unitmap.h"
 
-/* The invariants of struct som_unitmap. */
+/* Check the invariants of struct som_unitmap. */
 static void check_map(struct kunit *test, const struct som_unitmap *map)
 {
 	KUNIT_EXPECT_EQ(test, map->nr_used,
@@ -57,7 +57,7 @@ static void unitmap_take_all(struct kunit *test)
 	check_map(test, &map);
 }
 
-/* A whole chunk at once: only if it is empty, and it says what is dirty. */
+/* A whole chunk is taken only if empty; its dirty units are reported. */
 static void unitmap_take_chunk(struct kunit *test)
 {
 	DECLARE_BITMAP(dirty, SOM_CHUNK_UNITS);
@@ -99,7 +99,7 @@ static void unitmap_dirty_chunk(struct kunit *test)
 	check_map(test, &map);
 }
 
-/* A unit that was given back is dirty, and comes after every zeroed one. */
+/* A freed unit is dirty and is taken after all zeroed ones. */
 static void unitmap_zeroed_first(struct kunit *test)
 {
 	struct som_unitmap map;
@@ -134,7 +134,7 @@ static void unitmap_put_twice(struct kunit *test)
 	KUNIT_EXPECT_MEMEQ(test, &map, &before, sizeof(map));
 }
 
-/* A held unit is not handed out until it is let go, and then as dirty. */
+/* A quarantined unit is not taken until its quarantine ends; then it is dirty. */
 static void unitmap_quarantine(struct kunit *test)
 {
 	struct som_unitmap map;
@@ -159,7 +159,7 @@ static void unitmap_quarantine(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, som_unitmap_end_quarantine(&map), 0);
 }
 
-/* In whatever state a unit is when its memory fails, nobody gets it afterwards. */
+/* A poisoned unit is not taken again, whatever its state was. */
 static void unitmap_poison(struct kunit *test)
 {
 	DECLARE_BITMAP(dirty, SOM_CHUNK_UNITS);
@@ -171,7 +171,7 @@ static void unitmap_poison(struct kunit *test)
 	for (i = 0; i < 4; i++)
 		KUNIT_ASSERT_EQ(test, som_unitmap_take(&map, &zeroed), i);
 	som_unitmap_put(&map, 0, false);	/* dirty */
-	som_unitmap_put(&map, 1, true);		/* held */
+	som_unitmap_put(&map, 1, true);		/* quarantined */
 	som_unitmap_put(&map, 2, false);	/* being zeroed */
 	for (i = 0; i < 2; i++)
 		som_unitmap_zero_begin(&map);
@@ -182,7 +182,7 @@ static void unitmap_poison(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, som_unitmap_state(&map, i), 'x');
 		check_map(test, &map);
 	}
-	/* Dirty, and zeroed. */
+	/* The dirty one and the zeroed one. */
 	KUNIT_EXPECT_EQ(test, map.nr_retired, 2);
 	KUNIT_EXPECT_EQ(test, som_unitmap_end_quarantine(&map), 1);
 	KUNIT_EXPECT_EQ(test, map.nr_retired, 3);
@@ -203,7 +203,7 @@ static void unitmap_poison(struct kunit *test)
 
 enum { ZEROED, DIRTY, ZEROING, USED, QUARANTINED };
 
-/* Units of the model that are in a state. */
+/* Count the units of the model in a state. */
 static unsigned int model_count(const u8 *model, int state)
 {
 	unsigned int i, count = 0;
@@ -278,7 +278,7 @@ static void model_zero_end(struct som_unitmap *map, u8 *model,
 	}
 }
 
-/* Random steps against an array that says what each unit is. */
+/* Random steps compared with an array of unit states. */
 static void unitmap_model(struct kunit *test)
 {
 	static const char letters[] = ".dzUq";
