@@ -183,7 +183,7 @@ void som_dump_begin(struct som_owner *owner, struct vm_area_struct *vma)
  * Return: as ->fault.
  */
 vm_fault_t som_dump_fault(struct vm_fault *vmf, struct som_owner *owner,
-			  unsigned long idx, unsigned long unit)
+			  unsigned long idx, som_unit_t unit)
 {
 	unsigned long page = vmf->pgoff - som_index_pgoff(idx);
 	struct page *copy;

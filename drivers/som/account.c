@@ -338,7 +338,7 @@ static void account_gone(struct som_quarantine_charge *payer, unsigned int nr_un
  * @nr: number of units
  * Context: Process context; as som_pool_quarantine_units().
  */
-void som_account_quarantine(struct som_account *account, const unsigned long *units,
+void som_account_quarantine(struct som_account *account, const som_unit_t *units,
 			    unsigned int nr)
 {
 	/* Dropped by account_gone(). */

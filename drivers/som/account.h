@@ -101,7 +101,7 @@ bool som_account_transfer(struct som_account *from, struct som_account *to,
 			  unsigned long nr_units, struct som_shortage *lack);
 void som_account_return(struct som_account *from, struct som_account *to,
 			unsigned long nr_units);
-void som_account_quarantine(struct som_account *account, const unsigned long *units,
+void som_account_quarantine(struct som_account *account, const som_unit_t *units,
 			    unsigned int nr);
 bool som_account_counts(const struct som_account *account,
 			const struct som_shortage *lack);

@@ -89,31 +89,31 @@ static void count(struct som_cache *cache, int nr)
 }
 
 /* Remove any unit from the cache. Return: unit number; -ENOENT if it is empty. */
-static long cache_take(struct som_cache *cache)
+static som_unit_t cache_take(struct som_cache *cache)
 {
-	unsigned long unit = 0;
-	long ret = -ENOENT;
+	som_unit_t unit = som_unit_error(-ENOENT);
+	unsigned long nr = 0;
 
 	xa_lock(&cache->units);
-	if (xa_find(&cache->units, &unit, ULONG_MAX, XA_PRESENT)) {
-		__xa_erase(&cache->units, unit);
-		ret = unit;
+	if (xa_find(&cache->units, &nr, ULONG_MAX, XA_PRESENT)) {
+		__xa_erase(&cache->units, nr);
+		unit = som_unit(nr);
 	}
 	xa_unlock(&cache->units);
-	if (ret >= 0)
+	if (!som_unit_failed(unit))
 		count(cache, -1);
-	return ret;
+	return unit;
 }
 
 /* Return up to @nr units to the pool. Return: number returned. */
 static unsigned long give_up(struct som_cache *cache, unsigned long nr)
 {
 	unsigned long done;
-	long unit;
+	som_unit_t unit;
 
 	for (done = 0; done < nr; done++) {
 		unit = cache_take(cache);
-		if (unit < 0)
+		if (som_unit_failed(unit))
 			break;
 		som_pool_free(unit);
 		som_account_uncharge(cache->account, 1);
@@ -144,7 +144,7 @@ void som_cache_destroy(struct som_cache *cache)
  * Context: Process context.
  * Return: true; false if the caller must return the unit to the pool.
  */
-bool som_cache_keep(struct som_cache *cache, unsigned long unit,
+bool som_cache_keep(struct som_cache *cache, som_unit_t unit,
 		    bool charged)
 {
 	if (atomic_long_read(&cache->nr) >= READ_ONCE(som_cache_max) ||
@@ -154,7 +154,8 @@ bool som_cache_keep(struct som_cache *cache, unsigned long unit,
 		return false;
 	/* Before the unit can be found, so the counters cannot become negative. */
 	count(cache, 1);
-	if (xa_err(xa_store(&cache->units, unit, xa_mk_value(1), GFP_KERNEL))) {
+	if (xa_err(xa_store(&cache->units, som_unit_nr(unit), xa_mk_value(1),
+			    GFP_KERNEL))) {
 		count(cache, -1);
 		if (!charged)
 			som_account_uncharge(cache->account, 1);
@@ -179,14 +180,14 @@ bool som_cache_keep(struct som_cache *cache, unsigned long unit,
  * Context: Process context.
  * Return: unit number, with the owner's data; -ENOENT if the cache is empty.
  */
-long som_cache_take(struct som_cache *cache)
+som_unit_t som_cache_take(struct som_cache *cache)
 {
-	long unit;
+	som_unit_t unit;
 
 	if (!atomic_long_read(&cache->nr))
-		return -ENOENT;
+		return som_unit_error(-ENOENT);
 	unit = cache_take(cache);
-	if (unit >= 0)
+	if (!som_unit_failed(unit))
 		som_account_uncharge(cache->account, 1);
 	return unit;
 }

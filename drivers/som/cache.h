@@ -5,6 +5,7 @@
 #include <linux/list.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
+#include "range.h"
 
 struct mm_struct;
 struct som_account;
@@ -32,9 +33,9 @@ extern unsigned long som_release_rate;
 void som_cache_init(struct som_cache *cache, struct som_account *account,
 		    struct mm_struct *mm);
 void som_cache_destroy(struct som_cache *cache);
-bool som_cache_keep(struct som_cache *cache, unsigned long unit,
+bool som_cache_keep(struct som_cache *cache, som_unit_t unit,
 		    bool charged);
-long som_cache_take(struct som_cache *cache);
+som_unit_t som_cache_take(struct som_cache *cache);
 bool som_cache_drain(void);
 bool som_cache_transfer(struct som_account *from, struct som_account *to,
 			unsigned long nr_units);

@@ -65,13 +65,13 @@ static bool compact_unit(struct som_compaction *c, struct som_owner *owner,
 {
 	struct mm_struct *mm = owner->mm;
 	void *entry, *memory;
-	long target;
+	som_unit_t target;
 
 	if (!compact_lock(c, mm))
 		return false;
 	target = som_pool_alloc_target(owner->account->pool,
-				       som_unit_nid(c->chunk * SOM_CHUNK_UNITS));
-	if (target < 0) {
+				       som_unit_nid(som_chunk_unit(c->chunk, 0)));
+	if (som_unit_failed(target)) {
 		mmap_write_unlock(mm);
 		return false;
 	}
@@ -80,7 +80,7 @@ static bool compact_unit(struct som_compaction *c, struct som_owner *owner,
 	/* Only who holds this lock removes or moves it. */
 	entry = som_tables_load(&owner->tables, idx);
 	if (entry && !som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) &&
-	    som_entry_unit(entry) / SOM_CHUNK_UNITS == c->chunk)
+	    som_unit_chunk(som_entry_unit(entry)) == c->chunk)
 		som_migrate_unit(owner, idx, &memory);
 	mutex_unlock(&owner->lock);
 	mmap_write_unlock(mm);
@@ -104,7 +104,7 @@ static bool compact_owner(struct som_compaction *c, struct som_owner *owner)
 			break;
 		}
 		if (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ||
-		    som_entry_unit(entry) / SOM_CHUNK_UNITS != c->chunk)
+		    som_unit_chunk(som_entry_unit(entry)) != c->chunk)
 			continue;
 		more = compact_unit(c, owner, idx);
 		if (!more)

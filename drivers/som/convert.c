@@ -29,12 +29,12 @@
 /* Memory for a unit, as an entry that says its kind; or ERR_PTR(-errno). */
 static void *alloc_memory(struct som_owner *owner, bool page_backed)
 {
-	long unit = page_backed ? som_page_backed_alloc(owner->account, false) :
+	som_unit_t unit = page_backed ? som_page_backed_alloc(owner->account, false) :
 			       som_pool_alloc_unzeroed(owner->account->pool,
 						       numa_mem_id());
 
-	if (unit < 0)
-		return ERR_PTR(unit);
+	if (som_unit_failed(unit))
+		return ERR_PTR(som_unit_errno(unit));
 	return som_entry(unit, page_backed ? SOM_ENTRY_PAGE_BACKED : 0);
 }
 
@@ -47,7 +47,7 @@ static int convert_find_unit(struct som_mapping *mapping, unsigned long idx, boo
 {
 	enum som_level level = SOM_LEVEL_NONE;
 	struct mutex *lock;
-	long unit;
+	som_unit_t unit;
 	bool is;
 
 	lockdep_assert_held(&mapping->owner->lock);
@@ -60,9 +60,9 @@ static int convert_find_unit(struct som_mapping *mapping, unsigned long idx, boo
 	if (is && page_backed)
 		som_entry_change(mapping->owner, idx, SOM_ENTRY_BY_POLICY, 0);
 	mutex_unlock(lock);
-	if (unit == -ENOENT || is == page_backed)
+	if (unit == som_unit_error(-ENOENT) || is == page_backed)
 		return 0;
-	return unit < 0 ? unit : 1;
+	return som_unit_failed(unit) ? som_unit_errno(unit) : 1;
 }
 
 /*

@@ -235,7 +235,7 @@ static bool cow_change(struct som_owner *child, unsigned long idx, void *from,
  * finds no deferred copy any more finds the unit.
  */
 static bool cow_insert_unit(struct som_owner *child, unsigned long idx,
-			    struct som_cow_link *link, unsigned long unit,
+			    struct som_cow_link *link, som_unit_t unit,
 			    unsigned long bits)
 {
 	struct xarray *pending = &child->cow.pending;
@@ -277,18 +277,18 @@ static void cow_uncharge(struct som_owner *child, unsigned long bits)
  * pool has nothing right now, -EHWPOISON if the memory cannot be read.
  */
 static int cow_copy_to(struct som_cow_link *link, unsigned long idx,
-		       unsigned long from)
+		       som_unit_t from)
 {
 	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
 	unsigned long bits;
-	long unit;
+	som_unit_t unit;
 	int ret;
 
 	if (!cow_charge(link->child, idx, &bits))
 		return -ENOSPC;
 	unit = som_pool_alloc_unzeroed(link->child->account->pool,
 				       numa_mem_id());
-	if (unit < 0) {
+	if (som_unit_failed(unit)) {
 		cow_uncharge(link->child, bits);
 		return -EAGAIN;
 	}
@@ -424,7 +424,7 @@ static int cow_link_others(struct som_owner *owner, unsigned long idx,
  * cow.lock is held. Return: 0 or -EAGAIN.
  */
 static int cow_break_wider(struct som_owner *owner, unsigned long idx,
-			   unsigned long unit, struct som_cow_link *to,
+			   som_unit_t unit, struct som_cow_link *to,
 			   const unsigned long *pages, bool lose)
 {
 	DECLARE_BITMAP(theirs, SOM_UNIT_PAGES);
@@ -475,9 +475,10 @@ static bool cow_hand_over(struct som_owner *owner, unsigned long idx, void *entr
 			  struct som_cow_link *to, const unsigned long *pages,
 			  bool others, bool *reservation)
 {
-	unsigned long unit = som_entry_unit(entry), bits;
+	som_unit_t unit = som_entry_unit(entry);
 	struct som_owner *child = to->child;
 	struct som_cow_link *link;
+	unsigned long bits;
 
 	if (!cow_take_over_charge(owner, child, idx, &bits)) {
 		cow_change(child, idx, to, SOM_LOST);
@@ -837,7 +838,7 @@ static int cow_prepare_part(struct som_owner *child, unsigned long idx,
  * held. Return: 0; -ENOMEM without memory for the deferred copy; -EHWPOISON. @entered: whether
  * there is a deferred copy that names the parent.
  */
-static int cow_enter(struct som_cow_link *link, unsigned long idx, unsigned long unit,
+static int cow_enter(struct som_cow_link *link, unsigned long idx, som_unit_t unit,
 		     const unsigned long *pages, bool *entered)
 {
 	struct som_cow *cow = &link->child->cow;

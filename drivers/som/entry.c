@@ -243,7 +243,7 @@ pid_t som_owner_pid(struct som_owner *owner, struct pid_namespace *ns)
  * Return: the entry as it was, or NULL if there is none.
  */
 void *som_entry_replace(struct som_owner *owner, unsigned long idx,
-			unsigned long unit, unsigned long clear,
+			som_unit_t unit, unsigned long clear,
 			unsigned long set)
 {
 	void **entryp, *old = NULL, *new = NULL;
@@ -309,13 +309,13 @@ unsigned int som_entries_put(struct som_owner *owner, void **entries,
 			     unsigned int nr, bool ended)
 {
 	unsigned int i, nr_units = 0, needed = 0;
-	unsigned long units[SOM_BATCH];
+	som_unit_t units[SOM_BATCH];
 	bool keep = som_cache_on();
 
 	for (i = 0; i < nr; i++) {
 		bool charged = ended ||
 			       som_entry_test(entries[i], SOM_ENTRY_CHARGED);
-		unsigned long unit = som_entry_unit(entries[i]);
+		som_unit_t unit = som_entry_unit(entries[i]);
 
 		if (som_entry_test(entries[i], SOM_ENTRY_PAGE_BACKED))
 			som_page_backed_free(unit);
@@ -378,7 +378,7 @@ void som_entries_drop(struct som_owner *owner, void **entries, unsigned int nr)
  */
 bool som_entry_pinned(const void *entry)
 {
-	unsigned long unit = som_entry_unit(entry);
+	som_unit_t unit = som_entry_unit(entry);
 
 	return som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ?
 		som_page_backed_pinned(unit) : som_pool_pinned(unit);

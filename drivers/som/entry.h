@@ -50,16 +50,16 @@ struct pid_namespace;
 #define SOM_ENTRY_KIND		(SOM_ENTRY_PAGE_BACKED | SOM_ENTRY_BY_POLICY)
 
 /* For som_entry_replace(): the unit stays. */
-#define SOM_UNIT_SAME		ULONG_MAX
+#define SOM_UNIT_SAME		som_unit(ULONG_MAX)
 
-static inline void *som_entry(unsigned long unit, unsigned long bits)
+static inline void *som_entry(som_unit_t unit, unsigned long bits)
 {
-	return xa_mk_value(unit << SOM_ENTRY_UNIT | bits);
+	return xa_mk_value(som_unit_nr(unit) << SOM_ENTRY_UNIT | bits);
 }
 
-static inline unsigned long som_entry_unit(const void *entry)
+static inline som_unit_t som_entry_unit(const void *entry)
 {
-	return xa_to_value(entry) >> SOM_ENTRY_UNIT;
+	return som_unit(xa_to_value(entry) >> SOM_ENTRY_UNIT);
 }
 
 static inline unsigned long som_entry_bits(const void *entry)
@@ -78,7 +78,7 @@ static inline enum som_level som_entry_level(const void *entry)
 }
 
 void *som_entry_replace(struct som_owner *owner, unsigned long idx,
-			unsigned long unit, unsigned long clear,
+			som_unit_t unit, unsigned long clear,
 			unsigned long set);
 void som_entry_forget(struct som_owner *owner, const void *entry);
 void som_entries_drop(struct som_owner *owner, void **entries,

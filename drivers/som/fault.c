@@ -47,11 +47,6 @@
 #include "unit.h"
 #include "zap.h"
 
-static unsigned long unit_pfn(unsigned long unit)
-{
-	return unit << SOM_UNIT_PAGE_SHIFT;
-}
-
 /*
  * Does a VMA have a unit in part only, as mremap has taken pages of it elsewhere?
  * Then it is mapped page by page.
@@ -102,7 +97,7 @@ static unsigned long som_map_groups(const struct vm_fault *vmf,
  * have taken a dirty bit with it, so its successor is dirty.
  */
 static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
-			     unsigned long unit, struct som_region *region)
+			     som_unit_t unit, struct som_region *region)
 {
 	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
 	struct som_dirty_log *dirty_log = &mapping->owner->dirty_log;
@@ -146,7 +141,7 @@ static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 
 /* The same without write access, of a unit that is tracked and clean. */
 static vm_fault_t som_map_4k_readonly(struct vm_fault *vmf, unsigned long idx,
-				      unsigned long unit)
+				      som_unit_t unit)
 {
 	struct som_ptes ptes;
 
@@ -161,9 +156,9 @@ static vm_fault_t som_map_4k_readonly(struct vm_fault *vmf, unsigned long idx,
 
 /* Map what the VMA has of a unit that is ordinary pages. */
 static vm_fault_t som_map_pages(struct vm_fault *vmf, unsigned long idx,
-				unsigned long unit)
+				som_unit_t unit)
 {
-	struct page *page = pfn_to_page(unit_pfn(unit) +
+	struct page *page = pfn_to_page(som_unit_pfn(unit) +
 					vmf->pgoff - som_index_pgoff(idx));
 	struct som_ptes ptes;
 
@@ -179,17 +174,17 @@ static vm_fault_t som_map_pages(struct vm_fault *vmf, unsigned long idx,
 }
 
 static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long idx,
-			     unsigned long unit, bool write)
+			     som_unit_t unit, bool write)
 {
 	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
 	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
 
-	if (pmd_none(pmd) && som_pmd_insert(vmf, unit_pfn(unit), write,
+	if (pmd_none(pmd) && som_pmd_insert(vmf, som_unit_pfn(unit), write,
 					    som_map_entryp(mapping, idx)))
 		return VM_FAULT_NOPAGE;
 	pmd = pmdp_get_lockless(vmf->pmd);
 	/* An entry of a unit that was punched out, about to be cleared. */
-	if (!pmd_none(pmd) && pmd_pfn(pmd) != unit_pfn(unit))
+	if (!pmd_none(pmd) && pmd_pfn(pmd) != som_unit_pfn(unit))
 		return VM_FAULT_NOPAGE;
 	/* The kernel's way would make an entry of what is discarded. */
 	if (mapping->private) {
@@ -198,7 +193,7 @@ static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long idx,
 				SOM_UNIT_PAGES);
 		return VM_FAULT_NOPAGE;
 	}
-	return vmf_insert_pfn_pmd(vmf, pfn_to_pfn_t(unit_pfn(unit)), write);
+	return vmf_insert_pfn_pmd(vmf, pfn_to_pfn_t(som_unit_pfn(unit)), write);
 }
 
 /*
@@ -222,7 +217,7 @@ static vm_fault_t som_fault_wait(struct vm_fault *vmf)
 	return ret;
 }
 
-static vm_fault_t som_unit_error(struct vm_fault *vmf, long error)
+static vm_fault_t fault_error(struct vm_fault *vmf, long error)
 {
 	switch (error) {
 	case -EAGAIN:
@@ -259,7 +254,7 @@ static bool som_map_shared(const struct vm_fault *vmf, unsigned long idx)
  * kernel drops it (VM_FAULT_FALLBACK) and comes back for a 4 KiB entry.
  */
 static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
-			       unsigned long unit, bool huge,
+			       som_unit_t unit, bool huge,
 			       enum som_level was)
 {
 	struct som_owner *owner = som_vma_mapping(vmf->vma)->owner;
@@ -356,7 +351,7 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 	bool huge, needs_4k, convert, dump;
 	struct mutex *lock;
 	vm_fault_t ret;
-	long unit;
+	som_unit_t unit;
 
 	if (!mapping)
 		return VM_FAULT_SIGSEGV;
@@ -380,18 +375,18 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 	unit = som_owner_unit(mapping, idx, &level);
 	dump = order == 0 && som_dumping() &&
 	       !som_owner_page_backed(mapping->owner, idx);
-	if (unit >= 0 && !dump && som_owner_shared(mapping->owner, idx) &&
+	if (!som_unit_failed(unit) && !dump && som_owner_shared(mapping->owner, idx) &&
 	    !som_map_shared(vmf, idx) && som_cow_break(mapping->owner, idx))
-		unit = -EAGAIN;
-	convert = unlikely(mapping->auto_convert) && unit >= 0 && !som_dumping() &&
+		unit = som_unit_error(-EAGAIN);
+	convert = unlikely(mapping->auto_convert) && !som_unit_failed(unit) && !som_dumping() &&
 		  som_map_convert(vmf, idx, huge, needs_4k);
-	if (unit >= 0 && dump)
+	if (!som_unit_failed(unit) && dump)
 		ret = som_dump_fault(vmf, mapping->owner, idx, unit);
-	else if (unit >= 0 && !convert)
+	else if (!som_unit_failed(unit) && !convert)
 		ret = som_map_unit(vmf, idx, unit, huge, level);
 	mutex_unlock(lock);
-	if (unit < 0)
-		return som_unit_error(vmf, unit);
+	if (som_unit_failed(unit))
+		return fault_error(vmf, som_unit_errno(unit));
 	if (convert)
 		return som_convert_fault(vmf, mapping->owner, idx);
 	if (unlikely(mapping->claimed) && level == SOM_LEVEL_NONE && huge &&
@@ -443,7 +438,7 @@ vm_fault_t som_vma_pfn_mkwrite(struct vm_fault *vmf)
 	struct som_region *region;
 	struct mutex *lock;
 	bool again = false;
-	long unit;
+	som_unit_t unit;
 
 	if (!mapping)
 		return VM_FAULT_SIGSEGV;
@@ -458,7 +453,7 @@ vm_fault_t som_vma_pfn_mkwrite(struct vm_fault *vmf)
 	 * a unit, it was punched out and the entry is about to be cleared; if
 	 * it is page-backed now, the entry is gone.
 	 */
-	if (unit < 0 || som_owner_page_backed(mapping->owner, idx))
+	if (som_unit_failed(unit) || som_owner_page_backed(mapping->owner, idx))
 		goto out;
 	if (som_pool_poisoned(unit)) {
 		ret = VM_FAULT_HWPOISON;
@@ -489,14 +484,14 @@ vm_fault_t som_vma_page_mkwrite(struct vm_fault *vmf)
 	unsigned long idx = som_pgoff_index(vmf->pgoff);
 	vm_fault_t ret = VM_FAULT_NOPAGE;
 	struct mutex *lock;
-	long unit;
+	som_unit_t unit;
 
 	if (!mapping)
 		return VM_FAULT_SIGSEGV;
 	lock = som_owner_lock_unit(mapping->owner, idx);
 	unit = som_owner_lookup(mapping->owner, idx);
 	/* If it is not page-backed any more, the entry is gone. */
-	if (unit >= 0 && som_owner_page_backed(mapping->owner, idx))
+	if (!som_unit_failed(unit) && som_owner_page_backed(mapping->owner, idx))
 		ret = som_map_pages(vmf, idx, unit);
 	mutex_unlock(lock);
 	return ret;
@@ -521,10 +516,10 @@ vm_fault_t som_vma_map_pages(struct vm_fault *vmf, pgoff_t start_pgoff,
 
 /* Has the page at a page offset failed, or the unit that it is of? */
 static bool access_poisoned(struct som_owner *owner, unsigned long idx,
-			    unsigned long unit, pgoff_t pgoff)
+			    som_unit_t unit, pgoff_t pgoff)
 {
 	if (unlikely(som_owner_page_backed(owner, idx)))
-		return PageHWPoison(pfn_to_page(unit_pfn(unit) + pgoff -
+		return PageHWPoison(pfn_to_page(som_unit_pfn(unit) + pgoff -
 						som_index_pgoff(idx)));
 	return som_pool_poisoned(unit);
 }
@@ -549,7 +544,7 @@ int som_vma_access(struct vm_area_struct *vma, unsigned long addr, void *buf,
 	enum som_level level = SOM_LEVEL_NONE;
 	struct mutex *lock;
 	void *mem;
-	long unit;
+	som_unit_t unit;
 
 	if (!mapping || len < 0 || som_mapping_superseded(mapping, pgoff, pgoff) ||
 	    !som_access_allowed(vma, mapping->private, write))
@@ -559,12 +554,12 @@ int som_vma_access(struct vm_area_struct *vma, unsigned long addr, void *buf,
 	lock = som_owner_lock_unit(mapping->owner, idx);
 	unit = write ? som_owner_unit(mapping, idx, &level) :
 		       som_owner_lookup(mapping->owner, idx);
-	if (unit >= 0 && write && som_owner_shared(mapping->owner, idx) &&
+	if (!som_unit_failed(unit) && write && som_owner_shared(mapping->owner, idx) &&
 	    som_cow_break(mapping->owner, idx))
-		unit = -EAGAIN;
-	if (unit >= 0 && access_poisoned(mapping->owner, idx, unit, pgoff))
-		unit = -EHWPOISON;
-	if (unit >= 0) {
+		unit = som_unit_error(-EAGAIN);
+	if (!som_unit_failed(unit) && access_poisoned(mapping->owner, idx, unit, pgoff))
+		unit = som_unit_error(-EHWPOISON);
+	if (!som_unit_failed(unit)) {
 		mem = som_unit_address(unit) +
 		      ((pgoff - som_index_pgoff(idx)) << PAGE_SHIFT) +
 		      offset_in_page(addr);
@@ -575,7 +570,7 @@ int som_vma_access(struct vm_area_struct *vma, unsigned long addr, void *buf,
 		} else {
 			memcpy(buf, mem, len);
 		}
-	} else if (!write && unit == -ENOENT) {
+	} else if (!write && unit == som_unit_error(-ENOENT)) {
 		memset(buf, 0, len);
 	} else {
 		len = -EFAULT;

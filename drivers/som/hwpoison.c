@@ -73,12 +73,12 @@ static struct tracepoint *failure_tracepoint;
 
 /* The page of a unit that has failed, among those that were just told of; or -1. */
 static long failed_page(const unsigned long *pfns, unsigned int nr,
-			unsigned long unit)
+			som_unit_t unit)
 {
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
-		if (pfns[i] >> SOM_UNIT_PAGE_SHIFT == unit)
+		if (som_pfn_unit(pfns[i]) == unit)
 			return pfns[i] % SOM_UNIT_PAGES;
 	}
 	return -1;
@@ -87,7 +87,7 @@ static long failed_page(const unsigned long *pfns, unsigned int nr,
 /* Has any of an entry's memory failed? */
 static bool entry_poisoned(const void *entry)
 {
-	unsigned long unit = som_entry_unit(entry);
+	som_unit_t unit = som_entry_unit(entry);
 
 	return som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ?
 		som_page_backed_poisoned(unit) : som_pool_poisoned(unit);

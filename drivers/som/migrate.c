@@ -79,7 +79,7 @@ int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory)
 {
 	unsigned long kind = som_entry_bits(*memory) & SOM_ENTRY_KIND;
 	bool to_page_backed = kind & SOM_ENTRY_PAGE_BACKED;
-	unsigned long unit = som_entry_unit(*memory);
+	som_unit_t unit = som_entry_unit(*memory);
 	struct mutex *lock = som_owner_lock_unit(owner, idx);
 	void *entry = som_tables_load(&owner->tables, idx);
 	int ret = -ENOENT;
@@ -162,11 +162,11 @@ static bool convert_wanted(struct som_owner *owner, unsigned long idx,
 }
 
 /* Pages, charged to the cgroup of the address space, in the worker, too. */
-static long alloc_pages_for(struct som_owner *owner)
+static som_unit_t alloc_pages_for(struct som_owner *owner)
 {
 	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(owner->mm);
 	struct mem_cgroup *old = set_active_memcg(memcg);
-	long unit = som_page_backed_alloc(owner->account, false);
+	som_unit_t unit = som_page_backed_alloc(owner->account, false);
 
 	set_active_memcg(old);
 	mem_cgroup_put(memcg);
@@ -176,12 +176,12 @@ static long alloc_pages_for(struct som_owner *owner)
 /* Memory to move a unit to, as an entry that says its kind; or ERR_PTR(-errno). */
 static void *convert_alloc(struct som_owner *owner, bool to_pages)
 {
-	long unit = to_pages ? alloc_pages_for(owner) :
+	som_unit_t unit = to_pages ? alloc_pages_for(owner) :
 			       som_pool_alloc_unzeroed(owner->account->pool,
 						       numa_mem_id());
 
-	if (unit < 0)
-		return ERR_PTR(unit);
+	if (som_unit_failed(unit))
+		return ERR_PTR(som_unit_errno(unit));
 	return som_entry(unit, to_pages ? SOM_ENTRY_KIND : 0);
 }
 

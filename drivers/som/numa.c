@@ -94,21 +94,21 @@ static void numa_find_place(struct som_place *place, struct vm_area_struct *vma,
  * Return: unit number; -EAGAIN if there is none right now; -ENOSPC if the policy's nodes
  * have no free unit, or reserved memory has failed.
  */
-long som_numa_alloc(struct som_pool_user *user, struct vm_area_struct *vma,
-		    unsigned long idx)
+som_unit_t som_numa_alloc(struct som_pool_user *user, struct vm_area_struct *vma,
+			  unsigned long idx)
 {
 	struct som_place place;
-	long unit;
+	som_unit_t unit;
 
 	numa_find_place(&place, vma, idx);
 	unit = som_pool_alloc(user, place.nid, place.nodes);
-	if (unit < 0 && place.strict)
-		return som_pool_units_left(user, place.nodes) ? -EAGAIN :
-								 -ENOSPC;
-	if (unit < 0 && place.nodes)
+	if (som_unit_failed(unit) && place.strict)
+		return som_unit_error(som_pool_units_left(user, place.nodes) ?
+				      -EAGAIN : -ENOSPC);
+	if (som_unit_failed(unit) && place.nodes)
 		unit = som_pool_alloc(user, place.nid, NULL);
-	if (unit < 0)
-		return som_pool_broken(user) ? -ENOSPC : -EAGAIN;
+	if (som_unit_failed(unit))
+		return som_unit_error(som_pool_broken(user) ? -ENOSPC : -EAGAIN);
 	return unit;
 }
 

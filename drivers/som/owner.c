@@ -81,11 +81,11 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
  */
 void som_owner_destroy(struct som_owner *owner)
 {
-	unsigned long unit;
+	unsigned long nr;
 	void *entry;
 
 	som_cow_destroy(owner);
-	xa_for_each(&owner->deferred_free, unit, entry)
+	xa_for_each(&owner->deferred_free, nr, entry)
 		som_entry_drop(owner, entry);
 	xa_destroy(&owner->deferred_free);
 	WARN_ON_ONCE(!som_tables_destroy(&owner->tables) || owner->nr_reserved);

@@ -37,9 +37,9 @@ MODULE_PARM_DESC(max_pinnable_user, "former name of max_page_backed_user");
 static atomic_long_t nr_page_backed = ATOMIC_LONG_INIT(0);
 static DEFINE_SPINLOCK(som_page_backed_lock);	/* makes a charge all or nothing */
 
-static struct page *unit_page(unsigned long unit)
+static struct page *unit_page(som_unit_t unit)
 {
-	return pfn_to_page(unit << SOM_UNIT_PAGE_SHIFT);
+	return pfn_to_page(som_unit_pfn(unit));
 }
 
 /* Charge a unit to the account's user and to the total. */
@@ -72,25 +72,25 @@ static void uncharge(struct som_account *account)
  * Context: Process context.
  * Return: unit number; -ENOMEM without memory or above a limit.
  */
-long som_page_backed_alloc(struct som_account *account, bool zeroed)
+som_unit_t som_page_backed_alloc(struct som_account *account, bool zeroed)
 {
 	struct page *page;
 	unsigned int i;
 
 	if (!charge(account))
-		return -ENOMEM;
+		return som_unit_error(-ENOMEM);
 	page = alloc_pages(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL |
 			   __GFP_NOWARN | (zeroed ? __GFP_ZERO : 0),
 			   SOM_UNIT_PAGE_SHIFT);
 	if (!page) {
 		uncharge(account);
-		return -ENOMEM;
+		return som_unit_error(-ENOMEM);
 	}
 	split_page(page, SOM_UNIT_PAGE_SHIFT);
 	for (i = 0; i < SOM_UNIT_PAGES; i++)
 		som_anon_claim_page(page + i);
 	set_page_private(page, (unsigned long)som_account_get(account));
-	return page_to_pfn(page) >> SOM_UNIT_PAGE_SHIFT;
+	return som_pfn_unit(page_to_pfn(page));
 }
 
 /**
@@ -101,7 +101,7 @@ long som_page_backed_alloc(struct som_account *account, bool zeroed)
  *
  * Context: Process context.
  */
-void som_page_backed_free(unsigned long unit)
+void som_page_backed_free(som_unit_t unit)
 {
 	struct page *page = unit_page(unit);
 	struct som_account *account = (void *)page_private(page);
@@ -120,7 +120,7 @@ void som_page_backed_free(unsigned long unit)
  * Context: Any.
  * Return: true if one is.
  */
-bool som_page_backed_pinned(unsigned long unit)
+bool som_page_backed_pinned(som_unit_t unit)
 {
 	struct page *page = unit_page(unit);
 	unsigned int i;
@@ -138,7 +138,7 @@ bool som_page_backed_pinned(unsigned long unit)
  * Context: Any.
  * Return: true if a page has failed.
  */
-bool som_page_backed_poisoned(unsigned long unit)
+bool som_page_backed_poisoned(som_unit_t unit)
 {
 	struct page *page = unit_page(unit);
 	unsigned int i;

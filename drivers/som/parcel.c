@@ -151,7 +151,7 @@ unsigned long som_parcel_units(void)
 }
 
 /* Give units that nothing maps to the pool, which holds those that may be pinned. */
-static void parcel_drop_units(struct som_parcel *parcel, unsigned long *units,
+static void parcel_drop_units(struct som_parcel *parcel, som_unit_t *units,
 			      unsigned int nr)
 {
 	unsigned int quarantined = som_pool_free_units(units, nr);
@@ -170,8 +170,9 @@ static void parcel_drop_units(struct som_parcel *parcel, unsigned long *units,
  */
 void som_parcel_free(struct som_parcel *parcel)
 {
-	unsigned long units[SOM_BATCH], idx = 0;
+	som_unit_t units[SOM_BATCH];
 	void *batch[SOM_BATCH];
+	unsigned long idx = 0;
 	unsigned int i, nr;
 
 	xa_erase(&som_parcels, parcel->id);
@@ -230,12 +231,12 @@ static int prepare_deferred(struct som_owner *owner, unsigned long first,
 static inline int prepare_unit(struct som_owner *owner, unsigned long idx,
 			       const void *entry, unsigned long *chunk)
 {
-	unsigned long unit = som_entry_unit(entry);
+	som_unit_t unit = som_entry_unit(entry);
 	int ret;
 
 	if (som_pool_poisoned(unit))
 		return -EHWPOISON;
-	if (likely(unit / SOM_CHUNK_UNITS == *chunk &&
+	if (likely(som_unit_chunk(unit) == *chunk &&
 		   !som_entry_test(entry, SOM_ENTRY_PAGE_BACKED | SOM_ENTRY_SHARED)))
 		return 0;
 	if (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED))
@@ -247,7 +248,7 @@ static inline int prepare_unit(struct som_owner *owner, unsigned long idx,
 	}
 	if (som_pool_pinned(unit))
 		return -EBUSY;
-	*chunk = unit / SOM_CHUNK_UNITS;
+	*chunk = som_unit_chunk(unit);
 	return 0;
 }
 
@@ -312,8 +313,9 @@ static unsigned long parcel_take_table(struct som_packing *packing,
 
 	for (; i <= end; i++) {
 		void **entryp = &table->entry[i % SOM_TABLE_UNITS];
-		unsigned long idx = i + packing->delta, unit;
+		unsigned long idx = i + packing->delta;
 		void *entry = READ_ONCE(*entryp);
+		som_unit_t unit;
 
 		if (!entry || som_entry_test(entry, SOM_ENTRY_DISCARDED))
 			continue;
@@ -329,9 +331,9 @@ static unsigned long parcel_take_table(struct som_packing *packing,
 		WRITE_ONCE(to->entry[idx % SOM_TABLE_UNITS],
 			   som_entry(unit, SOM_LEVEL_NONE));
 		nr++;
-		if (unit / SOM_CHUNK_UNITS == *chunk)
+		if (som_unit_chunk(unit) == *chunk)
 			continue;
-		*chunk = unit / SOM_CHUNK_UNITS;
+		*chunk = som_unit_chunk(unit);
 		parcel->pinned |= som_pool_pinned(unit);
 	}
 	for (level = 0; level < SOM_LEVELS; level++)
@@ -401,20 +403,20 @@ static bool parcel_unpinned(struct som_parcel *parcel)
 	if (!parcel->pinned)
 		return true;
 	som_tables_for_each(&parcel->tables, idx, entry, 0, ULONG_MAX) {
-		unsigned long unit = som_entry_unit(entry);
+		som_unit_t unit = som_entry_unit(entry);
 
-		if (unit / SOM_CHUNK_UNITS == chunk)
+		if (som_unit_chunk(unit) == chunk)
 			continue;
 		if (som_pool_pinned(unit))
 			return false;
-		chunk = unit / SOM_CHUNK_UNITS;
+		chunk = som_unit_chunk(unit);
 	}
 	parcel->pinned = false;
 	return true;
 }
 
 /* Make the leaves that the units of a claim need, and count those. */
-static int claim_tables(struct som_claim *claim, struct som_tables *units,
+static int claim_tables(struct som_claim *claim, struct som_tables *tables,
 			unsigned long to)
 {
 	unsigned long i = claim->first, last = claim->first + claim->nr - 1;
@@ -430,7 +432,7 @@ static int claim_tables(struct som_claim *claim, struct som_tables *units,
 			if ((i + delta) / SOM_TABLE_UNITS == table_nr)
 				continue;
 			table_nr = (i + delta) / SOM_TABLE_UNITS;
-			if (!som_tables_table(units, i + delta))
+			if (!som_tables_table(tables, i + delta))
 				return -ENOMEM;
 		}
 	}
@@ -441,7 +443,7 @@ static int claim_tables(struct som_claim *claim, struct som_tables *units,
  * The same where all of a parcel is claimed, whose units are counted: by leaves, of which
  * each needs one or two.
  */
-static int claim_all_tables(struct som_claim *claim, struct som_tables *units,
+static int claim_all_tables(struct som_claim *claim, struct som_tables *tables,
 			    unsigned long to)
 {
 	unsigned long i = 0, last = claim->nr - 1, end;
@@ -449,8 +451,8 @@ static int claim_all_tables(struct som_claim *claim, struct som_tables *units,
 	claim->nr_units = claim->parcel->nr_units;
 	for (; som_tables_next_table(&claim->parcel->tables, &i, last, &end);
 	     i = end + 1) {
-		if (!som_tables_table(units, i + to) ||
-		    !som_tables_table(units, end + to))
+		if (!som_tables_table(tables, i + to) ||
+		    !som_tables_table(tables, end + to))
 			return -ENOMEM;
 		cond_resched();
 	}
@@ -460,7 +462,7 @@ static int claim_all_tables(struct som_claim *claim, struct som_tables *units,
 /**
  * som_parcel_claim_begin - see whether a part of a parcel can be claimed
  * @claim: which part; nr_units is set
- * @units: of the claimer
+ * @tables: of the claimer
  * @to: unit index of the claimer's that the first one gets; nobody has used them
  *
  * Context: Process context; takes parcel->lock, which stays locked if it succeeds, for
@@ -468,7 +470,7 @@ static int claim_all_tables(struct som_claim *claim, struct som_tables *units,
  * Return: 0; -ENODATA if some of it was claimed already; -EBUSY if there is a pin that
  * was there before the parcel; -ENOMEM. On an error some leaves may be new.
  */
-int som_parcel_claim_begin(struct som_claim *claim, struct som_tables *units,
+int som_parcel_claim_begin(struct som_claim *claim, struct som_tables *tables,
 			   unsigned long to)
 {
 	struct som_parcel *parcel = claim->parcel;
@@ -482,8 +484,8 @@ int som_parcel_claim_begin(struct som_claim *claim, struct som_tables *units,
 	ret = -EBUSY;
 	if (!parcel_unpinned(parcel))
 		goto out;
-	ret = claim->nr == parcel->size ? claim_all_tables(claim, units, to) :
-					  claim_tables(claim, units, to);
+	ret = claim->nr == parcel->size ? claim_all_tables(claim, tables, to) :
+					  claim_tables(claim, tables, to);
 	if (!ret)
 		return 0;
 out:
@@ -505,13 +507,13 @@ void som_parcel_claim_abort(struct som_claim *claim)
 /**
  * som_parcel_claim_end - move units of a parcel to who has claimed them
  * @claim: from som_parcel_claim_begin(); the claimer has the charges
- * @units: as there
+ * @tables: as there
  * @to: as there
  * @bits: what their entries are to have
  *
  * Context: Process context; releases parcel->lock.
  */
-void som_parcel_claim_end(struct som_claim *claim, struct som_tables *units,
+void som_parcel_claim_end(struct som_claim *claim, struct som_tables *tables,
 			  unsigned long to, unsigned long bits)
 {
 	unsigned long i = claim->first, last = claim->first + claim->nr - 1;
@@ -523,12 +525,13 @@ void som_parcel_claim_end(struct som_claim *claim, struct som_tables *units,
 	     cond_resched()) {
 		for (; i <= end; i++) {
 			void **entryp = &table->entry[i % SOM_TABLE_UNITS];
-			unsigned long unit, idx = i + delta;
+			unsigned long idx = i + delta;
+			som_unit_t unit;
 
 			if (!*entryp)
 				continue;
 			if (!new || new->nr != idx / SOM_TABLE_UNITS)
-				new = som_tables_find_table(units, idx);
+				new = som_tables_find_table(tables, idx);
 			unit = som_entry_unit(*entryp);
 			WRITE_ONCE(*entryp, NULL);
 			WRITE_ONCE(new->entry[idx % SOM_TABLE_UNITS],
@@ -591,10 +594,10 @@ out:
 }
 
 /* Move one unit to another, @target, if it is still there. Return: what is to be freed. */
-static unsigned long migrate_unit(struct som_parcel *parcel, unsigned long idx,
-				  unsigned long chunk, unsigned long target)
+static som_unit_t migrate_unit(struct som_parcel *parcel, unsigned long idx,
+			       unsigned long chunk, som_unit_t target)
 {
-	unsigned long unit, over = target;
+	som_unit_t unit, over = target;
 	void **entryp;
 
 	mutex_lock(&parcel->lock);
@@ -602,7 +605,7 @@ static unsigned long migrate_unit(struct som_parcel *parcel, unsigned long idx,
 	if (!entryp || !*entryp)
 		goto out;
 	unit = som_entry_unit(*entryp);
-	if (unit / SOM_CHUNK_UNITS != chunk ||
+	if (som_unit_chunk(unit) != chunk ||
 	    (parcel->pinned && som_pool_pinned(unit)) ||
 	    som_unit_copy(target, unit))
 		goto out;
@@ -627,17 +630,17 @@ out:
 bool som_parcel_migrate(struct som_parcel *parcel, unsigned long chunk)
 {
 	unsigned long idx;
+	som_unit_t target;
 	void *entry;
-	long target;
 
 	som_tables_for_each(&parcel->tables, idx, entry, 0, ULONG_MAX) {
-		if (som_entry_unit(entry) / SOM_CHUNK_UNITS != chunk)
+		if (som_unit_chunk(som_entry_unit(entry)) != chunk)
 			continue;
 		if (signal_pending(current) || !som_pool_draining(chunk))
 			return false;
 		target = som_pool_alloc_target(parcel->account->pool,
-					       som_unit_nid(chunk * SOM_CHUNK_UNITS));
-		if (target < 0)
+					       som_unit_nid(som_chunk_unit(chunk, 0)));
+		if (som_unit_failed(target))
 			return false;
 		som_pool_free(migrate_unit(parcel, idx, chunk, target));
 	}

@@ -386,9 +386,9 @@ static void som_pool_quarantine_work(struct work_struct *work)
  * Context: Any.
  * Return: address of the first byte.
  */
-void *som_unit_address(unsigned long unit)
+void *som_unit_address(som_unit_t unit)
 {
-	return __va(unit << SOM_UNIT_SHIFT);
+	return __va(som_unit_nr(unit) << SOM_UNIT_SHIFT);
 }
 
 /**
@@ -397,9 +397,9 @@ void *som_unit_address(unsigned long unit)
  * Context: Any.
  * Return: node number.
  */
-int som_unit_nid(unsigned long unit)
+int som_unit_nid(som_unit_t unit)
 {
-	return pfn_to_nid(unit << SOM_UNIT_PAGE_SHIFT);
+	return pfn_to_nid(som_unit_pfn(unit));
 }
 
 /**
@@ -407,7 +407,7 @@ int som_unit_nid(unsigned long unit)
  * @unit: unit number
  * Context: Process context; may sleep.
  */
-void som_unit_zero(unsigned long unit)
+void som_unit_zero(som_unit_t unit)
 {
 	void *addr = som_unit_address(unit);
 	unsigned long i;
@@ -427,7 +427,7 @@ void som_unit_zero(unsigned long unit)
  * Context: Process context; may sleep.
  * Return: 0; -EHWPOISON if memory of @from has failed: some pages are not copied.
  */
-int som_unit_copy_pages(unsigned long to, unsigned long from,
+int som_unit_copy_pages(som_unit_t to, som_unit_t from,
 			const unsigned long *pages)
 {
 	void *dst = som_unit_address(to), *src = som_unit_address(from);
@@ -439,7 +439,7 @@ int som_unit_copy_pages(unsigned long to, unsigned long from,
 		if (copy_mc_to_kernel(dst + i * PAGE_SIZE, src + i * PAGE_SIZE,
 				      PAGE_SIZE)) {
 			/* Reports the failure to som_pool_poison() later. */
-			memory_failure_queue((from << SOM_UNIT_PAGE_SHIFT) + i, 0);
+			memory_failure_queue(som_unit_pfn(from) + i, 0);
 			return -EHWPOISON;
 		}
 		if (!(++nr % 64))
@@ -455,7 +455,7 @@ int som_unit_copy_pages(unsigned long to, unsigned long from,
  * Context: Process context; may sleep.
  * Return: as som_unit_copy_pages().
  */
-int som_unit_copy(unsigned long to, unsigned long from)
+int som_unit_copy(som_unit_t to, som_unit_t from)
 {
 	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
 
@@ -469,7 +469,7 @@ int som_unit_copy(unsigned long to, unsigned long from)
  * @pages: pages that are not touched
  * Context: Process context; may sleep.
  */
-void som_unit_zero_others(unsigned long unit, const unsigned long *pages)
+void som_unit_zero_others(som_unit_t unit, const unsigned long *pages)
 {
 	void *addr = som_unit_address(unit);
 	unsigned int i, nr = 0;
@@ -620,21 +620,21 @@ int som_pool_share(bool share)
 }
 
 /* Take a unit of a locked chunk unless the user may not or a compaction drains it. */
-static inline long pool_take_locked(struct som_chunk *chunk,
-				    struct som_pool_user *user, enum som_take how,
-				    bool *zeroed)
+static inline som_unit_t pool_take_locked(struct som_chunk *chunk,
+					  struct som_pool_user *user, enum som_take how,
+					  bool *zeroed)
 {
-	int unit;
+	int place;
 
 	if (chunk->dead || chunk->draining ||
 	    !som_unitmap_nr_free(&chunk->map))
-		return -ENOSPC;
+		return som_unit_error(-ENOSPC);
 	if (unlikely(chunk->user != user) &&
 	    (how == SOM_TAKE_OWN || !chunk_take(chunk, user)))
-		return -ENOSPC;
-	unit = som_unitmap_take(&chunk->map, zeroed);
-	if (unit < 0)
-		return unit;
+		return som_unit_error(-ENOSPC);
+	place = som_unitmap_take(&chunk->map, zeroed);
+	if (place < 0)
+		return som_unit_error(place);
 	chunk_mark_free(chunk);
 	/*
 	 * Write only on change, or a user's processors contend for the hint's cache line.
@@ -643,19 +643,19 @@ static inline long pool_take_locked(struct som_chunk *chunk,
 		raw_cpu_write(som_hint, chunk);
 		WRITE_ONCE(user->hint, chunk);
 	}
-	return chunk_nr(chunk) * SOM_CHUNK_UNITS + unit;
+	return som_chunk_unit(chunk_nr(chunk), place);
 }
 
 /* Take a unit of a chunk. Without @wait, fail if the chunk is locked. */
-static long pool_take_from_chunk(struct som_chunk *chunk, struct som_pool_user *user,
-				 enum som_take how, bool wait, bool *zeroed)
+static som_unit_t pool_take_from_chunk(struct som_chunk *chunk, struct som_pool_user *user,
+				       enum som_take how, bool wait, bool *zeroed)
 {
-	long unit;
+	som_unit_t unit;
 
 	if (wait)
 		spin_lock(&chunk->lock);
 	else if (!spin_trylock(&chunk->lock))
-		return -EBUSY;
+		return som_unit_error(-EBUSY);
 	unit = pool_take_locked(chunk, user, how, zeroed);
 	spin_unlock(&chunk->lock);
 	return unit;
@@ -671,10 +671,10 @@ static inline bool hint_fits(const struct som_chunk *chunk,
 /*
  * Take a zeroed unit from this processor's last chunk, or from its user's, if uncontended.
  */
-static long pool_take_hinted(struct som_pool_user *user, int nid, bool *zeroed)
+static som_unit_t pool_take_hinted(struct som_pool_user *user, int nid, bool *zeroed)
 {
 	struct som_chunk *chunk;
-	long unit = -ENOSPC;
+	som_unit_t unit = som_unit_error(-ENOSPC);
 
 	/* Serves as an RCU read-side section here, at less cost. */
 	preempt_disable();
@@ -688,13 +688,13 @@ static long pool_take_hinted(struct som_pool_user *user, int nid, bool *zeroed)
 }
 
 /* Take a unit from a node's chunks that have a mark. */
-static long pool_take_marked(struct som_pool_user *user, enum som_take how, int nid,
-			     xa_mark_t mark, bool wait, bool *zeroed)
+static som_unit_t pool_take_marked(struct som_pool_user *user, enum som_take how, int nid,
+				   xa_mark_t mark, bool wait, bool *zeroed)
 {
 	const struct som_pool_user *of = how == SOM_TAKE_OWN ? user : NULL;
 	struct som_chunk *chunk;
 	unsigned long nr;
-	long unit = -ENOSPC;
+	som_unit_t unit = som_unit_error(-ENOSPC);
 
 	if (of != user && !pool_may_take(user, how))
 		return unit;
@@ -703,7 +703,7 @@ static long pool_take_marked(struct som_pool_user *user, enum som_take how, int 
 		if (READ_ONCE(chunk->user) != of)
 			continue;
 		unit = pool_take_from_chunk(chunk, user, how, wait, zeroed);
-		if (unit >= 0)
+		if (!som_unit_failed(unit))
 			break;
 	}
 	rcu_read_unlock();
@@ -714,8 +714,8 @@ static long pool_take_marked(struct som_pool_user *user, enum som_take how, int 
  * Prefer zeroed units and uncontended locks. Take a chunk beyond the user's claim only if
  * its own chunks on the node are full.
  */
-static long pool_take_from_node(struct som_pool_user *user, bool own, int nid,
-				bool *zeroed)
+static som_unit_t pool_take_from_node(struct som_pool_user *user, bool own, int nid,
+				      bool *zeroed)
 {
 	static const struct {
 		enum som_take how;
@@ -729,10 +729,10 @@ static long pool_take_from_node(struct som_pool_user *user, bool own, int nid,
 		{ SOM_TAKE_FREE, SOM_HAS_ZEROED, true },
 		{ SOM_TAKE_FREE, SOM_HAS_DIRTY, true },
 	};
-	long unit = -ENOSPC;
+	som_unit_t unit = som_unit_error(-ENOSPC);
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(order) && unit < 0; i++) {
+	for (i = 0; i < ARRAY_SIZE(order) && som_unit_failed(unit); i++) {
 		if (!own || order[i].how == SOM_TAKE_OWN)
 			unit = pool_take_marked(user, order[i].how, nid,
 						order[i].mark, order[i].wait, zeroed);
@@ -741,14 +741,14 @@ static long pool_take_from_node(struct som_pool_user *user, bool own, int nid,
 }
 
 /* Take a unit from the nearest node, optionally within a set of nodes. */
-static long pool_take_unit(struct som_pool_user *user, bool own, int nid,
-			   const nodemask_t *nodes, bool *zeroed)
+static som_unit_t pool_take_unit(struct som_pool_user *user, bool own, int nid,
+				 const nodemask_t *nodes, bool *zeroed)
 {
 	const int *order = pool.nodes[nid].order;
-	long unit = -ENOSPC;
+	som_unit_t unit = som_unit_error(-ENOSPC);
 	unsigned int i;
 
-	for (i = 0; i < nr_node_ids && unit < 0; i++) {
+	for (i = 0; i < nr_node_ids && som_unit_failed(unit); i++) {
 		if (!nodes || node_isset(order[i], *nodes))
 			unit = pool_take_from_node(user, own, order[i], zeroed);
 	}
@@ -759,16 +759,16 @@ static long pool_take_unit(struct som_pool_user *user, bool own, int nid,
  * Take a unit from a chunk that is being drained; the compaction then gives up on it. Try
  * chunks in use first: empty ones are the compaction's goal.
  */
-static long pool_take_draining(struct som_pool_user *user, const nodemask_t *nodes,
-			       bool *zeroed)
+static som_unit_t pool_take_draining(struct som_pool_user *user, const nodemask_t *nodes,
+				     bool *zeroed)
 {
 	struct som_chunk *chunk;
-	long unit = -ENOSPC;
+	som_unit_t unit = som_unit_error(-ENOSPC);
 	unsigned long nr;
 	int empty;
 
 	rcu_read_lock();
-	for (empty = 0; empty < 2 && unit < 0; empty++) {
+	for (empty = 0; empty < 2 && som_unit_failed(unit); empty++) {
 		xa_for_each(&pool.chunks, nr, chunk) {
 			if (!READ_ONCE(chunk->draining) ||
 			    (nodes && !node_isset(chunk->ext.nid, *nodes)))
@@ -780,10 +780,10 @@ static long pool_take_draining(struct som_pool_user *user, const nodemask_t *nod
 				chunk->draining = false;
 				unit = pool_take_locked(chunk, user, SOM_TAKE_FREE,
 							zeroed);
-				chunk->draining = unit < 0;
+				chunk->draining = som_unit_failed(unit);
 			}
 			spin_unlock(&chunk->lock);
-			if (unit >= 0)
+			if (!som_unit_failed(unit))
 				break;
 		}
 	}
@@ -791,21 +791,21 @@ static long pool_take_draining(struct som_pool_user *user, const nodemask_t *nod
 	return unit;
 }
 
-static inline long try_alloc_unit(struct som_pool_user *user, int nid,
-				  const nodemask_t *nodes, bool target,
-				  bool *zeroed)
+static inline som_unit_t try_alloc_unit(struct som_pool_user *user, int nid,
+					const nodemask_t *nodes, bool target,
+					bool *zeroed)
 {
-	long unit = -ENOSPC;
+	som_unit_t unit = som_unit_error(-ENOSPC);
 
 	if (!nodes || node_isset(nid, *nodes))
 		unit = pool_take_hinted(user, nid, zeroed);
-	if (unit < 0)
+	if (som_unit_failed(unit))
 		unit = pool_take_unit(user, target, nid, nodes, zeroed);
-	if (unit < 0 && READ_ONCE(pool.commit.quarantined)) {
+	if (som_unit_failed(unit) && READ_ONCE(pool.commit.quarantined)) {
 		som_pool_end_quarantine();
 		unit = pool_take_unit(user, target, nid, nodes, zeroed);
 	}
-	if (unit < 0 && !target && READ_ONCE(pool.draining))
+	if (som_unit_failed(unit) && !target && READ_ONCE(pool.draining))
 		unit = pool_take_draining(user, nodes, zeroed);
 	return unit;
 }
@@ -841,29 +841,29 @@ static bool units_left(struct som_pool_user *user, const nodemask_t *nodes,
  * Wait for units that are being zeroed: at most the time to zero one unit. @target: as in
  * units_left().
  */
-static inline long alloc_unit(struct som_pool_user *user, int nid,
-			      const nodemask_t *nodes, bool target, bool *zeroed)
+static inline som_unit_t alloc_unit(struct som_pool_user *user, int nid,
+				    const nodemask_t *nodes, bool target, bool *zeroed)
 {
-	long unit;
+	som_unit_t unit;
 
 	user = pool_user(user);
 	unit = try_alloc_unit(user, nid, nodes, target, zeroed);
-	while (unlikely(unit < 0) && units_left(user, nodes, target)) {
+	while (unlikely(som_unit_failed(unit)) && units_left(user, nodes, target)) {
 		usleep_range(50, 200);
 		unit = try_alloc_unit(user, nid, nodes, target, zeroed);
 	}
 	return unit;
 }
 
-static long alloc_unzeroed(struct som_pool_user *user, int nid, bool target)
+static som_unit_t alloc_unzeroed(struct som_pool_user *user, int nid, bool target)
 {
 	bool zeroed;
-	long unit;
+	som_unit_t unit;
 
 	might_sleep();
 
 	unit = alloc_unit(user, nid, NULL, target, &zeroed);
-	if (unit >= 0)
+	if (!som_unit_failed(unit))
 		trace_som_unit_alloc(unit, false);
 	return unit;
 }
@@ -878,7 +878,7 @@ static long alloc_unzeroed(struct som_pool_user *user, int nid, bool target)
  * Context: Process context; may sleep.
  * Return: unit number; -ENOSPC if there is none.
  */
-long som_pool_alloc_unzeroed(struct som_pool_user *user, int nid)
+som_unit_t som_pool_alloc_unzeroed(struct som_pool_user *user, int nid)
 {
 	return alloc_unzeroed(user, nid, false);
 }
@@ -893,7 +893,7 @@ long som_pool_alloc_unzeroed(struct som_pool_user *user, int nid)
  * Context: Process context; may sleep.
  * Return: unit number; -ENOSPC if there is none.
  */
-long som_pool_alloc_target(struct som_pool_user *user, int nid)
+som_unit_t som_pool_alloc_target(struct som_pool_user *user, int nid)
 {
 	return alloc_unzeroed(user, nid, true);
 }
@@ -907,16 +907,16 @@ long som_pool_alloc_target(struct som_pool_user *user, int nid)
  * Return: unit number; -ENOSPC if there is none right now: the former owner has not freed
  * it yet, or all free units are on other nodes.
  */
-long som_pool_alloc(struct som_pool_user *user, int nid,
-		    const nodemask_t *nodes)
+som_unit_t som_pool_alloc(struct som_pool_user *user, int nid,
+			  const nodemask_t *nodes)
 {
 	bool zeroed;
-	long unit;
+	som_unit_t unit;
 
 	might_sleep();
 
 	unit = alloc_unit(user, nid, nodes, false, &zeroed);
-	if (unit < 0)
+	if (som_unit_failed(unit))
 		return unit;
 	if (!zeroed)
 		som_unit_zero(unit);
@@ -978,8 +978,8 @@ long som_pool_alloc_chunk(struct som_pool_user *user, int nid,
 {
 	const int *order = pool.nodes[nid].order;
 	DECLARE_BITMAP(dirty, SOM_CHUNK_UNITS);
-	unsigned long unit;
 	long chunk = -ENOSPC;
+	unsigned long place;
 	unsigned int i;
 	bool busy;
 
@@ -997,8 +997,8 @@ long som_pool_alloc_chunk(struct som_pool_user *user, int nid,
 	} while (chunk < 0 && busy);
 	if (chunk < 0)
 		return chunk;
-	for_each_set_bit(unit, dirty, SOM_CHUNK_UNITS)
-		som_unit_zero(chunk * SOM_CHUNK_UNITS + unit);
+	for_each_set_bit(place, dirty, SOM_CHUNK_UNITS)
+		som_unit_zero(som_chunk_unit(chunk, place));
 	return chunk;
 }
 
@@ -1009,25 +1009,25 @@ long som_pool_alloc_chunk(struct som_pool_user *user, int nid,
  */
 void som_pool_free_chunk(unsigned long chunk)
 {
-	unsigned long unit;
+	unsigned int i;
 
-	for (unit = 0; unit < SOM_CHUNK_UNITS; unit++)
-		som_pool_free(chunk * SOM_CHUNK_UNITS + unit);
+	for (i = 0; i < SOM_CHUNK_UNITS; i++)
+		som_pool_free(som_chunk_unit(chunk, i));
 }
 
 /* Count the leading units that are of the same chunk. */
-static unsigned int run_length(const unsigned long *units, unsigned int nr)
+static unsigned int run_length(const som_unit_t *units, unsigned int nr)
 {
 	unsigned int i = 1;
 
 	while (i < nr &&
-	       units[i] / SOM_CHUNK_UNITS == units[0] / SOM_CHUNK_UNITS)
+	       som_unit_chunk(units[i]) == som_unit_chunk(units[0]))
 		i++;
 	return i;
 }
 
 /* Free, quarantine or retire used units of a chunk. Return: number of units done. */
-static unsigned int pool_put_run(struct som_chunk *chunk, const unsigned long *units,
+static unsigned int pool_put_run(struct som_chunk *chunk, const som_unit_t *units,
 				 unsigned int nr, bool quarantine)
 {
 	unsigned int i, done = 0, retired = chunk->map.nr_retired;
@@ -1036,7 +1036,7 @@ static unsigned int pool_put_run(struct som_chunk *chunk, const unsigned long *u
 
 	for (i = 0; i < nr; i++) {
 		if (WARN_ON_ONCE(som_unitmap_put(&chunk->map,
-						 units[i] % SOM_CHUNK_UNITS,
+						 som_unit_place(units[i]),
 						 quarantine)))
 			continue;
 		trace_som_unit_free(units[i], quarantine);
@@ -1047,13 +1047,13 @@ static unsigned int pool_put_run(struct som_chunk *chunk, const unsigned long *u
 }
 
 /* Free units of one chunk. With @look, return false if the chunk is pinned. */
-static bool pool_free_run(const unsigned long *units, unsigned int nr, bool look)
+static bool pool_free_run(const som_unit_t *units, unsigned int nr, bool look)
 {
 	struct som_chunk *chunk;
 	bool pinned = false;
 
 	rcu_read_lock();
-	chunk = xa_load(&pool.chunks, units[0] / SOM_CHUNK_UNITS);
+	chunk = xa_load(&pool.chunks, som_unit_chunk(units[0]));
 	if (!WARN_ON_ONCE(!chunk)) {
 		spin_lock(&chunk->lock);
 		pinned = look && chunk_pinned(chunk);
@@ -1079,7 +1079,7 @@ static bool pool_free_run(const unsigned long *units, unsigned int nr, bool look
  * Context: Process context; takes the chunks' locks.
  * Return: number of units that were not freed; pass them to som_pool_quarantine_units().
  */
-unsigned int som_pool_free_units(unsigned long *units, unsigned int nr)
+unsigned int som_pool_free_units(som_unit_t *units, unsigned int nr)
 {
 	unsigned int i, run, stay = 0;
 
@@ -1102,7 +1102,7 @@ unsigned int som_pool_free_units(unsigned long *units, unsigned int nr)
  *
  * Context: Process context; takes the chunk's lock.
  */
-void som_pool_free(unsigned long unit)
+void som_pool_free(som_unit_t unit)
 {
 	pool_free_run(&unit, 1, false);
 }
@@ -1124,14 +1124,14 @@ static struct som_quarantine *pool_find_quarantine(struct som_chunk *chunk,
  * Quarantine units of one chunk. Uses *@spare if the payer has no charge there yet, and
  * then clears it.
  */
-static void pool_quarantine_run(const unsigned long *units, unsigned int nr,
+static void pool_quarantine_run(const som_unit_t *units, unsigned int nr,
 				struct som_quarantine_charge *payer, struct som_quarantine **spare)
 {
 	struct som_chunk *chunk;
 	struct som_quarantine *quarantine;
 
 	rcu_read_lock();
-	chunk = xa_load(&pool.chunks, units[0] / SOM_CHUNK_UNITS);
+	chunk = xa_load(&pool.chunks, som_unit_chunk(units[0]));
 	if (WARN_ON_ONCE(!chunk))
 		goto out;
 	spin_lock(&chunk->lock);
@@ -1168,7 +1168,7 @@ out:
  *
  * Context: Process context; takes the chunks' locks. Cannot fail.
  */
-void som_pool_quarantine_units(const unsigned long *units, unsigned int nr,
+void som_pool_quarantine_units(const som_unit_t *units, unsigned int nr,
 			       struct som_quarantine_charge *payer)
 {
 	struct som_quarantine *spare = NULL;
@@ -1195,24 +1195,24 @@ void som_pool_quarantine_units(const unsigned long *units, unsigned int nr,
  * Context: Any.
  * Return: unit number; -ENOENT if there is none.
  */
-long som_pool_zero_begin(int nid)
+som_unit_t som_pool_zero_begin(int nid)
 {
 	struct som_chunk *chunk;
 	unsigned long nr;
-	long unit = -ENOENT;
+	int place = -ENOENT;
 
 	rcu_read_lock();
 	xa_for_each_marked(&pool.nodes[nid].chunks, nr, chunk, SOM_HAS_DIRTY) {
 		spin_lock(&chunk->lock);
 		if (!chunk->dead && !chunk->draining)
-			unit = som_unitmap_zero_begin(&chunk->map);
+			place = som_unitmap_zero_begin(&chunk->map);
 		chunk_mark_free(chunk);
 		spin_unlock(&chunk->lock);
-		if (unit >= 0)
+		if (place >= 0)
 			break;
 	}
 	rcu_read_unlock();
-	return unit < 0 ? unit : nr * SOM_CHUNK_UNITS + unit;
+	return place < 0 ? som_unit_error(place) : som_chunk_unit(nr, place);
 }
 
 /**
@@ -1221,18 +1221,18 @@ long som_pool_zero_begin(int nid)
  * @zeroed: true if all of it was zeroed
  * Context: Any.
  */
-void som_pool_zero_end(unsigned long unit, bool zeroed)
+void som_pool_zero_end(som_unit_t unit, bool zeroed)
 {
 	struct som_chunk *chunk;
 
 	rcu_read_lock();
-	chunk = xa_load(&pool.chunks, unit / SOM_CHUNK_UNITS);
+	chunk = xa_load(&pool.chunks, som_unit_chunk(unit));
 	if (!WARN_ON_ONCE(!chunk)) {
 		unsigned int retired;
 
 		spin_lock(&chunk->lock);
 		retired = chunk->map.nr_retired;
-		som_unitmap_zero_end(&chunk->map, unit % SOM_CHUNK_UNITS,
+		som_unitmap_zero_end(&chunk->map, som_unit_place(unit),
 				     zeroed);
 		chunk_retired(chunk, chunk->map.nr_retired - retired);
 		chunk_mark_free(chunk);
@@ -1268,13 +1268,13 @@ wait_queue_head_t *som_pool_dirty_wait(int nid)
  * Context: Any.
  * Return: true while any memory of the unit's chunk is pinned.
  */
-bool som_pool_pinned(unsigned long unit)
+bool som_pool_pinned(som_unit_t unit)
 {
 	struct som_chunk *chunk;
 	bool pinned;
 
 	rcu_read_lock();
-	chunk = xa_load(&pool.chunks, unit / SOM_CHUNK_UNITS);
+	chunk = xa_load(&pool.chunks, som_unit_chunk(unit));
 	pinned = chunk && chunk_pinned(chunk);
 	rcu_read_unlock();
 	return pinned;
@@ -1292,13 +1292,13 @@ bool som_pool_pinned(unsigned long unit)
  */
 bool som_pool_poison(unsigned long pfn, bool cached)
 {
-	unsigned long unit = pfn >> SOM_UNIT_PAGE_SHIFT;
+	som_unit_t unit = som_pfn_unit(pfn);
 	struct som_chunk *chunk;
 	unsigned int retired;
 	bool fresh = false;
 
 	rcu_read_lock();
-	chunk = xa_load(&pool.chunks, unit / SOM_CHUNK_UNITS);
+	chunk = xa_load(&pool.chunks, som_unit_chunk(unit));
 	if (!chunk)
 		goto out;
 	WRITE_ONCE(som_pool_any_poisoned, true);
@@ -1308,7 +1308,7 @@ bool som_pool_poison(unsigned long pfn, bool cached)
 		if (cached)
 			chunk->ext.source->poison(&chunk->ext);
 		retired = chunk->map.nr_retired;
-		fresh = som_unitmap_poison(&chunk->map, unit % SOM_CHUNK_UNITS);
+		fresh = som_unitmap_poison(&chunk->map, som_unit_place(unit));
 		retired = chunk->map.nr_retired - retired;
 		chunk_mark_free(chunk);
 		chunk_retired(chunk, retired);
@@ -1327,14 +1327,14 @@ out:
  * Context: Any.
  * Return: true if the unit is poisoned.
  */
-bool som_pool_test_poisoned(unsigned long unit)
+bool som_pool_test_poisoned(som_unit_t unit)
 {
 	struct som_chunk *chunk;
 	bool poisoned;
 
 	rcu_read_lock();
-	chunk = xa_load(&pool.chunks, unit / SOM_CHUNK_UNITS);
-	poisoned = chunk && test_bit(unit % SOM_CHUNK_UNITS,
+	chunk = xa_load(&pool.chunks, som_unit_chunk(unit));
+	poisoned = chunk && test_bit(som_unit_place(unit),
 				     chunk->map.poisoned);
 	rcu_read_unlock();
 	return poisoned;

@@ -7,6 +7,7 @@
 #include <linux/types.h>
 #include <linux/wait.h>
 #include "commit.h"
+#include "range.h"
 
 struct seq_file;
 struct som_chunk;
@@ -113,42 +114,42 @@ void som_pool_keep(struct som_pool_user *user, int nr);
 unsigned long som_pool_cached(struct som_pool_user *user);
 unsigned long som_pool_idle_units(struct som_pool_user *user);
 int som_pool_share(bool share);
-long som_pool_alloc(struct som_pool_user *user, int nid,
-		    const nodemask_t *nodes);
-long som_pool_alloc_unzeroed(struct som_pool_user *user, int nid);
-long som_pool_alloc_target(struct som_pool_user *user, int nid);
+som_unit_t som_pool_alloc(struct som_pool_user *user, int nid,
+			  const nodemask_t *nodes);
+som_unit_t som_pool_alloc_unzeroed(struct som_pool_user *user, int nid);
+som_unit_t som_pool_alloc_target(struct som_pool_user *user, int nid);
 long som_pool_alloc_chunk(struct som_pool_user *user, int nid,
 			  const nodemask_t *nodes);
 bool som_pool_units_left(struct som_pool_user *user, const nodemask_t *nodes);
 void som_pool_free_chunk(unsigned long chunk);
-void som_pool_free(unsigned long unit);
-unsigned int som_pool_free_units(unsigned long *units, unsigned int nr);
-void som_pool_quarantine_units(const unsigned long *units, unsigned int nr,
+void som_pool_free(som_unit_t unit);
+unsigned int som_pool_free_units(som_unit_t *units, unsigned int nr);
+void som_pool_quarantine_units(const som_unit_t *units, unsigned int nr,
 			       struct som_quarantine_charge *payer);
 bool som_pool_look(void);
-long som_pool_zero_begin(int nid);
-void som_pool_zero_end(unsigned long unit, bool zeroed);
+som_unit_t som_pool_zero_begin(int nid);
+void som_pool_zero_end(som_unit_t unit, bool zeroed);
 bool som_pool_has_dirty(int nid);
 wait_queue_head_t *som_pool_dirty_wait(int nid);
 bool som_pool_trim(unsigned long low);
 void som_pool_show(struct seq_file *m);
 bool som_pool_next_chunk(unsigned long nr, struct som_chunk_info *info);
-bool som_pool_pinned(unsigned long unit);
+bool som_pool_pinned(som_unit_t unit);
 bool som_pool_poison(unsigned long pfn, bool cached);
-bool som_pool_test_poisoned(unsigned long unit);
+bool som_pool_test_poisoned(som_unit_t unit);
 bool som_pool_broken(struct som_pool_user *user);
 void som_pool_drain_begin(void);
 long som_pool_drain_next(unsigned long round);
 bool som_pool_draining(unsigned long chunk);
 bool som_pool_drain_check(unsigned long chunk);
 void som_pool_drain_end(void);
-int som_unit_nid(unsigned long unit);
-void *som_unit_address(unsigned long unit);
-void som_unit_zero(unsigned long unit);
-int som_unit_copy(unsigned long to, unsigned long from);
-int som_unit_copy_pages(unsigned long to, unsigned long from,
+int som_unit_nid(som_unit_t unit);
+void *som_unit_address(som_unit_t unit);
+void som_unit_zero(som_unit_t unit);
+int som_unit_copy(som_unit_t to, som_unit_t from);
+int som_unit_copy_pages(som_unit_t to, som_unit_t from,
 			const unsigned long *pages);
-void som_unit_zero_others(unsigned long unit, const unsigned long *pages);
+void som_unit_zero_others(som_unit_t unit, const unsigned long *pages);
 
 extern bool som_pool_any_poisoned;
 
@@ -158,7 +159,7 @@ extern bool som_pool_any_poisoned;
  * Context: Any. Cheap while no memory has failed.
  * Return: true if it has: do not access the unit and do not map it.
  */
-static inline bool som_pool_poisoned(unsigned long unit)
+static inline bool som_pool_poisoned(som_unit_t unit)
 {
 	return unlikely(READ_ONCE(som_pool_any_poisoned)) &&
 	       som_pool_test_poisoned(unit);

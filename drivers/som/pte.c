@@ -247,13 +247,13 @@ static int walk_ptes(struct som_walk *walk, bool create)
  * @unit: number of the unit there
  */
 void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
-		   unsigned long idx, unsigned long unit)
+		   unsigned long idx, som_unit_t unit)
 {
 	ptes->vma = vma;
 	som_index_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx,
 		       &ptes->start, &ptes->end);
 	ptes->page = linear_page_index(vma, ptes->start) - som_index_pgoff(idx);
-	ptes->pfn = (unit << SOM_UNIT_PAGE_SHIFT) + ptes->page;
+	ptes->pfn = som_unit_pfn(unit) + ptes->page;
 	ptes->pte = NULL;
 	ptes->entryp = NULL;
 }

@@ -45,7 +45,7 @@ void som_ptes_sync(struct mm_struct *mm, unsigned long start,
 struct page *som_ptes_retract(struct mm_struct *mm, pmd_t *pmd,
 			      unsigned long addr);
 void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
-		   unsigned long idx, unsigned long unit);
+		   unsigned long idx, som_unit_t unit);
 void som_ptes_single(struct som_ptes *ptes, unsigned long addr);
 void som_ptes_group(struct som_ptes *ptes, unsigned int group);
 int som_ptes_fill(struct som_ptes *ptes, unsigned long groups,

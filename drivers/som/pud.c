@@ -40,9 +40,9 @@ static bool pud_is_empty(struct som_owner *owner, unsigned long first)
 
 /* Do indices of a table have units in order, from @unit on, which a large entry can map? */
 static bool pud_table(const struct som_table *table, unsigned long i,
-		      unsigned long end, unsigned long unit)
+		      unsigned long end, som_unit_t unit)
 {
-	for (; i <= end; i++, unit++) {
+	for (; i <= end; i++, unit = som_unit_add(unit, 1)) {
 		void *entry = READ_ONCE(table->entry[i % SOM_TABLE_UNITS]);
 
 		if (!entry || som_entry_unit(entry) != unit ||
@@ -57,21 +57,22 @@ static bool pud_table(const struct som_table *table, unsigned long i,
 /* The chunk whose units the indices have, all of them and in order; or -1. */
 static long pud_chunk(struct som_owner *owner, unsigned long first)
 {
-	unsigned long i = first, end = first - 1, unit, last;
+	unsigned long i = first, end = first - 1, last;
 	void *entry = som_tables_load(&owner->tables, first);
 	struct som_table *table;
+	som_unit_t unit;
 
-	if (!entry || som_entry_unit(entry) % SOM_CHUNK_UNITS)
+	if (!entry || som_unit_place(som_entry_unit(entry)))
 		return -1;
 	unit = som_entry_unit(entry);
 	last = first + SOM_CHUNK_UNITS - 1;
 	while (end != last) {
 		i = end + 1;
 		table = som_tables_next_table(&owner->tables, &i, last, &end);
-		if (!table || !pud_table(table, i, end, unit + (i - first)))
+		if (!table || !pud_table(table, i, end, som_unit_add(unit, i - first)))
 			return -1;
 	}
-	return unit / SOM_CHUNK_UNITS;
+	return som_unit_chunk(unit);
 }
 
 /* They are mapped by one entry. Nobody but who changes other bits is in the way. */
@@ -119,8 +120,8 @@ static void pud_unstore(struct som_owner *owner, unsigned long first,
 static bool pud_store(struct som_owner *owner, unsigned long first,
 		      unsigned long chunk)
 {
-	unsigned long i, unit = chunk * SOM_CHUNK_UNITS;
 	struct som_table *table;
+	unsigned long i;
 
 	for (i = 0; i < SOM_CHUNK_UNITS; i++) {
 		unsigned long bits = SOM_LEVEL_NONE;
@@ -137,7 +138,7 @@ static bool pud_store(struct som_owner *owner, unsigned long first,
 			break;
 		}
 		WRITE_ONCE(table->entry[(first + i) % SOM_TABLE_UNITS],
-			   som_entry(unit + i, bits));
+			   som_entry(som_chunk_unit(chunk, i), bits));
 		atomic_long_inc(&owner->nr_level[SOM_LEVEL_NONE]);
 	}
 	if (i == SOM_CHUNK_UNITS)
@@ -168,7 +169,7 @@ static vm_fault_t pud_map(struct vm_fault *vmf, struct som_owner *owner,
 	if (!pud_leaf(READ_ONCE(*vmf->pud)))
 		return VM_FAULT_FALLBACK;
 	pud_set_level(owner, first);
-	trace_som_fault(vmf->real_address, chunk * SOM_CHUNK_UNITS, PUD_SIZE,
+	trace_som_fault(vmf->real_address, som_chunk_unit(chunk, 0), PUD_SIZE,
 			vmf->flags & FAULT_FLAG_WRITE);
 	return VM_FAULT_NOPAGE;
 }
@@ -265,7 +266,7 @@ static unsigned int map_table(struct vm_area_struct *vma, struct som_table *tabl
 	for (; i <= end; i++, pmd++, addr += PMD_SIZE) {
 		void **entryp = &table->entry[i % SOM_TABLE_UNITS];
 		void *entry = READ_ONCE(*entryp), *new;
-		unsigned long unit;
+		som_unit_t unit;
 
 		if (!entry_plain(entry) || !pmd_none(*pmd))
 			continue;
@@ -275,7 +276,7 @@ static unsigned int map_table(struct vm_area_struct *vma, struct som_table *tabl
 		if (cmpxchg(entryp, entry, new) != entry)
 			continue;
 		set_pmd_at(vma->vm_mm, addr, pmd,
-			   __pmd(bits | unit << SOM_UNIT_SHIFT));
+			   __pmd(bits | som_unit_pfn(unit) << PAGE_SHIFT));
 		mapped++;
 	}
 	spin_unlock(lock);

@@ -58,7 +58,7 @@ static bool punch_covers(struct som_owner *owner, unsigned long idx,
 }
 
 /* Zero the pages first..last of a unit where it is. */
-static void punch_zero(struct som_owner *owner, unsigned long unit,
+static void punch_zero(struct som_owner *owner, som_unit_t unit,
 		       unsigned long idx, unsigned long first,
 		       unsigned long last)
 {
@@ -326,7 +326,7 @@ static int punch_units(struct punch *p)
 }
 
 /* Is a unit all zero? @first: the page to begin with: the likeliest not to be. */
-static bool unit_is_zero(unsigned long unit, unsigned int first)
+static bool unit_is_zero(som_unit_t unit, unsigned int first)
 {
 	void *mem = som_unit_address(unit);
 
@@ -363,11 +363,11 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
 	struct mutex *lock;
 	bool gone = false;
 	void *entry;
-	long unit;
+	som_unit_t unit;
 
 	lock = som_owner_lock_unit(owner, idx);
 	unit = som_owner_lookup(owner, idx);
-	gone = unit >= 0 && !som_dirty_log_tracks(&owner->dirty_log, idx) &&
+	gone = !som_unit_failed(unit) && !som_dirty_log_tracks(&owner->dirty_log, idx) &&
 	       unit_is_zero(unit, first);
 	mutex_unlock(lock);
 	if (!gone || mmap_write_lock_killable(owner->mm))
@@ -511,7 +511,7 @@ static bool discard_alias(struct som_owner *owner, unsigned long first,
 	return alias;
 }
 
-static void discard_pages(unsigned long unit, unsigned int first,
+static void discard_pages(som_unit_t unit, unsigned int first,
 			  unsigned int nr)
 {
 	if (!som_pool_poisoned(unit))
@@ -647,7 +647,7 @@ void som_owner_release_discarded(struct som_owner *owner)
 		.which = PUNCH_DISCARDED,
 	};
 	void *batch[SOM_BATCH];
-	unsigned long unit;
+	unsigned long number;
 	int nr;
 
 	punch_units(&p);
@@ -661,8 +661,8 @@ void som_owner_release_discarded(struct som_owner *owner)
 			return;
 		}
 		nr = 0;
-		xa_for_each(&owner->deferred_free, unit, batch[nr]) {
-			xa_erase(&owner->deferred_free, unit);
+		xa_for_each(&owner->deferred_free, number, batch[nr]) {
+			xa_erase(&owner->deferred_free, number);
 			if (++nr == SOM_BATCH)
 				break;
 		}

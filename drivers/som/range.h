@@ -57,6 +57,138 @@ struct som_allotment {
 };
 
 /**
+ * typedef som_unit_t - the number of a unit of memory: its page frame number / SOM_UNIT_PAGES
+ *
+ * A function that returns a unit can return a negative errno in its place: see
+ * som_unit_error(). The type is not that of an index, so that sparse finds one in place
+ * of the other.
+ */
+typedef long __bitwise som_unit_t;
+
+/**
+ * som_unit - Return the unit of a number
+ * @nr: page frame number / SOM_UNIT_PAGES
+ *
+ * Return: unit.
+ */
+static inline som_unit_t som_unit(unsigned long nr)
+{
+	return (__force som_unit_t)nr;
+}
+
+/**
+ * som_unit_nr - Return the number of a unit
+ * @unit: unit
+ *
+ * Return: page frame number / SOM_UNIT_PAGES.
+ */
+static inline unsigned long som_unit_nr(som_unit_t unit)
+{
+	return (__force unsigned long)unit;
+}
+
+/**
+ * som_unit_pfn - Return the first page frame number of a unit
+ * @unit: unit
+ *
+ * Return: page frame number.
+ */
+static inline unsigned long som_unit_pfn(som_unit_t unit)
+{
+	return som_unit_nr(unit) << SOM_UNIT_PAGE_SHIFT;
+}
+
+/**
+ * som_pfn_unit - Return the unit that has a page frame
+ * @pfn: page frame number
+ *
+ * Return: unit.
+ */
+static inline som_unit_t som_pfn_unit(unsigned long pfn)
+{
+	return som_unit(pfn >> SOM_UNIT_PAGE_SHIFT);
+}
+
+/**
+ * som_unit_add - Return a unit that follows another in memory
+ * @unit: unit
+ * @nr: distance in units
+ *
+ * Return: unit.
+ */
+static inline som_unit_t som_unit_add(som_unit_t unit, unsigned long nr)
+{
+	return som_unit(som_unit_nr(unit) + nr);
+}
+
+/**
+ * som_chunk_unit - Return a unit of a chunk
+ * @chunk: chunk number
+ * @i: place in the chunk, below SOM_CHUNK_UNITS
+ *
+ * Return: unit.
+ */
+static inline som_unit_t som_chunk_unit(unsigned long chunk, unsigned int i)
+{
+	return som_unit(chunk * SOM_CHUNK_UNITS + i);
+}
+
+/**
+ * som_unit_chunk - Return the number of a unit's chunk
+ * @unit: unit
+ *
+ * Return: chunk number.
+ */
+static inline unsigned long som_unit_chunk(som_unit_t unit)
+{
+	return som_unit_nr(unit) / SOM_CHUNK_UNITS;
+}
+
+/**
+ * som_unit_place - Return a unit's place in its chunk
+ * @unit: unit
+ *
+ * Return: place, below SOM_CHUNK_UNITS.
+ */
+static inline unsigned int som_unit_place(som_unit_t unit)
+{
+	return som_unit_nr(unit) % SOM_CHUNK_UNITS;
+}
+
+/**
+ * som_unit_error - Put an error in the place of a unit
+ * @error: negative errno
+ *
+ * Return: not a unit; see som_unit_failed() and som_unit_errno().
+ */
+static inline som_unit_t som_unit_error(int error)
+{
+	return (__force som_unit_t)error;
+}
+
+/**
+ * som_unit_failed - Test whether there is an error in the place of a unit
+ * @unit: unit or error
+ *
+ * Return: true if it is an error.
+ */
+static inline bool som_unit_failed(som_unit_t unit)
+{
+	return (__force long)unit < 0;
+}
+
+/**
+ * som_unit_errno - Return the error in the place of a unit
+ * @unit: unit or error; som_unit_failed() is true
+ *
+ * Return: negative errno.
+ */
+static inline int som_unit_errno(som_unit_t unit)
+{
+	return (__force int)unit;
+}
+
+/**
  * som_pgoff_index - Return the unit index of a page offset
  * @pgoff: page offset in an owner's offset space
  * Return: unit index.

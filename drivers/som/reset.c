@@ -90,7 +90,7 @@ static void harvest_unit(struct som_resetter *r, struct som_sweep *sweep,
 	struct som_view view;
 	struct mutex *lock;
 	pgoff_t pgoff;
-	long unit;
+	som_unit_t unit;
 
 	u->idx = idx;
 	som_index_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx,
@@ -106,7 +106,7 @@ static void harvest_unit(struct som_resetter *r, struct som_sweep *sweep,
 
 	lock = som_owner_lock_unit(r->owner, idx);
 	unit = som_owner_lookup(r->owner, idx);
-	if (unit < 0 || !som_dirty_log_find(&r->owner->dirty_log, idx))
+	if (som_unit_failed(unit) || !som_dirty_log_find(&r->owner->dirty_log, idx))
 		goto out;
 	som_view_read(&view, r->owner, vma, idx, unit, u->aliased);
 	/* Where no bit tells, all of it is written. */
@@ -166,7 +166,7 @@ static void skip_zeroes(const struct reset_unit *u, struct som_region *region)
  * The unit is locked.
  */
 static void rewrite_pages(struct som_resetter *r, const struct reset_unit *u,
-			  unsigned long unit, struct som_region *region,
+			  som_unit_t unit, struct som_region *region,
 			  unsigned int first, unsigned int last)
 {
 	unsigned int page = first;
@@ -212,23 +212,23 @@ static int zero_units(struct som_resetter *r)
 	for (i = 0; i < r->nr && !r->full; i++) {
 		const struct reset_unit *u = &r->units[i];
 		struct mutex *lock = som_owner_lock_unit(r->owner, u->idx);
-		long unit = som_owner_lookup(r->owner, u->idx);
+		som_unit_t unit = som_owner_lookup(r->owner, u->idx);
 		struct som_region *region;
 
 		region = som_dirty_log_find(&r->owner->dirty_log, u->idx);
-		if (unit >= 0 && region && som_cow_break(r->owner, u->idx)) {
+		if (!som_unit_failed(unit) && region && som_cow_break(r->owner, u->idx)) {
 			/* Children are waiting for a unit: from here on once more. */
 			mutex_unlock(lock);
 			r->addr = u->start;
 			r->again = true;
 			return 0;
 		}
-		if (unit >= 0 && region && som_pool_poisoned(unit)) {
+		if (!som_unit_failed(unit) && region && som_pool_poisoned(unit)) {
 			mutex_unlock(lock);
 			r->addr = u->start;
 			return -EHWPOISON;
 		}
-		if (unit >= 0 && region) {
+		if (!som_unit_failed(unit) && region) {
 			skip_zeroes(u, region);
 			r->full = !unit_fits(r, u, region);
 			if (!r->full)
@@ -396,7 +396,7 @@ static int image_pages(struct som_resetter *r, const struct reset_unit *u,
 	unsigned int last = unit_last(u);
 	struct som_region *region;
 	struct mutex *lock;
-	long unit;
+	som_unit_t unit;
 	int ret;
 
 	ret = mmap_read_lock_killable(mm);
@@ -414,7 +414,7 @@ static int image_pages(struct som_resetter *r, const struct reset_unit *u,
 	lock = som_owner_lock_unit(r->owner, u->idx);
 	unit = som_owner_lookup(r->owner, u->idx);
 	region = som_dirty_log_find(&r->owner->dirty_log, u->idx);
-	if (unit < 0 || !region) {
+	if (som_unit_failed(unit) || !region) {
 		ret = 0;
 	} else if (som_pool_poisoned(unit)) {
 		ret = -EHWPOISON;

@@ -9,9 +9,10 @@
 #define _SOM_TRACE_H
 
 #include <linux/tracepoint.h>
+#include "range.h"
 
 TRACE_EVENT(som_fault,
-	TP_PROTO(unsigned long address, unsigned long unit,
+	TP_PROTO(unsigned long address, som_unit_t unit,
 		 unsigned long entry_size, bool write),
 	TP_ARGS(address, unit, entry_size, write),
 	TP_STRUCT__entry(
@@ -22,7 +23,7 @@ TRACE_EVENT(som_fault,
 	),
 	TP_fast_assign(
 		__entry->address = address;
-		__entry->unit = unit;
+		__entry->unit = som_unit_nr(unit);
 		__entry->entry_size = entry_size;
 		__entry->write = write;
 	),
@@ -32,35 +33,35 @@ TRACE_EVENT(som_fault,
 );
 
 TRACE_EVENT(som_unit_alloc,
-	TP_PROTO(unsigned long unit, bool cleared),
+	TP_PROTO(som_unit_t unit, bool cleared),
 	TP_ARGS(unit, cleared),
 	TP_STRUCT__entry(
 		__field(unsigned long, unit)
 		__field(bool, cleared)
 	),
 	TP_fast_assign(
-		__entry->unit = unit;
+		__entry->unit = som_unit_nr(unit);
 		__entry->cleared = cleared;
 	),
 	TP_printk("unit=%lu cleared=%d", __entry->unit, __entry->cleared)
 );
 
 TRACE_EVENT(som_unit_free,
-	TP_PROTO(unsigned long unit, bool quarantined),
+	TP_PROTO(som_unit_t unit, bool quarantined),
 	TP_ARGS(unit, quarantined),
 	TP_STRUCT__entry(
 		__field(unsigned long, unit)
 		__field(bool, quarantined)
 	),
 	TP_fast_assign(
-		__entry->unit = unit;
+		__entry->unit = som_unit_nr(unit);
 		__entry->quarantined = quarantined;
 	),
 	TP_printk("unit=%lu held=%d", __entry->unit, __entry->quarantined)
 );
 
 TRACE_EVENT(som_unit_poison,
-	TP_PROTO(unsigned long unit, unsigned long pfn, bool used),
+	TP_PROTO(som_unit_t unit, unsigned long pfn, bool used),
 	TP_ARGS(unit, pfn, used),
 	TP_STRUCT__entry(
 		__field(unsigned long, unit)
@@ -68,7 +69,7 @@ TRACE_EVENT(som_unit_poison,
 		__field(bool, used)
 	),
 	TP_fast_assign(
-		__entry->unit = unit;
+		__entry->unit = som_unit_nr(unit);
 		__entry->pfn = pfn;
 		__entry->used = used;
 	),
@@ -77,15 +78,15 @@ TRACE_EVENT(som_unit_poison,
 );
 
 TRACE_EVENT(som_unit_move,
-	TP_PROTO(unsigned long from, unsigned long to),
+	TP_PROTO(som_unit_t from, som_unit_t to),
 	TP_ARGS(from, to),
 	TP_STRUCT__entry(
 		__field(unsigned long, from)
 		__field(unsigned long, to)
 	),
 	TP_fast_assign(
-		__entry->from = from;
-		__entry->to = to;
+		__entry->from = som_unit_nr(from);
+		__entry->to = som_unit_nr(to);
 	),
 	TP_printk("from=%lu to=%lu", __entry->from, __entry->to)
 );

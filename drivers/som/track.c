@@ -95,7 +95,7 @@ void som_sweep_end(struct som_sweep *sweep)
 	struct som_ptes *one = &sweep->one;
 	struct mutex *lock;
 	pte_t entry;
-	long unit;
+	som_unit_t unit;
 
 	/* The page tables' locks were taken: what they show was announced before. */
 	if (!one->vma || !(sweep->changed || mm_tlb_flush_nested(owner->mm)))
@@ -107,8 +107,8 @@ void som_sweep_end(struct som_sweep *sweep)
 	entry = som_ptes_take(one);
 	som_zap(owner, som_index_pgoff(sweep->idx) + one->page, 1);
 	/* If the unit was punched out meanwhile, its entries are to go. */
-	if (unit >= 0 && !pte_none(entry) &&
-	    pte_pfn(entry) == (unit << SOM_UNIT_PAGE_SHIFT) + one->page) {
+	if (!som_unit_failed(unit) && !pte_none(entry) &&
+	    pte_pfn(entry) == som_unit_pfn(unit) + one->page) {
 		if (pte_dirty(entry))
 			som_dirty_log_wrote(&owner->dirty_log, sweep->idx,
 					    one->page, 1);
@@ -150,7 +150,7 @@ static void sweep_flush(struct som_sweep *sweep, const struct som_view *view,
  */
 void som_view_read(struct som_view *view, struct som_owner *owner,
 		   struct vm_area_struct *vma, unsigned long idx,
-		   unsigned long unit, bool aliased)
+		   som_unit_t unit, bool aliased)
 {
 	struct som_region *region = som_dirty_log_find(&owner->dirty_log, idx);
 	unsigned long active;
@@ -546,14 +546,14 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 	u64 base = PAGE_IS_PRESENT;
 	bool more = true, aliased;
 	struct mutex *lock;
-	long unit;
+	som_unit_t unit;
 	int ret;
 
 	aliased = som_owner_aliased(owner, linear_page_index(vma, addr),
 				    linear_page_index(vma, end - 1));
 	lock = som_owner_lock_look(owner, idx);
 	unit = som_owner_lookup(owner, idx);
-	if (unit < 0) {
+	if (som_unit_failed(unit)) {
 		ret = scan_gone(sweep, scan, vma, idx, addr, end, clean);
 		mutex_unlock(lock);
 		if (ret >= 0)
@@ -824,7 +824,8 @@ static int track_unit(struct som_owner *owner, unsigned long idx)
 	struct mutex *lock = som_owner_lock_unit(owner, idx);
 	int ret = 0;
 
-	if (som_owner_lookup(owner, idx) >= 0 && !som_dirty_log_find(&owner->dirty_log, idx)) {
+	if (!som_unit_failed(som_owner_lookup(owner, idx)) &&
+	    !som_dirty_log_find(&owner->dirty_log, idx)) {
 		if (!som_dirty_log_make(&owner->dirty_log, idx, false))
 			ret = -ENOMEM;
 	}

@@ -46,7 +46,7 @@ struct som_sweep {
  */
 struct som_view {
 	unsigned long idx;
-	unsigned long unit;
+	som_unit_t unit;
 	struct som_region *region;
 	struct som_ptes ptes;
 	DECLARE_BITMAP(written, SOM_UNIT_PAGES);
@@ -60,7 +60,7 @@ void som_sweep_end(struct som_sweep *sweep);
 
 void som_view_read(struct som_view *view, struct som_owner *owner,
 		   struct vm_area_struct *vma, unsigned long idx,
-		   unsigned long unit, bool aliased);
+		   som_unit_t unit, bool aliased);
 void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 		      const unsigned long *pages);
 void som_view_clean(struct som_view *view, struct som_sweep *sweep,

@@ -36,9 +36,8 @@ static int owner_settle_pinned(struct som_owner *owner, unsigned long idx,
 			       void *entry)
 {
 	bool pages = som_entry_test(entry, SOM_ENTRY_PAGE_BACKED);
-	unsigned long old = som_entry_unit(entry);
+	som_unit_t old = som_entry_unit(entry), unit;
 	int ret = -ENOMEM;
-	long unit;
 
 	/*
 	 * The reservation is the new one's, and the pool may hold the old one for long. Pages
@@ -46,21 +45,21 @@ static int owner_settle_pinned(struct som_owner *owner, unsigned long idx,
 	 */
 	if (!pages && !som_cache_charge(owner->account, 1))
 		return -EDQUOT;
-	if (xa_reserve(&owner->deferred_free, old, GFP_KERNEL_ACCOUNT))
+	if (xa_reserve(&owner->deferred_free, som_unit_nr(old), GFP_KERNEL_ACCOUNT))
 		goto out_uncharge;
 	ret = -EAGAIN;
 	unit = som_pool_alloc(owner->account->pool, som_unit_nid(old), NULL);
-	if (unit < 0)
+	if (som_unit_failed(unit))
 		goto out_release;
 	som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 	som_entry_replace(owner, idx, unit, ~SOM_ENTRY_CHARGED, SOM_LEVEL_NONE);
-	xa_store(&owner->deferred_free, old,
+	xa_store(&owner->deferred_free, som_unit_nr(old),
 		 som_entry(old, pages ? SOM_ENTRY_PAGE_BACKED : SOM_ENTRY_CHARGED),
 		 GFP_NOWAIT);
 	return 0;
 
 out_release:
-	xa_release(&owner->deferred_free, old);
+	xa_release(&owner->deferred_free, som_unit_nr(old));
 out_uncharge:
 	if (!pages)
 		som_account_uncharge(owner->account, 1);
@@ -248,7 +247,7 @@ unsigned long som_owner_settle(struct som_owner *owner, unsigned long first,
  * Return: unit number, or -ENOENT; -EAGAIN if there is one that cannot be told right
  * now, -ENOSPC if it cannot be had, both only after a fork.
  */
-long som_owner_lookup(struct som_owner *owner, unsigned long idx)
+som_unit_t som_owner_lookup(struct som_owner *owner, unsigned long idx)
 {
 	void *entry = som_tables_load(&owner->tables, idx);
 	int ret;
@@ -256,13 +255,13 @@ long som_owner_lookup(struct som_owner *owner, unsigned long idx)
 	if (!entry && READ_ONCE(owner->cow.inherited)) {
 		ret = som_cow_pull(owner, idx);
 		if (ret)
-			return ret;
+			return som_unit_error(ret);
 		entry = som_tables_load(&owner->tables, idx);
 	}
 	if (!entry)
-		return -ENOENT;
+		return som_unit_error(-ENOENT);
 	return som_entry_test(entry, SOM_ENTRY_DISCARDED) ?
-		-EAGAIN : som_entry_unit(entry);
+		som_unit_error(-EAGAIN) : som_entry_unit(entry);
 }
 
 /* Would a table have to be made, beyond what the owner may have? */
@@ -300,17 +299,17 @@ void **som_owner_entryp(struct som_mapping *mapping, unsigned long idx)
 }
 
 /* A unit that the owner has kept, or one of the pool; @zeroed: whether it is zero. */
-static long owner_take_unit(struct som_mapping *mapping, unsigned long idx, bool *zeroed)
+static som_unit_t owner_take_unit(struct som_mapping *mapping, unsigned long idx, bool *zeroed)
 {
 	struct som_owner *owner = mapping->owner;
-	long unit = som_cache_take(&owner->cache);
+	som_unit_t unit = som_cache_take(&owner->cache);
 
 	*zeroed = true;
-	if (unlikely(unit >= 0 && som_pool_poisoned(unit))) {
+	if (unlikely(!som_unit_failed(unit) && som_pool_poisoned(unit))) {
 		som_pool_free(unit);
-		unit = -ENOENT;
+		unit = som_unit_error(-ENOENT);
 	}
-	if (likely(unit < 0))
+	if (likely(som_unit_failed(unit)))
 		return som_numa_alloc(owner->account->pool, mapping->vma, idx);
 	*zeroed = !mapping->reuse;
 	if (*zeroed)
@@ -322,40 +321,40 @@ static long owner_take_unit(struct som_mapping *mapping, unsigned long idx, bool
  * Ordinary pages for a unit that is about to be mapped by 4 KiB entries, if it shall have
  * some. Negative, if it shall not or cannot: then it is one of the pool.
  */
-static long owner_take_pages(struct som_mapping *mapping, unsigned long idx,
-			     enum som_level level)
+static som_unit_t owner_take_pages(struct som_mapping *mapping, unsigned long idx,
+				   enum som_level level)
 {
 	if (likely(level != SOM_LEVEL_4K || !mapping->auto_convert) ||
 	    som_dirty_log_tracks(&mapping->owner->dirty_log, idx))
-		return -ENOENT;
+		return som_unit_error(-ENOENT);
 	return som_page_backed_alloc(mapping->owner->account, true);
 }
 
 /* Populate an index that has no unit; @entryp is its place, @level: as it will be mapped. */
-static long owner_populate_unit(struct som_mapping *mapping, unsigned long idx, void **entryp,
-				enum som_level level)
+static som_unit_t owner_populate_unit(struct som_mapping *mapping, unsigned long idx, void **entryp,
+				      enum som_level level)
 {
 	struct som_owner *owner = mapping->owner;
 	bool charged = false, zeroed;
 	unsigned long kind = 0;
-	long unit;
+	som_unit_t unit;
 	int ret;
 
 	if (!mapping->reserved && !mtree_load(&owner->reserved, idx)) {
 		charged = som_cache_charge(owner->account, 1);
 		if (!charged)
-			return -ENOSPC;
+			return som_unit_error(-ENOSPC);
 	}
 	unit = owner_take_pages(mapping, idx, level);
-	if (unlikely(unit >= 0)) {
+	if (unlikely(!som_unit_failed(unit))) {
 		kind = SOM_ENTRY_PAGE_BACKED | SOM_ENTRY_BY_POLICY;
 		atomic_long_inc(&owner->nr_page_backed);
 		zeroed = true;
 	} else {
 		unit = owner_take_unit(mapping, idx, &zeroed);
 	}
-	if (unit < 0) {
-		ret = unit;
+	if (som_unit_failed(unit)) {
+		ret = som_unit_errno(unit);
 		goto out_uncharge;
 	}
 	WRITE_ONCE(*entryp, som_entry(unit, level | kind |
@@ -384,13 +383,13 @@ out_free:
 out_uncharge:
 	if (charged)
 		som_account_uncharge(owner->account, 1);
-	return ret;
+	return som_unit_error(ret);
 }
 
 /* What has failed and is pinned may stay where it is for long: that is not waited for. */
 static int discarded_error(const void *entry)
 {
-	unsigned long unit = som_entry_unit(entry);
+	som_unit_t unit = som_entry_unit(entry);
 
 	return som_pool_poisoned(unit) && som_pool_pinned(unit) ?
 		-EHWPOISON : -EAGAIN;
@@ -409,33 +408,33 @@ static int discarded_error(const void *entry)
  * has no memory for the entry; -ENOENT if a core dump finds none; -EHWPOISON if its
  * memory has failed.
  */
-long som_owner_unit(struct som_mapping *mapping, unsigned long idx,
-		    enum som_level *level)
+som_unit_t som_owner_unit(struct som_mapping *mapping, unsigned long idx,
+			  enum som_level *level)
 {
 	void **entryp = som_owner_entryp(mapping, idx), *entry;
-	long unit;
+	som_unit_t unit;
 	int ret;
 
 	if (!entryp)
-		return table_refused(mapping, idx) ? -ENOSPC : -ENOMEM;
+		return som_unit_error(table_refused(mapping, idx) ? -ENOSPC : -ENOMEM);
 	entry = READ_ONCE(*entryp);
 	if (!entry && unlikely(READ_ONCE(mapping->owner->cow.inherited))) {
 		ret = som_cow_pull(mapping->owner, idx);
 		if (ret)
-			return ret;
+			return som_unit_error(ret);
 		entry = READ_ONCE(*entryp);
 	}
 	if (likely(!entry)) {
-		unit = som_dumping() ? -ENOENT :
+		unit = som_dumping() ? som_unit_error(-ENOENT) :
 				       owner_populate_unit(mapping, idx, entryp, *level);
-		if (unlikely(unit < 0))
+		if (unlikely(som_unit_failed(unit)))
 			return unit;
 	} else {
 		if (unlikely(som_entry_test(entry, SOM_ENTRY_DISCARDED)))
-			return discarded_error(entry);
+			return som_unit_error(discarded_error(entry));
 		*level = som_entry_level(entry);
 		unit = som_entry_unit(entry);
 	}
 	/* Behind the entry: what is poisoned later is found by it (hwpoison.c). */
-	return unlikely(som_pool_poisoned(unit)) ? -EHWPOISON : unit;
+	return unlikely(som_pool_poisoned(unit)) ? som_unit_error(-EHWPOISON) : unit;
 }

@@ -51,7 +51,7 @@ static atomic_long_t som_zero_paused;
 static int som_zero_hotplug;
 
 /* Zero a unit. Return: false if another task needs the processor. */
-static bool zero_unit(unsigned long unit)
+static bool zero_unit(som_unit_t unit)
 {
 	void *mem = som_unit_address(unit);
 	unsigned long i;
@@ -68,17 +68,17 @@ static bool zero_unit(unsigned long unit)
 static bool zero_round(int nid, unsigned int nr)
 {
 	bool zeroed;
-	long unit;
+	som_unit_t unit;
 
 	/* A rate of 0 takes effect at the next unit. */
 	while (nr-- && READ_ONCE(som_zero_rate) && !kthread_should_stop()) {
 		preempt_disable();
 		unit = som_pool_zero_begin(nid);
-		zeroed = unit >= 0 && zero_unit(unit);
-		if (unit >= 0)
+		zeroed = !som_unit_failed(unit) && zero_unit(unit);
+		if (!som_unit_failed(unit))
 			som_pool_zero_end(unit, zeroed);
 		preempt_enable();
-		if (unit < 0)
+		if (som_unit_failed(unit))
 			break;
 		if (!zeroed)
 			return false;
