@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a program may expect of anonymous private memory, checked three ways: on
- * ordinary memory (as the oracle for the test itself), under the preload library
- * without a device, and under the library with memory from /dev/som. Prints TAP.
+ * Check the properties of anonymous private memory in three ways: on ordinary memory (to
+ * verify the test itself), with the preloaded library and no device, and with the library
+ * and memory from /dev/som. Prints TAP.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -47,7 +47,7 @@ static int failures;
 	}								\
 } while (0)
 
-/* Return: errno of a call that is to fail; 0 if it does not. */
+/* Return: errno of a call that should fail; 0 if it succeeds. */
 #define ERRNO(call)	(errno = 0, (call) == -1 ? errno : 0)
 #define MAP_ERRNO(...)	ERRNO((long)mmap(__VA_ARGS__))
 
@@ -60,7 +60,7 @@ static struct som_info info(void)
 	return i;
 }
 
-/* Bytes that this process has mapped on som; 0 when it should have none. */
+/* Return: bytes that this process has mapped on som; 0 if it should have none. */
 static unsigned long som_bytes(void)
 {
 	return on_som ? info().mapped_bytes : 0;
@@ -76,7 +76,7 @@ static unsigned long if_units(unsigned long nr)
 	return on_som ? nr : 0;
 }
 
-/* Units that this process holds. */
+/* Return: units of this process. */
 static unsigned long units(void)
 {
 	struct som_info i = info();
@@ -94,7 +94,7 @@ static unsigned char *map(size_t len, int prot)
 	return mmap(NULL, len, prot, ANON, -1, 0);
 }
 
-/* Is this address readable, without touching it? */
+/* Return whether an address is readable, without touching it. */
 static bool readable(const void *p)
 {
 	int fd[2];
@@ -108,7 +108,7 @@ static bool readable(const void *p)
 	return ok;
 }
 
-/* Do mappings of less than a unit go to som? */
+/* Return whether mappings smaller than a unit are put on som. */
 static bool small_on_som(void)
 {
 	const char *min = getenv("SOM_PRELOAD_MIN");
@@ -359,7 +359,7 @@ static void test_small_aligned(void)
 		CHECK(count_maps(low, high) <= nr * size / (4 * UNIT) + 4);
 	for (i = 0; i < nr; i++)
 		CHECK(all_are(p[i], size, i + 1));
-	/* The last one goes back, and the next has its place, and no bytes of it. */
+	/* The last piece returns; the next one is at its address, without its bytes. */
 	i = nr - 1;
 	CHECK(!munmap(p[i], size));
 	p[i] = map(size, RW);
@@ -493,7 +493,7 @@ static void test_hints(void)
 #define CORE		"/tmp/preload_test.core"
 #define SECRET		0x5ec3e75ec3e75ec3UL
 
-/* The pages that are not to be in the core file, of 4 units. */
+/* The pages of 4 units that must not be in the core file. */
 static bool is_left_out(size_t page)
 {
 	return page / 512 == 1 || page / 512 == 3;
@@ -769,7 +769,7 @@ static void test_mremap(void)
 	CHECK(q != MAP_FAILED);
 	CHECK(all_are(q, 6 * UNIT, 2) && all_are(q + 6 * UNIT, 54 * UNIT, 0));
 	CHECK(som_bytes() == before + if_som(60 * UNIT));
-	/* What was cut off does not come back, nor what is behind a part. */
+	/* Removed memory does not reappear, nor memory after a part. */
 	p = map(4 * UNIT, RW);
 	CHECK(p != MAP_FAILED);
 	memset(p, 5, 4 * UNIT);
@@ -1115,7 +1115,7 @@ static bool is_open(int fd)
 	return fcntl(fd, F_GETFD) != -1;
 }
 
-/* A mapping that has just been made is som's. */
+/* A new mapping is on som. */
 static bool maps_som(bool som)
 {
 	unsigned long before = som_bytes();
@@ -1139,7 +1139,7 @@ static void test_closed_fds(void)
 	if (fd < 0)
 		return;
 	shim = fd;
-	/* It is not the program's: as if it were not open. */
+	/* To the program it is not open. */
 	CHECK(ERRNO(close(fd)) == EBADF && is_open(fd));
 	CHECK(ERRNO(syscall(SYS_close, fd)) == EBADF && is_open(fd));
 	CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC && maps_som(true));
@@ -1164,7 +1164,7 @@ static void test_closed_fds(void)
 		if (spare != som_fd)
 			close(spare);
 	CHECK(maps_som(true) && find_shim_fd() == fd);
-	/* Who wants the number gets it. */
+	/* dup2() to the number succeeds. */
 	null = open("/dev/null", O_RDWR);
 	CHECK(null >= 0 && dup2(null, fd) == fd && maps_som(true));
 	CHECK(write(fd, "x", 1) == 1 && find_shim_fd() != fd);
@@ -1191,7 +1191,7 @@ static int lose_fd(void)
 		return 3;
 	memset(p, 0x5a, 4 * UNIT);
 	memset(q, 1, UNIT);
-	/* Closed, and then somebody else's, without the library seeing it. */
+	/* Close the descriptor and reuse its number, by direct system calls. */
 	if (sys(SYS_close, fd, 0, 0, 0, 0, 0) || !maps_som(false))
 		return 4;
 	if (sys(SYS_dup2, file, fd, 0, 0, 0, 0) != fd || !maps_som(false))
@@ -1207,7 +1207,7 @@ static int lose_fd(void)
 	if (sys(SYS_dup2, file, fd, 0, 0, 0, 0) != fd || dup2(0, fd) != fd ||
 	    close_range(fd, fd, 0) || is_open(fd))
 		return 9;
-	/* What was mapped before is as it was. */
+	/* Earlier mappings are unchanged. */
 	if (!all_are(q, UNIT, 1) || madvise(q, UNIT, MADV_DONTNEED) ||
 	    !all_are(q, UNIT, 0) || munmap(q, UNIT))
 		return 10;
@@ -1395,7 +1395,7 @@ static int change_environment(void)
 	if (clearenv() || setenv("SOM_PRELOAD_DEVICE", "/nowhere", 1) ||
 	    !maps_som(true))
 		return 1;
-	/* With SOM_PRELOAD_VERBOSE, stderr is told when the pool is dry. */
+	/* With SOM_PRELOAD_VERBOSE, the library prints that the pool is empty. */
 	if (pipe(fd) || fcntl(fd[0], F_SETFL, O_NONBLOCK))
 		return 2;
 	if (map(len + UNIT, RW) == MAP_FAILED)
@@ -1432,7 +1432,7 @@ static void test_environment(void)
 		CHECK(!buf[0]);
 }
 
-/* Without a copy, the child has none of the parent's som memory. */
+/* Without a copy, the child inherits no som memory. */
 static int child_without(unsigned char *p)
 {
 	unsigned char *q;
@@ -1453,7 +1453,7 @@ static int child_without(unsigned char *p)
 	return 0;
 }
 
-/* With one, it has all, and can do with it what it likes. */
+/* With a copy, the child can use all memory. */
 static int child_with(unsigned char *p, unsigned long bytes)
 {
 	unsigned char *q;
@@ -1622,7 +1622,7 @@ static void on_alarm(int sig)
 	errno = saved;
 }
 
-/* A fork may come at any time, also while others are in the library. */
+/* A fork may happen while other threads are in the library. */
 static void test_fork_threads(void)
 {
 	unsigned long before = som_bytes();
@@ -1724,7 +1724,7 @@ static void test_syscall(void)
 	close(file);
 }
 
-/* By system calls that nobody sees: what belongs to others is not harmed. */
+/* Direct system calls are not intercepted: other memory is not harmed. */
 static void test_behind(void)
 {
 	unsigned char *p = map(2 * UNIT, RW), *q;
