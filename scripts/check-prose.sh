@@ -18,7 +18,7 @@ rows()
 	\b[Tt]ells? (of|apart|about|how|what|which|whether|who|where)\b | say "returns", "reports", "shows" | It tells which user has it.
 	\b([Ii]s|[Aa]re|[Ww]as|[Ww]ere|[Bb]een|[Nn]ot|[Aa]s) said\b | say where it is documented, or drop it | Unless something else is said.
 	(^|[.;:*#] +)(Who|Whose)\b | name the subject: the task, the process, the user, the caller | Who waits for a unit holds no lock.
-	\b([Ww]hoever|[Ss]omebody|[Nn]obody)\b | name the subject: the task, the process, the user, the caller | The lock of whoever changes it.
+	\b([Ww]hoever|[Ss]omebody|[Nn]obody)\b([^:]|$) | name the subject: the task, the process, the user, the caller | The lock of whoever changes it.
 	\b(by|of|for|from|to|with|than|as) who\b | name the person: "the task that", "the user who" | Charged to who has released it.
 	(^|[.;:*#] +)What (is|was|has|it|they|comes|goes|lies|must|needs)\b | make the thing the subject: "Memory that is ..." | What is written is tracked.
 	\bbehind (the|a|an|it|its|them|their|that|which|what|each|all|every)\b | say "after", "beyond", "below" | The address behind the last.

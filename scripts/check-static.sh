@@ -187,7 +187,10 @@ mapfile -t licensed < <(files . '*.c' '*.cc' '*.h' '*.sh' '*.py' '*.rst' '*.awk'
 	'*.config' Makefile Kbuild Kconfig run)
 # Texts to check for sentences that are hard to read, except generated ones.
 mapfile -t prose < <(files . '*.rst' | grep -v -e som-conformance -e allocators-matrix
-	ls include/uapi/linux/som.h tools/som/man/*.[1-8])
+	ls include/uapi/linux/som.h tools/som/man/*.[1-8]
+	files tools/som '*.c' '*.cc' '*.h' '*.sh' '*.conf' '*.service' Makefile
+	files scripts '*.sh' '*.awk' '*.config' | grep -v check-prose
+	ls Makefile .ci/run debian/control)
 
 # The cache forgets results that were not used for a month.
 knowledge=$SOM_CACHE/static
