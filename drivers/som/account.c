@@ -9,7 +9,7 @@
  * namespace also count against the limit of its creator, up to the initial namespace, as in
  * kernel/ucount.c:
  *
- * UID 100000, in a namespace made by UID 1000  ->  UID 1000
+ *	UID 100000, in a namespace made by UID 1000  ->  UID 1000
  *
  * Namespaces made by root of the initial namespace are containers. Such a namespace is a
  * user of its own: its limit applies to all users in it together, and root is not charged.
@@ -17,10 +17,11 @@
  * The pool gives no chunk to two users. Its users are the topmost ones: UID 1000 with its
  * namespaces, or a container.
  *
- * som_charge_lock makes a charge all or nothing: a charge is refused only if it does not
- * fit, not because of one that is refused later. The pool's commit_lock nests inside.
- * Uncharging does not take it: the counters are atomic. som_users_lock guards the table of
- * users. Both are spinlocks that nest inside all the driver's mutexes and chunk->lock.
+ * som_charge_lock makes a charge all or nothing: no counter shows a charge that is refused
+ * later, so a charge is refused only if it does not fit. The pool's commit_lock nests
+ * inside. Uncharging does not take it, as the counters are atomic. som_users_lock guards
+ * the table of users. Both are spinlocks that nest inside all the driver's mutexes and
+ * chunk->lock.
  */
 #include <linux/cred.h>
 #include <linux/err.h>
@@ -384,7 +385,6 @@ bool som_account_counts(const struct som_account *account,
  * @max: new limit in units; no effect unless lower
  *
  * Existing charges stay, even above the limit.
- *
  * Context: Process context; mmap_lock is held for write.
  */
 void som_account_lower(struct som_account *account, unsigned long max)
@@ -400,7 +400,6 @@ void som_account_lower(struct som_account *account, unsigned long max)
  *
  * Only the current task is subject to it, as the mmap may fail and must then change
  * nothing.
- *
  * Context: Process context; hold mmap_lock for write until som_account_mmap_end().
  */
 void som_account_mmap_begin(struct som_account *account, unsigned long max)
@@ -466,7 +465,6 @@ static bool try_charge(struct som_account *account, unsigned long nr_units,
  * @lack: set to the limit that does not allow the charge
  *
  * Ends quarantines whose pins are gone before it fails.
- *
  * Context: Process context.
  * Return: as som_account_charge().
  */
@@ -543,7 +541,6 @@ static void transfer(struct som_account *from, struct som_account *to,
  * The units stay reserved in the pool, so no other owner can take them in between. Both
  * accounts must be of one user (som_pool_same_user()): as no chunk has units of two users,
  * another user needs copies with charges of its own.
- *
  * Context: Process context.
  * Return: true; false if a limit of @to would be exceeded or the users differ: nothing is
  * changed.

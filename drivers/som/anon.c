@@ -44,7 +44,6 @@ void som_anon_init(void)
  *
  * Users find it under RCU, take a reference or its lock, and drop the reference before the
  * lock. Use trylock: a thread that releases a contended lock accesses it afterwards.
- *
  * Context: Module unload; no memory is left.
  */
 void som_anon_exit(void)
@@ -61,7 +60,6 @@ void som_anon_exit(void)
  * @folio: unmapped folio, not on an LRU list
  *
  * folio->index stays: the page cache that may hold the folio uses it.
- *
  * Context: Process context; takes the folio lock.
  */
 void som_anon_claim(struct folio *folio)
@@ -96,7 +94,6 @@ void som_anon_return(struct folio *folio, struct address_space *mapping)
  * unload: users of the pin check that the page is anonymous but do not follow its mapping,
  * as nothing maps it. The page is dirty from the start: a write fault in a shared mapping
  * that makes a page dirty treats its mapping as a file's (fault_dirty_shared_page()).
- *
  * Context: Any.
  */
 void som_anon_claim_page(struct page *page)

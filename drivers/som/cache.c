@@ -30,12 +30,9 @@
 
 /* Interval at which units above the watermark are released, in milliseconds. */
 #define SOM_RELEASE_MS	100
-/*
- * Attempts to charge: each may fail for another limit, and other owners may take what is
- * freed.
- */
+/* Attempts to charge: each may hit another limit, and other owners take freed units. */
 #define SOM_DRAIN_TRIES	8
-/* Interval at which ended processes are looked for, in milliseconds. */
+/* Interval of checks for ended processes while the release rate is 0, in milliseconds. */
 #define SOM_REAP_MS	500
 
 unsigned long som_cache_max;
@@ -176,7 +173,6 @@ bool som_cache_keep(struct som_cache *cache, som_unit_t unit,
  * @cache: cache
  *
  * Releases the charge of the cached unit: the caller has its own charge.
- *
  * Context: Process context.
  * Return: unit number, with the owner's data; -ENOENT if the cache is empty.
  */
@@ -306,7 +302,6 @@ out:
  * If a limit does not allow the charge, only caches whose units count against it are
  * emptied. If the pool has too little, those of the account's user are, and those of users
  * that have cached units only (could_give()).
- *
  * Context: Process context.
  * Return: as som_account_charge().
  */

@@ -301,7 +301,6 @@ static int set_limit(u64 id, unsigned long limit)
  * @text: "ID UNITS" or "ID max"
  *
  * The ID of a cgroup is the inode number of its directory. Existing charges stay.
- *
  * Context: Process context.
  * Return: 0; -EINVAL if the text is malformed, or the cgroup is the root or too deep;
  * -ENOENT if the caller's cgroup namespace has no such cgroup; -ENOMEM; -EOPNOTSUPP if the
@@ -347,7 +346,6 @@ static void print_line(const struct som_cgroup *cg, char *line)
  * @count: size of the buffer
  *
  * Prints lines "ID LIMIT UNITS" of SOM_CGROUP_LINE characters each, sorted by ID.
- *
  * Context: Process context.
  * Return: length of the text in @buf.
  */

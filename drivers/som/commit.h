@@ -9,7 +9,7 @@
  *
  * Users share no chunks, so each user claims whole chunks:
  *
- * claim = max(chunks that it has, chunks that its units need)
+ *	claim = max(chunks that it has, chunks that its units need)
  *
  * The claims never exceed the chunks of the pool. A user that needs another chunk has
  * filled its own, so it claims more than it has; other users have at most what they claim;
@@ -86,10 +86,7 @@ static inline void som_commit_set_claim(struct som_commit *c,
 	u->claim = claim;
 }
 
-/*
- * Lower the claim to the user's need. Never raise it: units may have been retired
- * meanwhile.
- */
+/* Lower the claim to the need. Never raise it, even if units were retired meanwhile. */
 static inline void som_commit_lower_claim(struct som_commit *c,
 					  struct som_commit_user *u)
 {

@@ -55,7 +55,6 @@ static_assert(__same_type(((struct mm_struct *)NULL)->mm_lock_seq, seqcount_t),
  *
  * Stores as the kernel stores VMAs. mas_store_gfp() first tries to allocate without waiting
  * and without __GFP_ACCOUNT, whatever @gfp is.
- *
  * Context: The tree's lock is held, a mutex; or @gfp does not wait.
  * Return: 0 or -ENOMEM.
  */
@@ -95,7 +94,6 @@ static inline unsigned int som_mm_write_seq(struct mm_struct *mm)
  * @mm: address space
  *
  * The kernel has no such function.
- *
  * Context: Process context.
  * Return: true if it was taken; release it with mmap_write_unlock().
  */
@@ -112,7 +110,6 @@ static inline bool som_mm_write_trylock(struct mm_struct *mm)
  * @mm: address space
  *
  * A caller that holds it learns whether it is held for read or for write.
- *
  * Context: Any.
  * Return: true if it is.
  */
@@ -128,7 +125,6 @@ static inline bool som_mm_write_locked(struct mm_struct *mm)
  * a call that the MMU notifier cannot distinguish from MADV_DONTNEED (discard.c):
  * make_device_exclusive_range(), with DEVICE_PRIVATE; and write-protection by userfaultfd,
  * in 6.12.y versions whose vma_can_userfault() does not refuse VM_SPECIAL.
- *
  * Return: true if it can; known at compile time.
  */
 static inline bool som_private_works(void)
@@ -147,7 +143,6 @@ static inline bool som_private_works(void)
  * som_fork_can_fail - Test whether the driver can make fork fail
  *
  * compat_fork.h explains how, and why that needs loadable modules.
- *
  * Return: true if it can.
  */
 static inline bool som_fork_can_fail(void)
@@ -217,7 +212,6 @@ static inline bool som_mempolicy_get(struct vm_area_struct *vma,
  *
  * It may not if the kernel removes write access itself (clear_refs) and, on restoring it,
  * checks that the page belongs to a file (fault_dirty_shared_page()).
- *
  * Return: true if it may.
  */
 static inline bool som_pages_may_be_anonymous(void)
@@ -233,7 +227,6 @@ static inline bool som_pages_may_be_anonymous(void)
  *
  * If so, the kernel calls BUG() when anonymous memory, such as som's, has two writable
  * entries.
- *
  * Return: true if it is.
  */
 static inline bool som_checks_page_tables(void)
@@ -264,7 +257,6 @@ static inline bool som_memory_listed(phys_addr_t start, unsigned long size)
  * som_mremap_leaves - Test whether the current mremap() keeps the old mapping
  *
  * It does with an old length of 0 and with MREMAP_DONTUNMAP. ->mremap has no such argument.
- *
  * Context: Process context, within mremap().
  * Return: true if it does.
  */
@@ -293,7 +285,6 @@ static inline bool som_in_ptrace(void)
  * @pte: first entry
  *
  * Takes three instructions per entry.
- *
  * Context: The page table lock is held.
  * Return: true if they are.
  */
@@ -353,7 +344,6 @@ static inline void som_ptep_mkclean(pte_t *pte)
  * @pte: entry, present and not writable
  *
  * Needs no flush: a processor with the old translation drops it when it faults.
- *
  * Context: The page table lock is held.
  */
 static inline void som_ptep_mkwrite(pte_t *pte)

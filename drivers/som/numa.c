@@ -3,17 +3,17 @@
  * Choose the NUMA node of a unit: by the VMA's memory policy (mbind), else the task's
  * (set_mempolicy), else the processor's node; then by distance.
  *
- * MPOL_LOCAL, none        the processor's node
- * MPOL_PREFERRED, _MANY   one of the nodes, nearest first; then any
- * MPOL_INTERLEAVE         a node in turn, by unit index; then any
- * MPOL_WEIGHTED_INTERLEAVE        the same: modules cannot read the weights
- * MPOL_BIND               one of the nodes, nearest first; no other
+ *	none, MPOL_LOCAL	the processor's node
+ *	MPOL_PREFERRED, _MANY	one of the nodes, nearest first; then any
+ *	MPOL_INTERLEAVE		a node in turn, by unit index; then any
+ *	MPOL_BIND		one of the nodes, nearest first; no other
  *
- * Without a policy, the nodes of the cpuset are tried first.
+ * MPOL_WEIGHTED_INTERLEAVE is treated as MPOL_INTERLEAVE, as modules cannot read the
+ * weights. Without a policy, the nodes of the cpuset are tried first.
  *
- * Called from faults. mbind takes the VMA's lock to change its policy, and a task's policy
- * is changed by the task only. A cpuset may change the nodes of a policy at any time, so
- * code that reads them more than once uses a copy.
+ * Called from faults. mbind takes the VMA's lock to change its policy, and only the task
+ * itself changes its policy. A cpuset may change the nodes of a policy at any time, so code
+ * that reads them more than once uses a copy.
  */
 #include <linux/cpuset.h>
 #include <linux/mempolicy.h>

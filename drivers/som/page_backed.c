@@ -98,7 +98,6 @@ som_unit_t som_page_backed_alloc(struct som_account *account, bool zeroed)
  * @unit: unit number
  *
  * Pinned pages stay allocated until their pins are dropped.
- *
  * Context: Process context.
  */
 void som_page_backed_free(som_unit_t unit)

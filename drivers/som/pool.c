@@ -299,10 +299,7 @@ static void chunk_end_quarantine(struct som_chunk *chunk)
 
 	lockdep_assert_held(&chunk->lock);
 
-	/*
-	 * A dead chunk's quarantined units are already accounted for, and its extent may be
-	 * gone.
-	 */
+	/* A dead chunk's units are accounted for already, and its extent may be gone. */
 	if (chunk->dead || !chunk->map.nr_quarantined || chunk_pinned(chunk))
 		return;
 	hold_module(chunk, false);
@@ -543,11 +540,8 @@ void som_pool_uncharge(struct som_pool_user *user, unsigned long nr_units)
  * som_pool_same_user - Test whether units may pass between two users
  * @a: one user
  * @b: another user, or the same
- *
- * If not, the receiver needs a copy in a chunk of its own.
- *
  * Context: Any.
- * Return: true if they may.
+ * Return: true if they may; if not, the receiver needs a copy in a chunk of its own.
  */
 bool som_pool_same_user(const struct som_pool_user *a,
 			const struct som_pool_user *b)
@@ -636,9 +630,7 @@ static inline som_unit_t pool_take_locked(struct som_chunk *chunk,
 	if (place < 0)
 		return som_unit_error(place);
 	chunk_mark_free(chunk);
-	/*
-	 * Write only on change, or a user's processors contend for the hint's cache line.
-	 */
+	/* Written only on change, as a user's processors share the hint's cache line. */
 	if (raw_cpu_read(som_hint) != chunk) {
 		raw_cpu_write(som_hint, chunk);
 		WRITE_ONCE(user->hint, chunk);
@@ -668,9 +660,7 @@ static inline bool hint_fits(const struct som_chunk *chunk,
 	       chunk->ext.nid == nid && READ_ONCE(chunk->has_zeroed);
 }
 
-/*
- * Take a zeroed unit from this processor's last chunk, or from its user's, if uncontended.
- */
+/* Take a zeroed unit of the last chunk of this processor or its user, if uncontended. */
 static som_unit_t pool_take_hinted(struct som_pool_user *user, int nid, bool *zeroed)
 {
 	struct som_chunk *chunk;
@@ -837,10 +827,7 @@ static bool units_left(struct som_pool_user *user, const nodemask_t *nodes,
 	return found;
 }
 
-/*
- * Wait for units that are being zeroed: at most the time to zero one unit. @target: as in
- * units_left().
- */
+/* Wait while units are being zeroed: about as long as zeroing one takes. */
 static inline som_unit_t alloc_unit(struct som_pool_user *user, int nid,
 				    const nodemask_t *nodes, bool target, bool *zeroed)
 {
@@ -869,13 +856,10 @@ static som_unit_t alloc_unzeroed(struct som_pool_user *user, int nid, bool targe
 }
 
 /**
- * som_pool_alloc_unzeroed - Take a unit that the caller overwrites completely
+ * som_pool_alloc_unzeroed - Take a unit that has a former owner's data
  * @user: user
  * @nid: preferred node
- *
- * The unit has a former owner's data: map it only after it is overwritten.
- *
- * Context: Process context; may sleep.
+ * Context: Process context; may sleep. Overwrite all of the unit before it is mapped.
  * Return: unit number; -ENOSPC if there is none.
  */
 som_unit_t som_pool_alloc_unzeroed(struct som_pool_user *user, int nid)
@@ -884,14 +868,11 @@ som_unit_t som_pool_alloc_unzeroed(struct som_pool_user *user, int nid)
 }
 
 /**
- * som_pool_alloc_target - Take a unit as the destination of a compaction
+ * som_pool_alloc_target - Take a unit as som_pool_alloc_unzeroed(), for a compaction
  * @user: user
  * @nid: preferred node
- *
- * As som_pool_alloc_unzeroed(), but never from a chunk that is empty or being drained.
- *
  * Context: Process context; may sleep.
- * Return: unit number; -ENOSPC if there is none.
+ * Return: unit number, never of a chunk that is empty or being drained; -ENOSPC.
  */
 som_unit_t som_pool_alloc_target(struct som_pool_user *user, int nid)
 {
@@ -963,13 +944,10 @@ static long pool_take_chunk(struct som_pool_user *user, int nid,
 }
 
 /**
- * som_pool_alloc_chunk - Take all units of an empty chunk and zero them
+ * som_pool_alloc_chunk - Take and zero all units of an empty chunk; the caller charges them
  * @user: user
  * @nid: preferred node
  * @nodes: nodes to choose from, or NULL
- *
- * The caller charges the units.
- *
  * Context: Process context; may take as long as zeroing 1 GiB.
  * Return: chunk number; -ENOSPC if no chunk is empty or other users claim those that are.
  */
@@ -1075,7 +1053,6 @@ static bool pool_free_run(const som_unit_t *units, unsigned int nr, bool look)
  *
  * No page table and no TLB may have a translation of the units. The caller then uncharges
  * the freed ones.
- *
  * Context: Process context; takes the chunks' locks.
  * Return: number of units that were not freed; pass them to som_pool_quarantine_units().
  */
@@ -1095,11 +1072,8 @@ unsigned int som_pool_free_units(som_unit_t *units, unsigned int nr)
 
 /**
  * som_pool_free - Free a unit that is known to be unpinned
- * @unit: unit number
- *
- * Either the unit was never mapped since it was taken, or som_pool_pinned() returned false
- * after its last translation was gone.
- *
+ * @unit: unit that was not mapped since it was taken, or for which som_pool_pinned() was
+ *	false after its last translation was gone
  * Context: Process context; takes the chunk's lock.
  */
 void som_pool_free(som_unit_t unit)
@@ -1120,10 +1094,7 @@ static struct som_quarantine *pool_find_quarantine(struct som_chunk *chunk,
 	return NULL;
 }
 
-/*
- * Quarantine units of one chunk. Uses *@spare if the payer has no charge there yet, and
- * then clears it.
- */
+/* Quarantine units of one chunk. Clears *@spare if it needs a new charge for the payer. */
 static void pool_quarantine_run(const som_unit_t *units, unsigned int nr,
 				struct som_quarantine_charge *payer, struct som_quarantine **spare)
 {
@@ -1165,7 +1136,6 @@ out:
  *
  * No page table and no TLB may have a translation of the units. Their commit charge passes
  * to the pool.
- *
  * Context: Process context; takes the chunks' locks. Cannot fail.
  */
 void som_pool_quarantine_units(const som_unit_t *units, unsigned int nr,
@@ -1189,10 +1159,8 @@ void som_pool_quarantine_units(const som_unit_t *units, unsigned int nr,
 /**
  * som_pool_zero_begin - Take a dirty unit of a node for zeroing
  * @nid: node
- *
- * The unit cannot be allocated until som_pool_zero_end(), so do not sleep in between.
- *
- * Context: Any.
+ * Context: Any; do not sleep until som_pool_zero_end(), as allocations may wait for the
+ * unit.
  * Return: unit number; -ENOENT if there is none.
  */
 som_unit_t som_pool_zero_begin(int nid)
@@ -1281,12 +1249,9 @@ bool som_pool_pinned(som_unit_t unit)
 }
 
 /**
- * som_pool_poison - Record that memory has failed
+ * som_pool_poison - Record that memory has failed; its unit is never allocated again
  * @pfn: page frame number
  * @cached: true if the kernel has marked the page and holds a reference to it
- *
- * A unit of that memory is not allocated again. Existing mappings of it stay.
- *
  * Context: Any but interrupts.
  * Return: true if the memory is of a unit that was not poisoned before.
  */
@@ -1380,9 +1345,8 @@ static unsigned long pool_free_elsewhere(const struct som_chunk *but)
 /**
  * som_pool_drain_begin - Begin a compaction
  *
- * Until som_pool_drain_end(), units of empty chunks are allocated last. They stay
- * available: an allocation takes precedence over the compaction.
- *
+ * Until som_pool_drain_end(), units of empty chunks are allocated only if there are no
+ * others.
  * Context: Process context.
  */
 void som_pool_drain_begin(void)
@@ -1434,9 +1398,8 @@ static bool drain_choose(unsigned long round, long *nr, bool *fits)
  * som_pool_drain_next - Choose the next chunk to drain
  * @round: number of the compaction; each chunk is chosen once per round
  *
- * Chooses the chunk with the fewest used units that fit into other chunks of its user. Its
- * units are allocated last from now on.
- *
+ * Chooses the chunk with the fewest used units that fit into other chunks of its user. From
+ * now on its units are allocated only if there are no others.
  * Context: Process context.
  * Return: chunk number; -ENOSPC if there is none.
  */
@@ -1473,12 +1436,8 @@ bool som_pool_draining(unsigned long chunk)
 }
 
 /**
- * som_pool_drain_check - Test whether a chunk has been drained
+ * som_pool_drain_check - Test whether a chunk has been drained; if not, stop draining it
  * @chunk: chunk number from som_pool_drain_next()
- *
- * An empty chunk is allocated from last until som_pool_drain_end(). Any other chunk becomes
- * an ordinary one again.
- *
  * Context: Process context.
  * Return: true if it is empty or left the pool.
  */
@@ -1563,9 +1522,7 @@ static int som_pool_add(void)
 		goto out_erase;
 
 	spin_lock(&chunk->lock);
-	/*
-	 * Failures from before xa_insert() are known for the extent only, not page by page.
-	 */
+	/* Failures from before xa_insert() are known per extent, not per page. */
 	if (chunk->ext.source->poison(&chunk->ext)) {
 		spin_unlock(&chunk->lock);
 		xa_erase(&chunk_node(chunk)->chunks, chunk_nr(chunk));
@@ -1706,7 +1663,6 @@ static unsigned long som_pool_shrink(unsigned long nr)
  * @nr_chunks: new number of chunks
  *
  * Growing is all or nothing. Shrinking returns empty chunks only.
- *
  * Context: Process context; takes pool.resize.
  * Return: 0; -ENOMEM if the sources have too little, -EINTR on a signal: the pool is as
  * before; -EBUSY if too few chunks were empty: those were returned.
@@ -1729,9 +1685,7 @@ int som_pool_resize(unsigned long nr_chunks)
 			ret = som_pool_add();
 		nr = pool.nr_chunks - before;
 		if (ret) {
-			/*
-			 * Chunks just added may be in use already, so this may fall short.
-			 */
+			/* Chunks just added may be in use already: this may fall short. */
 			som_pool_shrink(nr);
 			pr_err("asked for %lu more chunks, found %lu %s; reserve with %s or boot with %s\n",
 			       nr_chunks - before, nr, last->name,
@@ -1885,9 +1839,7 @@ bool som_pool_source_stats(unsigned int nr, struct som_source_stats *stats)
 	return true;
 }
 
-/*
- * Emulated nodes may be as near to each other as to themselves; sort a node itself first.
- */
+/* Sort the node itself first: emulated nodes may all be at the same distance. */
 static int distance(int from, int to)
 {
 	return from == to ? 0 : node_distance(from, to);
@@ -2015,7 +1967,10 @@ void som_pool_exit(void)
 	mutex_lock(&pool.resize);
 	pool.exiting = true;
 	WARN_ON_ONCE(pool.commit.committed);
-	/* Quarantined units hold the module, so only short-lived page references remain. */
+	/*
+	 * Other pinned chunks may leave, or hold the module: wait for short-lived
+	 * references.
+	 */
 	while (som_pool_shrink(pool.nr_chunks), pool.nr_chunks)
 		msleep(20);
 	mutex_unlock(&pool.resize);

@@ -157,7 +157,6 @@ static inline unsigned long som_scan_push(struct som_scan *scan, u64 addr,
  * @categories: categories of all of them
  *
  * Has the effect of som_scan_push() for each run of bits, in fewer instructions.
- *
  * Return: bitmap of the pages taken; if not all, the scan is full and its walk_end is the
  * first page not taken.
  */

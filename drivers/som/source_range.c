@@ -48,9 +48,7 @@
 /* Map count added to the folio: more than one. */
 #define SOM_RANGE_MAPCOUNT	2
 
-/*
- * Two pages of struct pages, and eight page tables for the range that 262,144 would take.
- */
+/* Two pages of struct pages, and eight page tables for the range of all 262,144. */
 #define SOM_RANGE_COST		(10 * PAGE_SIZE)
 
 /**

@@ -132,7 +132,6 @@ EXPORT_SYMBOL_IF_KUNIT(som_unitmap_end_quarantine);
  * @map: state of a chunk
  *
  * The unit cannot be taken until som_unitmap_zero_end().
- *
  * Return: index of the unit in the chunk; -ENOENT if none is dirty.
  */
 int som_unitmap_zero_begin(struct som_unitmap *map)
@@ -179,7 +178,6 @@ EXPORT_SYMBOL_IF_KUNIT(som_unitmap_zero_end);
  * @unit: index of the unit in the chunk
  *
  * A free unit is retired at once, any other when it would become free.
- *
  * Return: true; false if it was poisoned already.
  */
 bool som_unitmap_poison(struct som_unitmap *map, unsigned int unit)

@@ -100,9 +100,7 @@ end:	do
 	od
 }
 
-/*
- * Zaps that keep the unit: a huge entry is split, the driver zaps, another VMA is unmapped.
- */
+/* Zaps that keep the unit: a huge entry is split, the driver zaps, a VMA is unmapped. */
 active proctype zap_by_others()
 {
 end:	do
