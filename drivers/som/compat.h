@@ -22,6 +22,8 @@
 #include <linux/sched/task_stack.h>
 #include <linux/seqlock.h>
 #include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/tracepoint.h>
 #include <linux/userfaultfd_k.h>
 #include <linux/version.h>
 #include <asm/e820/api.h>
@@ -150,11 +152,59 @@ static inline bool som_fork_can_fail(void)
 	return IS_ENABLED(CONFIG_MODULES);
 }
 
-/* Tracepoint of memory_failure(): page frame number, enum mf_action_page_type, result. */
-#define SOM_FAILURE_TRACEPOINT	"memory_failure_event"
-
+/* The arguments of memory_failure_event: page frame number, enum mf_action_page_type, result. */
 typedef void (*som_failure_probe)(void *data, unsigned long pfn, int type,
 				  int result);
+
+#ifdef CONFIG_TRACEPOINTS
+static inline void som_failure_find(struct tracepoint *tp, void *found)
+{
+	if (!strcmp(tp->name, "memory_failure_event"))
+		*(struct tracepoint **)found = tp;
+}
+
+/**
+ * som_failure_register - have a function called at the end of memory_failure()
+ * @probe: the function
+ * @tp: set for som_failure_unregister()
+ *
+ * Context: Process context.
+ * Return: 0, also if the kernel has no memory_failure(); or -errno.
+ */
+static inline int som_failure_register(som_failure_probe probe,
+				       struct tracepoint **tp)
+{
+	*tp = NULL;
+	for_each_kernel_tracepoint(som_failure_find, tp);
+	return *tp ? tracepoint_probe_register(*tp, probe, NULL) : 0;
+}
+
+/**
+ * som_failure_unregister - undo som_failure_register(), and wait for running calls
+ * @probe: the function
+ * @tp: as som_failure_register() has set it
+ *
+ * Context: Process context.
+ */
+static inline void som_failure_unregister(som_failure_probe probe,
+					  struct tracepoint *tp)
+{
+	if (tp)
+		tracepoint_probe_unregister(tp, probe, NULL);
+	tracepoint_synchronize_unregister();
+}
+#else
+static inline int som_failure_register(som_failure_probe probe,
+				       struct tracepoint **tp)
+{
+	return 0;
+}
+
+static inline void som_failure_unregister(som_failure_probe probe,
+					  struct tracepoint *tp)
+{
+}
+#endif
 
 /**
  * som_mm_owner - Return the task that owns an address space

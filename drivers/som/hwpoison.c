@@ -37,7 +37,6 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/task_work.h>
-#include <linux/tracepoint.h>
 #include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 #include "compat.h"
@@ -245,13 +244,11 @@ static void page_failed(unsigned long pfn, bool cached)
  * memory_failure() is at its end. The first failure of a folio ends with this type, and
  * with a reference; later ones end early, and without.
  */
-static void som_failure_probe_fn(void *data, unsigned long pfn, int type,
-				 int result)
+static void som_failure_event(void *data, unsigned long pfn, int type,
+			      int result)
 {
 	page_failed(pfn, type == MF_MSG_UNMAP_FAILED);
 }
-
-static const som_failure_probe probe = som_failure_probe_fn;
 
 static int som_mce_notify(struct notifier_block *nb, unsigned long val,
 			  void *data)
@@ -267,12 +264,6 @@ static struct notifier_block som_mce_nb = {
 	.notifier_call = som_mce_notify,
 };
 
-static void hwpoison_find_tracepoint(struct tracepoint *tp, void *priv)
-{
-	if (!strcmp(tp->name, SOM_FAILURE_TRACEPOINT))
-		failure_tracepoint = tp;
-}
-
 /**
  * som_hwpoison_init - listen to failures of memory
  *
@@ -285,13 +276,9 @@ int som_hwpoison_init(void)
 {
 	int ret;
 
-	for_each_kernel_tracepoint(hwpoison_find_tracepoint, NULL);
-	if (failure_tracepoint) {
-		ret = tracepoint_probe_register(failure_tracepoint,
-						(void *)probe, NULL);
-		if (ret)
-			return ret;
-	}
+	ret = som_failure_register(som_failure_event, &failure_tracepoint);
+	if (ret)
+		return ret;
 	som_mce_register(&som_mce_nb);
 	return 0;
 }
@@ -304,10 +291,7 @@ int som_hwpoison_init(void)
 void som_hwpoison_exit(void)
 {
 	som_mce_unregister(&som_mce_nb);
-	if (failure_tracepoint)
-		tracepoint_probe_unregister(failure_tracepoint, (void *)probe,
-					    NULL);
-	tracepoint_synchronize_unregister();
+	som_failure_unregister(som_failure_event, failure_tracepoint);
 	/* Nobody counts up from here on. */
 	wait_var_event(&nr_callbacks, !atomic_read(&nr_callbacks));
 	/* Whoever has counted down may still be in the function, and preempted there. */
