@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * All differences between kernels and processors: no other file of the driver tests a
- * version or a configuration option.
+ * configuration option. Kbuild, out of the tree, tests the version.
  */
 #ifndef _SOM_COMPAT_H
 #define _SOM_COMPAT_H
@@ -25,15 +25,9 @@
 #include <linux/string.h>
 #include <linux/tracepoint.h>
 #include <linux/userfaultfd_k.h>
-#include <linux/version.h>
 #include <asm/e820/api.h>
 #include <asm/pgalloc.h>
 #include <asm/syscall.h>
-
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0) || \
-	LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
-#error "som supports Linux 6.12"
-#endif
 
 /* An int in 6.12.0, changed by other functions at other times. */
 static_assert(__same_type(((struct mm_struct *)NULL)->mm_lock_seq, seqcount_t),

@@ -85,6 +85,13 @@ struct som_table *som_tables_next_table(struct som_tables *tables,
 void som_tables_prune(struct som_tables *tables, unsigned long first,
 		      unsigned long last);
 
+static inline unsigned long *som_tables_start(unsigned long *idx,
+					      unsigned long first)
+{
+	*idx = first;
+	return idx;
+}
+
 /**
  * som_tables_for_each - go through the entries of some indices
  * @tables: the entries
@@ -96,6 +103,7 @@ void som_tables_prune(struct som_tables *tables, unsigned long first,
  * Entries may come and go meanwhile. Reschedules between them.
  */
 #define som_tables_for_each(tables, idx, entry, first, last)		\
-	for (idx = (first); (entry = som_tables_find(tables, &idx, last)); idx++)
+	for (unsigned long *_idx = som_tables_start(&(idx), first);	\
+	     ((entry) = som_tables_find(tables, _idx, last)); (*_idx)++)
 
 #endif /* _SOM_TABLES_H */
