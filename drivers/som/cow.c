@@ -5,7 +5,8 @@
  * of which owner has the unit, its parent, and gets a copy of its own
  *
  *  - when it touches the index first: som_cow_pull();
- *  - when the parent is about to change or lose the unit: som_cow_break();
+ *  - when the parent is about to change or lose the unit: som_cow_break(). One copy
+ *    for all children: the oldest gets it, and others depend on that one from then on;
  *  - or the unit itself, when the parent has no mapping of it any more:
  *    som_cow_leave(). Other children depend on that one from then on.
  *
@@ -24,7 +25,7 @@
  * owner's first. In it deferred copies and entries of both sides stay as they are, but for
  * those that a child drops, under xa_lock of its deferred copies alone. Several parents of an
  * child may go at a time: the list of its links has parents_lock. cow.lock is taken
- * in the MMU notifier, too (discard.c): no memory is allocated below it, and nothing
+ * in the MMU notifier, too (discard.c): no memory is waited for below it, and nothing
  * is zapped.
  *
  * Who waits for a unit of the pool holds none of these locks: it may be on its way
@@ -168,15 +169,20 @@ void som_cow_destroy(struct som_owner *owner)
 static struct som_cow_link *cow_find_link(struct som_owner *parent,
 					  struct som_owner *child)
 {
-	struct som_cow_link *link;
+	struct som_cow_link *link, *found = NULL;
 
 	lockdep_assert_held(&parent->cow.lock);
 
-	list_for_each_entry(link, &parent->cow.children, of_parent) {
-		if (link->child == child)
-			return link;
+	/* A child has few parents, but a parent may have thousands of children. */
+	spin_lock(&child->cow.parents_lock);
+	list_for_each_entry(link, &child->cow.parents, of_child) {
+		if (link->parent != parent)
+			continue;
+		found = link;
+		break;
 	}
-	return NULL;
+	spin_unlock(&child->cow.parents_lock);
+	return found;
 }
 
 /* Make a link of memory that was allocated before. */
@@ -272,12 +278,100 @@ static void cow_uncharge(struct som_owner *child, unsigned long bits)
 }
 
 /*
- * Give a child a copy of what it has inherited of a unit that its deferred copy names. The parent's
- * cow.lock is held. Return: 0; -ENOSPC if the child cannot be charged, -EAGAIN if the
- * pool has nothing right now, -EHWPOISON if the memory cannot be read.
+ * The children that may depend on a copy with some pages which another child is about to
+ * get: those that are younger and have inherited none but these pages. Begin with @link
+ * NULL. cow.lock of the parent is held.
+ */
+static struct som_cow_link *cow_next_follower(struct som_cow_link *to,
+					      unsigned long idx,
+					      const unsigned long *pages,
+					      struct som_cow_link *link)
+{
+	struct list_head *children = &to->parent->cow.children;
+	DECLARE_BITMAP(theirs, SOM_UNIT_PAGES);
+
+	link = list_prepare_entry(link, children, of_parent);
+	list_for_each_entry_continue(link, children, of_parent) {
+		if (link->child->id <= to->child->id ||
+		    xa_load(&link->child->cow.pending, idx) != link)
+			continue;
+		cow_pages(link->child, idx, theirs);
+		if (bitmap_subset(theirs, pages, SOM_UNIT_PAGES))
+			return link;
+	}
+	return NULL;
+}
+
+/*
+ * Links from a child to those that may depend on it, as far as there is memory for them.
+ * Both cow.locks are held. Return: whether there are any.
+ */
+static bool cow_link_followers(struct som_cow_link *to, unsigned long idx,
+			       const unsigned long *pages)
+{
+	struct som_cow_link *link = NULL, *new;
+	bool any = false;
+
+	while ((link = cow_next_follower(to, idx, pages, link))) {
+		if (!cow_find_link(to->child, link->child)) {
+			new = kmalloc(sizeof(*new), GFP_NOWAIT | __GFP_NOWARN |
+						    __GFP_ACCOUNT);
+			if (!new)
+				break;
+			cow_add_link(new, to->child, link->child);
+		}
+		any = true;
+	}
+	return any;
+}
+
+/* They depend on it from now on. Both cow.locks are held. */
+static void cow_follow(struct som_cow_link *to, unsigned long idx,
+		       const unsigned long *pages)
+{
+	struct som_cow_link *link = NULL, *other;
+
+	while ((link = cow_next_follower(to, idx, pages, link))) {
+		other = cow_find_link(to->child, link->child);
+		if (other)
+			cow_change(link->child, idx, link, other);
+	}
+}
+
+/*
+ * A child gets its copy; and, in one step, others depend on it, so that one copy will do
+ * for all of them, until somebody touches the unit. The parent's cow.lock is held. Return:
+ * false if the child does not want it any more.
+ */
+static bool cow_insert_for_all(struct som_cow_link *to, unsigned long idx,
+			       som_unit_t unit, unsigned long bits,
+			       const unsigned long *pages)
+{
+	struct som_owner *child = to->child;
+	bool done;
+
+	/* If it is on its way out, its deferred copy is gone. */
+	if (!som_file_tryget(child->file))
+		return cow_insert_unit(child, idx, to, unit, bits);
+	mutex_lock_nested(&child->cow.lock, SINGLE_DEPTH_NESTING);
+	if (cow_link_followers(to, idx, pages))
+		bits |= SOM_ENTRY_SHARED;
+	done = cow_insert_unit(child, idx, to, unit, bits);
+	if (done)
+		cow_follow(to, idx, pages);
+	mutex_unlock(&child->cow.lock);
+	fput(child->file);
+	return done;
+}
+
+/*
+ * Give a child a copy of what it has inherited of a unit that its deferred copy names.
+ * @for_all: others, if they can, depend on that from then on. The parent's cow.lock is held.
+ * Return: 0; -ENOSPC if the child cannot be charged, -EAGAIN if the pool has nothing right
+ * now, -EHWPOISON if the memory cannot be read.
  */
 static int cow_copy_to(struct som_cow_link *link, unsigned long idx,
-		       som_unit_t from)
+		       som_unit_t from, bool for_all)
 {
 	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
 	unsigned long bits;
@@ -299,7 +393,8 @@ static int cow_copy_to(struct som_cow_link *link, unsigned long idx,
 		goto out_free;
 	}
 	som_unit_zero_others(unit, pages);
-	if (cow_insert_unit(link->child, idx, link, unit, bits)) {
+	if (for_all ? cow_insert_for_all(link, idx, unit, bits, pages) :
+		      cow_insert_unit(link->child, idx, link, unit, bits)) {
 		cow_forget_parts(link->child, idx, idx);
 		return 0;
 	}
@@ -326,8 +421,10 @@ static struct som_cow_link *cow_next_child(struct som_owner *parent, unsigned lo
 }
 
 /*
- * Give children copies. @lose: those that cannot have one lose the bytes. cow.lock
- * is held. Return: 0 when all have them; -ERESTART if there are more of them; -EAGAIN.
+ * Give children copies: one to the oldest, on which the others depend from then on; more only
+ * where others have inherited pages that it has not. @lose: those that cannot have one lose
+ * the bytes. cow.lock is held. Return: 0 when all have them; -ERESTART if there are more of
+ * them; -EAGAIN.
  */
 static int cow_break_locked(struct som_owner *owner, unsigned long idx, bool lose)
 {
@@ -341,7 +438,7 @@ static int cow_break_locked(struct som_owner *owner, unsigned long idx, bool los
 	while ((link = cow_next_child(owner, idx))) {
 		if (copies++ == SOM_BREAK_COPIES)
 			return -ERESTART;
-		ret = cow_copy_to(link, idx, som_entry_unit(entry));
+		ret = cow_copy_to(link, idx, som_entry_unit(entry), true);
 		if (ret == -EAGAIN && !lose)
 			return ret;
 		if (ret)
@@ -421,7 +518,7 @@ static int cow_link_others(struct som_owner *owner, unsigned long idx,
 /*
  * A child is about to get a unit itself, with the pages that it has inherited. Others that
  * have inherited more get copies before. @lose: those that cannot have one lose the bytes.
- * cow.lock is held. Return: 0 or -EAGAIN.
+ * cow.lock is held. Return: 0; -ERESTART if there are more of them; -EAGAIN.
  */
 static int cow_break_wider(struct som_owner *owner, unsigned long idx,
 			   som_unit_t unit, struct som_cow_link *to,
@@ -429,6 +526,7 @@ static int cow_break_wider(struct som_owner *owner, unsigned long idx,
 {
 	DECLARE_BITMAP(theirs, SOM_UNIT_PAGES);
 	struct som_cow_link *link;
+	unsigned int copies = 0;
 	int ret;
 
 	if (bitmap_full(pages, SOM_UNIT_PAGES))
@@ -439,7 +537,9 @@ static int cow_break_wider(struct som_owner *owner, unsigned long idx,
 		cow_pages(link->child, idx, theirs);
 		if (bitmap_subset(theirs, pages, SOM_UNIT_PAGES))
 			continue;
-		ret = cow_copy_to(link, idx, unit);
+		if (copies++ == SOM_BREAK_COPIES)
+			return -ERESTART;
+		ret = cow_copy_to(link, idx, unit, true);
 		if (ret == -EAGAIN && !lose)
 			return ret;
 		if (ret)
@@ -647,7 +747,7 @@ int som_cow_pull(struct som_owner *owner, unsigned long idx)
 		if (xa_load(&owner->cow.pending, idx) == link) {
 			entry = som_tables_load(&parent->tables, idx);
 			ret = WARN_ON_ONCE(!entry) ? -ENOSPC :
-			      cow_copy_to(link, idx, som_entry_unit(entry));
+			      cow_copy_to(link, idx, som_entry_unit(entry), false);
 		}
 		mutex_unlock(&parent->cow.lock);
 		if (ret)

@@ -189,6 +189,81 @@ TEST_F(copy, parent_writes_first)
 	EXPECT_EQ(-1, som_check(self->p, UNIT, 1));
 }
 
+#define CHILDREN	6
+
+/*
+ * Children that look, and write, when it is their turn. Those whose number is below
+ * @parts do not inherit the second half of each unit: it is zero for them.
+ */
+static void fork_family(struct __test_metadata *_metadata, char *p, pid_t *pid,
+			int parts)
+{
+	int i, unit, mark;
+	char *at;
+
+	for (at = p; at < p + LEN; at += UNIT / 2)
+		som_fill(at, UNIT / 2, 1);
+	for (i = 0; i < CHILDREN; i++) {
+		for (unit = 0; unit < NR; unit++)
+			ASSERT_EQ(0, madvise(p + unit * UNIT + UNIT / 2, UNIT / 2,
+					     i < parts ? MADV_DONTFORK :
+							 MADV_DOFORK));
+		pid[i] = fork();
+		ASSERT_LE(0, pid[i]);
+		if (pid[i])
+			continue;
+		mark = 10 + i;
+		wait_turn(i + 1);
+		for (at = p; at < p + LEN; at += UNIT) {
+			child_assert(som_check(at, UNIT / 2, 1) == -1);
+			child_assert(i < parts ||
+				     som_check(at + UNIT / 2, UNIT / 2, 1) == -1);
+			som_fill(at, UNIT / 2, mark);
+		}
+		next_turn(100 + i);
+		wait_turn(i + 11);
+		for (at = p; at < p + LEN; at += UNIT)
+			child_assert(som_check(at, UNIT / 2, mark) == -1);
+		_exit(0);
+	}
+}
+
+/* @copies: of each unit, when the parent has written. */
+static void write_before_family(struct __test_metadata *_metadata, char *p,
+				long used, int parts, int copies)
+{
+	pid_t pid[CHILDREN];
+	int i;
+
+	fork_family(_metadata, p, pid, parts);
+	som_fill(p, LEN, 2);
+	EXPECT_EQ(used + (1 + copies) * NR, som_used());
+	/* The youngest first, so that each depends on another one's unit. */
+	for (i = CHILDREN - 1; i >= 0; i--) {
+		next_turn(i + 1);
+		EXPECT_TRUE(som_wait_flag(turn, 100 + i));
+	}
+	EXPECT_EQ(used + (1 + CHILDREN) * NR, som_used());
+	EXPECT_EQ(-1, som_check(p, LEN, 2));
+	for (i = 0; i < CHILDREN; i++) {
+		next_turn(i + 11);
+		EXPECT_EQ(0, som_wait_child(pid[i]));
+	}
+	EXPECT_EQ(used + NR, som_used());
+}
+
+/* A parent's write costs one copy, however many children depend on the unit. */
+TEST_F(copy, one_for_all_children)
+{
+	write_before_family(_metadata, self->p, self->before.used, 0, 1);
+}
+
+/* The oldest lacks what the others have: these have one of their own. */
+TEST_F(copy, one_for_each_part)
+{
+	write_before_family(_metadata, self->p, self->before.used, 3, 2);
+}
+
 /* What the parent gives up, the child gets; of several, each has the bytes. */
 TEST_F(copy, parent_unmaps_first)
 {
