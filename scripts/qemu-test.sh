@@ -197,8 +197,9 @@ do_exec()
 	1generic) adds+=("$PROGRAMS_TREE:/") ;;
 	1*) adds+=("$PROGRAMS_FEW:/") ;;
 	esac
-	file=$SOM_CACHE/kernels/$kernel/brd.ko
-	[ ! -e "$file" ] || cp "$file" "$work/tree/som/"
+	for file in "$SOM_CACHE/kernels/$kernel"/{brd,mce-inject}.ko; do
+		[ ! -e "$file" ] || cp "$file" "$work/tree/som/"
+	done
 	for file in "${adds[@]}"; do
 		add "$work/tree" "$file"
 	done

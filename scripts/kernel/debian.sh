@@ -6,6 +6,7 @@
 #
 #	$SOM_CACHE/kernels/FLAVOUR/image	the kernel
 #	$SOM_CACHE/kernels/FLAVOUR/brd.ko	its RAM disk, for tests of O_DIRECT
+#	$SOM_CACHE/kernels/FLAVOUR/mce-inject.ko its injector of machine checks
 #	$SOM_CACHE/kernels/FLAVOUR/kdir		make -C this to build a module
 #
 # Both flavours of a version share one tree. The headers know where they are
@@ -23,9 +24,20 @@ cloud) suffix=cloud-amd64 ;;
 esac
 kernel=$SOM_CACHE/kernels/$1
 
+# copy_module TREE RELEASE NAME: put a module of the kernel beside its image.
+copy_module()
+{
+	local file
+	file=$(find "$1" -path "*/$2/*" -name "$3.ko*")
+	case $file in
+	*.xz) xz -dc "$file" >"$kernel/$3.ko" ;;
+	*) cp "$file" "$kernel/$3.ko" ;;
+	esac
+}
+
 prepare()
 {
-	local image='' release version common tree headers brd
+	local image='' release version common tree headers
 	! know_package "linux-image-6.12-$suffix" ||
 		image=$(newest_dependency "linux-image-6.12-$suffix" linux-image-)
 	if [ -z "$image" ]; then
@@ -39,8 +51,13 @@ prepare()
 	tree=$SOM_CACHE/debian/$version
 	headers=$tree/usr/src/linux-headers-$release
 
+	# An older tree has fewer modules.
+	[ -n "$(find "$tree/image" -path "*/$release/*" \
+			-name 'mce-inject.ko*' 2>/dev/null)" ] ||
+		rm -f "$tree/image/.have-$image"
 	unpack_package "$image" "$tree/image" './boot/*' \
-		"*/$release/kernel/drivers/block/brd.ko*"
+		"*/$release/kernel/drivers/block/brd.ko*" \
+		"*/$release/kernel/arch/x86/kernel/cpu/mce/mce-inject.ko*"
 	unpack_package "linux-kbuild-$version" "$tree" './usr/lib/*'
 	unpack_package "linux-headers-$common" "$tree" './usr/src/*'
 	unpack_package "linux-headers-$release" "$tree" './usr/src/*'
@@ -49,11 +66,8 @@ prepare()
 
 	mkdir -p "$kernel"
 	ln -sfn "$tree/image/boot/vmlinuz-$release" "$kernel/image"
-	brd=$(find "$tree/image" -path "*/$release/*" -name 'brd.ko*')
-	case $brd in
-	*.xz) xz -dc "$brd" >"$kernel/brd.ko" ;;
-	*) cp "$brd" "$kernel/brd.ko" ;;
-	esac
+	copy_module "$tree/image" "$release" brd
+	copy_module "$tree/image" "$release" mce-inject
 	ln -sfn "$headers" "$kernel/kdir"
 	touch "$kernel/checked"
 }

@@ -24,6 +24,15 @@
 #define PFN_MASK	((1ULL << 55) - 1)
 #define BAD_PAGE	17
 
+/* The kernel's own injector of machine checks; Debian's kernels have it as a module. */
+#define MCE_INJECT_KO	"/som/mce-inject.ko"
+#define MCE_INJECT	"/sys/kernel/debug/mce-inject/"
+/* Valid, uncorrected, with address and more: memory, by AMD's northbridge and by Intel. */
+#define MCE_STATUS	0xbc0000000008009fULL
+#define MCE_BANK	4
+/* A physical address, of which a page is known. */
+#define MCE_MISC	0x8cULL
+
 static sigjmp_buf bus_env;
 static volatile sig_atomic_t bus_armed, bus_code;
 static void *volatile bus_addr;
@@ -170,6 +179,76 @@ TEST_F(mce, owner_is_told)
 	for (i = 0; i < 3; i++)
 		EXPECT_EQ(BUS_MCEERR_AR, touch(bad + i * PAGE, false));
 	ASSERT_EQ(0, munmap(bad, 2 * UNIT));
+	EXPECT_NUMBERS(-1, 0, 1);
+}
+
+static int mce_set(const char *file, unsigned long long value)
+{
+	char path[64], text[32];
+
+	snprintf(path, sizeof(path), MCE_INJECT "%s", file);
+	snprintf(text, sizeof(text), strcmp(file, "bank") ? "0x%llx" : "%llu",
+		 value);
+	return som_write_string(path, text);
+}
+
+/* Return: NULL, or why there is no injector of machine checks. */
+static const char *mce_load(void)
+{
+	int ko = open(MCE_INJECT_KO, O_RDONLY | O_CLOEXEC), ret;
+
+	if (ko < 0)
+		return "there is no " MCE_INJECT_KO;
+	ret = syscall(SYS_finit_module, ko, "", 0);
+	close(ko);
+	return ret && errno != EEXIST ? MCE_INJECT_KO " does not load" : NULL;
+}
+
+/* To those who decode machine checks alone: memory_failure() does not hear of it. */
+static int mce_tell(unsigned long long status, unsigned long long addr)
+{
+	return mce_set("status", status) ?: mce_set("addr", addr) ?:
+	       mce_set("misc", MCE_MISC) ?: mce_set("bank", MCE_BANK);
+}
+
+static long units_poisoned(void)
+{
+	return som_pool("units_poisoned");
+}
+
+/* A machine check that the kernel itself does nothing about. */
+TEST_F(mce, machine_check)
+{
+	const char *missing = mce_load();
+	unsigned long pfn;
+	char *p;
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	p = som_map(self->fd, 2 * UNIT);
+	ASSERT_NE(MAP_FAILED, p);
+	som_fill(p, 2 * UNIT, 1);
+	pfn = pfn_of(p + BAD_PAGE * PAGE);
+	ASSERT_NE(0, pfn);
+	/* Corrected, or of nobody knows what: memory is as good as before. */
+	ASSERT_EQ(0, mce_tell(MCE_STATUS & ~(1ULL << 61), pfn * PAGE));
+	ASSERT_EQ(0, mce_tell(MCE_STATUS & ~(1ULL << 58), pfn * PAGE));
+	/* Memory that is not som's. */
+	ASSERT_EQ(0, mce_tell(MCE_STATUS, PAGE));
+	usleep(100000);
+	EXPECT_EQ(0, touch(p + BAD_PAGE * PAGE, false));
+	EXPECT_NUMBERS(0, 2, 0);
+
+	ASSERT_EQ(0, mce_tell(MCE_STATUS, pfn * PAGE + 8));
+	EXPECT_EQ(self->was.poisoned + 1,
+		  som_wait_number(units_poisoned, self->was.poisoned + 1));
+	/* Entries go a moment later: nobody returns from the machine check here. */
+	for (int i = 0; i < 100 && !touch(p, false); i++)
+		usleep(10000);
+	EXPECT_EQ(BUS_MCEERR_AR, touch(p + BAD_PAGE * PAGE, false));
+	EXPECT_EQ(BUS_MCEERR_AR, touch(p, true));
+	EXPECT_EQ(som_word(1, UNIT), *(__u64 *)(p + UNIT));
+	ASSERT_EQ(0, munmap(p, 2 * UNIT));
 	EXPECT_NUMBERS(-1, 0, 1);
 }
 
