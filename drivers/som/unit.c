@@ -6,6 +6,7 @@
  * index locked finds it settled: what was discarded of it is zeroed or gone.
  */
 #include <linux/mm.h>
+#include <linux/mm_inline.h>
 #include <linux/sched.h>
 #include "account.h"
 #include "cache.h"
@@ -93,6 +94,13 @@ static void owner_settle_unit(struct som_owner *owner, unsigned long idx)
 	if (som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
 	    som_cow_break(owner, idx))
 		return;
+	/*
+	 * MADV_DONTNEED may be on its way: what is written through its old entries from
+	 * now on would be in memory that counts as clean.
+	 */
+	if (som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
+	    mm_tlb_flush_pending(owner->mm))
+		som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 	if (som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
 	    discarded_pinned(owner, idx, entry))
 		ret = owner_settle_pinned(owner, idx, entry);
