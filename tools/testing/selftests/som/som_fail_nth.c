@@ -341,6 +341,31 @@ TEST_F(fail, first_touch_without_a_promise)
 	EXPECT_ALL_TRIED(&in);
 }
 
+/* The unit has its charge when there is no memory for what is known of its pages. */
+TEST_F(fail, first_touch_of_tracked_memory)
+{
+	struct inject in = {};
+	char *p;
+	int ret;
+
+	while (inject_next(&in)) {
+		p = map_far(self->fd, 2 * UNIT, MAP_FIXED | MAP_NORESERVE);
+		ASSERT_EQ(0, som_scan_clean(self->fd, p, 2 * UNIT));
+		inject_arm(&in);
+		ret = som_try_write(p + UNIT, 5);
+		inject_disarm(&in, 0);
+		EXPECT_EQ(0, ret);
+		EXPECT_EQ(5, *(__u64 *)(p + UNIT));
+		EXPECT_USED(1);
+		EXPECT_COMMITTED(1);
+		EXPECT_EQ(1, som_scan_count(self->fd, p, 2 * UNIT, WRITTEN));
+		munmap(p, 2 * UNIT);
+		EXPECT_COMMITTED(0);
+		EXPECT_FAILED_WELL(&in);
+	}
+	EXPECT_ALL_TRIED(&in);
+}
+
 TEST_F(fail, touch_after_a_split)
 {
 	struct inject in = {};

@@ -527,6 +527,48 @@ TEST_F(som, a_duplicate_takes_over)
 	EXPECT_EQ(-1, som_not_zero(p, UNIT));
 }
 
+static void *touch_all_the_time(void *arg)
+{
+	char **p = arg, *at;
+
+	while ((at = __atomic_load_n(p, __ATOMIC_ACQUIRE)) != MAP_FAILED) {
+		if (at)
+			som_read_signal(at);
+	}
+	return NULL;
+}
+
+/* Whoever touches the first mapping meanwhile gets no entry that stays there. */
+TEST_F(som, a_duplicate_beside_touches)
+{
+	double end = som_now() + som_race_seconds();
+	char *shown = NULL, *p, *q;
+	pthread_t thread;
+	long rounds = 0;
+
+	som_catch_faults();
+	ASSERT_EQ(0, pthread_create(&thread, NULL, touch_all_the_time, &shown));
+	while (som_now() < end || rounds < 3) {
+		p = som_map_private(self->fd, UNIT);
+		ASSERT_NE(MAP_FAILED, p);
+		WRITE_ONCE(*(__u64 *)p, 7);
+		__atomic_store_n(&shown, p, __ATOMIC_RELEASE);
+		if (rounds % 2)
+			usleep(rounds % 50);
+		q = mremap(p, 0, UNIT, MREMAP_MAYMOVE);
+		ASSERT_NE(MAP_FAILED, q);
+		EXPECT_EQ(SIGBUS, som_read_signal(p));
+		EXPECT_EQ(7, *(__u64 *)q);
+		__atomic_store_n(&shown, NULL, __ATOMIC_RELEASE);
+		munmap(p, UNIT);
+		munmap(q, UNIT);
+		rounds++;
+	}
+	__atomic_store_n(&shown, MAP_FAILED, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	TH_LOG("%ld rounds", rounds);
+}
+
 /* MREMAP_DONTUNMAP: what is left behind is refused, and zero in the end. */
 TEST_F(som, left_behind)
 {
