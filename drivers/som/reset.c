@@ -670,15 +670,15 @@ static int reset_check(struct som_reset *args)
  */
 int som_reset(struct som_reset *args)
 {
-	struct som_resetter *r;
+	/* Not allocated, nor set to zero as a whole: most resets are short. */
+	struct som_resetter resetter, *r = &resetter;
 	int ret;
 
 	ret = reset_check(args);
 	if (ret)
 		return ret;
-	r = kzalloc(sizeof(*r), GFP_KERNEL_ACCOUNT);
-	if (!r)
-		return -ENOMEM;
+	r->file = NULL;
+	r->buf = NULL;
 	if (args->flags) {
 		r->buf = kvmalloc(SOM_RESET_PAGES * PAGE_SIZE,
 				  GFP_KERNEL_ACCOUNT);
@@ -693,6 +693,9 @@ int som_reset(struct som_reset *args)
 		goto out;
 
 	r->args = args;
+	r->full = false;
+	r->again = false;
+	r->nr = 0;
 	r->addr = args->start;
 	r->end = args->end;
 	r->budget = args->keep_resident;
@@ -711,6 +714,5 @@ out:
 	if (r->file)
 		fput(r->file);
 	kvfree(r->buf);
-	kfree(r);
 	return ret;
 }
