@@ -235,8 +235,8 @@ cat <<-END
 	$(row 'page faults' '' faults)
 	$(row 'page tables (VmPTE)' KiB pte)
 	$(row 'struct pages (computed)' KiB pages)
-	$(row "som's records (traced)" KiB records)
-	$(row 'metadata, the sum of these' KiB meta)
+	$(row "som's own metadata (traced)" KiB records)
+	$(row 'metadata, sum of these' KiB meta)
 	$(row 'time, in this virtual machine' s time)
 
 	   /proc/$pid/fdinfo: owner $owner, $mapped KiB mapped, $units_2m units by 2 MiB entries,

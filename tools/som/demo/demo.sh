@@ -78,12 +78,12 @@ package_index()
 step '1. redis-server and its libraries, as Debian ships them'
 version=$(package_version redis-tools)
 if [ -z "$version" ] || [ -z "$(index_files)" ]; then
-	say "there is no package index; run apt-get update"
+	say "there is no package index; running apt-get update"
 	apt-get update
 	version=$(package_version redis-tools)
 fi
 if ! with_lock demo fetch_redis "$dir/redis" "$version"; then
-	say "the package index may be old; run apt-get update"
+	say "the package index may be old; running apt-get update"
 	apt-get update
 	version=$(package_version redis-tools)
 	with_lock demo fetch_redis "$dir/redis" "$version" ||
