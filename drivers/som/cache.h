@@ -14,7 +14,7 @@ struct som_account;
  * struct som_cache - units cached by an owner
  * @units: unit number -> any value.
  * @nr: number of units.
- * @list: link in the list of all non-empty caches.
+ * @list: link in the list of caches that have been used.
  * @account: the owner's account, which is charged.
  * @mm: the owner's address space; the owner holds a reference.
  */

@@ -86,10 +86,8 @@ static inline unsigned int som_mm_write_seq(struct mm_struct *mm)
 }
 
 /**
- * som_mm_write_trylock - Take mmap_lock for write without waiting
+ * som_mm_write_trylock - Take mmap_lock for write without waiting; missing in the kernel
  * @mm: address space
- *
- * The kernel has no such function.
  * Context: Process context.
  * Return: true if it was taken; release it with mmap_write_unlock().
  */
@@ -104,9 +102,7 @@ static inline bool som_mm_write_trylock(struct mm_struct *mm)
 /**
  * som_mm_write_locked - Test whether mmap_lock is held for write
  * @mm: address space
- *
- * A caller that holds it learns whether it is held for read or for write.
- * Context: Any.
+ * Context: Any; a caller that holds it learns whether for read or for write.
  * Return: true if it is.
  */
 static inline bool som_mm_write_locked(struct mm_struct *mm)
@@ -137,9 +133,7 @@ static inline bool som_private_works(void)
 
 /**
  * som_fork_can_fail - Test whether the driver can make fork fail
- *
- * compat_fork.h explains how, and why that needs loadable modules.
- * Return: true if it can.
+ * Return: true if it can; compat_fork.h explains how, and why it needs loadable modules.
  */
 static inline bool som_fork_can_fail(void)
 {
@@ -325,10 +319,8 @@ static inline bool som_in_ptrace(void)
 }
 
 /**
- * som_ptes_idle - Test whether 8 special entries are all present and clean
+ * som_ptes_idle - Test whether 8 special entries are present and clean, in few instructions
  * @pte: first entry
- *
- * Takes three instructions per entry.
  * Context: The page table lock is held.
  * Return: true if they are.
  */

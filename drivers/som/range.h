@@ -59,16 +59,14 @@ struct som_allotment {
 /**
  * typedef som_unit_t - the number of a unit of memory: its page frame number / SOM_UNIT_PAGES
  *
- * A function that returns a unit can return a negative errno in its place: see
- * som_unit_error(). The type is not that of an index, so that sparse finds one in place
- * of the other.
+ * A function that returns a unit may return a negative errno instead: see som_unit_error().
+ * The type differs from that of a unit index, so sparse reports one used as the other.
  */
 typedef long __bitwise som_unit_t;
 
 /**
- * som_unit - Return the unit of a number
+ * som_unit - Convert a number to a unit
  * @nr: page frame number / SOM_UNIT_PAGES
- *
  * Return: unit.
  */
 static inline som_unit_t som_unit(unsigned long nr)
@@ -79,7 +77,6 @@ static inline som_unit_t som_unit(unsigned long nr)
 /**
  * som_unit_nr - Return the number of a unit
  * @unit: unit
- *
  * Return: page frame number / SOM_UNIT_PAGES.
  */
 static inline unsigned long som_unit_nr(som_unit_t unit)
@@ -90,7 +87,6 @@ static inline unsigned long som_unit_nr(som_unit_t unit)
 /**
  * som_unit_pfn - Return the first page frame number of a unit
  * @unit: unit
- *
  * Return: page frame number.
  */
 static inline unsigned long som_unit_pfn(som_unit_t unit)
@@ -101,7 +97,6 @@ static inline unsigned long som_unit_pfn(som_unit_t unit)
 /**
  * som_pfn_unit - Return the unit that has a page frame
  * @pfn: page frame number
- *
  * Return: unit.
  */
 static inline som_unit_t som_pfn_unit(unsigned long pfn)
@@ -113,7 +108,6 @@ static inline som_unit_t som_pfn_unit(unsigned long pfn)
  * som_unit_add - Return a unit that follows another in memory
  * @unit: unit
  * @nr: distance in units
- *
  * Return: unit.
  */
 static inline som_unit_t som_unit_add(som_unit_t unit, unsigned long nr)
@@ -125,7 +119,6 @@ static inline som_unit_t som_unit_add(som_unit_t unit, unsigned long nr)
  * som_chunk_unit - Return a unit of a chunk
  * @chunk: chunk number
  * @i: place in the chunk, below SOM_CHUNK_UNITS
- *
  * Return: unit.
  */
 static inline som_unit_t som_chunk_unit(unsigned long chunk, unsigned int i)
@@ -136,7 +129,6 @@ static inline som_unit_t som_chunk_unit(unsigned long chunk, unsigned int i)
 /**
  * som_unit_chunk - Return the number of a unit's chunk
  * @unit: unit
- *
  * Return: chunk number.
  */
 static inline unsigned long som_unit_chunk(som_unit_t unit)
@@ -147,7 +139,6 @@ static inline unsigned long som_unit_chunk(som_unit_t unit)
 /**
  * som_unit_place - Return a unit's place in its chunk
  * @unit: unit
- *
  * Return: place, below SOM_CHUNK_UNITS.
  */
 static inline unsigned int som_unit_place(som_unit_t unit)
@@ -158,7 +149,6 @@ static inline unsigned int som_unit_place(som_unit_t unit)
 /**
  * som_unit_error - Put an error in the place of a unit
  * @error: negative errno
- *
  * Return: not a unit; see som_unit_failed() and som_unit_errno().
  */
 static inline som_unit_t som_unit_error(int error)
@@ -169,7 +159,6 @@ static inline som_unit_t som_unit_error(int error)
 /**
  * som_unit_failed - Test whether there is an error in the place of a unit
  * @unit: unit or error
- *
  * Return: true if it is an error.
  */
 static inline bool som_unit_failed(som_unit_t unit)
@@ -180,7 +169,6 @@ static inline bool som_unit_failed(som_unit_t unit)
 /**
  * som_unit_errno - Return the error in the place of a unit
  * @unit: unit or error; som_unit_failed() is true
- *
  * Return: negative errno.
  */
 static inline int som_unit_errno(som_unit_t unit)

@@ -142,10 +142,7 @@ static int som_hugetlb_put(struct som_extent *ext)
 	atomic_sub(SOM_HUGETLB_MAPCOUNT, &ext->folio->_large_mapcount);
 	/* Memory may have failed after the pool gave the extent up. */
 	som_hugetlb_poison(ext);
-	/*
-	 * The mark cannot be cleared while som holds a reference, so the kernel's reference
-	 * exists.
-	 */
+	/* The kernel's reference still exists: the mark stays while som has one. */
 	if (ext->poisoned)
 		folio_put(ext->folio);
 	folio_put(ext->folio);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * Tracepoints: events/som in tracefs.
- */
+/* Tracepoints: events/som in tracefs. */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM som
 

@@ -53,10 +53,7 @@ active proctype program()
 {
 end:	do
 	:: atomic { pte -> bytes = DATA };
-		/*
-		 * madvise() may come long after: concurrent processes change the entry
-		 * meanwhile.
-		 */
+		/* madvise() may come much later: other processes change the entry meanwhile. */
 		atomic { !writer -> readers++ };
 		notifier();
 		kernel_zap();
