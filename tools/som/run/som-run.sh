@@ -130,6 +130,18 @@ find_sanitizer()
 	sanitizer=${sanitizer%:*}
 }
 
+# is_static FILE: a program of its own that no loader runs for (no PT_INTERP, 3, among the
+# program headers of an ELF file of 64 bits).
+is_static()
+{
+	[ "$(od -An -c -N5 "$1" 2>/dev/null | tr -d ' \n')" = '177ELF002' ] || return 1
+	# shellcheck disable=SC2046 # numbers
+	set -- "$1" $(od -An -v -td8 -j32 -N8 "$1") $(od -An -v -td2 -j54 -N4 "$1")
+	[ $# = 4 ] || return 1
+	! od -An -v -td4 "-w$3" -j"$2" -N$(($3 * $4)) "$1" |
+		grep -qE '^ *3 '
+}
+
 allocator='' min='' max='' fork='' verbose=''
 while [ $# -gt 0 ]; do
 	value='' more=1
@@ -256,6 +268,10 @@ check_device
 if [ -f "$file" ] && { [ -u "$file" ] || [ -g "$file" ]; }; then
 	printf 'som-run: %s is set-user-ID or set-group-ID: %s\n' "$file" \
 		"ordinary memory is used" >&2
+fi
+if [ -n "$verbose" ] && [ -f "$file" ] && is_static "$file"; then
+	say "$file is linked statically: ordinary memory is used by it, though not" \
+		"by what it runs"
 fi
 export LD_PRELOAD="$shim${found:+:$found}${LD_PRELOAD:+:$LD_PRELOAD}"
 exec "$@"
