@@ -8,14 +8,16 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 VERSION := $(shell cat VERSION)
 
 .PHONY: help deps modules modules_install tools install install-dkms deb demo \
-	bench check clean
+	bench check matrix clean
 
 help:
 	@echo 'make demo     run redis-server with its heap on /dev/som, in a test machine'
 	@echo 'make bench    compare the cost of som with THP and HugeTLB, in instructions'
 	@echo '              and bytes: tables and plots, in test machines'
 	@echo 'make check    run static checks, and all tests on all test kernels'
-	@echo 'make deps     install what these three need (they do it themselves)'
+	@echo 'make matrix   run programs of Debian with their memory on som, databases and'
+	@echo '              runtimes among them, in a test machine; not in make check'
+	@echo 'make deps     install what these need (they do it themselves)'
 	@echo 'make modules  build drivers/som/som.ko for the kernel at KDIR='
 	@echo '              (default: the running kernel)'
 	@echo 'make tools    build the library, somctl and the preloaded library'
@@ -66,6 +68,10 @@ bench:
 
 check: deps
 	@scripts/check.sh
+
+# PROGRAMS= names some of them.
+matrix: deps
+	@scripts/matrix.sh $(PROGRAMS)
 
 clean:
 	@find drivers -type f \( -name '*.o' -o -name '*.ko' -o -name '*.mod' \

@@ -2,9 +2,9 @@
 # shellcheck shell=bash
 #
 # Real programs and allocators for guests, as Debian ships them: a tree that a guest
-# gets at its root (the word "programs" of SOM-TEST). Packages are unpacked into the
-# cache and not installed: no service is started on this machine. Python, perl, gcc
-# and sort are this machine's own.
+# gets at its root (the word "programs" of SOM-TEST), and a larger one with servers and
+# runtimes ("make matrix"). Packages are unpacked into the cache and not installed: no
+# service is started on this machine. Python, perl, gcc and sort are this machine's own.
 #
 # Needs lib/common.sh.
 
@@ -25,11 +25,22 @@ PROGRAMS_NO_PYTHON='^(test|idlelib|lib2to3|tkinter|ensurepip|distutils|unittest'
 PROGRAMS_NO_PYTHON+='|pydoc_data|config-.*|asyncio|dist-packages|curses|dbm|xml'
 PROGRAMS_NO_PYTHON+='|sqlite3|turtledemo|wsgiref|email|http|urllib|venv|ctypes)$'
 
-# program_version: what the tree is made of.
+# Servers and runtimes, beside those.
+MATRIX_DIR=$SOM_CACHE/matrix
+MATRIX_TREE=$MATRIX_DIR/tree
+MATRIX_PACKAGES=(
+	mariadb-server-core mariadb-client-core postgresql-15 postgresql-client-15
+	openjdk-17-jre-headless libruby3.1 ruby3.1 php8.2-cli luajit nginx
+)
+# This machine may have another nodejs, which has none of these.
+MATRIX_NODE=(libnode108 libc-ares2 libuv1 node-acorn node-cjs-module-lexer node-undici)
+MATRIX_JAVA=usr/lib/jvm/java-17-openjdk-amd64
+
+# program_version PACKAGE...: what a tree is made of.
 program_version()
 {
 	local package
-	for package in "${PROGRAMS_PACKAGES[@]}"; do
+	for package; do
 		printf '%s %s\n' "$package" "$(package_version "$package")"
 	done
 	gcc-12 --version | head -n 1
@@ -38,15 +49,36 @@ program_version()
 	sha256sum <"$SOM_ROOT/scripts/lib/programs.sh"
 }
 
-# needed_packages: those and what they depend on and this machine lacks.
+# needed_packages PACKAGE...: those and what they depend on and this machine lacks. What
+# only would be upgraded with them is none of it.
 needed_packages()
 {
 	{
-		printf '%s\n' "${PROGRAMS_PACKAGES[@]}"
+		printf '%s\n' "$@"
 		apt-get -s "${apt_options[@]}" -o APT::Install-Recommends=0 \
-			install "${PROGRAMS_PACKAGES[@]}" |
-			sed -n 's/^Inst \([^ :]*\).*/\1/p'
+			install "$@" |
+			sed -n 's/^Inst \([^ :]*\)[^ ]* (.*/\1/p'
 	} | sort -u
+}
+
+# unpack_programs TREE PACKAGE...: those, with the directories that guests have.
+unpack_programs()
+{
+	local tree=$1 package
+	shift
+	for package; do
+		rm -rf "$SOM_CACHE/packages/$package"
+		unpack_package "$package" "$tree" './*' || return 1
+	done
+	# The guest's /lib and the like are links.
+	for package in lib bin sbin; do
+		[ ! -d "$tree/$package" ] || {
+			mkdir -p "$tree/usr/$package"
+			cp -a "$tree/$package/." "$tree/usr/$package/"
+			rm -rf "${tree:?}/$package"
+		}
+	done
+	rm -rf "${tree:?}"/{var,.have-*,usr/include,usr/lib/systemd,usr/lib/tmpfiles.d}
 }
 
 # copy_host DIR PATH...: files and directories of this machine's, at their places.
@@ -105,21 +137,10 @@ make_programs()
 	local package list dir=$PROGRAMS_DIR.new
 	rm -rf "$dir"
 	mkdir -p "$dir/tree/usr/bin"
-	list=$(needed_packages) || return 1
-	for package in $list; do
-		rm -rf "$SOM_CACHE/packages/$package"
-		unpack_package "$package" "$dir/tree" './*' || return 1
-	done
-	# The guest's /lib and the like are links.
-	for package in lib bin sbin; do
-		[ ! -d "$dir/tree/$package" ] || {
-			mkdir -p "$dir/tree/usr/$package"
-			cp -a "$dir/tree/$package/." "$dir/tree/usr/$package/"
-			rm -rf "${dir:?}/tree/$package"
-		}
-	done
-	rm -rf "$dir/tree"/{usr/share,usr/include,usr/lib/{systemd,tmpfiles.d}} \
-		"$dir/tree"/{etc,var} "$dir/tree"/.have-* \
+	list=$(needed_packages "${PROGRAMS_PACKAGES[@]}") || return 1
+	# shellcheck disable=SC2086 # words
+	unpack_programs "$dir/tree" $list || return 1
+	rm -rf "$dir/tree"/{usr/share,etc} \
 		"$dir/tree"/usr/bin/redis-{benchmark,check-aof} \
 		"$dir/tree"/usr/lib/*/libtcmalloc_minimal_debug.*
 	ln -sf redis-check-rdb "$dir/tree/usr/bin/redis-server"
@@ -132,17 +153,90 @@ make_programs()
 		esac
 	done
 	make_few "$dir" || return 1
-	program_version >"$dir/version"
+	program_version "${PROGRAMS_PACKAGES[@]}" >"$dir/version"
 	rm -rf "$PROGRAMS_DIR"
 	mv "$dir" "$PROGRAMS_DIR"
+}
+
+# make_java TREE: the compiled program of som_matrix.sh, and what makes the virtual
+# machine start faster.
+make_java()
+{
+	local home=$1/$MATRIX_JAVA file
+	# Links to a directory that this machine need not have.
+	find "$home" -type l | while read -r file; do
+		case $(readlink "$file") in
+		/etc/java*)
+			cp -a --remove-destination "$1$(readlink "$file")" "$file"
+			;;
+		esac
+	done
+	LD_LIBRARY_PATH=$1/usr/lib/x86_64-linux-gnu "$home/bin/java" \
+		-m jdk.compiler/com.sun.tools.javac.Main -d "$1/usr/lib/som-matrix" \
+		"$SOM_ROOT/tools/testing/selftests/som/matrix/Matrix.java" &&
+		"$home/bin/java" -Xshare:dump >/dev/null 2>&1 || return 1
+	rm -rf "$home"/lib/{ct.sym,libawt*,libfontmanager.so,liblcms.so,libmlib*}
+}
+
+# make_ext4 DIR: the file system of the generic kernel's that O_DIRECT pins memory for,
+# and what it needs, as modules.
+make_ext4()
+{
+	local release file dir=$1.kernel
+	release=$(basename "$(readlink -f "$SOM_CACHE/kernels/generic/image")")
+	release=${release#vmlinuz-}
+	unpack_package "linux-image-$release" "$dir" '*/fs/ext4/ext4.ko*' \
+		'*/fs/jbd2/jbd2.ko*' '*/fs/mbcache.ko*' '*/lib/crc16.ko*' \
+		'*/crypto/crc32c_generic.ko*' || return 1
+	mkdir -p "$1"
+	while read -r file; do
+		case $file in
+		*.xz) xz -dc "$file" >"$1/$(basename "$file" .xz)" ;;
+		*) cp "$file" "$1/" ;;
+		esac
+	done < <(find "$dir" -name '*.ko*')
+	rm -rf "$dir"
+}
+
+# make_matrix: without what needs LLVM, and what is for people.
+make_matrix()
+{
+	local list dir=$MATRIX_DIR.new share
+	rm -rf "$dir"
+	mkdir -p "$dir/tree/usr/bin"
+	list=$(needed_packages "${MATRIX_PACKAGES[@]}" |
+		grep -vE '^(ruby-|ruby$|rake$|.*-dev$)') || return 1
+	# shellcheck disable=SC2086 # words
+	unpack_programs "$dir/tree" $list "${MATRIX_NODE[@]}" \
+		"nodejs=$(package_version libnode108)" || return 1
+	share=$dir/tree/usr/share
+	find "$share" -mindepth 1 -maxdepth 1 ! -name mysql ! -name postgresql \
+		! -name nodejs -exec rm -rf {} +
+	find "$share/mysql" -mindepth 1 -maxdepth 1 ! -name english -exec rm -rf {} +
+	rm -rf "$dir/tree"/usr/lib/postgresql/*/lib/{bitcode,pgxs,llvmjit*} \
+		"$dir/tree"/usr/lib/debug
+	make_java "$dir/tree" && make_ext4 "$dir/tree/usr/lib/som-matrix" || return 1
+	rm -rf "$dir/tree/etc"
+	program_version "${MATRIX_PACKAGES[@]}" "${MATRIX_NODE[@]}" >"$dir/version"
+	rm -rf "$MATRIX_DIR"
+	mv "$dir" "$MATRIX_DIR"
 }
 
 # have_programs: makes the trees if need be.
 have_programs()
 {
-	[ "$(program_version)" != "$(cat "$PROGRAMS_DIR/version" 2>/dev/null)" ] ||
-		return 0
+	[ "$(program_version "${PROGRAMS_PACKAGES[@]}")" != \
+	  "$(cat "$PROGRAMS_DIR/version" 2>/dev/null)" ] || return 0
 	say "fetching programs for guests"
 	make_programs || { use_own_lists && make_programs; } ||
 		[ -e "$PROGRAMS_TREE" ]
+}
+
+# have_matrix: the same for the servers and runtimes.
+have_matrix()
+{
+	[ "$(program_version "${MATRIX_PACKAGES[@]}" "${MATRIX_NODE[@]}")" != \
+	  "$(cat "$MATRIX_DIR/version" 2>/dev/null)" ] || return 0
+	say "fetching servers and runtimes for guests"
+	make_matrix || { use_own_lists && make_matrix; } || [ -e "$MATRIX_TREE" ]
 }
