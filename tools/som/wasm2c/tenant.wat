@@ -1,5 +1,5 @@
 ;; SPDX-License-Identifier: GPL-2.0
-;; A guest for tests: it reads and writes where it is told to.
+;; A guest for tests: it reads and writes at given addresses.
 (module
   (memory (export "memory") 2)
   (data (i32.const 4096) "image")
