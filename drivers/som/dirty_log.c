@@ -18,14 +18,6 @@
  * memory either. No region says so, as addresses cost nothing, but its mapping (som_types.h,
  * @anew): there, an index that is not tracked counts as written. When a scan has
  * reported pages of such an index it becomes tracked, with a region of the rest.
- *
- * In DIRTY mode a unit's pages go by groups of 64. A group that is written now
- * and then is left live: its dirty bits are read by every scan. One that was not
- * written for some scans loses write access, and costs a scan nothing from
- * then on; it is live again with a fault. Reading 64 entries costs about a
- * twentieth of such a fault. The number of scans begins with less, and whenever it
- * turns out to have been too small for a group, it doubles, so that one that is
- * written every 10th scan does not pay for the fault each time.
  */
 #include <linux/bitmap.h>
 #include <linux/rcupdate_wait.h>
@@ -34,10 +26,6 @@
 #include "dirty_log.h"
 #include "range.h"
 
-/* Scans without a dirty bit after which a group loses write access. */
-#define SOM_IDLE_SCANS		8
-/* How often that is doubled. */
-#define SOM_IDLE_DOUBLED	3
 /* Runs that are counted between two looks at whether others want the processor. */
 #define SOM_RUNS_BATCH		64
 
@@ -655,95 +643,4 @@ void som_dirty_log_pinned(struct som_dirty_log *t, unsigned long idx)
 	region->cooling = 0;
 	region->pinned = true;
 	som_dirty_log_wrote(t, idx, 0, SOM_UNIT_PAGES);
-}
-
-static bool group_idle(const struct som_region *region, unsigned int group)
-{
-	return region->idle_scans[group] >= SOM_IDLE_SCANS << region->returned[group];
-}
-
-/**
- * som_region_open - groups get writable entries
- * @region: the unit's region
- * @groups: which
- * @page: the page that is written next, or SOM_UNIT_PAGES
- *
- * Context: The fault_lock of the unit index is held since before the entries
- * were made.
- */
-void som_region_open(struct som_region *region, unsigned long groups,
-		     unsigned int page)
-{
-	unsigned int group = page / SOM_GROUP_PAGES;
-	unsigned long opened = groups & ~som_region_writable(region);
-
-	if (group < SOM_UNIT_GROUPS && opened & BIT(group) &&
-	    group_idle(region, group) && region->returned[group] < SOM_IDLE_DOUBLED)
-		region->returned[group]++;
-	for_each_set_bit(group, &opened, SOM_UNIT_GROUPS)
-		region->idle_scans[group] = 0;
-	region->active |= groups;
-	region->cooling &= ~groups;
-	region->mode = SOM_MODE_DIRTY;
-}
-
-/**
- * som_region_idle - count a scan
- * @region: the unit's region
- * @dirty: groups that it found a dirty bit in
- *
- * Context: The fault_lock of the unit index is held.
- * Return: live groups without a dirty bit for so long that they are to lose write
- * access, a bit for each.
- */
-unsigned long som_region_idle(struct som_region *region, unsigned long dirty)
-{
-	unsigned long active = region->active, idle = 0;
-	unsigned int group;
-
-	/* mprotect() may have made a dirty entry writable again. */
-	region->cooling &= ~dirty;
-	for_each_set_bit(group, &active, SOM_UNIT_GROUPS) {
-		if (dirty & BIT(group)) {
-			region->idle_scans[group] = 0;
-			continue;
-		}
-		if (!group_idle(region, group))
-			region->idle_scans[group]++;
-		if (group_idle(region, group))
-			idle |= BIT(group);
-	}
-	return idle;
-}
-
-/**
- * som_region_protected - write access was taken from groups
- * @region: the unit's region
- * @groups: which; the TLB is flushed before the next scan
- *
- * Context: The fault_lock of the unit index is held.
- */
-void som_region_protected(struct som_region *region, unsigned long groups)
-{
-	region->cooling |= groups;
-}
-
-/**
- * som_region_close - groups can be written by a fault only
- * @region: the unit's region
- * @groups: which: they have no dirty bit, and if they are cooling, no more can
- *	come
- *
- * Context: The fault_lock of the unit index is held.
- * Return: those of @groups that are not cooling and so could not be closed.
- */
-unsigned long som_region_close(struct som_region *region, unsigned long groups)
-{
-	unsigned long closed = groups & region->cooling;
-
-	region->active &= ~closed;
-	region->cooling &= ~closed;
-	if (!region->active)
-		region->mode = SOM_MODE_CLEAN;
-	return groups & ~closed;
 }

@@ -8,5 +8,6 @@ extern struct kunit_suite som_unitmap_suite;
 extern struct kunit_suite som_range_suite;
 extern struct kunit_suite som_commit_suite;
 extern struct kunit_suite som_scan_suite;
+extern struct kunit_suite som_region_suite;
 
 #endif /* _SOM_KUNIT_H */

@@ -159,10 +159,28 @@ static void range_allot(struct kunit *test)
 	}
 }
 
+/* Slack to grow into: seven times the mapping, up to a limit. */
+static void range_allot_slack(struct kunit *test)
+{
+	const unsigned long most = SOM_GROW_MAX_PAGES << PAGE_SHIFT;
+	struct som_allotment a;
+
+	KUNIT_ASSERT_EQ(test, 0, som_allot(0, 0, 6 * M, &a));
+	KUNIT_EXPECT_EQ(test, a.limit, 8 * 6 * M >> PAGE_SHIFT);
+	KUNIT_ASSERT_EQ(test, 0, som_allot(0, 0, PAGE_SIZE, &a));
+	KUNIT_EXPECT_EQ(test, a.limit, SOM_UNIT_PAGES);
+	KUNIT_ASSERT_EQ(test, 0, som_allot(0, 0, most / 7 + 7 * G, &a));
+	KUNIT_EXPECT_EQ(test, a.limit, ALIGN(((most / 7 + 7 * G) >> PAGE_SHIFT) +
+					     SOM_GROW_MAX_PAGES, SOM_UNIT_PAGES));
+}
+
 static void range_allot_exhausted(struct kunit *test)
 {
 	struct som_allotment a;
 
+	/* The last allotment that fits ends where the offset space does. */
+	KUNIT_EXPECT_EQ(test, 0, som_allot(SOM_OFFSET_PAGES - 4096, 0, 2 * M, &a));
+	KUNIT_EXPECT_EQ(test, a.limit, SOM_OFFSET_PAGES);
 	KUNIT_EXPECT_EQ(test, 0, som_allot(SOM_OFFSET_PAGES - 4096, 0,
 					   PAGE_SIZE, &a));
 	KUNIT_EXPECT_EQ(test, -ENOMEM, som_allot(SOM_OFFSET_PAGES - 4096, 0,
@@ -180,6 +198,7 @@ static struct kunit_case som_range_cases[] = {
 	KUNIT_CASE(range_chunk_covered),
 	KUNIT_CASE(range_clip),
 	KUNIT_CASE(range_allot),
+	KUNIT_CASE(range_allot_slack),
 	KUNIT_CASE(range_allot_exhausted),
 	{}
 };

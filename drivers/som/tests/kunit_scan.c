@@ -36,6 +36,38 @@ static void scan_match_exhaustive(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, cases, 4096);
 }
 
+/* Which masks an answer depends on, and which exclude pages that were not written. */
+static void scan_written(struct kunit *test)
+{
+	static const struct {
+		u64 mask, anyof, return_mask, inverted;
+		bool uses, wants;
+	} rows[] = {
+		{ 0, 0, 0, 0, false, false },
+		{ PAGE_IS_WRITTEN, 0, 0, 0, true, true },
+		{ PAGE_IS_WRITTEN, 0, 0, PAGE_IS_WRITTEN, true, false },
+		{ PAGE_IS_WRITTEN, 0, 0, PAGE_IS_PRESENT, true, true },
+		{ PAGE_IS_PRESENT, 0, 0, 0, false, false },
+		{ 0, PAGE_IS_WRITTEN, 0, 0, true, false },
+		{ 0, 0, PAGE_IS_WRITTEN, 0, true, false },
+		{ 0, 0, 0, PAGE_IS_WRITTEN, false, false },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct som_scan scan = {
+			.mask = rows[i].mask, .anyof = rows[i].anyof,
+			.return_mask = rows[i].return_mask,
+			.inverted = rows[i].inverted,
+		};
+
+		KUNIT_EXPECT_EQ_MSG(test, som_scan_uses(&scan, PAGE_IS_WRITTEN),
+				    rows[i].uses, "row %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, som_scan_wants_written(&scan),
+				    rows[i].wants, "row %u", i);
+	}
+}
+
 /* A model of the scan that handles one page at a time. */
 static void model(const u64 *cats, const bool *match, u64 return_mask,
 		  u64 vec_len, u64 max_pages, struct page_region *out,
@@ -187,8 +219,10 @@ static void scan_push_bits_words(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, ~0ULL,
 				som_scan_push_bits(&scan,
 						   BASE + i * 64 * PAGE_SIZE,
-						   ~0ULL, 1));
+						   ~0ULL, 1 + 2 * i));
 	KUNIT_EXPECT_EQ(test, scan.buf_nr, 1);
+	/* The return mask is 1. */
+	KUNIT_EXPECT_EQ(test, buf[0].categories, 1);
 	KUNIT_EXPECT_EQ(test, buf[0].end, BASE + 192 * PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, scan.pages, 192);
 
@@ -231,6 +265,7 @@ static void scan_room(struct kunit *test)
 
 static struct kunit_case som_scan_cases[] = {
 	KUNIT_CASE(scan_match_exhaustive),
+	KUNIT_CASE(scan_written),
 	KUNIT_CASE(scan_push_exhaustive),
 	KUNIT_CASE(scan_push_bits_exhaustive),
 	KUNIT_CASE(scan_push_bits_words),
