@@ -42,8 +42,7 @@ void som_dirty_log_init(struct som_dirty_log *t, struct mutex *lock)
 	mutex_init(&t->lock);
 	t->nr_ranges = 0;
 	atomic_long_set(&t->nr_dropped, 0);
-	t->nr_seen = 0;
-	t->seen[0] = (struct som_seen) {};
+	som_seen_init(&t->seen);
 	t->removed = 0;
 	t->known.first = 1;
 	t->known.last = 0;
@@ -410,74 +409,6 @@ int som_dirty_log_unreported(struct som_dirty_log *t, unsigned long idx,
 	}
 	bitmap_or(region->written, region->written, pages, SOM_UNIT_PAGES);
 	return 0;
-}
-
-/**
- * som_dirty_log_note_seen - the part of som_dirty_log_saw() that is not inline
- * @t: the dirty log
- * @start: first address
- * @end: address behind the last
- *
- * Needs no memory: where there are too many ranges, the two that lie closest become one, and
- * what is between them counts as seen, too.
- *
- * Context: @t->lock and mmap_lock are held.
- */
-void som_dirty_log_note_seen(struct som_dirty_log *t, unsigned long start,
-			     unsigned long end)
-{
-	unsigned long gap, least = ULONG_MAX;
-	unsigned int i, nr = 0, near = 0;
-
-	if (start >= end)
-		return;
-	for (i = 0; i < t->nr_seen; i++) {
-		struct som_seen *s = &t->seen[i];
-
-		if (s->end < start || s->start > end) {
-			t->seen[nr++] = *s;
-			continue;
-		}
-		start = min(start, s->start);
-		end = max(end, s->end);
-	}
-	if (nr == SOM_SEEN) {
-		for (i = 0; i < nr; i++) {
-			gap = t->seen[i].end < start ? start - t->seen[i].end :
-						       t->seen[i].start - end;
-			if (gap >= least)
-				continue;
-			least = gap;
-			near = i;
-		}
-		start = min(start, t->seen[near].start);
-		end = max(end, t->seen[near].end);
-		t->seen[near] = t->seen[--nr];
-	}
-	t->seen[nr] = t->seen[0];
-	t->seen[0] = (struct som_seen) { start, end };
-	t->nr_seen = nr + 1;
-}
-
-/**
- * som_dirty_log_seen - has a scan with PM_SCAN_WP_MATCHING passed any of some addresses?
- * @t: the dirty log
- * @start: the first
- * @end: behind the last
- *
- * Context: mmap_lock is held for write.
- * Return: true if so.
- */
-bool som_dirty_log_seen(const struct som_dirty_log *t, unsigned long start,
-			unsigned long end)
-{
-	unsigned int i;
-
-	for (i = 0; i < t->nr_seen; i++) {
-		if (start < t->seen[i].end && end > t->seen[i].start)
-			return true;
-	}
-	return false;
 }
 
 /**

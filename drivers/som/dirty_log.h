@@ -11,18 +11,7 @@
 #include <linux/xarray.h>
 #include "range.h"
 #include "region.h"
-
-/** define SOM_SEEN - ranges of addresses that are told apart: struct som_dirty_log. */
-#define SOM_SEEN	16
-
-/**
- * struct som_seen - addresses
- * @start: the first.
- * @end: behind the last.
- */
-struct som_seen {
-	unsigned long start, end;
-};
+#include "seen.h"
 
 /**
  * struct som_dirty_log - what of an owner is tracked
@@ -38,9 +27,8 @@ struct som_seen {
  *	under @lock.
  * @lock: one scan or reset at a time; taken under mmap_lock.
  * @seen: addresses that a scan with PM_SCAN_WP_MATCHING has passed, whatever was there, and
- *	some more if they lie scattered; the last one first. Changed under @lock and
- *	mmap_lock.
- * @nr_seen: how many ranges of them there are.
+ *	some more if they lie scattered. Changed under @lock and mmap_lock, read under
+ *	mmap_lock for write.
  * @buf: a buffer that the last scan left for the next one, or NULL.
  * @on: something is or was tracked.
  * @anew: something was mapped, or moved, to where a scan had been. Stays.
@@ -56,8 +44,7 @@ struct som_dirty_log {
 		unsigned long removed;
 	} known;
 	struct mutex lock;	/* one scan at a time */
-	struct som_seen seen[SOM_SEEN];
-	unsigned int nr_seen;
+	struct som_seen seen;
 	void *buf;
 	bool on;
 	bool anew;
@@ -91,10 +78,6 @@ void som_dirty_log_reported(struct som_dirty_log *t, unsigned long idx,
 			    unsigned int first, unsigned int nr, bool may);
 int som_dirty_log_unreported(struct som_dirty_log *t, unsigned long idx,
 			     const unsigned long *pages, gfp_t gfp);
-void som_dirty_log_note_seen(struct som_dirty_log *t, unsigned long start,
-			     unsigned long end);
-bool som_dirty_log_seen(const struct som_dirty_log *t, unsigned long start,
-			unsigned long end);
 void som_dirty_log_discarded(struct som_dirty_log *t, unsigned long idx);
 void som_dirty_log_settled(struct som_dirty_log *t, unsigned long idx);
 struct som_region *som_dirty_log_find(struct som_dirty_log *t, unsigned long idx);
@@ -119,21 +102,6 @@ void som_dirty_log_wrote(struct som_dirty_log *t, unsigned long idx,
 static inline bool som_dirty_log_tracks(struct som_dirty_log *t, unsigned long idx)
 {
 	return READ_ONCE(t->on) && mtree_load(&t->ranges, idx);
-}
-
-/**
- * som_dirty_log_saw - note that a scan with PM_SCAN_WP_MATCHING has passed addresses
- * @t: the dirty log
- * @start: the first
- * @end: behind the last
- *
- * Context: @t->lock and mmap_lock are held.
- */
-static inline void som_dirty_log_saw(struct som_dirty_log *t, unsigned long start,
-				     unsigned long end)
-{
-	if (unlikely(start < t->seen[0].start || end > t->seen[0].end))
-		som_dirty_log_note_seen(t, start, end);
 }
 
 /**

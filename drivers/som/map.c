@@ -270,7 +270,7 @@ struct som_mapping *som_mapping_map(struct som_owner *owner, unsigned long addr,
 	mapping->limit = allot.limit;
 	mapping->reserved = reservation;
 	mapping->private = private;
-	mapping->anew = som_dirty_log_seen(&owner->dirty_log, addr, addr + len);
+	mapping->anew = som_seen_any(&owner->dirty_log.seen, addr, addr + len);
 	if (mapping->anew)
 		WRITE_ONCE(owner->dirty_log.anew, true);
 	som_mapping_insert(mapping, allot.start, last);
@@ -469,8 +469,8 @@ struct som_mapping *som_mapping_dup(struct som_mapping *old, unsigned long addr,
 		WRITE_ONCE(owner->may_alias, true);
 	}
 	som_mapping_insert(mapping, first, last);
-	if (!split && som_dirty_log_seen(&owner->dirty_log, addr, addr +
-					 ((last - first + 1) << PAGE_SHIFT)))
+	if (!split && som_seen_any(&owner->dirty_log.seen, addr, addr +
+				   ((last - first + 1) << PAGE_SHIFT)))
 		mapping_moved(owner, first, last);
 	mutex_unlock(&owner->lock);
 	return mapping;

@@ -133,8 +133,8 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 	som_sweep_end(&sweep);
 	/* What comes to these addresses later, there or not, was not seen by this scan. */
 	if (clean)
-		som_dirty_log_saw(dirty_log, begin,
-				  scan->full ? scan->walk_end : *addr);
+		som_seen_add(&dirty_log->seen, begin,
+			     scan->full ? scan->walk_end : *addr);
 	mutex_unlock(&dirty_log->lock);
 	mmap_read_unlock(mm);
 	return ret;

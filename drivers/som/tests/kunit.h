@@ -9,5 +9,6 @@ extern struct kunit_suite som_range_suite;
 extern struct kunit_suite som_commit_suite;
 extern struct kunit_suite som_scan_suite;
 extern struct kunit_suite som_region_suite;
+extern struct kunit_suite som_seen_suite;
 
 #endif /* _SOM_KUNIT_H */
