@@ -34,7 +34,7 @@ enum som_mode {
  * @nonzero: pages that may have been written since the unit was zeroed, as far
  *	as that was taken from dirty bits.
  * @filled: of active groups: pages that were given an entry. Where it is missing
- *	now, somebody (MADV_DONTNEED) has dropped a dirty bit.
+ *	now, MADV_DONTNEED has dropped a dirty bit.
  * @mode: how writes are noticed.
  * @active: groups whose entries may be writable, or dirty; none but in DIRTY mode.
  * @cooling: those of @active that write access was taken from, but what was

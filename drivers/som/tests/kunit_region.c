@@ -152,7 +152,7 @@ static bool model_close(struct group *g)
 	return true;
 }
 
-/* Random steps against groups that know nothing of each other. */
+/* Random steps against a model of independent groups. */
 static void region_model(struct kunit *test)
 {
 	struct group groups[SOM_UNIT_GROUPS] = {};

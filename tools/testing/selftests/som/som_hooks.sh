@@ -12,7 +12,7 @@ sysfs=/sys/class/misc/som
 
 pool()
 {
-	echo "$(cat $sysfs/units_used) used, $(cat $sysfs/units_committed) promised"
+	echo "$(cat $sysfs/units_used) used, $(cat $sysfs/units_committed) committed"
 }
 
 same_pool()

@@ -47,7 +47,7 @@ static long check_zeroed(const char *p, size_t pages, size_t from, size_t to,
 }
 
 /*
- * What it is
+ * Mappings
  */
 
 TEST_F(som, fresh_memory)
@@ -154,7 +154,7 @@ TEST_F(som, dontneed_of_all)
 	EXPECT_COMMITTED(4);
 }
 
-/* Ranges in pages, of four units. @freed: units that go back. */
+/* Ranges in pages, of four units. @freed: units that are freed. */
 static const struct {
 	size_t from, to;
 	long freed;
@@ -285,7 +285,7 @@ TEST_F(refault, at_once)
 		ASSERT_EQ(som_word(1, at), *(__u64 *)(p + at));
 }
 
-/* Entries that nobody has made again after a split are no excuse. */
+/* Entries that a split has removed, and no fault has made again. */
 TEST_F(som, dontneed_where_no_entry_is)
 {
 	char *p = som_map_private(self->fd, 3 * UNIT);
@@ -376,7 +376,7 @@ TEST_F(som, dontneed_over_several_mappings)
 	EXPECT_EQ(-1, check_zeroed(mine2, UNIT_PAGES, 0, 9, 4));
 }
 
-/* The kernel goes on behind a hole, and says ENOMEM. */
+/* The kernel continues after a hole, and returns ENOMEM. */
 TEST_F(som, dontneed_over_a_hole)
 {
 	char *p = som_map_private(self->fd, 4 * UNIT);
@@ -434,7 +434,7 @@ TEST_F(som, dontneed_after_moves)
 		ASSERT_EQ(0, madvise(q + UNIT, UNIT, MADV_DONTNEED));
 		EXPECT_USED_SOON(2);
 		EXPECT_EQ(-1, som_not_zero(q + UNIT, UNIT));
-		/* What was the last page of the first unit, alone elsewhere. */
+		/* The last page of the first unit, alone at another address. */
 		ASSERT_EQ(p, mremap(q + UNIT - PAGE, PAGE, PAGE, MREMAP_MAYMOVE |
 				    MREMAP_FIXED, p));
 		EXPECT_EQ(som_word(1, UNIT - PAGE), *(__u64 *)p);
@@ -448,7 +448,7 @@ TEST_F(som, dontneed_after_moves)
 	}
 }
 
-/* Unmapped parts count as covered: nobody can see them. */
+/* Unmapped parts count as covered: they cannot be accessed. */
 TEST_F(som, dontneed_of_all_that_is_mapped_of_a_unit)
 {
 	char *p = som_map_private(self->fd, 2 * UNIT);
@@ -505,7 +505,7 @@ TEST_F(som, remove_works_too)
 	EXPECT_COMMITTED(3);
 }
 
-/* mremap from length 0 makes a second view: the first is not to be used then. */
+/* mremap from length 0 makes a second view: the first must not be used then. */
 TEST_F(som, a_duplicate_takes_over)
 {
 	char *p = som_map_private(self->fd, UNIT), *q;
@@ -601,7 +601,7 @@ TEST_F(som, left_behind)
 	EXPECT_USED_SOON(0);
 }
 
-/* What is left behind moves on: the data are where the first move has put them. */
+/* The target of MREMAP_DONTUNMAP moves on: the data are at the last target. */
 TEST_F(som, moved_on_from_what_moved)
 {
 	static const struct {
@@ -715,7 +715,7 @@ TEST_F(som, growing)
 
 	ASSERT_NE(MAP_FAILED, p);
 	som_fill(p, 4 * UNIT, 1);
-	/* What is added might be the rest of the mapping, or one that was cut off. */
+	/* The added offsets might be the rest of the mapping, or a part cut off. */
 	EXPECT_EQ(MAP_FAILED, mremap(p, UNIT, 2 * UNIT, MREMAP_MAYMOVE));
 	EXPECT_EQ(ENOMEM, errno);
 	EXPECT_EQ(MAP_FAILED, mremap(p + PAGE, PAGE, UNIT, MREMAP_MAYMOVE));
@@ -728,7 +728,7 @@ TEST_F(som, growing)
 	EXPECT_USED(3);
 	EXPECT_COMMITTED(3);
 
-	/* Where nobody has it, and the kernel moves the mapping, neither. */
+	/* Nor where the offsets are unused, and the kernel moves the mapping. */
 	ASSERT_EQ(p + UNIT, mmap(p + UNIT, PAGE, PROT_NONE, MAP_PRIVATE |
 				 MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 	EXPECT_EQ(MAP_FAILED, mremap(p, UNIT, 2 * UNIT, MREMAP_MAYMOVE));

@@ -61,7 +61,7 @@ static int do_protect_all(struct keep *k)
 		mprotect(k->p, KEEP_LEN, RW);
 }
 
-/* Neighbours of the same mapping, of which nobody knows any more. */
+/* Neighbours of the same mapping, which som has to forget. */
 static int do_munmap(struct keep *k)
 {
 	return munmap(k->p - PAGE, PAGE) || munmap(k->p + KEEP_LEN, PAGE) ||
@@ -217,7 +217,7 @@ static int do_fork(struct keep *k)
 	return som_wait_child(pid);
 }
 
-/* In the child, DONTNEED of what it inherited concerns nobody else. */
+/* DONTNEED in the child affects only the child. */
 static int do_fork_dofork(struct keep *k)
 {
 	pid_t pid;
@@ -385,7 +385,7 @@ static int disturb(struct keep *k, size_t nr)
 	return 0;
 }
 
-/* A mapping with a unit before and behind what is looked at. */
+/* A mapping with one more unit before and after the tested range. */
 static bool keep_map(struct keep *k, enum mapped how)
 {
 	char *p = som_map_private(k->fd, KEEP_LEN + 2 * UNIT);
@@ -438,7 +438,7 @@ TEST_F_TIMEOUT(som, nothing_else_loses_data, 400)
 			EXPECT_EQ(0, disturb(&k, i))
 				TH_LOG("%s, %d, errno %d", disturbances[i].name,
 				       how, errno);
-			/* What is done a moment later counts, too. */
+			/* Work that is done a moment later counts, too. */
 			if (how == BY_2M)
 				usleep(20000);
 			EXPECT_EQ(-1, som_check_pages(k.p, KEEP_LEN, 1))

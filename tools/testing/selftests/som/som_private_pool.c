@@ -10,7 +10,7 @@
 static const char *(*som_missing)(int fd) = som_no_private;
 static bool som_one_process = true;
 
-/* A unit that went back is another process's, and zero there. */
+/* A freed unit is zero in the next process that gets it. */
 TEST_F(som, reuse_by_another_process)
 {
 	size_t len = self->before.free * UNIT;
@@ -22,7 +22,7 @@ TEST_F(som, reuse_by_another_process)
 	som_fill(p, 16 * UNIT, 1);
 	ASSERT_EQ(0, madvise(p, len, MADV_DONTNEED));
 	EXPECT_USED_SOON(0);
-	/* The units come back before what was charged for them. */
+	/* The units are freed before they are uncharged. */
 	EXPECT_EQ(self->before.committed,
 		  som_wait_number(som_committed, self->before.committed));
 	pid = fork();
@@ -79,7 +79,7 @@ static char *hold_all_but(int fd, long units)
 
 enum toucher { POPULATE_WRITE, POPULATE_READ, MLOCK, VM_WRITEV, VM_READV, NR_TOUCHERS };
 
-/* One word of each unit, by another way than a look. Return: words that were had. */
+/* Transfer one word of each unit by process_vm. Return: the number of words. */
 static long vm_words(char *p, long units, __u64 *words, bool write)
 {
 	struct iovec local = { words, units * 8 }, remote[WANTED];
@@ -233,8 +233,8 @@ TEST_F(giving_up, beside_touches_from_outside)
 }
 
 /*
- * Memory that is pinned and given up is nobody's as long as the pin lasts. Who makes
- * more and more of it must not have units that were promised to somebody else.
+ * Memory that is pinned and given up has no owner as long as the pin lasts. A process that
+ * pins more and more must not get units that are reserved for another process.
  */
 #define PINNED_ROUNDS	8
 
@@ -252,8 +252,8 @@ static bool pool_keeps_its_word(void)
 	return false;
 }
 
-/* A child that was promised all but some units, and touches them when it is told. */
-static pid_t child_with_a_promise(int fd, int *turn, long left)
+/* A child that reserves all but some units, and touches them at turn 2. */
+static pid_t child_with_a_reservation(int fd, int *turn, long left)
 {
 	size_t len = (som_free() - left) * UNIT;
 	pid_t pid = fork();
@@ -269,7 +269,7 @@ static pid_t child_with_a_promise(int fd, int *turn, long left)
 	_exit(0);
 }
 
-/* Whoever has the pins sees what there was at the time, or zeroes: page by page. */
+/* A pinned page has its data of the time of the pin, or is zero. */
 static void check_pipe(struct __test_metadata *_metadata, int fd)
 {
 	__u64 page[PAGE / 8];
@@ -309,13 +309,13 @@ TEST_F(pinned, and_given_up)
 
 	ASSERT_NE(MAP_FAILED, turn);
 	ASSERT_EQ(0, pipe(fds));
-	pid = child_with_a_promise(self->fd, turn, 3);
+	pid = child_with_a_reservation(self->fd, turn, 3);
 	ASSERT_LT(0, pid);
 	ASSERT_TRUE(som_wait_flag(turn, 1));
 	p = som_map_private(self->fd, UNIT);
 	ASSERT_NE(MAP_FAILED, p);
 	for (i = 0; i < PINNED_ROUNDS; i++) {
-		/* Each time another page, which nobody writes again. */
+		/* Each time another page, which is not written again. */
 		iov.iov_base = p + i * PAGE;
 		som_fill(iov.iov_base, PAGE, i + 1);
 		ASSERT_EQ(PAGE, vmsplice(fds[1], &iov, 1, 0));

@@ -75,7 +75,7 @@ static void disturb_dontneed_units(struct som_race *race)
 		size_t unit = rand_r(&seed) % 3 * 2;
 		char *p = race->mem + unit * UNIT, *from = p, *to = p + UNIT;
 
-		/* The last page of the unit before is nobody's. */
+		/* No thread owns the last page of the unit before. */
 		if (unit && rand_r(&seed) % 2)
 			from -= PAGE;
 		if (rand_r(&seed) % 4 == 0)
@@ -320,7 +320,7 @@ TEST_F(som, dontneed_is_zero_to_its_thread)
 
 /*
  * All threads write and DONTNEED the same pages, by ranges that overlap. A word
- * is zero, or what somebody wrote to this very page.
+ * is zero, or a value that a thread wrote to this page.
  */
 static void *dontneed_overlapping(void *arg)
 {
@@ -386,7 +386,7 @@ static void *dontneed_what_moves(void *arg)
 		size_t nr = 1 + rand_r(&seed) % 700;
 		__u64 value;
 
-		/* What lies behind is somebody else's. */
+		/* Other memory follows. */
 		if (nr > pages - page)
 			nr = pages - page;
 		madvise(p, nr * PAGE, MADV_DONTNEED);
@@ -410,7 +410,7 @@ static void move_about(struct som_race *race)
 	while (som_race_on(race, end)) {
 		from = race->mem;
 		to = race->other;
-		/* Not needed by whoever DONTNEEDs: a fresh one each time. */
+		/* A fresh mapping each time. */
 		som_bad(race, som_map_private_at(race->fd, from, race->len, RW,
 						 MAP_FIXED) != from);
 		for (int i = 0; i < 6; i++) {

@@ -199,7 +199,7 @@ TEST_F(som, scans_beside_what_goes_and_comes)
 	TH_LOG("%ld rounds, %ld wrong", race.rounds, race.bad);
 }
 
-/* A write after the DONTNEED is told as any other. */
+/* A write after the DONTNEED is reported. */
 TEST_F(som, tracked_and_written_again)
 {
 	char *p = som_map_private(self->fd, 2 * UNIT);

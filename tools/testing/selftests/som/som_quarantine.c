@@ -418,7 +418,7 @@ TEST_F(quarantine, the_pin_keeps_its_bytes_in_pages)
 					      MADV_REMOVE, true, wait));
 	}
 	EXPECT_EQ(0, som_wait_number(som_used, 0));
-	EXPECT_EQ(self->before.pinnable, som_pool("units_page_backed"));
+	EXPECT_EQ(self->before.page_backed, som_pool("units_page_backed"));
 }
 
 /* Pages need no unit more: nothing else is true of them at a limit. */

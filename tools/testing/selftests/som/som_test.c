@@ -123,7 +123,7 @@ struct som_number {
 	int taken, fd;
 };
 
-/* The file may go and come back: som.ko is loaded again. */
+/* Reopen a file that was removed and created again with som.ko. */
 static long som_number_again(const struct som_number *number)
 {
 	int fd = open(number->path, O_RDONLY | O_CLOEXEC);
@@ -208,7 +208,7 @@ void som_state_read(struct som_state *s)
 	s->committed = som_pool("units_committed");
 	s->hugepages = som_free_hugepages();
 	s->empty = som_pool("chunks_empty");
-	s->pinnable = som_pool("units_page_backed");
+	s->page_backed = som_pool("units_page_backed");
 }
 
 bool som_state_same(const struct som_state *a)
@@ -219,7 +219,7 @@ bool som_state_same(const struct som_state *a)
 	return !memcmp(a, &b, sizeof(b));
 }
 
-/* Exit is asynchronous to whoever waits for it: allow it some seconds. */
+/* The exit of a process frees memory after waitpid() returns: allow some seconds. */
 bool som_state_wait(const struct som_state *s)
 {
 	double end = som_now() + SOM_WAIT_SECONDS;
@@ -468,9 +468,9 @@ void som_fill(void *p, size_t len, __u64 mark)
 }
 
 /*
- * Return: offset of the first wrong word, -1 when all are right. Eight at a time, which
- * takes less under emulation; what was wrong once is told of, even if it is right when
- * it is looked for.
+ * Return: offset of the first wrong word, -1 when all are right. Compares eight words at a
+ * time, which is faster under emulation. A word that was wrong once is reported even if it
+ * is right when it is read again.
  */
 long som_check(const void *p, size_t len, __u64 mark)
 {
@@ -665,7 +665,7 @@ bool som_wait_flag(int *flag, int value)
  * Threads that work beside something else
  */
 
-/* A @meanwhile of som_run_racers() for threads that need nobody beside them. */
+/* A @meanwhile of som_run_racers() that does nothing. */
 void som_just_wait(struct som_race *race)
 {
 	double end = som_race_end(race);

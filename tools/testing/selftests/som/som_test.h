@@ -156,7 +156,7 @@ static inline long som_committed(void)
  */
 struct som_state {
 	long chunks, total, free, used, quarantined, committed, hugepages;
-	long empty, pinnable;	/* -1 where som.ko does not have them */
+	long empty, page_backed;	/* -1 where som.ko does not have them */
 };
 
 void som_state_read(struct som_state *s);
@@ -348,7 +348,7 @@ static inline void som_round(struct som_race *race)
 	__atomic_fetch_add(&race->rounds, 1, __ATOMIC_RELAXED);
 }
 
-/* How long they go on, if nothing else is said. */
+/* How long they run by default. */
 static inline double som_race_seconds(void)
 {
 	return som_seconds(0.7, 0.7);
@@ -428,7 +428,7 @@ static void som_fixture_teardown(struct __test_metadata *_metadata,
 	EXPECT_EQ(self->before.committed, now.committed);
 	EXPECT_EQ(self->before.hugepages, now.hugepages);
 	EXPECT_EQ(self->before.empty, now.empty);
-	EXPECT_EQ(self->before.pinnable, now.pinnable);
+	EXPECT_EQ(self->before.page_backed, now.page_backed);
 }
 
 /*
@@ -468,7 +468,7 @@ SOM_FIXTURE(som)
 	EXPECT_EQ(self->before.free - __units, som_free());		\
 } while (0)
 
-/* The same where units go back a moment after they were given up. */
+/* The same for units that are freed a moment after they were given up. */
 #define EXPECT_USED_SOON(n) do {					\
 	long __want = self->before.used + (n);				\
 									\
