@@ -149,6 +149,20 @@ man_pages()
 	make -s -C tools/som/man check
 }
 
+# Every attribute in sysfs has an entry in Documentation/ABI.
+abi()
+{
+	local file=Documentation/ABI/testing/sysfs-class-misc-som name
+	perl "$source/scripts/get_abi.pl" --dir Documentation/ABI validate
+	sed -nE -e 's/^SOM_[A-Z]+_ATTR\(([a-z_]+),.*/\1/p' \
+		-e 's/^static (DEVICE|BIN)_ATTR_[A-Z]+\(([a-z_]+)[,)].*/\2/p' \
+		-e 's/^\t\{ "([a-z_]+)", .*/\1/p' \
+		-e 's/.*__ATTR\(([a-z][a-z_]*), .*/\1/p' drivers/som/sysfs.c |
+		while read -r name; do
+			grep -q "^What:.*/$name\$" "$file" || echo "$name: not in $file"
+		done
+}
+
 # libsom exports exactly the functions that its header declares.
 libsom()
 {
@@ -209,6 +223,10 @@ for kernel in generic cloud debug; do
 	check "W=1 on $kernel" build_says "$kernel" "$kdir" W=1
 done
 check 'sparse on debug' build_says debug "$kdir" C=2 CF=-D__CHECK_ENDIAN__
+inputs+=(scripts/check-intree.sh scripts/lib/intree.sh)
+for variant in y m; do
+	check "part of a 6.12 tree, =$variant" scripts/check-intree.sh "$variant"
+done
 inputs=("${driver[@]}" drivers/som/Makefile scripts/check-order.py)
 check 'no call and no include goes up' scripts/check-order.py
 inputs=("${driver[@]}" "${uapi[@]}")
@@ -251,6 +269,7 @@ check 'shellcheck' shell_check "${scripts[@]}"
 inputs=("${prose[@]}" scripts/check-prose.sh)
 check 'prose' scripts/check-prose.sh "${prose[@]}"
 inputs=()
+check 'attributes in Documentation/ABI' abi
 check 'man pages' man_pages
 check 'libsom' libsom
 check 'KUnit suites in user space, with ASan and UBSan' user_space
