@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Calls: one way in and out for every structure.
+ * Dispatch ioctls and copy their structures in and out.
  *
- * A structure is copied in by its own size field, bytes the caller did not
- * have are zero, bytes this kernel does not know must be zero. Where a call has
- * results, it is copied out as far as the caller's size goes. A call that changes
- * something and has results is only made if they can be written; one without results
- * does not care.
+ * The size field of a structure tells its version: fields that the caller does not know
+ * are zero, and fields that this kernel does not know must be zero. A call that changes
+ * state and has results checks first that it can write them.
  */
 #include <linux/mm.h>
 #include <linux/uaccess.h>
@@ -14,9 +12,9 @@
 #include "policy.h"
 
 /**
- * som_ioctl_get_policy - SOM_IOC_GET_POLICY
- * @settings: of the file
- * @args: where they go
+ * som_ioctl_get_policy - Handle SOM_IOC_GET_POLICY
+ * @settings: settings of the file
+ * @args: destination
  *
  * Context: Process context.
  * Return: as som_policy_get().
@@ -27,9 +25,9 @@ int som_ioctl_get_policy(struct som_settings *settings, union som_args *args)
 }
 
 /**
- * som_ioctl_set_policy - SOM_IOC_SET_POLICY
- * @settings: of the file
- * @args: what they are to be
+ * som_ioctl_set_policy - Handle SOM_IOC_SET_POLICY
+ * @settings: settings of the file
+ * @args: new policy
  *
  * Context: Process context.
  * Return: as som_policy_set().
@@ -52,16 +50,16 @@ static const struct som_ioctl_desc *find_desc(const struct som_ioctl_desc *calls
 }
 
 /**
- * som_call - make a call
- * @calls: those that the file has
- * @nr: how many
- * @settings: of the file
+ * som_call - Dispatch an ioctl
+ * @calls: calls of this kind of file
+ * @nr: number of @calls
+ * @settings: settings of the file
  * @cmd: command number
- * @arg: user address of its structure
+ * @arg: user address of the structure
  *
  * Context: Process context.
- * Return: -ENOTTY if the file has no such call; otherwise as include/uapi/linux/som.h says
- * of the command.
+ * Return: -ENOTTY for an unknown command; otherwise as documented in
+ * include/uapi/linux/som.h.
  */
 long som_call(const struct som_ioctl_desc *calls, unsigned int nr,
 	      struct som_settings *settings, unsigned int cmd,

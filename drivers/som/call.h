@@ -13,7 +13,7 @@ struct som_range;
 struct som_reset;
 struct som_settings;
 
-/* What a call is made with: the structure of one of them. */
+/* Structure of any call. */
 union som_args {
 	__u32 size;
 	struct som_info info;
@@ -25,10 +25,10 @@ union som_args {
 };
 
 /**
- * enum som_results - what a call has for its caller
- * @SOM_RESULTS_NONE: nothing but the return value.
- * @SOM_RESULTS: results, unless it fails; it changes nothing.
- * @SOM_RESULTS_PARTIAL: it changes something, and an error leaves results, too.
+ * enum som_results - when to copy the structure of a call back
+ * @SOM_RESULTS_NONE: never.
+ * @SOM_RESULTS: on success. The call changes no state.
+ * @SOM_RESULTS_PARTIAL: always: the call changes state, and reports how far it got on error.
  */
 enum som_results {
 	SOM_RESULTS_NONE,
@@ -37,12 +37,12 @@ enum som_results {
 };
 
 /**
- * struct som_ioctl_desc - a call
+ * struct som_ioctl_desc - description of a call
  * @cmd: command number.
- * @size: bytes of the structure that this kernel knows.
- * @min_size: bytes of its first version.
- * @handler: makes the call.
- * @results: what it has for its caller.
+ * @size: size in bytes of the structure that this kernel knows.
+ * @min_size: size in bytes of its first version.
+ * @handler: function that performs the call.
+ * @results: when to copy the structure back.
  */
 struct som_ioctl_desc {
 	unsigned int cmd;

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An open /dev/som.
+ * File operations of /dev/som.
  *
- * The file is only a way in: mmap gives memory to the calling process,
- * whoever opened the file. It remembers which owners mapped through it
- * (som_file.owners, owner id -> owner, each with a reference), for fdinfo and
- * so that an owner outlives the moments in which it maps nothing. Owners whose
- * process is gone are dropped when the next one comes.
+ * mmap() gives memory to the calling process, also if another process opened the file. A
+ * file holds a reference to each owner that mapped through it (som_file.owners), for
+ * fdinfo and to keep an owner that currently has no mapping. It drops owners of exited
+ * processes when it adds one.
  *
- * som_file.lock guards the list; it is taken under mmap_lock.
+ * Locking: som_file.lock guards the owners; it nests inside mmap_lock.
  */
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -54,10 +53,10 @@ static int som_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* A file does not know an owner any more. */
+/* Drop the reference of a file to an owner. */
 static void som_file_forget(struct som_owner *owner)
 {
-	/* In this order: rewind_cursor() may miss a reference, but counts none too many. */
+	/* Decrement first: rewind_cursor() must never count a file too many. */
 	atomic_long_dec(&owner->nr_files);
 	som_inode_put_owner(owner);
 }
@@ -77,7 +76,7 @@ static int som_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* Remember that an owner maps through a file; takes over its reference. */
+/* Add an owner to a file. Consumes the caller's reference. */
 static int som_file_remember(struct som_file *sf, struct som_owner *owner)
 {
 	struct som_owner *other;
@@ -105,7 +104,7 @@ out:
 	return ret;
 }
 
-/* What mmap() is to do; or -EINVAL. */
+/* Operations of mmap(), chosen by its offset. */
 enum { MAP_NEW, MAP_JOIN, MAP_DODUMP };
 
 static int map_way(const struct som_file *sf, pgoff_t pgoff)
@@ -151,12 +150,12 @@ static int som_mmap(struct file *file, struct vm_area_struct *vma)
 	owner = som_file_map(&sf->settings, vma, NULL);
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
-	/* The mapping works without: only fdinfo would not show it. */
+	/* On failure the mapping works; only fdinfo does not show it. */
 	som_file_remember(sf, owner);
 	return 0;
 }
 
-/* All that can be refused is refused here, as behind it MAP_FIXED has unmapped a range. */
+/* Perform every check that can fail: after this, MAP_FIXED unmaps the range. */
 static int prepare_remap(struct file *file, unsigned long addr,
 			 unsigned long len, unsigned long flags, bool dodump)
 {
@@ -173,7 +172,7 @@ static int prepare_remap(struct file *file, unsigned long addr,
 	return ret;
 }
 
-/* The offset is not where something is in the file: it says nothing of the place. */
+/* The offset selects an operation and does not constrain the address. */
 static unsigned long som_file_area(struct file *file, unsigned long addr,
 				   unsigned long len, unsigned long pgoff,
 				   unsigned long flags)

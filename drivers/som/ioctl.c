@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The calls of /dev/som.
+ * Ioctls of /dev/som.
  */
 #include <linux/fs.h>
 #include <linux/sched.h>
@@ -124,18 +124,18 @@ static const struct som_ioctl_desc som_ioctls[] = {
 };
 
 /**
- * som_ioctl - make a call of /dev/som
- * @settings: of the open file
+ * som_ioctl - Dispatch an ioctl of /dev/som
+ * @settings: settings of the file
  * @cmd: command number
- * @arg: user address of its structure
+ * @arg: user address of the structure
  *
  * Context: Process context.
- * Return: as include/uapi/linux/som.h says of the command.
+ * Return: as documented in include/uapi/linux/som.h.
  */
 long som_ioctl(struct som_settings *settings, unsigned int cmd,
 	       unsigned long arg)
 {
-	/* The kernel's own call: not in the table, as its rules are its own. */
+	/* Call of the kernel, whose structure has other rules than those of the table. */
 	if (cmd == PAGEMAP_SCAN)
 		return som_pagemap_scan((void __user *)arg);
 	return som_call(som_ioctls, ARRAY_SIZE(som_ioctls), settings, cmd, arg);

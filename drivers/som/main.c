@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Single-owner memory: /dev/som. Load, unload, the device and the parameters.
+ * Load and unload the module, and register /dev/som.
  */
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -46,7 +46,7 @@ static int __init som_init(void)
 	ret = som_private_init();
 	if (ret)
 		goto out_units;
-	/* Before there is any memory that can fail. */
+	/* Register before the pool has memory that can fail. */
 	ret = som_hwpoison_init();
 	if (ret)
 		goto out_private;
@@ -60,7 +60,7 @@ static int __init som_init(void)
 	som_device.groups = som_sysfs_init();
 	if (!som_device.groups)
 		goto out_zero;
-	/* Last: from now on it can be opened, and nothing can fail any more. */
+	/* Publish the device last: programs can open it from now on. */
 	ret = misc_register(&som_device);
 	if (ret)
 		goto out_sysfs;
@@ -69,7 +69,7 @@ static int __init som_init(void)
 
 out_sysfs:
 	som_sysfs_exit();
-	/* Settings could be changed while the device was made. */
+	/* Writes to sysfs may have queued work since the groups exist. */
 	som_cache_exit();
 	som_trim_exit();
 out_zero:

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SOM_IOC_PACK, and the file that it returns: a parcel (parcel.c).
+ * SOM_IOC_PACK, and the file operations of a parcel (parcel.c).
  *
- * PACK is an mmap() with MAP_FIXED of the parcel itself over the range that is packed, and
- * that mmap fails. The kernel does all of it with mmap_lock held for write:
+ * PACK calls mmap() of the parcel with MAP_FIXED over the packed range, and lets that
+ * mmap() fail. The kernel performs these steps with mmap_lock held for write:
  *
- *  - get_unmapped_area() comes first, and can refuse: pack_area() looks whether every
- *    unit can go. Up to here nothing has changed, and so it stays where the kernel itself
- *    refuses: sealed memory, no memory for the split of a VMA;
- *  - the page table entries of the range are cleared, the TLB is flushed once, and the
- *    VMAs are closed: som_mapping_unmap() hands the units to the parcel;
- *  - ->mmap() fails, and the kernel leaves the gap that it leaves where the mapping of
- *    a driver fails after the old one has gone.
+ *  1. get_unmapped_area() calls pack_area(), which checks that every unit can move to the
+ *     parcel. On failure nothing has changed; the same holds if the kernel refuses
+ *     afterwards: sealed memory, no memory to split a VMA.
+ *  2. The kernel clears the page table entries, flushes the TLB once and closes the VMAs:
+ *     som_mapping_unmap() moves the units to the parcel.
+ *  3. ->mmap() fails, and the range stays unmapped.
  *
- * So what was looked at cannot change before it goes, as it could between a look under
- * mmap_lock and a vm_munmap(), which takes the lock itself.
+ * Thus the checked state cannot change before step 2. It could between a check under
+ * mmap_lock and vm_munmap(), which takes the lock itself.
  *
- * A parcel has one file, which cannot be opened again (/proc/PID/fd). The file is
- * regular, so that fstat() says its size, and splice() and sendfile() work.
+ * A parcel has one file, which cannot be reopened through /proc/PID/fd. It is a regular
+ * file, so that fstat() reports the size, and splice() and sendfile() work.
  */
 #include <linux/err.h>
 #include <linux/fcntl.h>
@@ -48,7 +47,7 @@
 #include "som_types.h"
 #include "vma.h"
 
-/* How often PACK looks again, a tick apart, where a pin or a missing unit may go by. */
+/* Attempts of PACK, a tick apart, while a unit is pinned or the pool is empty. */
 #define SOM_PACK_TRIES	20
 
 static loff_t parcel_bytes(const struct som_parcel *parcel)
@@ -57,8 +56,8 @@ static loff_t parcel_bytes(const struct som_parcel *parcel)
 }
 
 /*
- * Can a VMA in the range go, as far as its units are concerned? @pgoff: what its page
- * offset is to be if it begins in the middle of a unit.
+ * Test whether the units of a VMA can be packed. @pgoff: expected page offset of a VMA that
+ * begins inside a unit.
  */
 static int pack_check_vma(struct som_packing *packing,
 			  struct vm_area_struct *vma, pgoff_t pgoff)
@@ -76,7 +75,7 @@ static int pack_check_vma(struct som_packing *packing,
 	    (!IS_ALIGNED(start, SOM_UNIT_SIZE) && first != pgoff) ||
 	    som_owner_aliased(mapping->owner, first, last))
 		return -EINVAL;
-	/* No fault is under way, and none comes. */
+	/* Wait for faults under the VMA lock, and block new ones. */
 	vma_start_write(vma);
 	som_packing_vma(packing, vma);
 	return som_parcel_prepare(packing, som_pgoff_index(first),
@@ -103,7 +102,7 @@ static int pack_check(struct som_packing *packing)
 	return addr < packing->end ? -EINVAL : 0;
 }
 
-/* All is well: from here on the VMAs of the range that this task closes are packed. */
+/* Check the range; on success, VMAs of it that this task closes go to the parcel. */
 static unsigned long pack_area(struct som_packing *packing)
 {
 	struct som_owner *owner = packing->owner;
@@ -117,7 +116,7 @@ static unsigned long pack_area(struct som_packing *packing)
 	return packing->start;
 }
 
-/* What a claim can be refused for without a look at the units. */
+/* Check the arguments of a claim. */
 static int claim_check(const struct som_parcel *parcel, unsigned long addr,
 		       unsigned long nr_pages, pgoff_t pgoff)
 {
@@ -141,7 +140,7 @@ static int som_parcel_mmap(struct file *file, struct vm_area_struct *vma)
 	struct som_owner *owner;
 	int ret;
 
-	/* The end of a PACK: no mapping is to be made. */
+	/* Step 3 of PACK: leave the range unmapped. */
 	if (parcel->packing)
 		return -EXFULL;
 	ret = claim_check(parcel, vma->vm_start, vma_pages(vma), vma->vm_pgoff);
@@ -155,8 +154,8 @@ static int som_parcel_mmap(struct file *file, struct vm_area_struct *vma)
 }
 
 /*
- * A claim with MAP_FIXED is refused here, as far as that is known, so that what was mapped
- * there stays. A GiB goes where one entry can map it again.
+ * Refuse a claim with MAP_FIXED here, before the kernel unmaps the old mapping. Align a
+ * whole chunk so that a 1 GiB entry can map it.
  */
 static unsigned long som_parcel_area(struct file *file, unsigned long addr,
 				     unsigned long len, unsigned long pgoff,
@@ -179,7 +178,7 @@ static unsigned long som_parcel_area(struct file *file, unsigned long addr,
 				     flags);
 }
 
-/* Copy without faults, and fault in between. Return: bytes, or -errno if there are none. */
+/* Copy with page faults disabled, and fault in the buffer between two copies. */
 static ssize_t som_parcel_read(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct som_parcel *parcel = iocb->ki_filp->private_data;
@@ -229,9 +228,9 @@ static __poll_t som_parcel_poll(struct file *file, poll_table *wait)
 }
 
 /**
- * som_parcel_get_info - tell what a parcel has: SOM_IOC_PARCEL_INFO
- * @settings: the parcel's
- * @args: where it goes
+ * som_parcel_get_info - Handle SOM_IOC_PARCEL_INFO
+ * @settings: settings of the parcel
+ * @args: destination
  *
  * Context: Process context; takes parcel->lock.
  * Return: 0 or -EINVAL.
@@ -334,7 +333,7 @@ static int som_parcel_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
 	return -EPERM;
 }
 
-/* Its size, above all, is nobody's to change. */
+/* Refuse changes of attributes, above all of the size. */
 static const struct inode_operations som_parcel_iops = {
 	.setattr = som_parcel_setattr,
 };
@@ -352,7 +351,7 @@ static struct file *som_parcel_make_file(struct som_parcel *parcel)
 	return file;
 }
 
-/* Once more if it was for something that may be over soon. */
+/* Wait a tick and return true if the error may be temporary. */
 static bool pack_again(int ret, unsigned int tries)
 {
 	if ((ret != -EBUSY && ret != -ERESTART) || tries >= SOM_PACK_TRIES)
@@ -381,7 +380,7 @@ static int pack_range(struct som_packing *packing)
 	return (int)ret == -ERESTART ? -ENOMEM : ret;
 }
 
-/* Pack what is to be in a new parcel. Return: its file, or ERR_PTR(-errno). */
+/* Pack a range. Return: file of the parcel, or ERR_PTR(-errno). */
 static struct file *pack(struct som_owner *owner,
 			 const struct som_settings *settings,
 			 const struct som_pack *args)
@@ -419,12 +418,12 @@ static struct file *pack(struct som_owner *owner,
 }
 
 /**
- * som_pack - make a parcel of a range: SOM_IOC_PACK
- * @settings: of the file that it was called on
- * @args: its argument
+ * som_pack - Handle SOM_IOC_PACK
+ * @settings: settings of the file of the call
+ * @args: arguments
  *
- * Context: Process context; means the calling process.
- * Return: a descriptor, or -errno as include/uapi/linux/som.h says.
+ * Context: Process context; acts on the calling process.
+ * Return: descriptor; or a negative errno documented in include/uapi/linux/som.h.
  */
 int som_pack(const struct som_settings *settings, const struct som_pack *args)
 {

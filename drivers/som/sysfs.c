@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The pool in sysfs: numbers of the whole pool as attributes of the device,
- * and some for each NUMA node and each source in a directory of its own. The directories are
- * named groups of attributes, so that they are made before anybody can open the device.
+ * Attributes of the device in sysfs, and files in debugfs.
+ *
+ * Each NUMA node and each source has a directory: a named attribute group, so that the
+ * driver core creates it before programs can open the device.
  */
 #include <linux/array_size.h>
 #include <linux/debugfs.h>
@@ -85,7 +86,7 @@ static ssize_t show_stat(int nid, enum som_stat which, char *buf)
 	return sysfs_emit(buf, "%lu\n", value);
 }
 
-/* A number of the pool, or of a node of it. */
+/* Counter of the pool or of a node. */
 struct som_dev_attr {
 	struct device_attribute attr;
 	enum som_stat which;
@@ -158,7 +159,7 @@ static ssize_t units_page_backed_show(struct device *dev,
 }
 static DEVICE_ATTR_RO(units_page_backed);
 
-/* A number that is told, and nothing else. */
+/* Read-only counter. */
 #define SOM_NUMBER_ATTR(_name, _value)					\
 	static ssize_t _name##_show(struct device *dev,			\
 				    struct device_attribute *attr,	\
@@ -173,11 +174,11 @@ SOM_NUMBER_ATTR(units_parcel, som_parcel_units());
 SOM_NUMBER_ATTR(zeroed_background, som_zero_total());
 SOM_NUMBER_ATTR(zero_pauses, som_zero_pauses());
 
-/* A setting that can be changed at any time. */
+/* Writable setting. */
 struct som_setting_attr {
 	struct device_attribute attr;
 	unsigned long *value;
-	bool limit;		/* "max" is a value, too */
+	bool limit;		/* accepts "max" */
 	void (*changed)(void);	/* or NULL */
 };
 
@@ -309,7 +310,7 @@ static ssize_t cgroup_limits_write(struct file *file, struct kobject *kobj,
 	return ret ? ret : count;
 }
 
-/* A list, which may be longer than a page. */
+/* A binary attribute, as the list can be longer than a page. */
 static BIN_ATTR_RW(cgroup_limits, 0);
 
 static struct bin_attribute *som_bin_attrs[] = {
@@ -336,7 +337,7 @@ static const struct {
 	{ "units_poisoned", SOM_STAT_POISONED },
 };
 
-/* The directory of a node. */
+/* Directory of a node. */
 struct som_node {
 	char name[16];
 	struct attribute_group group;
@@ -346,7 +347,7 @@ struct som_node {
 
 static struct som_node *som_nodes;
 
-/* A number of a source. */
+/* Counter of a source. */
 struct som_source_attr {
 	struct device_attribute attr;
 	unsigned int source;
@@ -362,14 +363,13 @@ static const struct {
 	{ "kernel_bytes", offsetof(struct som_source_stats, cost) },
 };
 
-/* The directory of a source. */
+/* Directory of a source. */
 struct som_source_dir {
 	struct attribute_group group;
 	struct som_source_attr stats[ARRAY_SIZE(som_source_stats)];
 	struct attribute *attrs[ARRAY_SIZE(som_source_stats) + 1];
 };
 
-/* More than there are. */
 #define SOM_MAX_SOURCES		8
 
 static struct som_source_dir som_source_dirs[SOM_MAX_SOURCES];
@@ -411,7 +411,7 @@ static bool som_source_init(unsigned int nr)
 	return true;
 }
 
-/* The pool's attributes, and a group for each node and each source. */
+/* Attributes of the pool, and a group for each node and each source. */
 static const struct attribute_group **som_groups;
 
 static void som_node_init(struct som_node *node, int nid)
@@ -435,12 +435,10 @@ static void som_node_init(struct som_node *node, int nid)
 }
 
 /**
- * som_sysfs_init - make the attributes of the device
- *
- * The device has all of them from its first moment to its last.
+ * som_sysfs_init - Allocate the attribute groups of the device
  *
  * Context: Module load.
- * Return: groups of attributes, for struct miscdevice; NULL without memory for them.
+ * Return: groups for struct miscdevice; NULL without memory.
  */
 const struct attribute_group **som_sysfs_init(void)
 {
@@ -465,9 +463,9 @@ const struct attribute_group **som_sysfs_init(void)
 }
 
 /**
- * som_sysfs_exit - free the attributes of the device
+ * som_sysfs_exit - Free the attribute groups
  *
- * Context: Module unload; the device is gone.
+ * Context: Module unload; the device is unregistered.
  */
 void som_sysfs_exit(void)
 {
@@ -477,11 +475,7 @@ void som_sysfs_exit(void)
 	som_nodes = NULL;
 }
 
-/*
- * For people: /sys/kernel/debug/som/owners, a line for each owner, parcels, a line for
- * each parcel, chunks, a line for each chunk, and units, a character for each unit of
- * the pool. Only root sees it.
- */
+/* Debugfs: a line for each owner, parcel and chunk, and a character for each unit. */
 
 static struct dentry *som_dir;
 
@@ -493,7 +487,7 @@ static int owners_show(struct seq_file *m, void *v)
 
 	seq_puts(m, "pid uid mapped_kB reserved units_2m units_4k units_1g page_backed cached quarantined charged\n");
 	som_owner_walk_begin(&walk);
-	/* Once there is no more room, all is done again with more. */
+	/* On overflow, seq_file calls again with a larger buffer. */
 	while (!seq_has_overflowed(m) && (owner = som_owner_walk_next(&walk))) {
 		som_owner_stats(owner, &stats);
 		seq_printf(m, "%d %u %lu %lu %lu %lu %lu %lu %ld %ld %ld\n",
@@ -539,7 +533,6 @@ static int units_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(units);
 
-/* Who has a chunk, and who keeps others from what has been released of it. */
 static int chunks_show(struct seq_file *m, void *v)
 {
 	struct som_chunk_info info;
@@ -560,9 +553,9 @@ static int chunks_show(struct seq_file *m, void *v)
 DEFINE_SHOW_ATTRIBUTE(chunks);
 
 /**
- * som_debugfs_init - make the files
+ * som_debugfs_init - Create the files in debugfs
  *
- * Nothing depends on them: a failure is not told.
+ * Ignores errors: debugfs is optional.
  *
  * Context: Module load.
  */
@@ -576,7 +569,7 @@ void som_debugfs_init(void)
 }
 
 /**
- * som_debugfs_exit - remove the files
+ * som_debugfs_exit - Remove the files in debugfs
  *
  * Context: Module unload.
  */
