@@ -36,7 +36,7 @@ start=$SECONDS rc=0
 new_log_directory
 say 'the kernel and the programs'
 "$SOM_ROOT/scripts/qemu-test.sh" prepare generic
-with_lock matrix have_matrix || die "the programs cannot be had"
+with_lock matrix have_matrix || die "the programs are not available"
 "$SOM_ROOT/scripts/kernel/source.sh"
 with_lock selftests build "$LOGS/guest" >"$LOGS/build.log" 2>&1 || {
 	cat "$LOGS/build.log"

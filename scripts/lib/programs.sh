@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Real programs and allocators for guests, as Debian ships them: a tree that a guest
-# gets at its root (the word "programs" of SOM-TEST), and a larger one with servers and
+# Real programs and allocators of Debian for guests: a tree that is added to the root of a
+# guest (the word "programs" of SOM-TEST), and a larger one with servers and
 # runtimes ("make matrix"). Packages are unpacked into the cache and not installed: no
 # service is started on this machine. Python, perl, gcc and sort are this machine's own.
 #
@@ -17,7 +17,7 @@ PROGRAMS_PACKAGES=(
 	redis-tools memcached sqlite3 stress-ng
 )
 PROGRAMS_TREE=$PROGRAMS_DIR/tree
-# The same with little in it, for kernels that are slow to unpack it.
+# A smaller tree, for kernels that are slow to unpack it.
 # shellcheck disable=SC2034 # for those who source this
 PROGRAMS_FEW=$PROGRAMS_DIR/few
 # Parts of Python's library that no guest uses.
@@ -25,18 +25,18 @@ PROGRAMS_NO_PYTHON='^(test|idlelib|lib2to3|tkinter|ensurepip|distutils|unittest'
 PROGRAMS_NO_PYTHON+='|pydoc_data|config-.*|asyncio|dist-packages|curses|dbm|xml'
 PROGRAMS_NO_PYTHON+='|sqlite3|turtledemo|wsgiref|email|http|urllib|venv|ctypes)$'
 
-# Servers and runtimes, beside those.
+# Additional servers and runtimes.
 MATRIX_DIR=$SOM_CACHE/matrix
 MATRIX_TREE=$MATRIX_DIR/tree
 MATRIX_PACKAGES=(
 	mariadb-server-core mariadb-client-core postgresql-15 postgresql-client-15
 	openjdk-17-jre-headless libruby3.1 ruby3.1 php8.2-cli luajit nginx
 )
-# This machine may have another nodejs, which has none of these.
+# This machine may have another nodejs, without these packages.
 MATRIX_NODE=(libnode108 libc-ares2 libuv1 node-acorn node-cjs-module-lexer node-undici)
 MATRIX_JAVA=usr/lib/jvm/java-17-openjdk-amd64
 
-# program_version PACKAGE...: what a tree is made of.
+# program_version PACKAGE...: print the contents of a tree, with versions.
 program_version()
 {
 	local package
@@ -49,8 +49,8 @@ program_version()
 	sha256sum <"$SOM_ROOT/scripts/lib/programs.sh"
 }
 
-# needed_packages PACKAGE...: those and what they depend on and this machine lacks. What
-# only would be upgraded with them is none of it.
+# needed_packages PACKAGE...: list the packages and those of their dependencies that this
+# machine lacks, without packages that would only be upgraded.
 needed_packages()
 {
 	{
@@ -61,7 +61,7 @@ needed_packages()
 	} | sort -u
 }
 
-# unpack_programs TREE PACKAGE...: those, with the directories that guests have.
+# unpack_programs TREE PACKAGE...: unpack the packages, with the directories of guests.
 unpack_programs()
 {
 	local tree=$1 package
@@ -81,7 +81,7 @@ unpack_programs()
 	rm -rf "${tree:?}"/{var,.have-*,usr/include,usr/lib/systemd,usr/lib/tmpfiles.d}
 }
 
-# copy_host DIR PATH...: files and directories of this machine's, at their places.
+# copy_host DIR PATH...: copy files and directories of this machine to the same paths.
 copy_host()
 {
 	local path dir=$1
@@ -92,7 +92,7 @@ copy_host()
 	done
 }
 
-# copy_python DIR: the interpreter and most of its library.
+# copy_python DIR: copy the interpreter and most of its library.
 copy_python()
 {
 	local exe lib name
@@ -106,7 +106,7 @@ copy_python()
 	done
 }
 
-# copy_gcc DIR: what compiles C to an object.
+# copy_gcc DIR: copy the programs that compile C to an object.
 copy_gcc()
 {
 	local libs
@@ -158,12 +158,12 @@ make_programs()
 	mv "$dir" "$PROGRAMS_DIR"
 }
 
-# make_java TREE: the compiled program of som_matrix.sh, and what makes the virtual
-# machine start faster.
+# make_java TREE: compile the program of som_matrix.sh, and make the archive with which
+# the virtual machine starts faster.
 make_java()
 {
 	local home=$1/$MATRIX_JAVA file
-	# Links to a directory that this machine need not have.
+	# Links to a directory that may not exist on this machine.
 	find "$home" -type l | while read -r file; do
 		case $(readlink "$file") in
 		/etc/java*)
@@ -178,8 +178,8 @@ make_java()
 	rm -rf "$home"/lib/{ct.sym,libawt*,libfontmanager.so,liblcms.so,libmlib*}
 }
 
-# make_ext4 DIR: the file system of the generic kernel's that O_DIRECT pins memory for,
-# and what it needs, as modules.
+# make_ext4 DIR: copy the modules of ext4 of the generic kernel, on which O_DIRECT pins
+# memory, and of its dependencies.
 make_ext4()
 {
 	local release file dir=$1.kernel
@@ -198,7 +198,8 @@ make_ext4()
 	rm -rf "$dir"
 }
 
-# make_matrix: without what needs LLVM, and what is for people.
+# make_matrix: make the larger tree, without files that need LLVM, and without
+# documentation.
 make_matrix()
 {
 	local list dir=$MATRIX_DIR.new share
@@ -222,7 +223,7 @@ make_matrix()
 	mv "$dir" "$MATRIX_DIR"
 }
 
-# have_programs: makes the trees if need be.
+# have_programs: make the trees if needed.
 have_programs()
 {
 	[ "$(program_version "${PROGRAMS_PACKAGES[@]}")" != \
@@ -232,7 +233,7 @@ have_programs()
 		[ -e "$PROGRAMS_TREE" ]
 }
 
-# have_matrix: the same for the servers and runtimes.
+# have_matrix: make the tree of servers and runtimes if needed.
 have_matrix()
 {
 	[ "$(program_version "${MATRIX_PACKAGES[@]}" "${MATRIX_NODE[@]}")" != \
