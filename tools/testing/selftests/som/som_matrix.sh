@@ -53,7 +53,7 @@ cloud)
 	;;
 esac
 
-# What is run, the units it has at least when it has all of its data, and options of
+# Set text, the units that the program uses at least with all of its data, and options of
 # som-run.
 describe()
 {
@@ -79,10 +79,10 @@ describe()
 	ruby) text='ruby, threads and fork' least=4 ;;
 	php) text='php' least=4 ;;
 	# It maps 128 KiB at a time.
-	luajit) text='luajit' options='--min 64K' least=4 ;;
+	luajit) text='luajit' options='--min 64K' least=1 ;;
 	nginx) text='nginx, gzip, reload' least=1 ;;
 	stacks) text='threads on stacks of their own' least=4 ;;
-	sandbox) text='threads behind a seccomp filter' least=3 ;;
+	sandbox) text='threads with a seccomp filter' least=3 ;;
 	core) text='core files, MADV_DONTDUMP' least=8 ;;
 	maps) text='number of mappings, 200000 operations' least=50 ;;
 	asan) text='built with AddressSanitizer' least=8 ;;

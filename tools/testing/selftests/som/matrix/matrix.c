@@ -4,7 +4,7 @@
  * memory:
  *
  *	matrix stacks	threads on stacks that the program maps itself
- *	matrix sandbox	threads that live behind a seccomp filter
+ *	matrix sandbox	threads with a seccomp filter
  *	matrix work	allocation, own mappings, threads and fork; also built with
  *			AddressSanitizer and ThreadSanitizer
  *	matrix core FILE	MADV_DONTDUMP and MADV_DODUMP, and what a core file has
@@ -189,7 +189,7 @@ static int run_sandbox(void)
 	printf("before: %lx\n", churn(1, 4000));
 	fflush(stdout);
 	enter_sandbox();
-	printf("behind the filter: %lx\n", churn(2, 8000));
+	printf("with the filter: %lx\n", churn(2, 8000));
 	run_threads(NULL, 0);
 	printf("afterwards: %lx\n", churn(3, 4000));
 	return 0;
@@ -242,7 +242,7 @@ static unsigned long mark_of(size_t page)
 	return (secret << 32 | 0x1234567) + page;
 }
 
-/* What is not dumped: the first six units but the third, and two pages of the fifth. */
+/* Test for the pages with MADV_DODUMP: unit 2, units 6 and 7, two pages of unit 4. */
 static bool is_dumped(size_t page)
 {
 	size_t unit = page / (UNIT / PAGE);
