@@ -296,10 +296,20 @@ static size_t small_size(void)
 	return size < SMALL_MAX ? size : SMALL_MAX;
 }
 
+/* Small mappings are cut from another one. Return: true if there was one before. */
+static bool change_small(unsigned long word)
+{
+	word = atomic_exchange(table_small(), word);
+	if (!small_len(word))
+		return false;
+	sys_munmap(small_addr(word), small_len(word));
+	forget(small_addr(word), small_len(word));
+	return true;
+}
+
 static long refill_small(size_t len, int flags)
 {
 	size_t sizes[] = { small_size(), SMALL_MIN, UNIT }, i;
-	unsigned long word;
 	long ret = -ENOMEM;
 
 	for (i = 0; i < sizeof(sizes) / sizeof(*sizes) && ret == -ENOMEM; i++)
@@ -309,11 +319,7 @@ static long refill_small(size_t len, int flags)
 	i = sizes[i - 1];
 	atomic_fetch_add(table_small_total(), i);
 	table_cut(ret);
-	word = atomic_exchange(table_small(), pack_small(ret, i - len));
-	if (small_len(word)) {
-		sys_munmap(small_addr(word), small_len(word));
-		forget(small_addr(word), small_len(word));
-	}
+	change_small(pack_small(ret, i - len));
 	return ret + i - len;
 }
 
@@ -465,6 +471,9 @@ static long do_mmap(unsigned long addr, size_t len, int prot, int flags, int fd,
 			return ret;
 	}
 	ret = sys_mmap(addr, len, prot, flags, fd, offset);
+	/* The rest for small mappings counts against the program's limits. */
+	if (ret == -ENOMEM && is_on() && table_open(true) && change_small(0))
+		ret = sys_mmap(addr, len, prot, flags, fd, offset);
 	if (!failed(ret))
 		forget(ret, len);
 	return ret;

@@ -1363,6 +1363,51 @@ static int live_in_small_sandbox(void)
 	return 0;
 }
 
+/* A filter that lets no file be mapped: memory is ordinary from then on. */
+static int live_without_files(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, args[3])),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, MAP_ANONYMOUS, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { .filter = filter, .len = 6 };
+	unsigned char *old = map(2 * UNIT, RW), *p, *q;
+	unsigned long before = som_bytes();
+	size_t size;
+
+	if (old == MAP_FAILED)
+		return 6;
+	memset(old, 1, 2 * UNIT);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
+		return 1;
+	for (size = PAGE; size <= 4 * UNIT; size *= 2) {
+		errno = 0;
+		p = map(size + PAGE, RW);
+		if (p == MAP_FAILED || errno || !all_are(p, size + PAGE, 0))
+			return 2;
+		memset(p, 1, size);
+		q = mremap(p, size + PAGE, 3 * size, MREMAP_MAYMOVE);
+		if (q == MAP_FAILED || !all_are(q, size, 1) ||
+		    !all_are(q + size, 2 * size, 0) || munmap(q, 3 * size))
+			return 3;
+	}
+	if (!small_on_som() && som_bytes() != before)
+		return 4;
+	/* som memory stays som memory, and grows into ordinary memory. */
+	q = mremap(old, 2 * UNIT, 3 * UNIT, MREMAP_MAYMOVE);
+	if (q == MAP_FAILED || !all_are(q, 2 * UNIT, 1) ||
+	    !all_are(q + 2 * UNIT, UNIT, 0) || munmap(q, 3 * UNIT))
+		return 5;
+	return 0;
+}
+
 /* After the start no system call is made but those that the program makes. */
 static void test_seccomp(void)
 {
@@ -1378,6 +1423,10 @@ static void test_seccomp(void)
 	pid = fork();
 	if (!pid)
 		_exit(live_in_small_sandbox());
+	CHECK(ends_well(pid));
+	pid = fork();
+	if (!pid)
+		_exit(live_without_files());
 	CHECK(ends_well(pid));
 	CHECK(all_are(p, 2 * UNIT, 1) && !munmap(p, 2 * UNIT));
 }
@@ -1556,6 +1605,144 @@ static int spawned(void)
 		return 2;
 	memset(p, 1, 2 * UNIT);
 	return som_bytes() == if_som(2 * UNIT) ? 0 : 3;
+}
+
+/* A number of /proc/self/statm, in bytes: 0 is the address space, 5 data and stack. */
+static unsigned long bytes_in_use(size_t which)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	unsigned long pages = 0;
+	size_t i;
+
+	for (i = 0; file && i <= which; i++)
+		if (fscanf(file, "%lu", &pages) != 1)
+			pages = 0;
+	if (file)
+		fclose(file);
+	return pages * PAGE;
+}
+
+/*
+ * With room for five units: what the library maps beside what it was asked for is not
+ * counted against the program for longer than a call. To the kernel, som memory is no
+ * data: RLIMIT_DATA refuses a mapping that is longer, and does not sum them up.
+ */
+static int live_in_limit(int resource, unsigned long now)
+{
+	struct rlimit limit = { now + 5 * UNIT, now + 5 * UNIT };
+	bool sum = resource == RLIMIT_AS || !on_som;
+	unsigned char *p, *q;
+	int i;
+
+	if (setrlimit(resource, &limit))
+		return 1;
+	p = map(3 * UNIT, RW);
+	if (p == MAP_FAILED || !all_are(p, 3 * UNIT, 0))
+		return 2;
+	memset(p, 1, 3 * UNIT);
+	errno = 0;
+	q = map(sum ? 4 * UNIT : 6 * UNIT, RW);
+	if (q != MAP_FAILED || errno != ENOMEM)
+		return 3;
+	q = map(4 * UNIT, PROT_NONE);
+	if (resource == RLIMIT_AS ? q != MAP_FAILED : q == MAP_FAILED)
+		return 4;
+	/* Access makes it data. */
+	if (q != MAP_FAILED &&
+	    ERRNO(mprotect(q, 4 * UNIT, RW)) != (sum ? ENOMEM : 0))
+		return 5;
+	if (q != MAP_FAILED && munmap(q, 4 * UNIT))
+		return 6;
+	if (!all_are(p, 3 * UNIT, 1) || munmap(p, 3 * UNIT))
+		return 7;
+	/* A little more than units, units and less than one. */
+	for (i = 0; i < 20; i++) {
+		size_t len = i % 3 == 0 ? 3 * UNIT + PAGE :
+			     i % 3 == 1 ? 4 * UNIT : UNIT / 2;
+
+		p = map(len, RW);
+		if (p == MAP_FAILED || !all_are(p, len, 0))
+			return 8;
+		memset(p, 1, len);
+		if (munmap(p, len))
+			return 9;
+	}
+	return 0;
+}
+
+/* With no number left for a descriptor, memory comes from the one that is open. */
+static int live_without_descriptors(void)
+{
+	struct rlimit limit = { 3, 3 };
+
+	return setrlimit(RLIMIT_NOFILE, &limit) || !maps_som(true);
+}
+
+/* In another root, as another user and without a place for files. */
+static int live_as_nobody(void)
+{
+	struct rlimit none = { 0, 0 };
+
+	if (chroot("/proc") || chdir("/") || setgid(65534) || setuid(65534))
+		return 1;
+	return setrlimit(RLIMIT_FSIZE, &none) || !maps_som(true);
+}
+
+/* Started where the loader has one number for descriptors, which the device takes then. */
+static int start_with_descriptor(void)
+{
+	char *args[3] = { "preload_test", "--limit", NULL };
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return 1;
+	limit.rlim_cur = 4;
+	if (close_range(3, ~0U, 0) || setrlimit(RLIMIT_NOFILE, &limit))
+		return 2;
+	execv("/proc/self/exe", args);
+	return 3;
+}
+
+/* What that program does, when it has taken away the limit. */
+static int started(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+	struct rlimit limit;
+
+	if (som_fd >= 0 || getrlimit(RLIMIT_NOFILE, &limit))
+		return 1;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		return 2;
+	if (preload && strstr(preload, "libsom_preload"))
+		som_fd = open("/dev/som", O_RDWR | O_CLOEXEC);
+	on_som = som_fd >= 0;
+	return maps_som(true) ? 0 : 3;
+}
+
+static void test_limits(void)
+{
+	pid_t pid;
+	int i;
+
+	/* The library's table has its memory from then on. */
+	CHECK(maps_som(true));
+	for (i = 0; i < 5; i++) {
+		int status;
+
+		fflush(stdout);
+		pid = fork();
+		if (!pid)
+			_exit(i == 0 ? live_in_limit(RLIMIT_AS, bytes_in_use(0)) :
+			      i == 1 ? live_in_limit(RLIMIT_DATA, bytes_in_use(5)) :
+			      i == 2 ? live_without_descriptors() :
+			      i == 3 ? start_with_descriptor() :
+			      getuid() ? 0 : live_as_nobody());
+		CHECK(waitpid(pid, &status, 0) == pid);
+		if (status)
+			printf("# limit %d: status %#x\n", i, status);
+		CHECK(!status);
+	}
 }
 
 #define THREADS	4
@@ -1796,6 +1983,7 @@ static const struct {
 	{ "the environment changes", test_environment },
 	{ "fork: what the child has, and what it can do", test_fork },
 	{ "vfork, posix_spawn and exec", test_spawn },
+	{ "limits: memory, descriptors, another user", test_limits },
 	{ "threads and signal handlers", test_threads },
 	{ "fork while threads are at work", test_fork_threads },
 	{ "memory unmapped by syscall()", test_syscall },
@@ -1816,6 +2004,8 @@ int main(int argc, char **argv)
 	on_som = som_fd >= 0;
 	if (!strcmp(only, "--child"))
 		return spawned();
+	if (!strcmp(only, "--limit"))
+		return started();
 	if (!strcmp(only, "--environment"))
 		return change_environment();
 	for (i = 0; i < n; i++)

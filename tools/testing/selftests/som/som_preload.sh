@@ -79,6 +79,15 @@ check_environment()
 	som_run 0 --allocator none '/tmp/a b/true'
 	expect 'som-run: /tmp/a b/true is set-user-ID or set-group-ID: ordinary memory is used'
 	rm -r '/tmp/a b'
+	som_run 0 --allocator none --verbose /bin/busybox true
+	case $said in
+	*'som-run: /bin/busybox is linked statically: ordinary memory is used by it,'*) ;;
+	*) expect 'that busybox is linked statically' ;;
+	esac
+	som_run 0 --allocator none --verbose "$here/preload_test" 'no test'
+	case $said in
+	*statically*) expect 'nothing of a static program' ;;
+	esac
 
 	export SOM_PRELOAD_DEVICE='/tmp/no som'
 	som_run 0 --allocator none true
@@ -127,11 +136,12 @@ check_som_run()
 }
 
 ktap_print_header
-ktap_set_plan 10
+ktap_set_plan 11
 run '' SOM_PRELOAD_FORK=copy
 run fork SOM_PRELOAD_FORK=none
 run fork SOM_PRELOAD_FORK=noreserve
 run small SOM_PRELOAD_MIN=64K
+run limits SOM_PRELOAD_MIN=64K
 run arguments SOM_PRELOAD_MIN=0
 run environment SOM_PRELOAD_VERBOSE=1 SOM_PRELOAD_DEVICE=/dev/som
 run seccomp SOM_PRELOAD_FORK=none
