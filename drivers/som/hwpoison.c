@@ -226,10 +226,10 @@ static void unmap_before_return(void)
 	kfree(head);
 }
 
-/* A page has failed. @cached: see som_pool_poison(). */
-static void page_failed(unsigned long pfn, bool cached)
+/* A page has failed. @marked: see som_pool_poison(). */
+static void page_failed(unsigned long pfn, bool marked)
 {
-	if (!som_pool_poison(pfn, cached) && !som_page_backed_units())
+	if (!som_pool_poison(pfn, marked) && !som_page_backed_units())
 		return;
 	spin_lock(&failures_lock);
 	if (nr_failures < SOM_FAILURES)

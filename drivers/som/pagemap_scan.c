@@ -142,7 +142,7 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 
 /*
  * Do something with what the last sweep has reported and cleaned: what is below
- * scan->told was copied out before.
+ * scan->copied was copied out before.
  */
 static void scan_regions(struct som_owner *owner, struct som_scan *scan,
 			 void (*fn)(struct som_owner *owner,
@@ -155,7 +155,7 @@ static void scan_regions(struct som_owner *owner, struct som_scan *scan,
 	mmap_read_lock(mm);
 	for (i = 0; i < scan->buf_nr; i++) {
 		const struct page_region *region = &scan->buf[i];
-		unsigned long addr = max(region->start, scan->told);
+		unsigned long addr = max(region->start, scan->copied);
 		struct vm_area_struct *vma;
 		struct vma_iterator vmi;
 
@@ -207,7 +207,7 @@ static int scan_flush(struct som_owner *owner, struct som_scan *scan,
 	scan->dropped = false;
 	scan->buf[0] = scan->buf[nr - 1];
 	scan->buf_nr = 1;
-	scan->told = scan->buf[0].end;
+	scan->copied = scan->buf[0].end;
 	return 0;
 }
 

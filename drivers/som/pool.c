@@ -1251,11 +1251,11 @@ bool som_pool_pinned(som_unit_t unit)
 /**
  * som_pool_poison - Record that memory has failed; its unit is never allocated again
  * @pfn: page frame number
- * @cached: true if the kernel has marked the page and holds a reference to it
+ * @marked: true if the kernel has marked the page and holds a reference to it
  * Context: Any but interrupts.
  * Return: true if the memory is of a unit that was not poisoned before.
  */
-bool som_pool_poison(unsigned long pfn, bool cached)
+bool som_pool_poison(unsigned long pfn, bool marked)
 {
 	som_unit_t unit = som_pfn_unit(pfn);
 	struct som_chunk *chunk;
@@ -1270,7 +1270,7 @@ bool som_pool_poison(unsigned long pfn, bool cached)
 	spin_lock(&chunk->lock);
 	/* A dead chunk's units are already accounted for. */
 	if (!chunk->dead) {
-		if (cached)
+		if (marked)
 			chunk->ext.source->poison(&chunk->ext);
 		retired = chunk->map.nr_retired;
 		fresh = som_unitmap_poison(&chunk->map, som_unit_place(unit));

@@ -135,7 +135,7 @@ bool som_pool_trim(unsigned long low);
 void som_pool_show(struct seq_file *m);
 bool som_pool_next_chunk(unsigned long nr, struct som_chunk_info *info);
 bool som_pool_pinned(som_unit_t unit);
-bool som_pool_poison(unsigned long pfn, bool cached);
+bool som_pool_poison(unsigned long pfn, bool marked);
 bool som_pool_test_poisoned(som_unit_t unit);
 bool som_pool_broken(struct som_pool_user *user);
 void som_pool_drain_begin(void);

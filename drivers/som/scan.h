@@ -35,7 +35,7 @@
  * @buf: the newest regions.
  * @buf_nr: number of regions in @buf; the last one may still grow.
  * @buf_len: size of @buf in regions.
- * @told: end address of the regions copied out.
+ * @copied: end address of the regions copied out.
  * @walk_end: address of the first matching page that did not fit, if @full.
  * @full: a limit was reached.
  * @dropped: a page in @buf was written but has lost its memory.
@@ -52,7 +52,7 @@ struct som_scan {
 	struct page_region *buf;
 	unsigned int buf_nr;
 	unsigned int buf_len;
-	u64 told;
+	u64 copied;
 	u64 walk_end;
 	bool full;
 	bool dropped;

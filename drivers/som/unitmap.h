@@ -75,18 +75,18 @@ static inline unsigned int som_unitmap_nr_zeroed(const struct som_unitmap *map)
  * som_unitmap_put - Make a used unit dirty, quarantined or retired
  * @map: state of a chunk
  * @unit: index of the unit in the chunk
- * @hold: true to quarantine it, as it may be pinned
+ * @quarantine: true to quarantine it, as it may be pinned
  * Return: 0; -EINVAL if it is not used: nothing is changed.
  */
 static inline int som_unitmap_put(struct som_unitmap *map, unsigned int unit,
-				  bool hold)
+				  bool quarantine)
 {
 	if (unit >= SOM_CHUNK_UNITS || !test_bit(unit, map->used))
 		return -EINVAL;
 
 	__clear_bit(unit, map->used);
 	map->nr_used--;
-	if (hold) {
+	if (quarantine) {
 		__set_bit(unit, map->quarantined);
 		map->nr_quarantined++;
 	} else if (unlikely(test_bit(unit, map->poisoned))) {

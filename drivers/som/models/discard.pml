@@ -10,7 +10,7 @@
  * Safe: after madvise() has returned, the program reads zeroes, and data that it writes
  * then stays until the next madvise().
  *
- * MUTANTS: NO_SYNC NO_SLOT_CHECK NO_ZERO NO_WORKER_LOCK
+ * MUTANTS: NO_SYNC NO_ENTRY_CHECK NO_ZERO NO_WORKER_LOCK
  */
 #define ZERO	0
 #define DATA	1
@@ -85,7 +85,7 @@ end:	do
 		fi;
 		lock(ptl);
 		if
-#ifdef NO_SLOT_CHECK
+#ifdef NO_ENTRY_CHECK
 		:: !pte -> pte = true
 #else
 		:: !pte && !discarded -> pte = true

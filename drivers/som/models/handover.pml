@@ -9,7 +9,7 @@
  * Safe: the unit is in one table at every instant; the child reads the data of the fork;
  * freed memory is never copied from.
  *
- * MUTANTS: NO_SHARE_LOCK NO_RECHECK NO_BREAK INSERT_FIRST
+ * MUTANTS: NO_COW_LOCK NO_RECHECK NO_BREAK INSERT_FIRST
  */
 bool parent_unit = true, shared = true, writable, mapped = true;
 bool freed;		/* the unit was returned to the pool */
@@ -18,11 +18,11 @@ bool child_unit;	/* the unit itself is in the child's table */
 bool child_copy;	/* a copy is in the child's table */
 bool old = true;	/* the unit has the data of the fork */
 bool copy_old;		/* the copy has the data of the fork */
-bool parent_fault, child_fault, share;
+bool parent_fault, child_fault, cow_lock;
 
 #define lock(l)		atomic { !l -> l = true }
 #define unlock(l)	l = false
-#ifdef NO_SHARE_LOCK
+#ifdef NO_COW_LOCK
 #define pull_lock(l)	skip
 #define pull_unlock(l)	skip
 #else
@@ -54,13 +54,13 @@ end:	do
 #ifndef NO_BREAK
 		if
 		:: shared ->
-			lock(share);
+			lock(cow_lock);
 			if
 			:: cow -> copy_to_child(bytes)
 			:: else
 			fi;
 			shared = false;
-			unlock(share)
+			unlock(cow_lock)
 		:: else
 		fi;
 #endif
@@ -73,7 +73,7 @@ end:	do
 		writable = false;
 		if
 		:: shared ->
-			lock(share);
+			lock(cow_lock);
 			if
 			:: cow ->
 #ifdef INSERT_FIRST
@@ -98,7 +98,7 @@ end:	do
 #endif
 			:: else
 			fi;
-			unlock(share)
+			unlock(cow_lock)
 		:: else
 		fi;
 		if
@@ -117,7 +117,7 @@ end:	do
 		lock(child_fault);
 		if
 		:: cow ->
-			pull_lock(share);
+			pull_lock(cow_lock);
 #ifndef NO_RECHECK
 			if
 			:: cow -> copy_to_child(bytes)
@@ -126,7 +126,7 @@ end:	do
 #else
 			copy_to_child(bytes);
 #endif
-			pull_unlock(share)
+			pull_unlock(cow_lock)
 		:: else
 		fi;
 		unlock(child_fault)

@@ -273,7 +273,7 @@ static void model_free(struct model *m, int user, unsigned int which)
 }
 
 /* A user with a reservation always finds a unit, wherever used units are. */
-static void commit_cached(struct kunit *test)
+static void commit_kept(struct kunit *test)
 {
 	struct model m = { .c = { .total = CHUNKS * CHUNK, .chunks = CHUNKS } };
 	unsigned long n, step, uses = 0, refused = 0;
@@ -332,7 +332,7 @@ static struct kunit_case som_commit_cases[] = {
 	KUNIT_CASE(commit_shrink_quarantined),
 	KUNIT_CASE(commit_strangers),
 	KUNIT_CASE(commit_exhaustive),
-	KUNIT_CASE(commit_cached),
+	KUNIT_CASE(commit_kept),
 	{}
 };
 
