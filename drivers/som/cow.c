@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What fork shares: a child is to find the bytes that its parent had, and a unit
- * has one owner nevertheless. So a child has nothing but a deferred copy, in cow.pending,
- * of which owner has the unit, its parent, and gets a copy of its own
+ * Copy-on-write after fork. A unit has one owner, so parent and child cannot share it. For
+ * each inherited unit, the child gets a deferred copy instead: an entry in cow.pending that
+ * names the owner of the unit, its parent.
  *
- *  - when it touches the index first: som_cow_pull();
- *  - when the parent is about to change or lose the unit: som_cow_break(). One copy
- *    for all children: the oldest gets it, and others depend on that one from then on;
- *  - or the unit itself, when the parent has no mapping of it any more:
- *    som_cow_leave(). Other children depend on that one from then on.
+ * 1. Fork: som_cow_defer() makes the deferred copies and sets SOM_ENTRY_SHARED in the
+ *    parent's entries. The caller then clears the parent's page table entries.
+ * 2. The child touches the index first: som_cow_pull() gives it a copy.
+ * 3. The parent is about to change or lose the unit first: som_cow_break() gives a copy to
+ *    the oldest child; the deferred copies of the others name that child from then on.
+ * 4. The parent's last mapping of the unit is removed: som_cow_leave() gives the unit
+ *    itself to a child; the deferred copies of the others name that child from then on.
  *
- * In the parent's tree such an entry has SOM_ENTRY_SHARED. As long as it has, no page
- * table has a writable entry of the unit, apart from what lies in VMAs that no child
- * has inherited. The deferred copies of a child always name the owner that has the
- * memory: a grandchild's name the grandparent where the parent has only a deferred copy.
+ * While an entry has SOM_ENTRY_SHARED, no page table has a writable entry of the unit,
+ * except in VMAs that no child inherited. A deferred copy always names the owner of the
+ * memory: a grandchild's names the grandparent if the parent only has a deferred copy.
  *
- * A child gets the pages that it has inherited, and no others: what its parent has
- * unmapped, kept from it by MADV_DONTFORK or moved away is zero in the child's unit. Which
- * pages those are is noted at fork, in cow.parts, where it is not the whole unit. Each
- * VMA adds its own, and so does one that comes when another VMA's pages were copied
- * already (cow_enter()).
+ * A child gets only the pages that it inherited. Pages that the parent unmapped, excluded
+ * by MADV_DONTFORK or moved elsewhere are zero in the child's unit. If not all of a unit is
+ * inherited, cow.parts has a bitmap of the pages. Each VMA adds its pages at fork, even if
+ * another VMA's pages were copied already (cow_enter()).
  *
- * Locking: cow.lock of the parent, below everybody's fault_lock; of two, the older
- * owner's first. In it deferred copies and entries of both sides stay as they are, but for
- * those that a child drops, under xa_lock of its deferred copies alone. Several parents of an
- * child may go at a time: the list of its links has parents_lock. cow.lock is taken
- * in the MMU notifier, too (discard.c): no memory is waited for below it, and nothing
- * is zapped.
+ * Locking: the parent's cow.lock is taken after fault_locks; of two cow.locks, the older
+ * owner's first. It guards the parent's shared entries and the deferred copies that name
+ * the parent; but a child may drop a deferred copy under the xa_lock of its cow.pending
+ * alone. Several parents of a child may exit at the same time, so parents_lock guards the
+ * child's list of parents. The MMU notifier takes cow.lock, too (discard.c): do not wait
+ * for memory and do not zap under it.
  *
- * Who waits for a unit of the pool holds none of these locks: it may be on its way
- * back from somebody who needs one. So som_cow_pull() and som_cow_break() give
- * -EAGAIN, and whoever waits comes again.
+ * Never wait for a free unit with these locks held: the holder of the unit may need one of
+ * them to free it. So som_cow_pull() and som_cow_break() return -EAGAIN, and the caller
+ * waits and retries.
  */
 #include <linux/bitmap.h>
 #include <linux/delay.h>
@@ -54,27 +54,27 @@
 #include "tables.h"
 
 /**
- * struct som_part - what a child has inherited of a unit
- * @pages: the pages, a bit for each; they change under the same lock as the deferred copy.
- * @rcu: for its end.
+ * struct som_part - pages of a unit that a child inherited
+ * @pages: a bit for each page; guarded as the deferred copy is.
+ * @rcu: for freeing.
  */
 struct som_part {
 	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
 	struct rcu_head rcu;
 };
 
-/* A deferred copy of bytes that could not be kept: access is refused. */
+/* Marks inherited data that is lost: access is refused. */
 #define SOM_LOST	xa_mk_value(0)
-/* Units that are copied between two looks at anything else. */
+/* Units copied per call of som_cow_pull_range(). */
 #define SOM_PULL_UNITS	16
-/* Copies that are made for each hold of cow.lock. */
+/* Copies made per hold of cow.lock. */
 #define SOM_BREAK_COPIES	4
 /* Retry limit (ms) for callers that can neither fail nor restart. */
 #define SOM_SETTLE_MS	200
 
 /**
- * som_cow_init - nothing is shared
- * @cow: an owner's
+ * som_cow_init - Initialise the copy-on-write state of an owner
+ * @cow: the owner's state
  */
 void som_cow_init(struct som_cow *cow)
 {
@@ -89,12 +89,11 @@ void som_cow_init(struct som_cow *cow)
 }
 
 /**
- * som_cow_unlink - an owner will have nothing from others any more
- * @owner: has no mapping, and so no deferred copy; nobody looks for one any more
+ * som_cow_unlink - Remove the links to the parents of an owner
+ * @owner: has no mapping, so no deferred copy
  *
- * At the end of its process: who has inherited from it may keep the owner longer, but
- * not those before it, too.
- *
+ * Called when its process ends: the owner may live on for its children, but must not keep
+ * its own parents alive.
  * Context: Process context; takes the parents' cow.lock.
  */
 void som_cow_unlink(struct som_owner *owner)
@@ -119,7 +118,7 @@ void som_cow_unlink(struct som_owner *owner)
 	}
 }
 
-/* The deferred copies of some indices are gone, and so nobody asks any more what they are about. */
+/* Free the page bitmaps of deferred copies that were removed. */
 static void cow_forget_parts(struct som_owner *child, unsigned long first,
 			     unsigned long last)
 {
@@ -133,8 +132,8 @@ static void cow_forget_parts(struct som_owner *child, unsigned long first,
 }
 
 /*
- * Which pages of a unit a child has inherited. If that is forgotten meanwhile, so is the
- * deferred copy: whoever goes by the answer finds no deferred copy any more.
+ * Return the pages of a unit that a child inherited. If the bitmap is freed concurrently,
+ * so is the deferred copy, and the caller notices when it inserts.
  */
 static void cow_pages(struct som_owner *child, unsigned long idx,
 		      unsigned long *pages)
@@ -151,9 +150,8 @@ static void cow_pages(struct som_owner *child, unsigned long idx,
 }
 
 /**
- * som_cow_destroy - the end of an owner
- * @owner: has no mapping, and so no deferred copy; nor has any child one that names it
- *
+ * som_cow_destroy - Free the copy-on-write state of an owner
+ * @owner: has no mapping and no deferred copy, and no deferred copy names it
  * Context: Process context; takes the parents' cow.lock.
  */
 void som_cow_destroy(struct som_owner *owner)
@@ -185,7 +183,7 @@ static struct som_cow_link *cow_find_link(struct som_owner *parent,
 	return found;
 }
 
-/* Make a link of memory that was allocated before. */
+/* Add an allocated link. */
 static void cow_add_link(struct som_cow_link *link, struct som_owner *parent,
 			 struct som_owner *child)
 {
@@ -202,12 +200,11 @@ static void cow_add_link(struct som_cow_link *link, struct som_owner *parent,
 }
 
 /**
- * som_cow_link_new - the link between two owners, made if need be
- * @parent: who has the units
- * @child: who is about to inherit; its process does not run yet
- *
+ * som_cow_link_new - Return the link between two owners, adding it if necessary
+ * @parent: owner of the units
+ * @child: inherits them; its process does not run yet
  * Context: Process context; takes the parent's cow.lock.
- * Return: the link, or NULL without memory for it.
+ * Return: the link; NULL without memory for it.
  */
 struct som_cow_link *som_cow_link_new(struct som_owner *parent,
 				      struct som_owner *child)
@@ -228,7 +225,7 @@ struct som_cow_link *som_cow_link_new(struct som_owner *parent,
 	return link;
 }
 
-/* Replace a deferred copy by another, or by nothing; false if it is not what it was. */
+/* Replace a deferred copy unless it has changed. Return: true if replaced. */
 static bool cow_change(struct som_owner *child, unsigned long idx, void *from,
 		       void *to)
 {
@@ -237,8 +234,8 @@ static bool cow_change(struct som_owner *child, unsigned long idx, void *from,
 }
 
 /*
- * A deferred copy becomes a unit. The place for it is there since fork, and empty. Whoever
- * finds no deferred copy any more finds the unit.
+ * Replace a deferred copy with a unit. The table exists since fork, and the entry is empty.
+ * The entry is stored first: a reader that finds no deferred copy any more finds the unit.
  */
 static bool cow_insert_unit(struct som_owner *child, unsigned long idx,
 			    struct som_cow_link *link, som_unit_t unit,
@@ -260,7 +257,7 @@ static bool cow_insert_unit(struct som_owner *child, unsigned long idx,
 	return done;
 }
 
-/* A charge for what is to be the child's; false if it cannot have one. */
+/* Charge a unit to a child unless it has a reservation. Return: false if that fails. */
 static bool cow_charge(struct som_owner *child, unsigned long idx,
 		       unsigned long *bits)
 {
@@ -278,9 +275,9 @@ static void cow_uncharge(struct som_owner *child, unsigned long bits)
 }
 
 /*
- * The children that may depend on a copy with some pages which another child is about to
- * get: those that are younger and have inherited none but these pages. Begin with @link
- * NULL. cow.lock of the parent is held.
+ * Find the next child that may depend on the copy with @pages that the child of @to is
+ * about to get: a younger one that inherited no other pages. Start with @link NULL. The
+ * parent's cow.lock is held.
  */
 static struct som_cow_link *cow_next_follower(struct som_cow_link *to,
 					      unsigned long idx,
@@ -303,8 +300,8 @@ static struct som_cow_link *cow_next_follower(struct som_cow_link *to,
 }
 
 /*
- * Links from a child to those that may depend on it, as far as there is memory for them.
- * Both cow.locks are held. Return: whether there are any.
+ * Add links from a child to those that may depend on it, as far as memory allows. Both
+ * cow.locks are held. Return: true if there is any.
  */
 static bool cow_link_followers(struct som_cow_link *to, unsigned long idx,
 			       const unsigned long *pages)
@@ -325,7 +322,7 @@ static bool cow_link_followers(struct som_cow_link *to, unsigned long idx,
 	return any;
 }
 
-/* They depend on it from now on. Both cow.locks are held. */
+/* Make the deferred copies of followers name the child. Both cow.locks are held. */
 static void cow_follow(struct som_cow_link *to, unsigned long idx,
 		       const unsigned long *pages)
 {
@@ -339,9 +336,9 @@ static void cow_follow(struct som_cow_link *to, unsigned long idx,
 }
 
 /*
- * A child gets its copy; and, in one step, others depend on it, so that one copy will do
- * for all of them, until somebody touches the unit. The parent's cow.lock is held. Return:
- * false if the child does not want it any more.
+ * Insert a child's copy and, in the same step, let other children depend on it, so that one
+ * copy serves all until the unit is touched. The parent's cow.lock is held. Return: false
+ * if the child dropped its deferred copy.
  */
 static bool cow_insert_for_all(struct som_cow_link *to, unsigned long idx,
 			       som_unit_t unit, unsigned long bits,
@@ -350,7 +347,7 @@ static bool cow_insert_for_all(struct som_cow_link *to, unsigned long idx,
 	struct som_owner *child = to->child;
 	bool done;
 
-	/* If it is on its way out, its deferred copy is gone. */
+	/* A child that is being destroyed has no deferred copy any more. */
 	if (!som_file_tryget(child->file))
 		return cow_insert_unit(child, idx, to, unit, bits);
 	mutex_lock_nested(&child->cow.lock, SINGLE_DEPTH_NESTING);
@@ -365,10 +362,10 @@ static bool cow_insert_for_all(struct som_cow_link *to, unsigned long idx,
 }
 
 /*
- * Give a child a copy of what it has inherited of a unit that its deferred copy names.
- * @for_all: others, if they can, depend on that from then on. The parent's cow.lock is held.
- * Return: 0; -ENOSPC if the child cannot be charged, -EAGAIN if the pool has nothing right
- * now, -EHWPOISON if the memory cannot be read.
+ * Give a child a copy of the pages that it inherited of a unit. With @for_all, other
+ * children depend on that copy if they can. The parent's cow.lock is held. Return: 0;
+ * -ENOSPC if the child cannot be charged; -EAGAIN if the pool has no unit now; -EHWPOISON
+ * if the memory cannot be read.
  */
 static int cow_copy_to(struct som_cow_link *link, unsigned long idx,
 		       som_unit_t from, bool for_all)
@@ -398,14 +395,14 @@ static int cow_copy_to(struct som_cow_link *link, unsigned long idx,
 		cow_forget_parts(link->child, idx, idx);
 		return 0;
 	}
-	/* The child has dropped it meanwhile. */
+	/* The child dropped its deferred copy meanwhile. */
 out_free:
 	som_pool_free(unit);
 	cow_uncharge(link->child, bits);
 	return ret;
 }
 
-/* The next child with a deferred copy that names the parent at an index; the oldest first. */
+/* Return the oldest child with a deferred copy of the parent's unit at an index. */
 static struct som_cow_link *cow_next_child(struct som_owner *parent, unsigned long idx)
 {
 	struct som_cow_link *link, *oldest = NULL;
@@ -421,10 +418,10 @@ static struct som_cow_link *cow_next_child(struct som_owner *parent, unsigned lo
 }
 
 /*
- * Give children copies: one to the oldest, on which the others depend from then on; more only
- * where others have inherited pages that it has not. @lose: those that cannot have one lose
- * the bytes. cow.lock is held. Return: 0 when all have them; -ERESTART if there are more of
- * them; -EAGAIN.
+ * Copy a unit for the children: once for the oldest, on which the others then depend; again
+ * only for those that inherited other pages. With @lose, a child that cannot get a copy now
+ * loses the data. cow.lock is held. Return: 0 if all are served; -ERESTART if more remain;
+ * -EAGAIN.
  */
 static int cow_break_locked(struct som_owner *owner, unsigned long idx, bool lose)
 {
@@ -449,14 +446,13 @@ static int cow_break_locked(struct som_owner *owner, unsigned long idx, bool los
 }
 
 /**
- * som_cow_break_some - the same as som_cow_break(), for some children
- * @owner: whose
+ * som_cow_break_some - Copy a unit for some of the children that depend on it
+ * @owner: the parent
  * @idx: unit index
  *
- * For callers with locks that others wait for.
- *
+ * For callers whose locks others wait for.
  * Context: as som_cow_break().
- * Return: as som_cow_break(), or -ERESTART if there are more.
+ * Return: as som_cow_break(), or -ERESTART if more remain.
  */
 int som_cow_break_some(struct som_owner *owner, unsigned long idx)
 {
@@ -471,15 +467,14 @@ int som_cow_break_some(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_cow_break - a unit is about to change, or to be lost: children get their copies
- * @owner: whose
+ * som_cow_break - Copy a unit for its children before it changes or is lost
+ * @owner: the parent
  * @idx: unit index
  *
- * Children that have opted out of a reservation lose the bytes if they cannot be charged.
- *
- * Context: Process context; som_owner_lock_index() is held, so that it stays as it is.
- * cow.lock is taken for some copies at a time.
- * Return: 0, or -EAGAIN if the pool has nothing right now.
+ * Children without a reservation lose the data if they cannot be charged.
+ * Context: Process context; som_owner_lock_index() is held. Takes cow.lock for a few copies
+ * at a time.
+ * Return: 0; -EAGAIN if the pool has no unit now.
  */
 int som_cow_break(struct som_owner *owner, unsigned long idx)
 {
@@ -491,8 +486,8 @@ int som_cow_break(struct som_owner *owner, unsigned long idx)
 }
 
 /*
- * Links from a child to the others that depend on the same unit: how many those are.
- * -ENOMEM if a spare one is needed, to come again with. Both cow.locks are held.
+ * Add links from a child to the other children that depend on the same unit. Both cow.locks
+ * are held. Return: number of those children; -ENOMEM: retry with a spare link.
  */
 static int cow_link_others(struct som_owner *owner, unsigned long idx,
 			   struct som_owner *child, struct som_cow_link **spare)
@@ -516,9 +511,9 @@ static int cow_link_others(struct som_owner *owner, unsigned long idx,
 }
 
 /*
- * A child is about to get a unit itself, with the pages that it has inherited. Others that
- * have inherited more get copies before. @lose: those that cannot have one lose the bytes.
- * cow.lock is held. Return: 0; -ERESTART if there are more of them; -EAGAIN.
+ * Before a child gets the unit itself with the pages that it inherited, copy the unit for
+ * children that inherited other pages. With @lose, a child that cannot get a copy now loses
+ * the data. cow.lock is held. Return: 0; -ERESTART if more remain; -EAGAIN.
  */
 static int cow_break_wider(struct som_owner *owner, unsigned long idx,
 			   som_unit_t unit, struct som_cow_link *to,
@@ -549,9 +544,9 @@ static int cow_break_wider(struct som_owner *owner, unsigned long idx,
 }
 
 /*
- * The charge of a unit that goes to a child: its reservation, or else that of the owner goes
- * over to it, so that nobody else gets it in between. False if the child's limits are in
- * the way.
+ * Charge the child for a unit that it gets from the owner. Without a reservation of the
+ * child, the owner's charge is transferred, so that no other owner can get it in between.
+ * Return: false if the child's limits do not allow it.
  */
 static bool cow_take_over_charge(struct som_owner *owner, struct som_owner *child,
 				 unsigned long idx, unsigned long *bits)
@@ -566,10 +561,10 @@ static bool cow_take_over_charge(struct som_owner *owner, struct som_owner *chil
 }
 
 /*
- * A child gets the unit itself, zeroed but for the pages that it has inherited, and the
- * others' deferred copies name it from now on. False if it does not want it any more, or
- * cannot have
- * it. *reservation: the owner has one for the index, with its charge. Both cow.locks are held.
+ * Give a child the unit itself, with all pages zeroed that the child did not inherit, and
+ * make the other deferred copies name the child. *reservation: the owner has a charged
+ * reservation for the index. Both cow.locks are held. Return: false if the child dropped
+ * its deferred copy or cannot be charged.
  */
 static bool cow_hand_over(struct som_owner *owner, unsigned long idx, void *entry,
 			  struct som_cow_link *to, const unsigned long *pages,
@@ -584,18 +579,24 @@ static bool cow_hand_over(struct som_owner *owner, unsigned long idx, void *entr
 		cow_change(child, idx, to, SOM_LOST);
 		return false;
 	}
-	/* It leaves this tree first: one owner at every instant. */
+	/* Remove the unit from this owner first: it never has two owners. */
 	som_tables_erase(&owner->tables, idx);
 	som_unit_zero_others(unit, pages);
 	if (!cow_insert_unit(child, idx, to, unit,
 			     bits | (others ? SOM_ENTRY_SHARED : 0))) {
-		/* It stays, with its charge: it may come to be held for a pin. */
+		/*
+		 * The unit stays with its charge, which it needs if it is quarantined
+		 * later.
+		 */
 		if (bits)
 			som_account_return(owner->account, child->account, 1);
 		WRITE_ONCE(*som_tables_entryp(&owner->tables, idx), entry);
 		return false;
 	}
-	/* What did not go over is given back; a reservation, with all others. */
+	/*
+	 * Release the unit's own charge if it was not transferred. A reservation's charge
+	 * is released by the caller, unless it was transferred.
+	 */
 	if (som_entry_test(entry, SOM_ENTRY_CHARGED) && !bits)
 		som_account_uncharge(owner->account, 1);
 	else if (bits && !som_entry_test(entry, SOM_ENTRY_CHARGED))
@@ -611,8 +612,9 @@ static bool cow_hand_over(struct som_owner *owner, unsigned long idx, void *entr
 }
 
 /*
- * Can a child get a unit of an owner itself? Not if somebody has a pin on it, who shall
- * not see the child's bytes; nor one of another user's chunk.
+ * Test whether a child can get the unit itself. It cannot if the unit may be pinned, as the
+ * holder of the pin must not see the child's data; nor if the chunk belongs to another
+ * user.
  */
 static bool cow_may_hand_over(const struct som_owner *owner, const void *entry,
 			      const struct som_owner *child)
@@ -623,9 +625,9 @@ static bool cow_may_hand_over(const struct som_owner *owner, const void *entry,
 }
 
 /*
- * Give children copies of a unit that goes. So that they can be charged for them, the owner
- * gives back its reservation first; not of a unit of the pool, which may be held for a pin.
- * Return: true if that is done.
+ * Copy a unit for the children before it is freed. To let them be charged, the owner first
+ * releases the charge of its reservation; but not for a unit of the pool, which needs the
+ * charge if it is quarantined. Return: true when done.
  */
 static bool cow_leave_copies(struct som_owner *owner, unsigned long idx,
 			     const void *entry, bool lose, bool *reservation)
@@ -639,8 +641,9 @@ static bool cow_leave_copies(struct som_owner *owner, unsigned long idx,
 }
 
 /*
- * Return: true if that is done, false to come again, with a spare link, and a little
- * later; @lose: not if it is for want of a unit. *reservation: as in cow_hand_over().
+ * Pass on one unit. Return: true when done; false to retry with a spare link, or a little
+ * later. With @lose, lack of a unit is no reason to retry. *reservation: as in
+ * cow_hand_over().
  */
 static bool cow_leave_unit(struct som_owner *owner, unsigned long idx,
 			   struct som_cow_link **spare, bool lose, bool *reservation)
@@ -661,7 +664,7 @@ static bool cow_leave_unit(struct som_owner *owner, unsigned long idx,
 	cow_pages(child, idx, pages);
 	if (cow_break_wider(owner, idx, som_entry_unit(entry), link, pages, lose))
 		return false;
-	/* If it is on its way out, its deferred copy is gone by now. */
+	/* A child that is being destroyed has no deferred copy any more. */
 	if (!som_file_tryget(child->file))
 		return false;
 	mutex_lock_nested(&child->cow.lock, SINGLE_DEPTH_NESTING);
@@ -674,17 +677,15 @@ static bool cow_leave_unit(struct som_owner *owner, unsigned long idx,
 }
 
 /**
- * som_cow_leave - an owner has no mapping of some units any more
- * @owner: whose
+ * som_cow_leave - Pass units on to children when their last mapping is removed
+ * @owner: the parent
  * @first: first unit index
  * @last: last unit index
  *
- * What children depend on goes to one of them, and its charge with it, unless the child has a
- * reservation.
- *
- * Context: Process context; owner->lock is held. No page table and no TLB knows the
- * units.
- * Return: how many of the owner's reservations of the indices have lost their charge.
+ * A unit that children depend on is given to one of them, with its charge unless that child
+ * has a reservation.
+ * Context: Process context; owner->lock is held. No page table or TLB has the units.
+ * Return: number of the owner's reservations whose charge was transferred or released.
  */
 unsigned long som_cow_leave(struct som_owner *owner, unsigned long first,
 			    unsigned long last)
@@ -709,7 +710,7 @@ unsigned long som_cow_leave(struct som_owner *owner, unsigned long first,
 			done = cow_leave_unit(owner, idx, &spare,
 					      ms++ >= SOM_SETTLE_MS, &reservation);
 			mutex_unlock(&owner->cow.lock);
-			/* Otherwise it was a spare link that was missing. */
+			/* Without a spare link, retry at once. */
 			if (!done && spare)
 				usleep_range(1000, 2000);
 		} while (!done);
@@ -721,15 +722,14 @@ unsigned long som_cow_leave(struct som_owner *owner, unsigned long first,
 }
 
 /**
- * som_cow_pull - an owner is about to look at a unit: its own copy, if it has none
- * @owner: whose
+ * som_cow_pull - Give an owner its copy of an inherited unit
+ * @owner: the child
  * @idx: unit index
- *
- * Context: Process context; som_owner_lock_index() is held, or its MMU notifier runs,
- * or its process does not run yet.
- * Return: 0 if nothing is pending any more; -EAGAIN if the pool has no unit right now;
- * -ENOSPC if the owner has opted out of a reservation and cannot be charged, or the
- * bytes are lost; -EHWPOISON if they are lost now, as the memory cannot be read.
+ * Context: Process context; som_owner_lock_index() is held, or the owner's MMU notifier
+ * runs, or its process does not run yet.
+ * Return: 0 if no deferred copy is left; -EAGAIN if the pool has no unit now; -ENOSPC if
+ * the owner cannot be charged, or the data was lost earlier; -EHWPOISON if the memory
+ * cannot be read: the data is lost.
  */
 int som_cow_pull(struct som_owner *owner, unsigned long idx)
 {
@@ -755,19 +755,21 @@ int som_cow_pull(struct som_owner *owner, unsigned long idx)
 		if (owner->mm == current->mm)
 			som_owner_set_pid(owner);
 	}
-	/* Whoever found no deferred copy finds the unit: pairs with insert_unit(). */
+	/*
+	 * A reader that finds no deferred copy finds the unit: pairs with
+	 * cow_insert_unit().
+	 */
 	smp_rmb();
 	return 0;
 }
 
 /**
- * som_cow_find - the next index with a deferred copy
- * @owner: whose
- * @idx: where to begin, and where the index goes if there is one
+ * som_cow_find - Find the next index with a deferred copy
+ * @owner: owner
+ * @idx: index to start from; set to the index found
  * @last: last unit index
- *
  * Context: Any.
- * Return: true if there is one.
+ * Return: true if found.
  */
 bool som_cow_find(struct som_owner *owner, unsigned long *idx,
 		  unsigned long last)
@@ -776,14 +778,13 @@ bool som_cow_find(struct som_owner *owner, unsigned long *idx,
 }
 
 /**
- * som_cow_pull_range - the same for a range, as far as that is done at a time
- * @owner: whose
+ * som_cow_pull_range - Give an owner its copies of some inherited units
+ * @owner: the child
  * @first: first unit index
  * @last: last unit index
- *
  * Context: Process context; takes the indices' fault_locks.
- * Return: 0 if nothing is pending any more; -ERESTART if there is more to do, a tick
- * later; -ENOMEM if something cannot be had.
+ * Return: 0 if no deferred copy is left; -ERESTART: call again a tick later; -ENOMEM if a
+ * unit cannot be copied.
  */
 int som_cow_pull_range(struct som_owner *owner, unsigned long first,
 		       unsigned long last)
@@ -806,14 +807,13 @@ int som_cow_pull_range(struct som_owner *owner, unsigned long first,
 }
 
 /**
- * som_cow_drop - an owner does not want what it has inherited
- * @owner: whose
+ * som_cow_drop - Drop the deferred copies of a range
+ * @owner: the child
  * @first: first unit index
  * @last: last unit index
  *
- * What was copied already is in its tree.
- *
- * Context: Any but interrupts.
+ * Units that were copied already are in its tables.
+ * Context: Any except interrupts.
  */
 void som_cow_drop(struct som_owner *owner, unsigned long first,
 		  unsigned long last)
@@ -829,12 +829,9 @@ void som_cow_drop(struct som_owner *owner, unsigned long first,
 }
 
 /**
- * som_cow_lose - what an owner has inherited, and cannot have, is lost to it
- * @owner: whose
+ * som_cow_lose - Mark an index as lost if it still has a deferred copy
+ * @owner: the child
  * @idx: unit index
- *
- * Not if it has become a unit meanwhile.
- *
  * Context: Process context; as som_cow_pull().
  */
 void som_cow_lose(struct som_owner *owner, unsigned long idx)
@@ -848,18 +845,16 @@ void som_cow_lose(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_cow_settle_now - make a unit its owner's alone, without coming again
- * @owner: whose
+ * som_cow_settle_now - Resolve all deferred copies of a unit without restarting the caller
+ * @owner: owner
  * @idx: unit index
- * @until: when to wait no longer, in jiffies; 0 as long as nobody has waited. For all
- *	units of a call
+ * @until: end of waiting in jiffies, 0 before the first wait; shared by all units of a call
  *
- * For the MMU notifier, which can neither fail nor wait for long. Bytes that cannot be
- * kept are lost to who would have inherited them: access is refused there. Not those of a
- * process that is killed: it will not see what it was about to change.
- *
+ * For the MMU notifier, which can neither fail nor wait for long. Where a copy cannot be
+ * made in time, the child's data is lost: access is refused. Not if the process is killed,
+ * as it will not use the memory it was about to change.
  * Context: Process context; mmap_lock is held.
- * Return: 0, or -EINTR if the process is killed, and the unit may be as it was.
+ * Return: 0; -EINTR if the process is being killed: the unit may be unchanged.
  */
 int som_cow_settle_now(struct som_owner *owner, unsigned long idx,
 		       unsigned long *until)
@@ -890,8 +885,8 @@ int som_cow_settle_now(struct som_owner *owner, unsigned long idx,
 }
 
 /*
- * Which pages of a unit does a VMA show? Not those that mremap has taken elsewhere: what is
- * left of a private mapping shows nothing of them. Return: false if there are none.
+ * Return the pages of a unit that a mapping shows. Pages that mremap moved elsewhere are
+ * not shown by the private mapping that remains. Return: false if there are none.
  */
 static bool cow_shown_pages(struct som_mapping *mapping, unsigned long idx,
 			    unsigned long *pages)
@@ -910,7 +905,7 @@ static bool cow_shown_pages(struct som_mapping *mapping, unsigned long idx,
 	return !bitmap_empty(pages, SOM_UNIT_PAGES);
 }
 
-/* What a deferred copy that is not there yet is to be about, if that is not the whole unit. */
+/* Allocate the page bitmap of a new deferred copy, unless it is of the whole unit. */
 static int cow_prepare_part(struct som_owner *child, unsigned long idx,
 			    const unsigned long *pages)
 {
@@ -931,12 +926,11 @@ static int cow_prepare_part(struct som_owner *child, unsigned long idx,
 }
 
 /*
- * A child inherits pages of a parent's unit: a deferred copy, or more pages for the deferred
- * copy that it
- * has. If it has a unit already, as another VMA's pages of it were copied, these are copied,
- * too: its process does not run yet. What is lost stays so. The parent's cow.lock is
- * held. Return: 0; -ENOMEM without memory for the deferred copy; -EHWPOISON. @entered: whether
- * there is a deferred copy that names the parent.
+ * Let a child inherit pages of a parent's unit: make a deferred copy or add the pages to
+ * it. If the child has a unit already, as another VMA's pages were copied, copy these
+ * pages, too: its process does not run yet. Lost data stays lost. The parent's cow.lock is
+ * held. @entered: a deferred copy names the parent. Return: 0; -ENOMEM without memory for
+ * the deferred copy; -EHWPOISON.
  */
 static int cow_enter(struct som_cow_link *link, unsigned long idx, som_unit_t unit,
 		     const unsigned long *pages, bool *entered)
@@ -962,9 +956,9 @@ static int cow_enter(struct som_cow_link *link, unsigned long idx, som_unit_t un
 }
 
 /*
- * What a parent itself has only a deferred copy of, as long as it has: the deferred copy may
- * change while its
- * parent's lock is waited for. Return: 0, -ENOMEM or -EHWPOISON.
+ * Let a child inherit a unit of which the parent only has a deferred copy. That may change
+ * while cow.lock of its parent is waited for, so retry while there is one. Return: 0,
+ * -ENOMEM or -EHWPOISON.
  */
 static int cow_defer_again(struct som_mapping *from, struct som_owner *owner,
 			   unsigned long idx)
@@ -984,7 +978,9 @@ static int cow_defer_again(struct som_mapping *from, struct som_owner *owner,
 		if (xa_is_value(deferred)) {
 			ret = xa_err(xa_store(pending, idx, deferred,
 					      GFP_KERNEL_ACCOUNT));
-			/* Of another VMA's pages: it cannot be lost in part. */
+			/*
+			 * The child has other pages of the unit: it cannot be lost in part.
+			 */
 			return som_tables_load(&owner->tables, idx) ? -ENOMEM :
 								    ret;
 		}
@@ -1008,7 +1004,10 @@ static int cow_defer_again(struct som_mapping *from, struct som_owner *owner,
 	return ret;
 }
 
-/* What a parent has. Return: 0; -ENOMEM if there is no memory without waiting; -EHWPOISON. */
+/*
+ * Let a child inherit a unit that the parent has. Return: 0; -ENOMEM if memory is not
+ * available without waiting; -EHWPOISON.
+ */
 static int cow_try_defer_unit(struct som_owner *parent, struct som_cow_link *link,
 			      unsigned long idx, const unsigned long *pages)
 {
@@ -1028,7 +1027,7 @@ static int cow_try_defer_unit(struct som_owner *parent, struct som_cow_link *lin
 	return ret;
 }
 
-/* Return: 0, -ENOMEM or -EHWPOISON. */
+/* Let a child inherit a unit, waiting for memory if necessary. Return: as above. */
 static int cow_defer_unit(struct som_mapping *from, struct som_cow_link *link,
 			  unsigned long idx)
 {
@@ -1046,21 +1045,20 @@ static int cow_defer_unit(struct som_mapping *from, struct som_cow_link *link,
 		return ret;
 	if (xa_reserve(pending, idx, GFP_KERNEL_ACCOUNT))
 		return -ENOMEM;
-	/* The place for it is there now. */
+	/* The slot is reserved now. */
 	ret = cow_try_defer_unit(from->owner, link, idx, pages);
 	xa_release(pending, idx);
 	return ret;
 }
 
 /**
- * som_cow_defer - deferred copies of all that a parent has in a mapping
- * @from: the mapping of the mapping
- * @owner: the child's; its process does not run yet
+ * som_cow_defer - Make deferred copies of all units of a mapping
+ * @from: mapping of the parent
+ * @owner: the child; its process does not run yet
  *
- * The caller takes the parent's page table entries away afterwards.
- *
+ * The caller clears the parent's page table entries afterwards.
  * Context: Process context; both address spaces' mmap_lock is held for write.
- * Return: 0, -ENOMEM, or -EHWPOISON if memory that is to be copied now cannot be read.
+ * Return: 0; -ENOMEM; -EHWPOISON if memory that must be copied now cannot be read.
  */
 int som_cow_defer(struct som_mapping *from, struct som_owner *owner)
 {
@@ -1074,7 +1072,7 @@ int som_cow_defer(struct som_mapping *from, struct som_owner *owner)
 
 	WRITE_ONCE(owner->cow.inherited, true);
 
-	/* A deferred copy that has become a unit meanwhile is met as a unit then. */
+	/* A deferred copy that becomes a unit meanwhile is handled as a unit below. */
 	for (idx = first; som_cow_find(parent, &idx, last); idx++) {
 		ret = som_tables_table(&owner->tables, idx) ?
 			cow_defer_again(from, owner, idx) : -ENOMEM;

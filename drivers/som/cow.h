@@ -8,11 +8,11 @@
 #include "som_types.h"
 
 /**
- * struct som_cow_link - an owner has inherited from another
- * @parent: who has, or had, the units; a reference to its file is held.
- * @child: who inherits.
- * @of_parent: in the parent's children.
- * @of_child: in the child's parents.
+ * struct som_cow_link - link between a parent and a child
+ * @parent: owner, or former owner, of the units; its file is referenced.
+ * @child: owner that inherited them.
+ * @of_parent: in the parent's cow.children.
+ * @of_child: in the child's cow.parents.
  */
 struct som_cow_link {
 	struct som_owner *parent;
@@ -43,11 +43,10 @@ bool som_cow_find(struct som_owner *owner, unsigned long *idx,
 		  unsigned long last);
 
 /**
- * som_cow_pending - may an owner have something that was not copied yet?
- * @cow: the owner's
- *
+ * som_cow_pending - Test whether an owner may have deferred copies
+ * @cow: the owner's state
  * Context: Any.
- * Return: true if so.
+ * Return: true if it may.
  */
 static inline bool som_cow_pending(const struct som_cow *cow)
 {
@@ -55,9 +54,8 @@ static inline bool som_cow_pending(const struct som_cow *cow)
 }
 
 /**
- * som_owner_unsettled - is it worth while to call som_track_settle()?
- * @owner: whose
- *
+ * som_owner_unsettled - Test whether som_track_settle() may have something to do
+ * @owner: owner
  * Context: Any.
  * Return: false only if it has nothing to do.
  */

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is tracked, and a region for each tracked unit that has, or had, memory.
+ * The dirty log of an owner: the tracked unit indices, and a region for each tracked unit
+ * that has, or had, memory.
  *
- * Invariant: a populated unit whose index is in ranges has a region. Tracking
- * starts by adding the range and then making regions for what is populated; a
- * fault stores its unit and then looks whether its index is tracked. Whichever
- * comes second sees the other, and both make regions under the fault_lock
- * of the index, so one of them does.
+ * Invariant: a populated unit whose index is in ranges has a region. Tracking adds the
+ * range first and then makes regions for populated units. A fault stores its unit first and
+ * then checks whether the index is tracked. Whichever is second sees the other and makes
+ * the region, under the index's fault_lock.
  *
- * When a tracked unit goes (punch.c), its bytes become zero: the next scan is to report
- * that. Its index stays tracked, and in the place of the region stays a mark that needs
- * no memory of its own, SOM_ALL_DROPPED; once a scan has reported some of its
- * pages, a region says which are left. It goes with the last of them, or becomes
- * the region of the unit that comes next.
+ * When a tracked unit is freed (punch.c), its data becomes zero, which the next scan must
+ * report. The index stays tracked, and SOM_ALL_DROPPED, which needs no memory, replaces the
+ * region. When a scan has reported some of the pages, a region records the rest. It is
+ * removed with the last page, or reused for the next unit.
  *
- * What was mapped anew where a scan has been before shows other bytes than then, and has no
- * memory either. No region says so, as addresses cost nothing, but its mapping (som_types.h,
- * @anew): there, an index that is not tracked counts as written. When a scan has
- * reported pages of such an index it becomes tracked, with a region of the rest.
+ * A mapping at addresses that a scan has passed may be replaced by one without memory.
+ * Regions cannot record this: they cost memory, addresses do not. Instead, @anew of the new
+ * mapping (som_types.h) makes all its untracked indices count as written. When a scan has
+ * reported pages of such an index, the index becomes tracked, with a region for the rest.
  */
 #include <linux/bitmap.h>
 #include <linux/rcupdate_wait.h>
@@ -26,11 +25,11 @@
 #include "dirty_log.h"
 #include "range.h"
 
-/* Runs that are counted between two looks at whether others want the processor. */
+/* Runs counted between calls of cond_resched(). */
 #define SOM_RUNS_BATCH		64
 
 /**
- * som_dirty_log_init - nothing is tracked
+ * som_dirty_log_init - Initialise a dirty log
  * @t: the dirty log
  * @lock: owner->lock
  */
@@ -52,9 +51,8 @@ void som_dirty_log_init(struct som_dirty_log *t, struct mutex *lock)
 }
 
 /**
- * som_dirty_log_destroy - the end of a dirty log
+ * som_dirty_log_destroy - Destroy a dirty log
  * @t: the dirty log; it has no regions
- *
  * Context: Process context; owner->lock is held.
  */
 void som_dirty_log_destroy(struct som_dirty_log *t)
@@ -66,14 +64,13 @@ void som_dirty_log_destroy(struct som_dirty_log *t)
 }
 
 /**
- * som_dirty_log_run - a run of indices that all are, or all are not, tracked
+ * som_dirty_log_run - Find a run of indices that are all tracked or all untracked
  * @t: the dirty log
  * @idx: first unit index
- * @last: where to end at the latest
- * @tracked: where it goes whether they are
- *
+ * @last: last unit index
+ * @tracked: set to whether they are tracked
  * Context: Any.
- * Return: last index of the run.
+ * Return: last index of the run, at most @last.
  */
 unsigned long som_dirty_log_run(struct som_dirty_log *t, unsigned long idx,
 				unsigned long last, bool *tracked)
@@ -91,15 +88,15 @@ unsigned long som_dirty_log_run(struct som_dirty_log *t, unsigned long idx,
 }
 
 /**
- * som_dirty_log_covers - are all of some indices tracked?
+ * som_dirty_log_covers - Test whether all indices of a range are tracked
  * @t: the dirty log
  * @first: first unit index
  * @last: last unit index
  *
- * Looks at one run: som_dirty_log_add() makes one of neighbours.
- *
- * Context: t->lock is held. Most scans are like the last one: the answer is kept.
- * Return: true if so.
+ * Checks one run, as som_dirty_log_add() merges neighbours. Caches the answer, as most
+ * scans repeat the previous one.
+ * Context: t->lock is held.
+ * Return: true if all are.
  */
 bool som_dirty_log_covers(struct som_dirty_log *t, unsigned long first,
 			  unsigned long last)
@@ -121,8 +118,8 @@ bool som_dirty_log_covers(struct som_dirty_log *t, unsigned long first,
 }
 
 /*
- * Count the runs that touch some indices. They are about to become one, or none: so
- * whoever made them has paid for the walk. @beyond: those that go on outside.
+ * Count the runs that touch a range. They are about to be merged or removed, so the walk
+ * costs no more than adding them did. @beyond: number of ends that reach beyond the range.
  */
 static unsigned long count_runs(struct som_dirty_log *t, unsigned long first,
 				unsigned long last, unsigned long *beyond)
@@ -145,16 +142,15 @@ static unsigned long count_runs(struct som_dirty_log *t, unsigned long first,
 }
 
 /**
- * som_dirty_log_add - indices are tracked from now on
+ * som_dirty_log_add - Start tracking a range
  * @t: the dirty log
  * @first: first unit index
  * @last: last unit index
- * @max: runs that there may be
+ * @max: maximum number of runs
  *
- * The caller makes regions for what is populated.
- *
+ * The caller makes regions for populated units.
  * Context: Process context; owner->lock is held.
- * Return: 0; -ENOMEM without memory, or if there would be more than @max runs.
+ * Return: 0; -ENOMEM without memory or with more than @max runs.
  */
 int som_dirty_log_add(struct som_dirty_log *t, unsigned long first,
 		      unsigned long last, unsigned long max)
@@ -163,7 +159,7 @@ int som_dirty_log_add(struct som_dirty_log *t, unsigned long first,
 	unsigned long runs, beyond;
 	int ret;
 
-	/* Grow a neighbour rather than add a range. */
+	/* Extend a neighbour rather than add a run. */
 	rcu_read_lock();
 	if (first) {
 		mas_set(&mas, first - 1);
@@ -190,11 +186,10 @@ int som_dirty_log_add(struct som_dirty_log *t, unsigned long first,
 }
 
 /**
- * som_dirty_log_end - indices are not tracked any more, but may have regions
+ * som_dirty_log_end - Stop tracking a range, but keep its regions
  * @t: the dirty log
  * @first: first unit index
  * @last: last unit index
- *
  * Context: Process context; owner->lock is held.
  */
 void som_dirty_log_end(struct som_dirty_log *t, unsigned long first,
@@ -208,11 +203,11 @@ void som_dirty_log_end(struct som_dirty_log *t, unsigned long first,
 		return;
 	WRITE_ONCE(t->nr_ranges, t->nr_ranges - runs + beyond);
 	som_mas_store(&mas, NULL, GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
-	/* After it: who sees the new number sees that they are gone. */
+	/* Increment after the removal: a reader of the new number sees the removal. */
 	smp_store_release(&t->removed, t->removed + 1);
 }
 
-/* A region's mode changes; or it goes, for which any mode but DROPPED will do. */
+/* Change a region's mode. Before it is freed, set any mode except DROPPED. */
 static void region_set_mode(struct som_dirty_log *t, struct som_region *region,
 			    enum som_mode mode)
 {
@@ -230,13 +225,12 @@ static void dirty_log_free_region(struct som_dirty_log *t, struct som_region *re
 }
 
 /**
- * som_dirty_log_remove - the end of tracking, and of regions
+ * som_dirty_log_remove - Stop tracking a range and free its regions
  * @t: the dirty log
  * @first: first unit index
  * @last: last unit index
- *
- * Context: Process context; owner->lock is held; nobody can be at a region of
- * them: no mapping touches them, or their fault_lock is held.
+ * Context: Process context; owner->lock is held. The regions are not in use: no mapping
+ * touches the indices, or their fault_lock is held.
  */
 void som_dirty_log_remove(struct som_dirty_log *t, unsigned long first,
 			  unsigned long last)
@@ -255,12 +249,11 @@ void som_dirty_log_remove(struct som_dirty_log *t, unsigned long first,
 }
 
 /**
- * som_dirty_log_find - the region of a unit
+ * som_dirty_log_find - Return the region of a unit
  * @t: the dirty log
  * @idx: unit index
- *
  * Context: The fault_lock of @idx is held.
- * Return: the region, or NULL if it is not tracked or not populated.
+ * Return: the region; NULL if the index is not tracked or not populated.
  */
 struct som_region *som_dirty_log_find(struct som_dirty_log *t, unsigned long idx)
 {
@@ -275,14 +268,13 @@ struct som_region *som_dirty_log_find(struct som_dirty_log *t, unsigned long idx
 }
 
 /**
- * som_dirty_log_drop - a unit goes that may be tracked: its pages become zero
+ * som_dirty_log_drop - Record that a unit was freed, so its pages read as zero
  * @t: the dirty log
- * @idx: unit index
+ * @idx: unit index, tracked or not
  *
  * Needs no memory.
- *
- * Context: owner->lock and the fault_lock of @idx are held; the unit has left its
- * owner's tree.
+ * Context: owner->lock and the fault_lock of @idx are held; the unit is out of the owner's
+ * tables.
  */
 void som_dirty_log_drop(struct som_dirty_log *t, unsigned long idx)
 {
@@ -291,7 +283,7 @@ void som_dirty_log_drop(struct som_dirty_log *t, unsigned long idx)
 	if (!region)
 		return;
 	if (region->discarded) {
-		/* They were zero before. */
+		/* The pages were zero before. */
 		region->discarded = false;
 		region->pinned = false;
 		if (bitmap_empty(region->written, SOM_UNIT_PAGES)) {
@@ -309,13 +301,12 @@ void som_dirty_log_drop(struct som_dirty_log *t, unsigned long idx)
 }
 
 /**
- * som_dirty_log_dropped - is a unit index without memory yet to be reported?
+ * som_dirty_log_dropped - Return the pages of a dropped region that a scan must report
  * @t: the dirty log
  * @idx: unit index
- * @written: where those of its pages go that are
- *
+ * @written: set to those pages, if any
  * Context: The fault_lock of @idx is held.
- * Return: true if so.
+ * Return: true if there are any.
  */
 bool som_dirty_log_dropped(struct som_dirty_log *t, unsigned long idx,
 			   unsigned long *written)
@@ -335,15 +326,13 @@ bool som_dirty_log_dropped(struct som_dirty_log *t, unsigned long idx,
 }
 
 /**
- * som_dirty_log_reported - pages without memory were reported as written: they are clean
+ * som_dirty_log_reported - Mark pages without memory as clean after they were reported
  * @t: the dirty log
  * @idx: unit index; nothing happens if it has memory
  * @first: first page in the unit
  * @nr: number of pages
- * @may: whether a region of the others may be made
- *
- * Without, all are reported once more.
- *
+ * @may: whether a region for the other pages may be allocated; if not, all are reported
+ *	again
  * Context: Process context; the fault_lock of @idx is held.
  */
 void som_dirty_log_reported(struct som_dirty_log *t, unsigned long idx,
@@ -373,12 +362,11 @@ void som_dirty_log_reported(struct som_dirty_log *t, unsigned long idx,
 }
 
 /**
- * som_dirty_log_unreported - pages without memory count as written, and are to be reported
+ * som_dirty_log_unreported - Mark pages without memory as written
  * @t: the dirty log
  * @idx: unit index, tracked or about to be; it has no memory
- * @pages: the pages, a bit for each; those that did so before still do
- * @gfp: how to get memory for a region
- *
+ * @pages: pages to add to those already marked
+ * @gfp: flags for allocating a region
  * Context: Process context; the fault_lock of @idx is held.
  * Return: 0 or -ENOMEM.
  */
@@ -400,7 +388,7 @@ int som_dirty_log_unreported(struct som_dirty_log *t, unsigned long idx,
 			return ret;
 		}
 		region_set_mode(t, new, SOM_MODE_DROPPED);
-		/* So that it is looked for, also if nothing comes to be tracked. */
+		/* Makes look-ups find the region even if no index is ever tracked. */
 		WRITE_ONCE(t->on, true);
 		new->maybe_dirty = true;
 		xa_set_mark(&t->regions, idx, SOM_REGION_DROPPED);
@@ -412,10 +400,9 @@ int som_dirty_log_unreported(struct som_dirty_log *t, unsigned long idx,
 }
 
 /**
- * som_dirty_log_discarded - let the region of a unit know that it is discarded
+ * som_dirty_log_discarded - Record that a unit is discarded
  * @t: the dirty log
- * @idx: unit index; nothing maps it
- *
+ * @idx: unit index; the unit is not mapped
  * Context: The fault_lock of @idx is held.
  */
 void som_dirty_log_discarded(struct som_dirty_log *t, unsigned long idx)
@@ -432,10 +419,9 @@ void som_dirty_log_discarded(struct som_dirty_log *t, unsigned long idx)
 }
 
 /**
- * som_dirty_log_settled - a unit that was discarded is zeroed
+ * som_dirty_log_settled - Record that a discarded unit was zeroed
  * @t: the dirty log
  * @idx: unit index
- *
  * Context: The fault_lock of @idx is held.
  */
 void som_dirty_log_settled(struct som_dirty_log *t, unsigned long idx)
@@ -449,17 +435,14 @@ void som_dirty_log_settled(struct som_dirty_log *t, unsigned long idx)
 }
 
 /**
- * som_dirty_log_make - a region for a unit
+ * som_dirty_log_make - Make or reuse the region of a unit
  * @t: the dirty log
  * @idx: unit index
- * @fresh: the unit is zeroed and nobody has seen it; otherwise it may be
- *	mapped and written
+ * @fresh: the unit is zeroed and was never mapped; otherwise it may be mapped and written
  *
- * Pages that were written when the index lost its memory, and not reported yet, still
- * are.
- *
+ * Unreported writes from before the index lost its memory are kept.
  * Context: Process context; the fault_lock of @idx is held.
- * Return: the region, or NULL without memory.
+ * Return: the region; NULL without memory.
  */
 struct som_region *som_dirty_log_make(struct som_dirty_log *t, unsigned long idx,
 				      bool fresh)
@@ -491,11 +474,10 @@ struct som_region *som_dirty_log_make(struct som_dirty_log *t, unsigned long idx
 }
 
 /**
- * som_dirty_log_update - a region was changed
+ * som_dirty_log_update - Update the mark after a region changed
  * @t: the dirty log
  * @idx: unit index
  * @region: its region
- *
  * Context: The fault_lock of @idx is held.
  */
 void som_dirty_log_update(struct som_dirty_log *t, unsigned long idx,
@@ -514,14 +496,13 @@ void som_dirty_log_update(struct som_dirty_log *t, unsigned long idx,
 }
 
 /**
- * som_dirty_log_open - a unit is about to get writable entries
+ * som_dirty_log_open - Mark a region before its unit gets writable entries
  * @t: the dirty log
  * @idx: unit index
  * @region: its region
  *
- * Whoever can write to it without a fault, and then asks what was written, is to find
- * it. som_dirty_log_update() follows.
- *
+ * A process that writes without a fault and then scans must find its writes.
+ * som_dirty_log_update() follows.
  * Context: The fault_lock of @idx is held since before the entries are made.
  */
 void som_dirty_log_open(struct som_dirty_log *t, unsigned long idx,
@@ -531,17 +512,16 @@ void som_dirty_log_open(struct som_dirty_log *t, unsigned long idx,
 		return;
 	region->maybe_dirty = true;
 	xa_set_mark(&t->regions, idx, SOM_REGION_DIRTY);
-	/* The mark is seen by who sees an entry. */
+	/* Set the mark before the entries are visible. */
 	smp_wmb();
 }
 
 /**
- * som_dirty_log_wrote - the kernel itself wrote to pages of a unit
+ * som_dirty_log_wrote - Record a write by the kernel
  * @t: the dirty log
  * @idx: unit index
  * @first: first page in the unit
  * @nr: number of pages
- *
  * Context: The fault_lock of @idx is held.
  */
 void som_dirty_log_wrote(struct som_dirty_log *t, unsigned long idx,
@@ -557,10 +537,9 @@ void som_dirty_log_wrote(struct som_dirty_log *t, unsigned long idx,
 }
 
 /**
- * som_dirty_log_pinned - a unit is, and stays, such that a device may write to it
+ * som_dirty_log_pinned - Record that a device may write to a unit from now on
  * @t: the dirty log
- * @idx: unit index; nothing maps it
- *
+ * @idx: unit index; the unit is not mapped
  * Context: The fault_lock of @idx is held.
  */
 void som_dirty_log_pinned(struct som_dirty_log *t, unsigned long idx)

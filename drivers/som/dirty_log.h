@@ -14,24 +14,23 @@
 #include "seen.h"
 
 /**
- * struct som_dirty_log - what of an owner is tracked
- * @ranges: unit indices that are tracked, populated or not; changed under
- *	owner->lock.
- * @nr_ranges: how many runs there are of them; changed under owner->lock.
- * @regions: unit index -> region, of those that are populated, or were, and a scan has
- *	not reported all pages as written since: these are marked SOM_REGION_DROPPED.
- *	Marked SOM_REGION_DIRTY unless the region is sure that no page is written.
- * @nr_dropped: regions in mode SOM_MODE_DROPPED: SOM_ALL_DROPPED is none.
- * @removed: how often indices were removed from @ranges.
- * @known: indices that are tracked if @removed is still what it was then; used
- *	under @lock.
- * @lock: one scan or reset at a time; taken under mmap_lock.
- * @seen: addresses that a scan with PM_SCAN_WP_MATCHING has passed, whatever was there, and
- *	some more if they lie scattered. Changed under @lock and mmap_lock, read under
+ * struct som_dirty_log - tracking state of an owner
+ * @ranges: tracked unit indices, populated or not; changed under owner->lock.
+ * @nr_ranges: number of runs in @ranges; changed under owner->lock.
+ * @regions: unit index -> region, of units that are populated, or were and are not
+ *	completely reported: these have the mark SOM_REGION_DROPPED. A region has the
+ *	mark SOM_REGION_DIRTY unless it is sure that no page is written.
+ * @nr_dropped: regions in mode SOM_MODE_DROPPED, without SOM_ALL_DROPPED.
+ * @removed: incremented when indices are removed from @ranges.
+ * @known: a range that is tracked if @removed has not changed since; used under @lock.
+ * @lock: serialises scans and resets; taken under mmap_lock.
+ * @seen: addresses passed by scans with PM_SCAN_WP_MATCHING, whatever was mapped there, and
+ *	some more if they are scattered. Changed under @lock and mmap_lock, read under
  *	mmap_lock for write.
- * @buf: a buffer that the last scan left for the next one, or NULL.
+ * @buf: buffer left by the last scan for the next one, or NULL.
  * @on: something is or was tracked.
- * @anew: something was mapped, or moved, to where a scan had been. Stays.
+ * @anew: something was mapped at, or moved to, addresses that a scan has passed. Never
+ *	cleared.
  */
 struct som_dirty_log {
 	struct maple_tree ranges;
@@ -43,7 +42,7 @@ struct som_dirty_log {
 		unsigned long first, last;
 		unsigned long removed;
 	} known;
-	struct mutex lock;	/* one scan at a time */
+	struct mutex lock;	/* serialises scans */
 	struct som_seen seen;
 	void *buf;
 	bool on;
@@ -53,10 +52,10 @@ struct som_dirty_log {
 #define SOM_REGION_DIRTY	XA_MARK_0
 #define SOM_REGION_DROPPED	XA_MARK_1
 
-/** define SOM_ALL_DROPPED - in the place of a dropped region: all pages are written. */
+/** define SOM_ALL_DROPPED - replaces a dropped region of which all pages are written. */
 #define SOM_ALL_DROPPED		xa_mk_value(1)
 
-/** define SOM_TRACK_UNITS - units that are looked at with dirty log.lock held, at most. */
+/** define SOM_TRACK_UNITS - units processed per hold of the dirty log's lock. */
 #define SOM_TRACK_UNITS		1024
 
 void som_dirty_log_init(struct som_dirty_log *t, struct mutex *lock);
@@ -92,12 +91,11 @@ void som_dirty_log_wrote(struct som_dirty_log *t, unsigned long idx,
 			 unsigned int first, unsigned int nr);
 
 /**
- * som_dirty_log_tracks - is a unit index tracked?
+ * som_dirty_log_tracks - Test whether a unit index is tracked
  * @t: the dirty log
  * @idx: unit index
- *
- * Context: Any; cheap where nothing is tracked.
- * Return: true if so.
+ * Context: Any; cheap if nothing is tracked.
+ * Return: true if it is.
  */
 static inline bool som_dirty_log_tracks(struct som_dirty_log *t, unsigned long idx)
 {
@@ -105,11 +103,10 @@ static inline bool som_dirty_log_tracks(struct som_dirty_log *t, unsigned long i
 }
 
 /**
- * som_dirty_log_any_dropped - is there a dropped region?
+ * som_dirty_log_any_dropped - Test whether there is a dropped region
  * @t: the dirty log
- *
  * Context: Any; cheap.
- * Return: true if so.
+ * Return: true if there is.
  */
 static inline bool som_dirty_log_any_dropped(struct som_dirty_log *t)
 {

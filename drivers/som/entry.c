@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What an owner has at a unit index, and the locks of unit indices.
+ * Entries of an owner's tables, and the locks of unit indices. All changes of entries are
+ * made here, so that the counts by level stay correct; entry.h describes the bits. Also
+ * here: the limit on records for scattered addresses, the process ID, and access to the
+ * address space from work items.
  *
- * Entries are changed here, so that the counts by level stay right; their bits are
- * told in entry.h. Here are, too, what an owner may record of scattered addresses, its
- * process ID, and how a worker has its address space.
- *
- * Queued work has no reference to its owner, whose end cancels it and waits for
- * what runs; so nothing keeps the module from being unloaded.
- * While it runs it has a reference to the address space, if that is still in use.
+ * A queued work item has no reference to its owner; destroying the owner cancels the work
+ * and waits for it, so the module can be unloaded. A running one references the address
+ * space if it is still in use.
  */
 #include <linux/delay.h>
 #include <linux/mm.h>
@@ -30,16 +29,14 @@
 #include "som_types.h"
 #include "tables.h"
 
-/* How often mmap_lock is tried, a millisecond apart. */
+/* Attempts to take mmap_lock, about a millisecond apart. */
 #define SOM_LOCK_TRIES	50
 
 /**
- * som_work_begin - work begins
- * @owner: whose
- *
+ * som_work_begin - Reference the address space for a work item
+ * @owner: owner
  * Context: Process context.
- * Return: true if the address space is in use, and stays so until
- * som_work_end().
+ * Return: true if the address space is in use; it stays so until som_work_end().
  */
 bool som_work_begin(struct som_owner *owner)
 {
@@ -47,9 +44,8 @@ bool som_work_begin(struct som_owner *owner)
 }
 
 /**
- * som_work_end - work is done
- * @owner: whose
- *
+ * som_work_end - Undo som_work_begin()
+ * @owner: owner
  * Context: Process context.
  */
 void som_work_end(struct som_owner *owner)
@@ -58,14 +54,13 @@ void som_work_end(struct som_owner *owner)
 }
 
 /**
- * som_work_lock - take mmap_lock for write, if it is to be had soon
- * @owner: whose
+ * som_work_lock - Try for a limited time to take mmap_lock for write
+ * @owner: owner
  *
- * A worker is the system's, and who has mmap_lock may keep it as long as he likes.
- *
+ * The worker is shared by the system, and a process may hold its mmap_lock for any time.
  * Context: Process context, between som_work_begin() and som_work_end().
- * Return: true, for mmap_write_unlock(); false if the work has to come again, or nobody
- * but the worker has the address space any more, whose end gives everything back.
+ * Return: true if locked: call mmap_write_unlock(); false to retry later, or if only the
+ * worker uses the address space, so that it is about to be freed.
  */
 bool som_work_lock(struct som_owner *owner)
 {
@@ -80,14 +75,13 @@ bool som_work_lock(struct som_owner *owner)
 	return false;
 }
 
-/* When page tables are looked at, in milliseconds: what is idle may stay so. */
+/* Delay before page tables are checked (ms): the unit may be needed again. */
 #define SOM_COLLAPSE_MS		1000
 
 /**
- * som_collapse_want - the reason why a unit is mapped by 4 KiB entries is gone
- * @owner: whose
- * @idx: unit index
- *
+ * som_collapse_want - Schedule a check whether units still need 4 KiB entries
+ * @owner: owner
+ * @idx: unit index whose reason for 4 KiB entries is gone
  * Context: Any; the caller has a reference to the owner.
  */
 void som_collapse_want(struct som_owner *owner, unsigned long idx)
@@ -98,9 +92,8 @@ void som_collapse_want(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_lock_all - keep all unit indices of an owner as they are
- * @owner: whose
- *
+ * som_owner_lock_all - Lock all unit indices of an owner
+ * @owner: owner
  * Context: Process context; takes owner->lock and all fault_locks.
  */
 void som_owner_lock_all(struct som_owner *owner)
@@ -113,9 +106,8 @@ void som_owner_lock_all(struct som_owner *owner)
 }
 
 /**
- * som_owner_unlock_all - undo som_owner_lock_all()
- * @owner: whose
- *
+ * som_owner_unlock_all - Undo som_owner_lock_all()
+ * @owner: owner
  * Context: Process context.
  */
 void som_owner_unlock_all(struct som_owner *owner)
@@ -128,28 +120,26 @@ void som_owner_unlock_all(struct som_owner *owner)
 }
 
 /*
- * Most of what is recorded of an owner goes by the units that it has, or by its VMAs. Two
- * kinds of records go by addresses, which cost nothing: leaves, one for each 256 unit
- * indices of which one was touched, and the runs of tracked indices. So do records of what
- * a scan has reported in part of units without memory. They are bounded
- * by the units that there can be, by VMAs, and by something for everybody, in bytes.
- * What is reserved is always recorded: the pool bounds that.
+ * Most records of an owner are bounded by its units or VMAs. These are bounded only by
+ * addresses, which cost nothing: tables, one per 256 unit indices of which one was touched;
+ * runs of tracked indices; and regions of units without memory that were reported in part.
+ * So their bytes are limited by a constant plus an amount for each unit of the pool and
+ * each VMA. Reserved ranges are not limited here: the pool limits them.
  */
 #define SOM_RECORDS_ALL		SZ_16M
 #define SOM_RECORDS_UNIT	SZ_8K
 #define SOM_RECORDS_VMA		SZ_4K
-/* With the nodes of the trees that they are in. */
+/* Including nodes of the trees. */
 #define SOM_TABLE_BYTES		(sizeof(struct som_table) + 640)
 #define SOM_RECORD_BYTES	(sizeof(struct som_region) + 16)
 
 static unsigned long max_records;
 module_param(max_records, ulong, 0644);
-MODULE_PARM_DESC(max_records, "KiB of records that one process may need for scattered use of its addresses (default 0: 16 MiB, 8 KiB for each unit of the pool and 4 KiB for each mapping)");
+MODULE_PARM_DESC(max_records, "limit of metadata per process for scattered use of addresses, in KiB (default 0: 16 MiB, plus 8 KiB per unit of the pool and 4 KiB per mapping)");
 
 /**
- * som_records_max - bytes of records that an owner may need for scattered use of addresses
- * @owner: whose
- *
+ * som_records_max - Return the limit for records of scattered addresses
+ * @owner: owner
  * Context: Any.
  * Return: bytes.
  */
@@ -164,9 +154,8 @@ unsigned long som_records_max(struct som_owner *owner)
 }
 
 /**
- * som_records_now - bytes of records that go by addresses
- * @owner: whose
- *
+ * som_records_now - Return the size of records of scattered addresses
+ * @owner: owner
  * Context: Any.
  * Return: bytes.
  */
@@ -178,11 +167,10 @@ unsigned long som_records_now(struct som_owner *owner)
 }
 
 /**
- * som_owner_may_record - may there be one more record that goes by addresses?
- * @owner: whose
- *
+ * som_owner_may_record - Test whether another record of an address is allowed
+ * @owner: owner
  * Context: Any.
- * Return: true if so.
+ * Return: true if it is.
  */
 bool som_owner_may_record(struct som_owner *owner)
 {
@@ -190,11 +178,10 @@ bool som_owner_may_record(struct som_owner *owner)
 }
 
 /**
- * som_owner_set_pid - note that an owner is the current process's
- * @owner: the owner of its address space
+ * som_owner_set_pid - Record the current process as an owner's process
+ * @owner: owner of the current address space
  *
- * A child is made before its process is.
- *
+ * fork makes a child's owner before its process.
  * Context: Any; takes owner->mapping_lock.
  */
 void som_owner_set_pid(struct som_owner *owner)
@@ -211,12 +198,11 @@ void som_owner_set_pid(struct som_owner *owner)
 }
 
 /**
- * som_owner_pid - the process ID of an owner
- * @owner: whose
- * @ns: namespace of whoever is told
- *
+ * som_owner_pid - Return the process ID of an owner
+ * @owner: owner
+ * @ns: namespace of the reader
  * Context: Any; takes owner->mapping_lock.
- * Return: the ID, or 0 if that namespace does not know the process.
+ * Return: the ID; 0 if the process is not in the namespace.
  */
 pid_t som_owner_pid(struct som_owner *owner, struct pid_namespace *ns)
 {
@@ -229,18 +215,16 @@ pid_t som_owner_pid(struct som_owner *owner, struct pid_namespace *ns)
 }
 
 /**
- * som_entry_replace - change an entry
- * @owner: whose
+ * som_entry_replace - Change an entry and the counts by level
+ * @owner: owner
  * @idx: unit index
- * @unit: the unit it has from now on, or SOM_UNIT_SAME
+ * @unit: new unit, or SOM_UNIT_SAME
  * @clear: bits to clear
  * @set: bits to set
  *
- * Keeps the counts by level right. Needs no memory.
- *
- * Context: Any, to change bits; to change the unit, som_owner_lock_index() is
- * held.
- * Return: the entry as it was, or NULL if there is none.
+ * Needs no memory.
+ * Context: Any, to change bits; som_owner_lock_index() is held to change the unit.
+ * Return: the previous entry, or NULL if there is none.
  */
 void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 			som_unit_t unit, unsigned long clear,
@@ -280,8 +264,8 @@ void *som_entry_replace(struct som_owner *owner, unsigned long idx,
 }
 
 /**
- * som_entry_forget - an entry has left owner->tables: it does not count any more
- * @owner: whose
+ * som_entry_forget - Update the counts after an entry was removed from owner->tables
+ * @owner: owner
  * @entry: the entry
  */
 void som_entry_forget(struct som_owner *owner, const void *entry)
@@ -292,18 +276,16 @@ void som_entry_forget(struct som_owner *owner, const void *entry)
 }
 
 /**
- * som_entries_put - give up memory that nothing maps any more
- * @owner: whose
- * @entries: have left owner->tables
- * @nr: how many, at most SOM_BATCH
- * @ended: each unit has a charge, if not its own, then of a reservation that ends; otherwise
- *	those that have none are known not to be pinned
+ * som_entries_put - Free memory that is not mapped any more
+ * @owner: owner
+ * @entries: removed from owner->tables
+ * @nr: number of entries, at most SOM_BATCH
+ * @ended: each unit has a charge: its own, or that of a reservation that ends; otherwise
+ *	units without their own charge are known not to be pinned
  *
- * It goes back to the kernel, is kept by its owner, becomes free, or is held by the pool
- * if it may be pinned.
- *
+ * The memory is returned to the kernel, cached, freed, or quarantined if it may be pinned.
  * Context: Process context.
- * Return: how many charges are still needed.
+ * Return: number of charges that are still needed.
  */
 unsigned int som_entries_put(struct som_owner *owner, void **entries,
 			     unsigned int nr, bool ended)
@@ -334,11 +316,10 @@ unsigned int som_entries_put(struct som_owner *owner, void **entries,
 }
 
 /**
- * som_entries_charged - count entries that have a charge of their own
+ * som_entries_charged - Count entries with their own charge
  * @entries: the entries
- * @nr: how many
- *
- * Return: the number.
+ * @nr: number of entries
+ * Return: the count.
  */
 unsigned int som_entries_charged(void **entries, unsigned int nr)
 {
@@ -350,13 +331,11 @@ unsigned int som_entries_charged(void **entries, unsigned int nr)
 }
 
 /**
- * som_entries_drop - give up the memory of entries, and their own charges
- * @owner: whose
- * @entries: no page table and no TLB knows their memory; those without a charge of their
- *	own are known not to be pinned. Of the others the charge stays as long as
- *	they may be.
- * @nr: how many, at most SOM_BATCH
- *
+ * som_entries_drop - Free the memory of entries and release their own charges
+ * @owner: owner
+ * @entries: in no page table or TLB; those without their own charge are known not to be
+ *	pinned. A charge is kept while its unit may be pinned.
+ * @nr: number of entries, at most SOM_BATCH
  * Context: Process context.
  */
 void som_entries_drop(struct som_owner *owner, void **entries, unsigned int nr)
@@ -368,13 +347,12 @@ void som_entries_drop(struct som_owner *owner, void **entries, unsigned int nr)
 }
 
 /**
- * som_entry_pinned - might somebody other than its owner hold a unit's memory?
+ * som_entry_pinned - Test whether a unit's memory may be pinned
  * @entry: the unit's entry
  *
- * Where the unit is page-backed, the answer is only right when nothing maps it.
- *
+ * For a page-backed unit, the result is valid only if the unit is not mapped.
  * Context: Any.
- * Return: true if so.
+ * Return: true if it may be.
  */
 bool som_entry_pinned(const void *entry)
 {
@@ -385,10 +363,10 @@ bool som_entry_pinned(const void *entry)
 }
 
 /**
- * som_entries_forget - entries have left owner->tables: they do not count any more
- * @owner: whose
+ * som_entries_forget - Update the counts after entries were removed from owner->tables
+ * @owner: owner
  * @entries: the entries
- * @nr: how many
+ * @nr: number of entries
  */
 void som_entries_forget(struct som_owner *owner, void **entries,
 			unsigned int nr)
@@ -408,14 +386,13 @@ void som_entries_forget(struct som_owner *owner, void **entries,
 }
 
 /**
- * som_owner_lock_index - keep a unit index as it is
- * @owner: whose
+ * som_owner_lock_index - Lock a unit index
+ * @owner: owner
  * @idx: unit index
  *
- * For those who do not look at the unit's memory: it may be discarded.
- *
+ * For callers that do not access the unit's memory: it may be discarded.
  * Context: Process context; takes a fault_lock.
- * Return: the mutex that was locked, for mutex_unlock().
+ * Return: the mutex, for mutex_unlock().
  */
 struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx)
 {
@@ -426,10 +403,9 @@ struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_has_child - the same as som_owner_shared(), where somebody has inherited
- * @owner: whose
+ * som_owner_has_child - Slow path of som_owner_shared()
+ * @owner: owner
  * @idx: unit index
- *
  * Context: som_owner_lock_unit() is held.
  * Return: as som_owner_shared().
  */
@@ -441,12 +417,11 @@ bool som_owner_has_child(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_page_backed - is the unit at an index page-backed?
- * @owner: whose
+ * som_owner_page_backed - Test whether a unit is page-backed
+ * @owner: owner
  * @idx: unit index
- *
- * Context: som_owner_lock_unit() is held. Cheap where nothing is.
- * Return: true if so.
+ * Context: som_owner_lock_unit() is held. Cheap if the owner has no page-backed unit.
+ * Return: true if it is.
  */
 bool som_owner_page_backed(struct som_owner *owner, unsigned long idx)
 {
@@ -459,13 +434,11 @@ bool som_owner_page_backed(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_pinned - might a device write to a unit?
- * @owner: whose
+ * som_owner_pinned - Test whether a device may write to a unit
+ * @owner: owner
  * @idx: unit index
- *
  * Context: som_owner_lock_unit() is held.
- * Return: true while anybody has a pin on the unit's chunk, and as long as the
- * unit is page-backed.
+ * Return: true while the unit's chunk has a pin, and while the unit is page-backed.
  */
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx)
 {
@@ -476,12 +449,11 @@ bool som_owner_pinned(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_level - how a unit was last mapped
- * @owner: whose
+ * som_owner_level - Return how a unit was last mapped
+ * @owner: owner
  * @idx: unit index
- *
  * Context: som_owner_lock_unit() is held.
- * Return: how; SOM_LEVEL_NONE where there is no unit.
+ * Return: level; SOM_LEVEL_NONE if there is no unit.
  */
 enum som_level som_owner_level(struct som_owner *owner, unsigned long idx)
 {
@@ -491,13 +463,12 @@ enum som_level som_owner_level(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_populated - the next index that has a unit
- * @owner: whose
- * @idx: where to start, and where the result goes
- * @last: last index to look at
- *
- * Context: Any. The unit may be gone when som_owner_lock_unit() is held.
- * Return: true if there is one.
+ * som_owner_populated - Find the next index that has a unit
+ * @owner: owner
+ * @idx: index to start from; set to the index found
+ * @last: last index
+ * Context: Any. The unit may be removed before som_owner_lock_unit() is taken.
+ * Return: true if found.
  */
 bool som_owner_populated(struct som_owner *owner, unsigned long *idx,
 			 unsigned long last)
@@ -506,11 +477,10 @@ bool som_owner_populated(struct som_owner *owner, unsigned long *idx,
 }
 
 /**
- * som_owner_set_level - note how a unit is mapped now
- * @owner: whose
- * @idx: index of a unit that is there
- * @level: how
- *
+ * som_owner_set_level - Record how a unit is mapped
+ * @owner: owner
+ * @idx: index of an existing unit
+ * @level: new level
  * Context: Process context; som_owner_lock_unit() is held.
  */
 void som_owner_set_level(struct som_owner *owner, unsigned long idx,

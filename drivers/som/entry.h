@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What owner->tables has at a unit index: an xarray value.
+ * An entry of owner->tables is an xarray value:
  *
  *	bits 0-1	enum som_level: how the unit is mapped
  *	bit 2		charged by itself, not by a reservation
- *	bit 3		discarded: MADV_DONTNEED covered all that is mapped of it;
- *			it is to be zeroed before anybody sees it again, or
- *			released
- *	bit 4		zeroed: MADV_DONTNEED covered a part, which was zeroed;
- *			the region of writes does not know yet
+ *	bit 3		discarded: MADV_DONTNEED covered all mapped parts of it;
+ *			to be zeroed before it is accessed, or freed
+ *	bit 4		zeroed: a part that MADV_DONTNEED covered was zeroed;
+ *			not recorded in the unit's region yet
  *	bit 5		page-backed: ordinary memory, not a unit of the pool
- *	bit 6		shared: there may be children that need its bytes (cow.c)
- *	bit 7		with bit 5: it is so by policy, and goes back to the pool when
- *			nothing needs 4 KiB entries any more (migrate.c)
+ *	bit 6		shared: children may need its data (cow.c)
+ *	bit 7		with bit 5: page-backed by policy; returns to the pool
+ *			when 4 KiB entries are no longer needed (migrate.c)
  *	bits 8-		unit number: page frame number / 512
  *
- * An entry is changed by cmpxchg(), as not everybody who changes a bit holds
- * the same lock; it is replaced or removed under the locks that owner.c tells.
+ * Bits are changed by cmpxchg(), as not all changes are made under the same lock. An entry
+ * is replaced or removed under the locks that owner.c lists.
  */
 #ifndef _SOM_ENTRY_H
 #define _SOM_ENTRY_H
@@ -40,16 +39,16 @@ struct pid_namespace;
 #define SOM_ENTRY_BY_POLICY	BIT(7)
 #define SOM_ENTRY_UNIT		8
 
-/* Bytes of a run of tracked indices, with the nodes of its tree. */
+/* Bytes of a run of tracked indices, including nodes of the maple tree. */
 #define SOM_RUN_BYTES		64
 
-/* Units that are taken out of the tree between two looks at anything else. */
+/* Units removed from the tables at a time. */
 #define SOM_BATCH		64
 
-/* What kind of memory a unit is. */
+/* Bits for the kind of memory. */
 #define SOM_ENTRY_KIND		(SOM_ENTRY_PAGE_BACKED | SOM_ENTRY_BY_POLICY)
 
-/* For som_entry_replace(): the unit stays. */
+/* For som_entry_replace(): keep the unit. */
 #define SOM_UNIT_SAME		som_unit(ULONG_MAX)
 
 static inline void *som_entry(som_unit_t unit, unsigned long bits)
@@ -91,14 +90,13 @@ void som_entries_forget(struct som_owner *owner, void **entries,
 bool som_entry_pinned(const void *entry);
 
 /**
- * som_entry_change - change bits of an entry
- * @owner: whose
+ * som_entry_change - Change bits of an entry
+ * @owner: owner
  * @idx: unit index
  * @clear: bits to clear
  * @set: bits to set
- *
- * Context: Any; the caller knows why the entry stays, or does not mind.
- * Return: the entry as it was, or NULL if there is none.
+ * Context: Any; the entry may change concurrently unless the caller prevents it.
+ * Return: the previous entry, or NULL if there is none.
  */
 static inline void *som_entry_change(struct som_owner *owner, unsigned long idx,
 				     unsigned long clear, unsigned long set)
@@ -107,10 +105,9 @@ static inline void *som_entry_change(struct som_owner *owner, unsigned long idx,
 }
 
 /**
- * som_entry_drop - give up the memory of an entry, and its own charge
- * @owner: whose
+ * som_entry_drop - Free the memory of an entry and release its own charge
+ * @owner: owner
  * @entry: as for som_entries_drop()
- *
  * Context: Process context.
  */
 static inline void som_entry_drop(struct som_owner *owner, void *entry)
@@ -140,12 +137,11 @@ unsigned long som_records_max(struct som_owner *owner);
 unsigned long som_records_now(struct som_owner *owner);
 
 /**
- * som_owner_shared - may there be children that need the bytes of a unit?
- * @owner: whose
+ * som_owner_shared - Test whether children may need the data of a unit
+ * @owner: owner
  * @idx: unit index
- *
- * Context: som_owner_lock_unit() is held. Cheap where nobody has inherited.
- * Return: true if so: it is not to be changed before som_cow_break().
+ * Context: som_owner_lock_unit() is held. Cheap if there is no child.
+ * Return: true if so: call som_cow_break() before changing it.
  */
 static inline bool som_owner_shared(struct som_owner *owner, unsigned long idx)
 {

@@ -12,13 +12,12 @@
 #define SOM_IDLE_DOUBLED	3
 
 /**
- * enum som_mode - how writes to a tracked unit are noticed
- * @SOM_MODE_OPEN: they are not: tracking was asked for, but the unit was
- *	populated before and no scan has cleaned a page of it. All is written.
+ * enum som_mode - how writes to a tracked unit are detected
+ * @SOM_MODE_OPEN: not at all: the unit was populated before tracking started and no scan
+ *	has cleaned a page of it; all pages count as written.
  * @SOM_MODE_CLEAN: by a fault: no entry of the unit is writable.
- * @SOM_MODE_DIRTY: by the dirty bits of 4 KiB entries in those groups that are
- *	active; by a fault in the others.
- * @SOM_MODE_DROPPED: the unit is gone, and what it had was not reported as written yet.
+ * @SOM_MODE_DIRTY: by dirty bits of 4 KiB entries in active groups, by a fault in others.
+ * @SOM_MODE_DROPPED: the unit was freed, and not all its pages were reported yet.
  */
 enum som_mode {
 	SOM_MODE_OPEN,
@@ -28,23 +27,21 @@ enum som_mode {
 };
 
 /**
- * struct som_region - what is known of a tracked unit that has, or had, memory
- * @written: pages written since they were last clean, as far as that was taken
- *	from dirty bits.
- * @nonzero: pages that may have been written since the unit was zeroed, as far
- *	as that was taken from dirty bits.
- * @filled: of active groups: pages that were given an entry. Where it is missing
- *	now, MADV_DONTNEED has dropped a dirty bit.
- * @mode: how writes are noticed.
- * @active: groups whose entries may be writable, or dirty; none but in DIRTY mode.
- * @cooling: those of @active that write access was taken from, but what was
- *	written until the TLB was flushed is still in dirty bits.
- * @idle_scans: for each group, scans in a row that found no dirty bit; stays as it was
- *	when the group is not active any more.
- * @returned: for each group, how often it was written soon after that.
- * @pinned: a device may write to it without any bit telling.
- * @maybe_dirty: it is marked SOM_REGION_DIRTY.
- * @discarded: the unit is discarded (entry.h), and @written knows.
+ * struct som_region - state of a tracked unit that has, or had, memory
+ * @written: pages written since they were last clean, as far as collected from dirty bits.
+ * @nonzero: pages possibly written since the unit was zeroed, as far as collected.
+ * @filled: pages of active groups that were given an entry; if it is missing later,
+ *	MADV_DONTNEED may have dropped a dirty bit.
+ * @mode: how writes are detected.
+ * @active: groups whose entries may be writable or dirty; only in DIRTY mode.
+ * @cooling: groups of @active that lost write access; writes until the TLB flush are still
+ *	in dirty bits only.
+ * @idle_scans: for each group, consecutive scans without a dirty bit; kept when the group
+ *	is deactivated.
+ * @returned: for each group, how often it was written soon after deactivation.
+ * @pinned: a device may write to the unit without setting a dirty bit.
+ * @maybe_dirty: the region has the mark SOM_REGION_DIRTY.
+ * @discarded: the unit is discarded (entry.h), and @written includes that.
  *
  * Guarded by the fault_lock of the unit index.
  */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * What an owner is made of: the structures that the files from here on share.
- */
+/* Structures of an owner that the layers from here on share. */
 #ifndef _SOM_TYPES_H
 #define _SOM_TYPES_H
 
@@ -34,39 +32,38 @@ struct task_struct;
 struct vm_area_struct;
 
 /**
- * struct som_cow - what an owner has inherited, and what others have from it
- * @lock: held to copy units of this owner for a child, and to change @children.
- * @children: links to owners that have inherited from this one.
- * @parents: links to owners that this one has inherited from; made by fork, and by a
- *	parent that goes.
- * @parents_lock: guards @parents; several parents may go at a time.
- * @has_child: something was inherited from this owner. Stays.
- * @inherited: this owner has inherited something. Stays.
- * @pending: unit index -> link, of units that this owner has inherited and that
- *	were not copied yet; SOM_LOST where the bytes could not be kept.
- * @parts: unit index -> pages that were inherited, of units in @pending of which that is
- *	not all.
+ * struct som_cow - copy-on-write state of an owner (cow.c)
+ * @lock: held to copy units of this owner for a child; guards @children.
+ * @children: links to owners that inherited from this one.
+ * @parents: links to owners that this one inherited from; made by fork, and when a parent
+ *	passes a unit on.
+ * @parents_lock: guards @parents, as several parents may exit at the same time.
+ * @has_child: another owner inherited from this one. Never cleared.
+ * @inherited: this owner inherited something. Never cleared.
+ * @pending: unit index -> link, of inherited units that were not copied yet; SOM_LOST if
+ *	the data is lost.
+ * @parts: unit index -> inherited pages, for units in @pending inherited in part.
  */
 struct som_cow {
-	struct mutex lock;	/* copying, and children */
+	struct mutex lock;	/* guards children */
 	struct list_head children;
 	struct list_head parents;
-	spinlock_t parents_lock;	/* parents */
+	spinlock_t parents_lock;	/* guards parents */
 	bool has_child;
 	bool inherited;
 	struct xarray pending;
 	struct xarray parts;
 };
 
-/** define SOM_ZAP_PARTS - partial MADV_DONTNEED of one owner under way at a time. */
+/** define SOM_ZAP_PARTS - concurrent partial MADV_DONTNEEDs of one owner. */
 #define SOM_ZAP_PARTS	16
 
 /**
- * struct som_zap_marker - a zap that is under way
+ * struct som_zap_marker - a zap in progress
  * @list: in the owner's markers.
- * @task: by whom; NULL if a part is not used.
+ * @task: the task that zaps; NULL for an unused part.
  * @start: of a part: first address.
- * @end: of a part: address behind the last.
+ * @end: of a part: end address, exclusive.
  */
 struct som_zap_marker {
 	struct list_head list;
@@ -76,11 +73,11 @@ struct som_zap_marker {
 };
 
 /**
- * struct som_zaps - zaps whose further invalidations the MMU notifier ignores
- * @lock: guards all others.
- * @markers: those under way.
- * @parts: markers of MADV_DONTNEED, which begin and end in two calls of the notifier.
- * @wait: for one of @parts that is not used.
+ * struct som_zaps - in-flight zaps whose invalidations the MMU notifier ignores
+ * @lock: guards the other members.
+ * @markers: zaps in progress.
+ * @parts: markers of MADV_DONTNEED, which starts and ends in separate notifier calls.
+ * @wait: waiters for an unused marker of @parts.
  */
 struct som_zaps {
 	spinlock_t lock;	/* guards markers and parts */
@@ -93,20 +90,20 @@ struct som_zaps {
 #define SOM_FAULT_LOCKS	16
 
 /**
- * define SOM_MAX_ALIASES - mappings that a page offset can have.
+ * define SOM_MAX_ALIASES - maximum number of mappings of one page offset.
  *
- * mremap from length 0 makes another one. Without a bound, every walk through the mappings of
- * a unit, and there is one for each of them that goes, would cost by their number.
+ * mremap from length 0 adds one. Removing a mapping walks the others of its units, so
+ * without a limit, removing all would take quadratic time.
  */
 #define SOM_MAX_ALIASES	64
 
 /**
  * enum som_level - how a unit is mapped
- * @SOM_LEVEL_NONE: not yet.
+ * @SOM_LEVEL_NONE: not mapped yet.
  * @SOM_LEVEL_4K: by 4 KiB entries.
  * @SOM_LEVEL_2M: by one 2 MiB entry.
  * @SOM_LEVEL_1G: by one 1 GiB entry, with all other units of its chunk.
- * @SOM_LEVELS: how many there are.
+ * @SOM_LEVELS: number of levels.
  */
 enum som_level {
 	SOM_LEVEL_NONE,
@@ -119,7 +116,7 @@ enum som_level {
 /**
  * struct som_listed - a member of the list of all owners
  * @list: link.
- * @owner: whose it is, or NULL: a walk is here (struct som_owner_walk).
+ * @owner: the owner; NULL for the position of a walk (struct som_owner_walk).
  */
 struct som_listed {
 	struct list_head list;
@@ -127,46 +124,46 @@ struct som_listed {
 };
 
 /**
- * struct som_owner - one process's address space and what it holds
- * @mm: the address space; its structure, not its users, is referenced.
- * @file: the pseudo file in vm_file of every mapping; its life is the owner's.
+ * struct som_owner - one process's address space and its memory
+ * @mm: the address space; the structure is referenced, not its users.
+ * @file: pseudo file, vm_file of every mapping; the owner lives as long as it.
  * @hash: link in the table of owners (inode.c).
  * @listed: link in the list of owners (inode.c).
  * @id: unique number.
- * @pid: the process, for people; changed under @mapping_lock.
- * @lock: guards @mappings, @reserved and its tree, @cursor, @mapped_pages, and
- *	every removal from @tables.
- * @pud_lock: one 1 GiB fault at a time; taken before @lock.
- * @mapping_lock: taken beside @lock to change @mappings, so that it alone, too, keeps
- *	them as they are.
- * @fault_lock: taken by the hash of a unit index: guards the index's entry
- *	in @tables from its look-up until it is in the page table.
+ * @pid: the process, for display; changed under @mapping_lock.
+ * @lock: guards @mappings, @reserved and its tree, @cursor, @mapped_pages, and every
+ *	removal from @tables.
+ * @pud_lock: serialises 1 GiB faults; taken before @lock.
+ * @mapping_lock: taken in addition to @lock to change @mappings, so either lock is enough
+ *	to read them.
+ * @fault_lock: selected by unit index: guards the index's entry in @tables from its look-up
+ *	until the page table entry is made.
  * @tables: unit index -> entry (entry.h).
  * @deferred_free: unit number -> entry, of discarded units that were replaced.
  * @mappings: every VMA's interval of page offsets.
- * @reserved: unit indices that are reserved.
- * @nr_reserved: how many.
- * @cursor: first page offset behind all that are given out.
- * @floor: first page offset that no child has inherited.
+ * @reserved: reserved unit indices.
+ * @nr_reserved: number of reserved units.
+ * @cursor: first page offset that was never allotted.
+ * @floor: first page offset that no child inherited.
  * @mapped_pages: pages in all VMAs.
- * @nr_mappings: how many are in @mappings.
- * @nr_files: references to @file that open files of /dev/som have.
- * @may_alias: mremap was used: page offsets may be mapped twice.
- * @nr_level: units held, by how they are mapped.
- * @nr_page_backed: units held that are page-backed.
- * @dirty_log: what is tracked.
- * @notified: @mn is registered: there are private mappings. Stays.
- * @discards: there are, or were, discarded units, or units zeroed in part. Stays.
- * @mn: tells of MADV_DONTNEED (discard.c).
- * @zaps: zaps that @mn is not to mind.
- * @discard_work: releases what was discarded.
- * @collapse_work: takes page tables out that may not be needed any more.
- * @account: what it has been charged.
- * @cache: units that it has released and keeps.
- * @cow: what it has inherited, and what others have from it.
- * @inherited_files: files of mappings that it has inherited; made by fork, and then fixed.
- * @remap: a mapping that is about to replace others (remap.c), or NULL.
- * @packing: the last PACK that has found that it can go on, under @lock; or NULL.
+ * @nr_mappings: number of @mappings.
+ * @nr_files: references to @file held by open files of /dev/som.
+ * @may_alias: mremap was used: page offsets may be mapped more than once.
+ * @nr_level: number of units, by level.
+ * @nr_page_backed: number of page-backed units.
+ * @dirty_log: tracking state.
+ * @notified: @mn is registered, as there are private mappings. Never cleared.
+ * @discards: there are, or were, units discarded or zeroed in part. Never cleared.
+ * @mn: reports MADV_DONTNEED (discard.c).
+ * @zaps: zaps that @mn ignores.
+ * @discard_work: frees discarded units.
+ * @collapse_work: frees page tables that may no longer be needed.
+ * @account: its charges.
+ * @cache: units that it released and caches.
+ * @cow: copy-on-write state.
+ * @inherited_files: files of inherited mappings; constant after fork.
+ * @remap: mapping that is about to replace others (remap.c), or NULL.
+ * @packing: last PACK that can be continued, guarded by @lock; or NULL.
  */
 struct som_owner {
 	struct mm_struct *mm;
@@ -176,7 +173,7 @@ struct som_owner {
 	unsigned long id;
 	struct pid *pid;
 	struct mutex lock;	/* mappings, reservations, removal of units */
-	struct mutex pud_lock;	/* one chunk is taken at a time */
+	struct mutex pud_lock;	/* serialises 1 GiB faults */
 	spinlock_t mapping_lock;	/* mappings, to read */
 	struct mutex fault_lock[SOM_FAULT_LOCKS];	/* one unit index each */
 	struct som_tables tables;
@@ -208,12 +205,11 @@ struct som_owner {
 };
 
 /**
- * struct som_inherited_file - a file of mappings that an owner has inherited
+ * struct som_inherited_file - a file of inherited mappings
  * @list: in the owner's inherited_files.
- * @inode: what is in the file of the mappings it was inherited from, too; a reference is
- *	held.
- * @limit: first page offset of it that the owner has not inherited.
- * @file: vm_file of the mappings; valid during the fork alone.
+ * @inode: inode of the parent's file; referenced.
+ * @limit: first page offset that the owner did not inherit.
+ * @file: vm_file of the mappings; valid only during fork.
  */
 struct som_inherited_file {
 	struct list_head list;
@@ -223,10 +219,10 @@ struct som_inherited_file {
 };
 
 /**
- * enum som_fork - what a child gets of a mapping
+ * enum som_fork - what a child inherits of a mapping
  * @SOM_FORK_NONE: nothing.
- * @SOM_FORK_COPY: the bytes, and a reservation.
- * @SOM_FORK_COPY_NORESERVE: the bytes, if the pool has the memory when it comes to it.
+ * @SOM_FORK_COPY: the data, with a reservation.
+ * @SOM_FORK_COPY_NORESERVE: the data, if the pool has memory when it is copied.
  */
 enum som_fork {
 	SOM_FORK_NONE,
@@ -237,30 +233,30 @@ enum som_fork {
 /**
  * struct som_mapping - the page offsets that one VMA maps
  * @it: first and last page offset, in the owner's tree.
- * @owner: whose.
+ * @owner: owner of the memory.
  * @vma: the VMA.
- * @limit: first page offset behind the allotment that the VMA came from.
- * @reserved: every unit it touches is reserved.
- * @dup: it was made by mremap: there may be others for the same page offsets.
- * @dup_seq: by which holder of mmap_lock.
+ * @limit: end of the page offsets allotted to the original VMA, exclusive.
+ * @reserved: all its units are reserved.
+ * @dup: made by mremap: other mappings of the page offsets may exist.
+ * @dup_seq: som_mm_write_seq() of that mremap.
  * @generation: how often its page offsets were moved or duplicated.
- * @cut: page offset at which the VMA was last about to be cut.
- * @cut_seq: by which holder of mmap_lock.
- * @grown: mremap has added something to what it has moved.
- * @anew: it was mapped, or moved, to where a scan has been before: what has no memory, and
- *	is not tracked, counts as written. Changed under mmap_lock for write.
+ * @cut: page offset at which the VMA was last about to be split.
+ * @cut_seq: som_mm_write_seq() at that time.
+ * @grown: mremap extended it when it moved it.
+ * @anew: mapped at, or moved to, addresses that a scan has passed: untracked indices
+ *	without memory count as written. Changed under mmap_lock for write.
  * @private: MAP_PRIVATE: MADV_DONTNEED discards.
- * @map_size: bytes that one entry maps at most.
- * @page_backed: it is to stay of the kind that can be pinned for writing (vma.c).
- * @reuse: units that the owner has kept need not be zeroed.
- * @fork: what a child gets.
- * @claimed: it was made of a parcel, and is as it was made.
- * @auto_convert: units that need 4 KiB entries become ordinary pages (migrate.c).
- * @file: of a mapping that was inherited: its vm_file, once more; else NULL.
- * @table: where the last fault found its entry, or NULL; it stays as long as
- *	the mapping touches one of its indices.
+ * @map_size: maximum bytes that one entry maps.
+ * @page_backed: it stays of the kind that can be pinned for writing (vma_kind.c).
+ * @reuse: units cached by the owner need not be zeroed.
+ * @fork: what a child inherits.
+ * @claimed: made from a parcel and unchanged since.
+ * @auto_convert: units that need 4 KiB entries become page-backed (migrate.c).
+ * @file: second reference to vm_file of an inherited mapping; else NULL.
+ * @table: table of the last fault's entry, or NULL; valid while the mapping touches one of
+ *	its indices.
  *
- * It is vm_private_data of the VMA.
+ * Stored in vm_private_data of the VMA.
  */
 struct som_mapping {
 	struct interval_tree_node it;
@@ -287,11 +283,10 @@ struct som_mapping {
 };
 
 /**
- * som_dumping - is the current task writing its core dump?
+ * som_dumping - Test whether the current task is writing its core dump
  *
- * It reads all memory there is, and must not make any.
- *
- * Return: true if so.
+ * A dump reads all memory and must not populate any.
+ * Return: true if it is.
  */
 static inline bool som_dumping(void)
 {
