@@ -151,12 +151,12 @@ TEST_F(parcel, last_close)
 	parcel = parcel_pack(self->fd, p, LEN);
 	ASSERT_LE(0, parcel);
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, socks));
-	ASSERT_EQ(0, parcel_send(socks[0], parcel, 0));
+	ASSERT_EQ(0, som_pass(socks[0], parcel, 0));
 	close(parcel);
 	EXPECT_USED(NR);
 	/* A cycle that nobody can read from: for the garbage collector. */
-	ASSERT_EQ(0, parcel_send(socks[0], socks[1], 0));
-	ASSERT_EQ(0, parcel_send(socks[1], socks[0], 0));
+	ASSERT_EQ(0, som_pass(socks[0], socks[1], 0));
+	ASSERT_EQ(0, som_pass(socks[1], socks[0], 0));
 	close(socks[0]);
 	close(socks[1]);
 	/* It comes when another socket goes. */
@@ -581,11 +581,11 @@ TEST_F(parcel, who_pays)
 		/* It counts against the user's limit. */
 		child_assert(som_map(fd, 5 * UNIT) == MAP_FAILED);
 		child_assert(som_map(fd, 4 * UNIT) != MAP_FAILED);
-		child_assert(!parcel_send(socks[1], parcel, 0));
+		child_assert(!som_pass(socks[1], parcel, 0));
 		_exit(0);
 	}
 	EXPECT_EQ(0, som_wait_child(pid));
-	parcel = parcel_receive(socks[0], &word, 0);
+	parcel = som_pass_receive(socks[0], &word, 0);
 	ASSERT_LE(0, parcel);
 	/* After the process, too. */
 	pid = fork();

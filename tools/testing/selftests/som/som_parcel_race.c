@@ -71,7 +71,7 @@ static bool give(struct round *round, int fd, int sock, char *p, size_t len,
 	}
 	if (som_read_signal(p) != SIGSEGV)
 		say_bad(round, "packed, and still mapped", 0);
-	ret = parcel_send(sock, parcel, mark << 8 | len / UNIT);
+	ret = som_pass(sock, parcel, mark << 8 | len / UNIT);
 	close(parcel);
 	return !ret;
 }
@@ -85,7 +85,7 @@ static char *take(struct round *round, struct som_random *random, int sock,
 	char *p, byte[16];
 	long word;
 
-	parcel = parcel_receive(sock, &word, MSG_DONTWAIT);
+	parcel = som_pass_receive(sock, &word, MSG_DONTWAIT);
 	if (parcel < 0)
 		return NULL;
 	*mark = (__u64)word >> 8;

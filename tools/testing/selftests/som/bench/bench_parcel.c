@@ -11,9 +11,9 @@
  * is cheaper than process_vm_writev()).
  */
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "../som_pass.h"
 #include "bench.h"
 
 #define ROUNDS	5
@@ -106,45 +106,12 @@ static __u64 measure_writev(pid_t pid, char *mem, size_t len)
 	return smallest(samples, ROUNDS);
 }
 
-static void send_fd(int sock, int what)
-{
-	char control[CMSG_SPACE(sizeof(int))] = "", byte = 0;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &what, sizeof(what));
-	if (sendmsg(sock, &msg, 0) != 1)
-		die("sendmsg");
-}
-
-static int receive_fd(int sock)
-{
-	char control[CMSG_SPACE(sizeof(int))], byte;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	int what;
-
-	if (recvmsg(sock, &msg, 0) != 1)
-		die("recvmsg");
-	memcpy(&what, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(what));
-	return what;
-}
-
 static __u64 measure_memfd(size_t units)
 {
 	int memfd = memfd_create("bench", MFD_CLOEXEC), got, socks[2], i;
 	size_t len = units * UNIT, page;
 	__u64 samples[ROUNDS], t;
+	long word;
 	char *p;
 
 	if (memfd < 0 || ftruncate(memfd, len) ||
@@ -155,8 +122,11 @@ static __u64 measure_memfd(size_t units)
 	for (i = 0; i < ROUNDS; i++) {
 		t = now();
 		munmap(p, len);
-		send_fd(socks[0], memfd);
-		got = receive_fd(socks[1]);
+		if (som_pass(socks[0], memfd, 0))
+			die("sendmsg");
+		got = som_pass_receive(socks[1], &word, 0);
+		if (got < 0)
+			die("recvmsg");
 		p = mmap(NULL, len, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_POPULATE, got, 0);
 		if (p == MAP_FAILED)
