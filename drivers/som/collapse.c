@@ -79,6 +79,7 @@ static void convert_unit(struct collapser *c, struct som_mapping *mapping,
 	struct som_owner *owner = c->owner;
 	void *entry = som_tables_load(&owner->tables, c->idx);
 	bool back = covered || som_dirty_log_tracks(&owner->dirty_log, c->idx);
+	void *memory;
 	int ret;
 
 	if (!entry)
@@ -88,7 +89,12 @@ static void convert_unit(struct collapser *c, struct som_mapping *mapping,
 		   som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ||
 		   som_entry_level(entry) != SOM_LEVEL_4K)
 		return;
-	ret = som_convert_unit(owner, c->idx, !back);
+	memory = som_convert_alloc(owner, !back);
+	ret = PTR_ERR_OR_ZERO(memory);
+	if (!ret) {
+		ret = som_convert_unit(owner, c->idx, !back, &memory);
+		som_migrate_free(memory);
+	}
 	if (!ret)
 		c->moved++;
 	else if (ret == -EBUSY || ret == -EAGAIN || ret == -ENOSPC)

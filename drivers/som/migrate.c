@@ -173,12 +173,21 @@ static som_unit_t alloc_pages_for(struct som_owner *owner)
 	return unit;
 }
 
-/* Memory to move a unit to, as an entry that says its kind; or ERR_PTR(-errno). */
-static void *convert_alloc(struct som_owner *owner, bool to_pages)
+/**
+ * som_convert_alloc - allocate memory to move a unit to
+ * @owner: whose
+ * @to_pages: ordinary pages, or a unit of the pool
+ *
+ * Context: Process context; owner->lock is not held, as the kernel may have to reclaim
+ * memory first.
+ * Return: an entry that says its kind, for som_convert_unit() and som_migrate_free(); or
+ * ERR_PTR(): -ENOMEM; -ENOSPC if the pool has no unit right now.
+ */
+void *som_convert_alloc(struct som_owner *owner, bool to_pages)
 {
 	som_unit_t unit = to_pages ? alloc_pages_for(owner) :
-			       som_pool_alloc_unzeroed(owner->account->pool,
-						       numa_mem_id());
+				     som_pool_alloc_unzeroed(owner->account->pool,
+							     numa_mem_id());
 
 	if (som_unit_failed(unit))
 		return ERR_PTR(som_unit_errno(unit));
@@ -190,28 +199,22 @@ static void *convert_alloc(struct som_owner *owner, bool to_pages)
  * @owner: whose
  * @idx: unit index
  * @to_pages: which of the two
+ * @memory: from som_convert_alloc(); and where it goes what is left: it, or, if the
+ *	unit was moved, its old memory
  *
  * Context: Process context; mmap_lock is held for write. Takes owner->lock.
- * Return: 0; -ENOENT if there is nothing to do; -ENOMEM; -ENOSPC if the pool has no unit
- * right now; the errors of som_migrate_unit().
+ * Return: 0; -ENOENT if there is nothing to do; the errors of som_migrate_unit().
  */
-int som_convert_unit(struct som_owner *owner, unsigned long idx, bool to_pages)
+int som_convert_unit(struct som_owner *owner, unsigned long idx, bool to_pages,
+		     void **memory)
 {
-	void *memory = NULL;
 	int ret = -ENOENT;
 
 	mutex_lock(&owner->lock);
 	/* As long as owner->lock is held, it stays so. */
-	if (convert_wanted(owner, idx, to_pages)) {
-		memory = convert_alloc(owner, to_pages);
-		ret = PTR_ERR_OR_ZERO(memory);
-		if (ret)
-			memory = NULL;
-		else
-			ret = som_migrate_unit(owner, idx, &memory);
-	}
+	if (convert_wanted(owner, idx, to_pages))
+		ret = som_migrate_unit(owner, idx, memory);
 	mutex_unlock(&owner->lock);
-	som_migrate_free(memory);
 	return ret;
 }
 
@@ -233,20 +236,26 @@ vm_fault_t som_convert_fault(struct vm_fault *vmf, struct som_owner *owner,
 	struct mm_struct *mm = vmf->vma->vm_mm;
 	struct file *file = get_file(owner->file);
 	unsigned int tries = SOM_CONVERT_TRIES;
+	void *memory;
 	int ret;
 
 	release_fault_lock(vmf);
+	memory = som_convert_alloc(owner, true);
+	if (IS_ERR(memory))
+		goto out;
 	do {
 		ret = mmap_write_lock_killable(mm);
 		if (ret)
 			break;
-		ret = som_convert_unit(owner, idx, true);
+		ret = som_convert_unit(owner, idx, true, &memory);
 		mmap_write_unlock(mm);
 		/* A pin is most often gone soon, and so is a copy that waits. */
 		if (ret == -EBUSY || ret == -EAGAIN)
 			schedule_timeout_killable(1);
 	} while ((ret == -EBUSY || ret == -EAGAIN) && --tries &&
 		 !fatal_signal_pending(current));
+	som_migrate_free(memory);
+out:
 	fput(file);
 	/* With ->pfn_mkwrite the kernel asks for NOPAGE, too. */
 	return VM_FAULT_RETRY | VM_FAULT_NOPAGE;

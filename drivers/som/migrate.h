@@ -13,6 +13,8 @@ void som_migrate_free(void *memory);
 
 vm_fault_t som_convert_fault(struct vm_fault *vmf, struct som_owner *owner,
 			     unsigned long idx);
-int som_convert_unit(struct som_owner *owner, unsigned long idx, bool to_pages);
+void *som_convert_alloc(struct som_owner *owner, bool to_pages);
+int som_convert_unit(struct som_owner *owner, unsigned long idx, bool to_pages,
+		     void **memory);
 
 #endif /* _SOM_MIGRATE_H */
