@@ -68,9 +68,20 @@ static bool may_collapse(struct som_owner *owner, unsigned long idx)
 	return !region || region->mode == SOM_MODE_OPEN || region->mode == SOM_MODE_CLEAN;
 }
 
+/* Does a tracked unit have 4 KiB entries because it is written? */
+static bool written_lately(struct som_owner *owner, unsigned long idx)
+{
+	struct mutex *lock = som_owner_lock_index(owner, idx);
+	struct som_region *region = som_dirty_log_find(&owner->dirty_log, idx);
+	bool ret = region && region->mode == SOM_MODE_DIRTY;
+
+	mutex_unlock(lock);
+	return ret;
+}
+
 /*
  * A unit that is page-backed by policy goes back to the pool if one VMA covers it, or it
- * is tracked; and one that is mapped by special 4 KiB entries becomes page-backed, where
+ * is not tracked; and one that is mapped by special 4 KiB entries becomes page-backed, where
  * that is the policy (migrate.c). If a pin is in the way, somebody looks again.
  */
 static void convert_unit(struct collapser *c, struct som_mapping *mapping,
@@ -78,7 +89,8 @@ static void convert_unit(struct collapser *c, struct som_mapping *mapping,
 {
 	struct som_owner *owner = c->owner;
 	void *entry = som_tables_load(&owner->tables, c->idx);
-	bool back = covered || som_dirty_log_tracks(&owner->dirty_log, c->idx);
+	bool tracked = som_dirty_log_tracks(&owner->dirty_log, c->idx);
+	bool back = covered && !tracked;
 	void *memory;
 	int ret;
 
@@ -88,6 +100,9 @@ static void convert_unit(struct collapser *c, struct som_mapping *mapping,
 		   !mapping->auto_convert ||
 		   som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ||
 		   som_entry_level(entry) != SOM_LEVEL_4K)
+		return;
+	/* It is about to be mapped by 2 MiB again. */
+	if (tracked && covered && !written_lately(owner, c->idx))
 		return;
 	memory = som_convert_alloc(owner, !back);
 	ret = PTR_ERR_OR_ZERO(memory);

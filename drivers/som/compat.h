@@ -257,6 +257,20 @@ static inline bool som_pages_may_be_anonymous(void)
 	return !IS_ENABLED(CONFIG_DEBUG_VM) || !IS_ENABLED(CONFIG_MEM_SOFT_DIRTY);
 }
 
+/**
+ * som_kernel_asks_for_pages - does the kernel have to ask before it makes pages writable?
+ *
+ * If a shared mapping has no page_mkwrite, the kernel gives write access to an entry of an
+ * anonymous page by itself and marks it dirty; but with CONFIG_DEBUG_VM it checks that it
+ * is a page of a file (fault_dirty_shared_page()).
+ *
+ * Return: true if so.
+ */
+static inline bool som_kernel_asks_for_pages(void)
+{
+	return IS_ENABLED(CONFIG_DEBUG_VM);
+}
+
 #ifdef CONFIG_PAGE_TABLE_CHECK
 #include <linux/page_table_check.h>
 
@@ -388,6 +402,42 @@ static inline void som_ptep_mkwrite(pte_t *pte)
 
 	do {
 		new = pte_mkwrite_novma(old);
+	} while (!try_cmpxchg(&pte->pte, &old.pte, new.pte));
+}
+
+/**
+ * som_ptep_mkdirty - make an entry writable, and dirty
+ * @pte: the entry, present and not writable
+ *
+ * As som_ptep_mkwrite(): no processor sees it writable and clean.
+ *
+ * Context: The page table lock is held.
+ */
+static inline void som_ptep_mkdirty(pte_t *pte)
+{
+	pte_t old = ptep_get(pte), new;
+
+	do {
+		new = pte_mkdirty(pte_mkwrite_novma(old));
+	} while (!try_cmpxchg(&pte->pte, &old.pte, new.pte));
+}
+
+/**
+ * som_ptep_protect_clean - take write access and the dirty bit from an entry
+ * @pte: the entry, present
+ *
+ * Atomic against the processor, and a full barrier: get_user_pages_fast(), which takes a
+ * reference and looks at the entry again, either finds it changed, or its reference is seen
+ * from then on.
+ *
+ * Context: The page table lock is held.
+ */
+static inline void som_ptep_protect_clean(pte_t *pte)
+{
+	pte_t old = ptep_get(pte), new;
+
+	do {
+		new = pte_wrprotect(pte_mkclean(old));
 	} while (!try_cmpxchg(&pte->pte, &old.pte, new.pte));
 }
 

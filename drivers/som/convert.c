@@ -15,6 +15,7 @@
 #include <linux/uaccess.h>
 #include <linux/som.h>
 #include "convert.h"
+#include "dirty_log.h"
 #include "entry.h"
 #include "inode.h"
 #include "mapping.h"
@@ -57,8 +58,10 @@ static int convert_find_unit(struct som_mapping *mapping, unsigned long idx, boo
 			  som_owner_lookup(mapping->owner, idx);
 	is = som_owner_page_backed(mapping->owner, idx);
 	/* Asked for, it does not go back by itself. */
-	if (is && page_backed)
+	if (is && page_backed && som_owner_auto_converted(mapping->owner, idx)) {
 		som_entry_change(mapping->owner, idx, SOM_ENTRY_BY_POLICY, 0);
+		som_dirty_log_pinned(&mapping->owner->dirty_log, idx);
+	}
 	mutex_unlock(lock);
 	if (unit == som_unit_error(-ENOENT) || is == page_backed)
 		return 0;

@@ -434,18 +434,42 @@ bool som_owner_page_backed(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_pinned - Test whether a device may write to a unit
+ * som_owner_auto_converted - Test whether a unit is page-backed by policy
+ * @owner: owner
+ * @idx: unit index
+ *
+ * A tracked unit of this kind is tracked page by page (track.c).
+ *
+ * Context: som_owner_lock_unit() is held. Cheap without such units.
+ * Return: true if so.
+ */
+bool som_owner_auto_converted(struct som_owner *owner, unsigned long idx)
+{
+	void *entry;
+
+	if (likely(!atomic_long_read(&owner->nr_page_backed)))
+		return false;
+	entry = som_tables_load(&owner->tables, idx);
+	return entry && som_entry_test(entry, SOM_ENTRY_BY_POLICY);
+}
+
+/**
+ * som_owner_pinned - Test whether a device may write to any page of a unit
  * @owner: owner
  * @idx: unit index
  * Context: som_owner_lock_unit() is held.
- * Return: true while the unit's chunk has a pin, and while the unit is page-backed.
+ * Return: true while the unit's chunk has a pin, and while the unit is page-backed by a call
+ * of SOM_IOC_PAGE_BACKED.
  */
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx)
 {
 	void *entry = som_tables_load(&owner->tables, idx);
 
-	return entry && (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ||
-			 som_pool_pinned(som_entry_unit(entry)));
+	if (!entry)
+		return false;
+	if (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED))
+		return !som_entry_test(entry, SOM_ENTRY_BY_POLICY);
+	return som_pool_pinned(som_entry_unit(entry));
 }
 
 /**

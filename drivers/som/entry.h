@@ -126,6 +126,7 @@ pid_t som_owner_pid(struct som_owner *owner, struct pid_namespace *ns);
 struct mutex *som_owner_lock_index(struct som_owner *owner, unsigned long idx);
 bool som_owner_pinned(struct som_owner *owner, unsigned long idx);
 bool som_owner_page_backed(struct som_owner *owner, unsigned long idx);
+bool som_owner_auto_converted(struct som_owner *owner, unsigned long idx);
 bool som_owner_has_child(struct som_owner *owner, unsigned long idx);
 enum som_level som_owner_level(struct som_owner *owner, unsigned long idx);
 void som_owner_set_level(struct som_owner *owner, unsigned long idx,

@@ -20,7 +20,9 @@
  * it into one that has pfn_mkwrite (som_vma_track()): the kernel makes no entry
  * writable by itself then, its vm_page_prot is without write access, and so a
  * unit that is tracked and clean can be mapped read-only in it. In a VMA of the
- * first kind a tracked unit is always in DIRTY mode once it is touched.
+ * first kind a tracked unit is always in DIRTY mode once it is touched, but for clean
+ * units that a 2 MiB entry maps where the VMA stays of this kind
+ * (som_mapping_keeps_kind()).
  *
  * A VMA is closed after its entries were cleared and the TLB was flushed: the
  * kernel calls ->close from remove_vma(), behind tlb_finish_mmu(), in munmap,
@@ -90,6 +92,17 @@ static unsigned long som_map_groups(const struct vm_fault *vmf,
 	return groups;
 }
 
+/* Which pages had an entry matters where dirty bits are read. */
+static void som_map_forget(struct som_region *region)
+{
+	unsigned int group;
+
+	for (group = 0; group < SOM_UNIT_GROUPS; group++) {
+		if (!(region->active & BIT(group)))
+			region->filled[group] = 0;
+	}
+}
+
 /*
  * Map what the VMA has of a unit by 4 KiB entries, writable if the VMA is. If
  * the unit is tracked, new entries are clean and those that are writable tell of
@@ -105,7 +118,7 @@ static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 	unsigned int hot = vmf->flags & FAULT_FLAG_WRITE ? page : SOM_UNIT_PAGES;
 	unsigned long groups;
 	struct som_ptes ptes;
-	unsigned int nr, group;
+	unsigned int nr;
 	int ret;
 
 	som_ptes_init(&ptes, vmf->vma, idx, unit);
@@ -118,12 +131,10 @@ static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 		som_ptes_group(&ptes, page / SOM_GROUP_PAGES);
 	nr = (ptes.end - ptes.start) >> PAGE_SHIFT;
 	ptes.entryp = som_map_entryp(mapping, idx);
-	for (group = 0; region && group < SOM_UNIT_GROUPS; group++) {
-		if (!(region->active & BIT(group)))
-			region->filled[group] = 0;
-	}
-	if (region)
+	if (region) {
+		som_map_forget(region);
 		som_dirty_log_open(dirty_log, idx, region);
+	}
 	ret = som_ptes_fill(&ptes, groups, hot, region ? region->filled : NULL);
 	if (ret && ret != -EEXIST) {
 		if (region)
@@ -154,23 +165,45 @@ static vm_fault_t som_map_4k_readonly(struct vm_fault *vmf, unsigned long idx,
 	return VM_FAULT_NOPAGE;
 }
 
-/* Map what the VMA has of a unit that is ordinary pages. */
+/*
+ * Map what the VMA has of a unit that is ordinary pages. Where it is tracked, an entry has
+ * write access only if its page is written: track.c says why. Who has asked for such
+ * pages has all of them written.
+ */
 static vm_fault_t som_map_pages(struct vm_fault *vmf, unsigned long idx,
 				som_unit_t unit)
 {
-	struct page *page = pfn_to_page(som_unit_pfn(unit) +
-					vmf->pgoff - som_index_pgoff(idx));
+	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
+	struct som_dirty_log *dirty_log = &mapping->owner->dirty_log;
+	unsigned int page = vmf->pgoff - som_index_pgoff(idx);
+	unsigned int hot = vmf->flags & FAULT_FLAG_WRITE ? page : SOM_UNIT_PAGES;
+	struct som_region *region = som_dirty_log_find(dirty_log, idx);
 	struct som_ptes ptes;
+	int ret;
 
-	if (PageHWPoison(page))
+	if (PageHWPoison(pfn_to_page(som_unit_pfn(unit) + page)))
 		return VM_FAULT_HWPOISON;
+	if (region && (region->mode == SOM_MODE_OPEN ||
+		       !som_owner_auto_converted(mapping->owner, idx)))
+		region = NULL;
 	som_ptes_init(&ptes, vmf->vma, idx, unit);
 	if (som_map_single(vmf->vma, idx))
 		som_ptes_single(&ptes, vmf->address & PAGE_MASK);
-	ptes.entryp = som_map_entryp(som_vma_mapping(vmf->vma), idx);
-	if (som_ptes_fill_pages(&ptes) == -ENOMEM)
-		return VM_FAULT_OOM;
-	return VM_FAULT_NOPAGE;
+	ptes.entryp = som_map_entryp(mapping, idx);
+	ptes.paged = region;
+	if (region) {
+		som_map_forget(region);
+		som_dirty_log_open(dirty_log, idx, region);
+	}
+	ret = som_ptes_fill_pages(&ptes, hot, region ? region->filled : NULL);
+	if (region && (!ret || ret == -EEXIST)) {
+		bitmap_set(region->filled, ptes.page,
+			   (ptes.end - ptes.start) >> PAGE_SHIFT);
+		som_region_open(region, SOM_ALL_GROUPS, hot);
+	}
+	if (region)
+		som_dirty_log_update(dirty_log, idx, region);
+	return ret == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_NOPAGE;
 }
 
 static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long idx,
@@ -186,9 +219,12 @@ static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long idx,
 	/* An entry of a unit that was punched out, about to be cleared. */
 	if (!pmd_none(pmd) && pmd_pfn(pmd) != som_unit_pfn(unit))
 		return VM_FAULT_NOPAGE;
-	/* The kernel's way would make an entry of what is discarded. */
+	/* In a VMA of the first kind, the kernel's way would make it writable. */
+	if (!write)
+		return VM_FAULT_NOPAGE;
+	/* Nor has it to make an entry of what is discarded. */
 	if (mapping->private) {
-		if (write && !pmd_none(pmd) && !pmd_write(pmd))
+		if (!pmd_none(pmd) && !pmd_write(pmd))
 			som_zap(mapping->owner, som_index_pgoff(idx),
 				SOM_UNIT_PAGES);
 		return VM_FAULT_NOPAGE;
@@ -231,16 +267,25 @@ static vm_fault_t fault_error(struct vm_fault *vmf, long error)
 	}
 }
 
+/* Can a unit be mapped without write access in a VMA that has it? */
+static bool may_protect(const struct vm_area_struct *vma, bool huge)
+{
+	return som_vma_tracked(vma) ||
+	       (huge && som_mapping_keeps_kind(som_vma_mapping(vma)));
+}
+
 /*
  * Can a unit that children depend on be mapped as it is, without write access? Where dirty
  * bits tell of writes, or the kernel gives write access unasked, it cannot.
  */
-static bool som_map_shared(const struct vm_fault *vmf, unsigned long idx)
+static bool som_map_shared(const struct vm_fault *vmf, unsigned long idx,
+			   bool needs_4k)
 {
 	struct som_owner *owner = som_vma_mapping(vmf->vma)->owner;
 	struct som_region *region = som_dirty_log_find(&owner->dirty_log, idx);
 
-	return !(vmf->flags & FAULT_FLAG_WRITE) && som_vma_tracked(vmf->vma) &&
+	return !(vmf->flags & FAULT_FLAG_WRITE) &&
+	       may_protect(vmf->vma, !needs_4k) &&
 	       (!region || !region->active) && !som_owner_page_backed(owner, idx);
 }
 
@@ -278,9 +323,12 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 	}
 	if (region && region->mode == SOM_MODE_OPEN)
 		region = NULL;
-	readonly = shared || (region && region->mode == SOM_MODE_CLEAN && !write &&
-			      som_vma_tracked(vmf->vma));
 	huge = huge && (table || pmd_none(pmd));
+	/* Somebody has made a page table meanwhile: it has to be copied first. */
+	if (shared && !may_protect(vmf->vma, huge))
+		return VM_FAULT_NOPAGE;
+	readonly = shared || (region && region->mode == SOM_MODE_CLEAN && !write &&
+			      may_protect(vmf->vma, huge));
 	if (huge && (!region || readonly)) {
 		level = SOM_LEVEL_2M;
 		ret = som_map_2m(vmf, idx, unit,
@@ -312,6 +360,17 @@ static bool som_map_needs_4k(const struct vm_fault *vmf, bool huge)
 	return !huge || !(pmd_none(pmd) || pmd_trans_huge(pmd));
 }
 
+/* Is a unit that 2 MiB fit about to be mapped by 4 KiB entries, as it is tracked? */
+static bool som_map_splits(const struct vm_fault *vmf, unsigned long idx)
+{
+	struct som_owner *owner = som_vma_mapping(vmf->vma)->owner;
+	struct som_region *region = som_dirty_log_find(&owner->dirty_log, idx);
+
+	return region && region->mode != SOM_MODE_OPEN &&
+	       (region->mode == SOM_MODE_DIRTY ||
+		vmf->flags & FAULT_FLAG_WRITE);
+}
+
 /*
  * Is a unit that is there to become ordinary pages first? If it cannot right now, or that
  * was tried, it is mapped as it is, and a worker tries again.
@@ -319,20 +378,20 @@ static bool som_map_needs_4k(const struct vm_fault *vmf, bool huge)
 static bool som_map_convert(const struct vm_fault *vmf, unsigned long idx,
 			    bool huge, bool needs_4k)
 {
-	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
+	struct som_owner *owner = som_vma_mapping(vmf->vma)->owner;
 
-	if (som_owner_page_backed(mapping->owner, idx)) {
+	if (som_owner_page_backed(owner, idx)) {
 		/* The boundary is gone: a worker moves it back. */
-		if (huge)
-			som_collapse_want(mapping->owner, idx);
+		if (huge && !som_dirty_log_tracks(&owner->dirty_log, idx))
+			som_collapse_want(owner, idx);
 		return false;
 	}
-	if (!needs_4k || som_dirty_log_tracks(&mapping->owner->dirty_log, idx))
+	if (!needs_4k && !som_map_splits(vmf, idx))
 		return false;
 	if (vmf->flags & FAULT_FLAG_ALLOW_RETRY &&
 	    !(vmf->flags & (FAULT_FLAG_RETRY_NOWAIT | FAULT_FLAG_TRIED)))
 		return true;
-	som_collapse_want(mapping->owner, idx);
+	som_collapse_want(owner, idx);
 	return false;
 }
 
@@ -372,11 +431,15 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 	lock = som_owner_lock_unit(mapping->owner, idx);
 	needs_4k = som_map_needs_4k(vmf, huge);
 	level = needs_4k ? SOM_LEVEL_4K : SOM_LEVEL_2M;
+	/* It will be tracked from the beginning, and is written. */
+	if (unlikely(mapping->auto_convert) && vmf->flags & FAULT_FLAG_WRITE &&
+	    som_dirty_log_tracks(&mapping->owner->dirty_log, idx))
+		level = SOM_LEVEL_4K;
 	unit = som_owner_unit(mapping, idx, &level);
 	dump = order == 0 && som_dumping() &&
 	       !som_owner_page_backed(mapping->owner, idx);
 	if (!som_unit_failed(unit) && !dump && som_owner_shared(mapping->owner, idx) &&
-	    !som_map_shared(vmf, idx) && som_cow_break(mapping->owner, idx))
+	    !som_map_shared(vmf, idx, needs_4k) && som_cow_break(mapping->owner, idx))
 		unit = som_unit_error(-EAGAIN);
 	convert = unlikely(mapping->auto_convert) && !som_unit_failed(unit) && !som_dumping() &&
 		  som_map_convert(vmf, idx, huge, needs_4k);

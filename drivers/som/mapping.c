@@ -9,6 +9,7 @@
 #include <linux/interval_tree.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
+#include "compat.h"
 #include "mapping.h"
 #include "range.h"
 #include "som_types.h"
@@ -219,6 +220,23 @@ bool som_vma_tracked(const struct vm_area_struct *vma)
 }
 
 /**
+ * som_mapping_keeps_kind - does a VMA stay of the first kind whatever happens?
+ * @mapping: its mapping
+ *
+ * When it comes to be tracked, or a child inherits it: so that every pin works, for writing,
+ * too, where units become page-backed by policy. Those have entries that are dirty
+ * where they are writable; 2 MiB entries without write access are only made writable by
+ * mprotect() there (som_vma_mprotect()).
+ *
+ * Return: true if so.
+ */
+bool som_mapping_keeps_kind(const struct som_mapping *mapping)
+{
+	return mapping->auto_convert && mapping->map_size < PUD_SIZE &&
+	       !som_kernel_asks_for_pages();
+}
+
+/**
  * som_vma_ready - can a scan track the memory of a som VMA?
  * @vma: the VMA
  *
@@ -227,5 +245,8 @@ bool som_vma_tracked(const struct vm_area_struct *vma)
  */
 bool som_vma_ready(const struct vm_area_struct *vma)
 {
-	return som_vma_tracked(vma) || som_vma_mapping(vma)->page_backed;
+	const struct som_mapping *mapping = som_vma_mapping(vma);
+
+	return som_vma_tracked(vma) || mapping->page_backed ||
+	       som_mapping_keeps_kind(mapping);
 }

@@ -72,6 +72,7 @@ extern const struct vm_operations_struct *som_plain_ops;
 extern const struct vm_operations_struct *som_tracked_ops;
 struct som_mapping *som_vma_mapping(const struct vm_area_struct *vma);
 bool som_vma_tracked(const struct vm_area_struct *vma);
+bool som_mapping_keeps_kind(const struct som_mapping *mapping);
 bool som_vma_ready(const struct vm_area_struct *vma);
 
 #endif /* _SOM_MAPPING_H */

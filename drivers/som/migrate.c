@@ -112,7 +112,8 @@ int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory)
 		goto out;
 	if (som_entry_level(entry) == SOM_LEVEL_4K)
 		som_collapse_want(owner, idx);
-	if (to_page_backed)
+	/* By policy, it is tracked page by page. */
+	if (to_page_backed && !(kind & SOM_ENTRY_BY_POLICY))
 		som_dirty_log_pinned(&owner->dirty_log, idx);
 	trace_som_unit_move(som_entry_unit(entry), unit);
 	*memory = som_entry(som_entry_unit(entry),
@@ -137,9 +138,9 @@ out:
  *  3. It cannot be moved (somebody has a pin on its chunk, a limit, no memory), or the
  *     fault may not be begun again: it is mapped by special entries, and the worker of
  *     collapse.c tries once more, a while later.
- *  4. The same worker moves it back where one VMA covers all of it again, or where it
- *     is tracked by now: dirty bits of 4 KiB entries tell what is written then, and a
- *     page-backed unit counts as written as a whole.
+ *  4. The same worker moves it back where one VMA covers all of it again and it is not
+ *     tracked. What is tracked needs 4 KiB entries as soon as it is written, and stays
+ *     as it is.
  *
  * SOM_ENTRY_BY_POLICY tells such a unit from one that somebody has asked for.
  */
@@ -156,9 +157,9 @@ static bool convert_wanted(struct som_owner *owner, unsigned long idx,
 	if (!entry)
 		return false;
 	if (to_pages)
-		return !som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) &&
-		       !som_dirty_log_tracks(&owner->dirty_log, idx);
-	return som_entry_test(entry, SOM_ENTRY_BY_POLICY);
+		return !som_entry_test(entry, SOM_ENTRY_PAGE_BACKED);
+	return som_entry_test(entry, SOM_ENTRY_BY_POLICY) &&
+	       !som_dirty_log_tracks(&owner->dirty_log, idx);
 }
 
 /* Pages, charged to the cgroup of the address space, in the worker, too. */

@@ -132,6 +132,28 @@ bool som_page_backed_pinned(som_unit_t unit)
 }
 
 /**
+ * som_page_backed_page_pinned - has anybody a pin on a page?
+ * @unit: unit number
+ * @page: number of the page in it
+ *
+ * Beside entries that map it, whose references are counted. An entry that is just
+ * going, or somebody who looks at the page for a moment, may look like a pin; none is
+ * missed.
+ *
+ * Context: The fault_lock of the unit's index is held, so no entry comes.
+ * Return: true if so.
+ */
+bool som_page_backed_page_pinned(som_unit_t unit, unsigned int page)
+{
+	struct page *p = unit_page(unit) + page;
+	int refs = page_ref_count(p);
+
+	/* An entry that goes leaves the second count first. */
+	smp_rmb();
+	return refs > 1 + atomic_read(&p->_mapcount) + 1;
+}
+
+/**
  * som_page_backed_poisoned - Test whether memory of a unit has failed
  * @unit: unit number
  * Context: Any.

@@ -10,6 +10,7 @@ struct som_account;
 som_unit_t som_page_backed_alloc(struct som_account *account, bool zeroed);
 void som_page_backed_free(som_unit_t unit);
 bool som_page_backed_pinned(som_unit_t unit);
+bool som_page_backed_page_pinned(som_unit_t unit, unsigned int page);
 bool som_page_backed_poisoned(som_unit_t unit);
 unsigned long som_page_backed_units(void);
 

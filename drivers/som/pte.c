@@ -169,7 +169,9 @@ bool som_pmd_insert(struct vm_fault *vmf, unsigned long pfn, bool write,
 
 	if (arch_needs_pgtable_deposit())
 		return false;
-	pmd = pmd_mkspecial(pmd_mkhuge(pfn_pmd(pfn, vma->vm_page_prot)));
+	pmd = pmd_mkspecial(pmd_mkhuge(pfn_pmd(pfn, write ? vma->vm_page_prot :
+				       vm_get_page_prot(vma->vm_flags &
+							~VM_SHARED))));
 	if (write)
 		pmd = pmd_mkyoung(pmd_mkdirty(pmd));
 	if (write && vma->vm_flags & VM_WRITE)
@@ -256,6 +258,7 @@ void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
 	ptes->pfn = som_unit_pfn(unit) + ptes->page;
 	ptes->pte = NULL;
 	ptes->entryp = NULL;
+	ptes->paged = false;
 }
 
 /**
@@ -390,8 +393,8 @@ int som_ptes_fill(struct som_ptes *ptes, unsigned long groups,
 }
 
 /* The kernel has entries of ordinary pages in its counts, and takes them out itself. */
-static void count_pages(struct mm_struct *mm, struct page *page,
-			unsigned int added, unsigned int mapped)
+static void count_pages(struct mm_struct *mm, struct page *page, int added,
+			int mapped)
 {
 	struct folio *folio = page_folio(page);
 
@@ -399,6 +402,24 @@ static void count_pages(struct mm_struct *mm, struct page *page,
 	if (mapped)
 		__lruvec_stat_mod_folio(folio, folio_test_anon(folio) ?
 					NR_ANON_MAPPED : NR_FILE_MAPPED, mapped);
+}
+
+/* Is a page to have write access? Where it is tracked, only the one that is written. */
+static bool page_writable(const struct som_walk *walk, unsigned int i)
+{
+	return walk->groups &&
+	       (!walk->ptes->paged || walk->page + i == walk->hot);
+}
+
+static pte_t make_page_entry(const struct som_walk *walk, struct page *page,
+			     unsigned int i)
+{
+	pte_t entry = mk_pte(page, walk->prot);
+
+	if (!page_writable(walk, i))
+		return walk_lost(walk, walk->page + i) ? pte_mkdirty(entry) : entry;
+	entry = mk_pte(page, walk->prot_write);
+	return walk->ptes->paged ? pte_mkyoung(pte_mkdirty(entry)) : entry;
 }
 
 static void fill_pages_fn(struct som_walk *walk, pte_t *pte)
@@ -417,8 +438,12 @@ static void fill_pages_fn(struct som_walk *walk, pte_t *pte)
 		pte_t old = ptep_get(pte + i);
 
 		if (!pte_none(old)) {
-			if (walk->groups && !pte_write(old) &&
-			    pte_pfn(old) == page_to_pfn(page))
+			if (!page_writable(walk, i) || pte_write(old) ||
+			    pte_pfn(old) != page_to_pfn(page))
+				continue;
+			if (ptes->paged)
+				som_ptep_mkdirty(pte + i);
+			else
 				som_ptep_mkwrite(pte + i);
 			continue;
 		}
@@ -428,7 +453,7 @@ static void fill_pages_fn(struct som_walk *walk, pte_t *pte)
 		mapped += atomic_inc_and_test(&page->_mapcount);
 		added++;
 		set_pte_at(mm, walk->start + i * PAGE_SIZE, pte + i,
-			   mk_pte(page, walk->prot_write));
+			   make_page_entry(walk, page, i));
 	}
 	if (added)
 		count_pages(mm, first, added, mapped);
@@ -438,23 +463,33 @@ static void fill_pages_fn(struct som_walk *walk, pte_t *pte)
  * som_ptes_fill_pages - make ordinary entries where there are none
  * @ptes: which; the unit is ordinary pages
  *
+ * @hot: a page that is about to be written, or SOM_UNIT_PAGES
+ * @filled: as in som_ptes_fill()
+ *
  * All of them are writable as far as the VMA is, and clean; what is there becomes
  * writable, too. That is what vm_insert_page() does, but for anonymous pages, which it
- * refuses. Pages that have failed get no entry.
+ * refuses. With @ptes->paged, @hot alone becomes writable, and is dirty. Pages that
+ * have failed get no entry.
  *
  * Return: 0; -ENOMEM without memory for a page table; -EEXIST if there is a
  * 2 MiB entry; -EAGAIN if the unit is discarded.
  */
-int som_ptes_fill_pages(struct som_ptes *ptes)
+int som_ptes_fill_pages(struct som_ptes *ptes, unsigned int hot,
+			const unsigned long *filled)
 {
+	unsigned long flags = ptes->vma->vm_flags;
 	struct som_walk walk = {
 		.ptes = ptes,
 		.fn = fill_pages_fn,
-		.groups = ptes->vma->vm_flags & VM_WRITE ? SOM_ALL_GROUPS : 0,
-		.prot_write = vm_get_page_prot(ptes->vma->vm_flags),
+		.groups = flags & VM_WRITE ? SOM_ALL_GROUPS : 0,
+		.hot = hot,
+		.filled = filled,
 	};
-	int ret = walk_ptes(&walk, true);
+	int ret;
 
+	walk.prot = vm_get_page_prot(flags & ~VM_SHARED);
+	walk.prot_write = vm_get_page_prot(flags);
+	ret = walk_ptes(&walk, true);
 	return walk.discarded ? -EAGAIN : ret;
 }
 
@@ -482,7 +517,7 @@ static void gather_fn(struct som_walk *walk, pte_t *pte)
 	for_each_set_bit(group, &walk->groups, SOM_UNIT_GROUPS) {
 		if (!walk_group(walk, group, &page, &last))
 			continue;
-		if (last - page == SOM_GROUP_PAGES) {
+		if (last - page == SOM_GROUP_PAGES && !walk->ptes->paged) {
 			gather_group(walk, pte + (page - walk->page), group);
 			continue;
 		}
@@ -532,7 +567,10 @@ static void clean_fn(struct som_walk *walk, pte_t *pte)
 			if (page < first || page >= last ||
 			    !pte_dirty(ptep_get(pte + page - walk->page)))
 				continue;
-			som_ptep_mkclean(pte + page - walk->page);
+			if (walk->ptes->paged)
+				som_ptep_protect_clean(pte + page - walk->page);
+			else
+				som_ptep_mkclean(pte + page - walk->page);
 			walk->changed = true;
 		}
 	}
@@ -543,6 +581,8 @@ static void clean_fn(struct som_walk *walk, pte_t *pte)
  * @ptes: which
  * @groups: only those of these groups,
  * @pages: and of these pages
+ *
+ * With @ptes->paged, they lose write access, too.
  *
  * Return: true if one was set, and the TLB must be flushed.
  */
@@ -623,17 +663,20 @@ pte_t som_ptes_take(struct som_ptes *ptes)
 
 static void restore_fn(struct som_walk *walk, pte_t *pte)
 {
-	if (pte_none(ptep_get(pte)) && !entryp_discarded(walk->ptes->entryp))
-		set_pte_at(walk->ptes->vma->vm_mm, walk->start, pte,
-			   walk->entry);
+	if (!pte_none(ptep_get(pte)) || entryp_discarded(walk->ptes->entryp))
+		return;
+	set_pte_at(walk->ptes->vma->vm_mm, walk->start, pte, walk->entry);
+	walk->changed = true;
 }
 
 /**
  * som_ptes_restore - put an entry back that was taken
  * @ptes: exactly one, of a unit that is still where it was
  * @entry: what it shall be
+ *
+ * Return: false if it was not, as there is another by now, or the unit is discarded.
  */
-void som_ptes_restore(struct som_ptes *ptes, pte_t entry)
+bool som_ptes_restore(struct som_ptes *ptes, pte_t entry)
 {
 	struct som_walk walk = {
 		.ptes = ptes,
@@ -643,6 +686,26 @@ void som_ptes_restore(struct som_ptes *ptes, pte_t entry)
 
 	/* The page table is there, the entry was in it: this cannot fail. */
 	walk_ptes(&walk, true);
+	return walk.changed;
+}
+
+/**
+ * som_ptes_drop - an entry that was taken does not come back
+ * @ptes: exactly one
+ * @entry: what it was
+ *
+ * Context: as every function here; the TLB was flushed meanwhile.
+ */
+void som_ptes_drop(struct som_ptes *ptes, pte_t entry)
+{
+	struct page *page;
+
+	if (pte_special(entry))
+		return;
+	page = pte_page(entry);
+	count_pages(ptes->vma->vm_mm, page, -1,
+		    atomic_add_negative(-1, &page->_mapcount) ? -1 : 0);
+	put_page(page);
 }
 
 /**

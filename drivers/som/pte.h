@@ -23,6 +23,7 @@ struct vm_fault;
  * @lock: that page table's.
  * @entryp: where the unit's entry in its owner's tree is, if it may be discarded at any
  *	time: no page table entry is made then; else NULL.
+ * @paged: they are ordinary entries, and tracked: none is writable but dirty ones.
  *
  * Bitmaps that go with it have a bit for each of the unit's 512 pages.
  */
@@ -35,6 +36,7 @@ struct som_ptes {
 	pte_t *pte;
 	spinlock_t *lock;	/* of the page table that @pte is in */
 	void **entryp;
+	bool paged;
 };
 
 pmd_t *som_pmd(struct mm_struct *mm, unsigned long addr);
@@ -55,8 +57,10 @@ void som_ptes_gather(struct som_ptes *ptes, unsigned long groups,
 bool som_ptes_clean(struct som_ptes *ptes, unsigned long groups,
 		    const unsigned long *pages);
 void som_ptes_protect(struct som_ptes *ptes, unsigned long groups);
-int som_ptes_fill_pages(struct som_ptes *ptes);
+int som_ptes_fill_pages(struct som_ptes *ptes, unsigned int hot,
+			const unsigned long *filled);
 pte_t som_ptes_take(struct som_ptes *ptes);
-void som_ptes_restore(struct som_ptes *ptes, pte_t entry);
+bool som_ptes_restore(struct som_ptes *ptes, pte_t entry);
+void som_ptes_drop(struct som_ptes *ptes, pte_t entry);
 
 #endif /* _SOM_PTE_H */

@@ -37,6 +37,7 @@
 #include "entry.h"
 #include "inode.h"
 #include "mapping.h"
+#include "page_backed.h"
 #include "pool.h"
 #include "punch.h"
 #include "range.h"
@@ -169,20 +170,24 @@ static void rewrite_pages(struct som_resetter *r, const struct reset_unit *u,
 			  som_unit_t unit, struct som_region *region,
 			  unsigned int first, unsigned int last)
 {
+	bool paged = som_owner_auto_converted(r->owner, u->idx);
 	unsigned int page = first;
 
 	for_each_set_bit_from(page, region->written, last) {
 		void *mem = som_unit_address(unit) + page * PAGE_SIZE;
+		/* Another VMA, or a device, may write to it unseen. */
+		bool stays = u->aliased ||
+			     (paged && som_page_backed_page_pinned(unit, page));
 
 		if (r->buf) {
 			copy_page(mem, r->buf + (page - first) * PAGE_SIZE);
 			__set_bit(page, region->nonzero);
 		} else {
 			clear_page(mem);
-			if (!region->pinned && !u->aliased)
+			if (!region->pinned && !stays)
 				__clear_bit(page, region->nonzero);
 		}
-		if (!u->aliased)
+		if (!stays)
 			__clear_bit(page, region->written);
 		r->args->rewritten += PAGE_SIZE;
 		r->budget -= min_t(u64, r->budget, PAGE_SIZE);

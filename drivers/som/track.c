@@ -37,6 +37,13 @@
  * group is not looked at (it is not live). A unit without a live group is CLEAN.
  * That is done only where one VMA maps the whole unit.
  *
+ * Units that are page-backed by policy (migrate.c) are mapped by ordinary entries, through
+ * which get_user_pages_fast() lets devices write without setting a dirty bit. So no such
+ * entry is writable and clean: cleaning takes write access, too, and the fault that
+ * gives it back, also one of get_user_pages(), makes the entry dirty. A page that has
+ * a pin when it is cleaned stays written, as whoever has it may still write. What comes later
+ * begins with such a fault.
+ *
  * Pages that two VMAs map (mremap with an old length of 0, MREMAP_DONTUNMAP)
  * have two dirty bits each. They count as written as long as it is so.
  *
@@ -55,6 +62,7 @@
 #include "entry.h"
 #include "map.h"
 #include "mapping.h"
+#include "page_backed.h"
 #include "pool.h"
 #include "pte.h"
 #include "range.h"
@@ -109,15 +117,21 @@ void som_sweep_end(struct som_sweep *sweep)
 	/* If the unit was punched out meanwhile, its entries are to go. */
 	if (!som_unit_failed(unit) && !pte_none(entry) &&
 	    pte_pfn(entry) == som_unit_pfn(unit) + one->page) {
-		if (pte_dirty(entry))
-			som_dirty_log_wrote(&owner->dirty_log, sweep->idx,
-					    one->page, 1);
 		if (READ_ONCE(owner->notified) &&
 		    som_vma_mapping(one->vma)->private)
 			one->entryp = som_owner_entryp(som_vma_mapping(one->vma),
 						       sweep->idx);
-		som_ptes_restore(one, pte_mkclean(entry));
+		if (pte_special(entry) && pte_dirty(entry)) {
+			som_dirty_log_wrote(&owner->dirty_log, sweep->idx,
+					    one->page, 1);
+			entry = pte_mkclean(entry);
+		}
+		if (som_ptes_restore(one, entry))
+			goto out_unlock;
 	}
+	if (!pte_none(entry))
+		som_ptes_drop(one, entry);
+out_unlock:
 	mutex_unlock(lock);
 out:
 	dec_tlb_flush_pending(owner->mm);
@@ -161,6 +175,7 @@ void som_view_read(struct som_view *view, struct som_owner *owner,
 	view->region = region;
 	view->aliased = aliased;
 	som_ptes_init(&view->ptes, vma, idx, unit);
+	view->ptes.paged = region && som_owner_auto_converted(owner, idx);
 	bitmap_zero(view->fresh, SOM_UNIT_PAGES);
 	bitmap_zero(view->lost, SOM_UNIT_PAGES);
 	if (!region || region->pinned || aliased) {
@@ -202,7 +217,7 @@ static void view_refill(struct som_view *view, struct som_owner *owner)
 {
 	struct som_region *region = view->region;
 
-	if (som_vma_mapping(view->ptes.vma)->private ||
+	if (som_vma_mapping(view->ptes.vma)->private || view->ptes.paged ||
 	    som_owner_shared(owner, view->idx)) {
 		bitmap_andnot(region->filled, region->filled, view->lost,
 			      SOM_UNIT_PAGES);
@@ -269,6 +284,20 @@ void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 	}
 }
 
+/* What has a pin may be written by whoever has it, until a scan finds it without. */
+static void keep_pinned(const struct som_view *view, const unsigned long *pages)
+{
+	struct som_region *region = view->region;
+	unsigned int page;
+
+	for_each_set_bit(page, pages, SOM_UNIT_PAGES) {
+		if (!som_page_backed_page_pinned(view->unit, page))
+			continue;
+		__set_bit(page, region->written);
+		__set_bit(page, region->nonzero);
+	}
+}
+
 /**
  * som_view_clean - pages that were reported as written are clean from now on
  * @view: a tracked unit that is not aliased, just read
@@ -287,6 +316,8 @@ void som_view_clean(struct som_view *view, struct som_sweep *sweep,
 	som_view_harvest(view, sweep, pages);
 	for (group = 0; group < SOM_UNIT_GROUPS; group++)
 		region->written[group] &= ~pages[group];
+	if (unlikely(view->ptes.paged))
+		keep_pinned(view, pages);
 	som_dirty_log_update(&sweep->owner->dirty_log, view->idx, region);
 }
 
@@ -297,7 +328,7 @@ void som_view_clean(struct som_view *view, struct som_sweep *sweep,
 static bool view_may_fade(const struct som_view *view,
 			  const struct som_sweep *sweep)
 {
-	return som_vma_tracked(view->ptes.vma) &&
+	return som_vma_tracked(view->ptes.vma) && !view->ptes.paged &&
 	       view->ptes.end - view->ptes.start == SOM_UNIT_SIZE &&
 	       som_owner_maps_once(sweep->owner, view->idx);
 }
@@ -829,9 +860,6 @@ static int track_unit(struct som_owner *owner, unsigned long idx)
 		if (!som_dirty_log_make(&owner->dirty_log, idx, false))
 			ret = -ENOMEM;
 	}
-	/* What is page-backed by policy is to go back, to be exact to the page. */
-	if (som_owner_page_backed(owner, idx))
-		som_collapse_want(owner, idx);
 	mutex_unlock(lock);
 	return ret;
 }

@@ -332,8 +332,7 @@ static som_unit_t owner_take_unit(struct som_mapping *mapping, unsigned long idx
 static som_unit_t owner_take_pages(struct som_mapping *mapping, unsigned long idx,
 				   enum som_level level)
 {
-	if (likely(level != SOM_LEVEL_4K || !mapping->auto_convert) ||
-	    som_dirty_log_tracks(&mapping->owner->dirty_log, idx))
+	if (likely(level != SOM_LEVEL_4K || !mapping->auto_convert))
 		return som_unit_error(-ENOENT);
 	return som_page_backed_alloc(mapping->owner->account, true);
 }

@@ -120,6 +120,12 @@ static void som_vma_close(struct vm_area_struct *vma)
 	vma->vm_private_data = NULL;
 }
 
+/* May there be entries without write access in VMAs that stay of the first kind? */
+static bool protects(const struct som_owner *owner)
+{
+	return READ_ONCE(owner->dirty_log.on) || READ_ONCE(owner->cow.has_child);
+}
+
 /*
  * mprotect gives access to memory that was reserved to nobody. Or it takes all
  * access away, which the kernel does not expect of a 1 GiB entry (pudp_invalidate()
@@ -133,6 +139,10 @@ static int som_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
 
 	if (mapping && !(newflags & VM_ACCESS_FLAGS))
 		som_vma_zap(vma, first, (end - start) >> PAGE_SHIFT, false);
+	/* The kernel would make entries writable that are read-only for a reason. */
+	if (mapping && newflags & VM_WRITE && !som_vma_tracked(vma) &&
+	    som_mapping_keeps_kind(mapping) && protects(mapping->owner))
+		som_vma_zap(vma, first, (end - start) >> PAGE_SHIFT, true);
 	if (!mapping || mapping->reserved || !(newflags & VM_ACCESS_FLAGS) ||
 	    vma->vm_flags & VM_NORESERVE)
 		return 0;

@@ -322,14 +322,15 @@ struct som_policy {
  * non-private futexes, process_vm_readv() and everything else that pins memory fails
  * there. With this option, a unit that needs 4 KiB entries becomes 2 MiB of ordinary
  * pages when it is touched, as if by SOM_IOC_PAGE_BACKED. A unit needs 4 KiB entries
- * where a mapping ends or changes inside it, or with @map_size 4096. When it no longer
- * needs them, it returns to the pool after a while. Its content is kept, and its
- * reservation in the pool stays. The option applies to mappings made after it was set.
+ * where a mapping ends or changes inside it, with @map_size 4096, and when it is tracked
+ * and written. When it no longer needs them, it returns to the pool after a while; a
+ * tracked unit does not. Its content is kept, and its reservation in the pool stays.
+ * Scans stay exact to the page; a pinned page stays WRITTEN until the pin ends. The
+ * option applies to mappings made after it was set.
  *
  * In these cases the unit is mapped by 4 KiB entries as without the option: no memory is
  * available, max_page_backed or max_page_backed_user (module parameters) is
- * reached, memory of the unit's chunk has a pin, or the unit is tracked (its entries
- * record the writes).
+ * reached, or memory of the unit's chunk has a pin.
  */
 #define SOM_POLICY_PAGE_BACKED	(1 << 3)
 

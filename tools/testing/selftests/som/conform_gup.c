@@ -159,33 +159,24 @@ static void op_gup(struct conform *c)
 		say(c, "ok");
 }
 
-static const char why_tracked[] =
-	"Tracked memory does not become page-backed automatically, because "
-	"dirty bits of special entries record its writes; use "
-	"SOM_IOC_PAGE_BACKED. Here it is written while tracked. Before that, "
-	"it has entries of 2 MiB and can be pinned.";
+static const char why_debug[] =
+	"With CONFIG_DEBUG_VM, the kernel checks that a page of a shared mapping "
+	"is a file page before it makes its entry writable by itself. There som "
+	"uses page_mkwrite for tracked memory, and the kernel refuses long-term pins for "
+	"writing of such mappings.";
 
 #define DISK	"; debug: no such device"
-
-/* The debug kernel's 1 GiB pages are of CMA, which is not pinned for long. */
 #define CMA	"; debug: NOHUGEPAGE: ENOMEM, tracked: EFAULT"
 
 static const struct conform_row gup_rows[] = {
-	{ "vmsplice", op_gup, 0, 0,
-	  { "ok", NULL, "tracked: EEXIST", "tracked: EEXIST" }, why_tracked },
-	{ "process_vm_readv, process_vm_writev", op_gup, 1, 0,
-	  { "ok", NULL, "tracked: EFAULT", "tracked: EFAULT" }, why_tracked },
-	{ "MSG_ZEROCOPY", op_gup, 2, 0,
-	  { "ok", NULL, "tracked: EFAULT", "tracked: EFAULT" }, why_tracked },
-	{ "O_DIRECT, block device", op_gup, 3, 0,
-	  { "ok" DISK, NULL, "tracked: EEXIST" DISK,
-	    "tracked: EEXIST" DISK }, why_tracked },
+	{ "vmsplice", op_gup, 0, 0, { "ok" } },
+	{ "process_vm_readv, process_vm_writev", op_gup, 1, 0, { "ok" } },
+	{ "MSG_ZEROCOPY", op_gup, 2, 0, { "ok" } },
+	{ "O_DIRECT, block device", op_gup, 3, 0, { "ok" DISK } },
 	{ "io_uring, registered buffers (FOLL_LONGTERM)", op_gup, 4, 0,
-	  { "ok", NULL, "tracked: EFAULT" CMA, "tracked: EFAULT" CMA },
-	  why_tracked },
+	  { "ok", NULL, "ok" CMA, "ok" CMA }, why_debug },
 	{ "io_uring, other buffers", op_gup, 5, 0, { "ok" } },
-	{ "shared futex", op_gup, 6, 0,
-	  { "ok", NULL, "tracked: EEXIST", "tracked: EEXIST" }, why_tracked },
+	{ "shared futex", op_gup, 6, 0, { "ok" } },
 	{ "private futex", op_gup, 7, 0, { "ok" } },
 	{ "/proc/PID/mem", op_gup, 8, 0, { "ok" } },
 	{}

@@ -381,33 +381,6 @@ TEST_F(som, stays_when_asked_for)
 	EXPECT_EQ(-1, som_check(p, UNIT, 1));
 }
 
-/* Tracked memory is not page-backed: what was, goes back, and is exact to the page then. */
-TEST_F(som, tracking_takes_it_back)
-{
-	struct page_region vec[4];
-	char *p = guard_later(self->fd, false);
-	double end = som_now() + SOM_WAIT_SECONDS;
-	long n;
-
-	ASSERT_NE(MAP_FAILED, p);
-	EXPECT_EQ(0, som_read_signal(p));
-	EXPECT_EQ(1, units_page_backed());
-	ASSERT_LE(0, som_scan_clean(self->fd, p, UNIT));
-	EXPECT_EQ(0, som_wait_number(units_page_backed, 0));
-	/* The last pin is gone: all counts as written, once. */
-	do {
-		ASSERT_LE(0, som_scan_clean(self->fd, p, UNIT));
-		n = som_scan_written(self->fd, p, UNIT, 0, vec, 4);
-	} while (n && som_now() < end);
-	EXPECT_EQ(0, n);
-	WRITE_ONCE(*(__u64 *)(p + AT), som_word(1, AT));
-	EXPECT_EQ(1, som_scan_written(self->fd, p, UNIT, 0, vec, 4));
-	EXPECT_EQ(som_addr(p + AT), vec[0].start);
-	EXPECT_EQ(som_addr(p + AT + PAGE), vec[0].end);
-	EXPECT_EQ(0, units_page_backed());
-	EXPECT_EQ(-1, som_check(p, GUARD, 1));
-}
-
 /* Beyond the limit memory is as without the policy; a worker makes up for it. */
 TEST_F(som, limits)
 {
@@ -643,6 +616,360 @@ TEST_F(som, writers_lose_nothing)
 	EXPECT_EQ(0, pthread_join(b, &ret));
 	EXPECT_EQ(NULL, ret);
 	EXPECT_EQ(-1, som_check(shared_p, GUARD, 1));
+}
+
+/* The only written pages are those of one run. */
+static void only_written(struct __test_metadata *_metadata, int fd, char *p,
+			 size_t first, size_t nr, const char *what)
+{
+	struct page_region vec[4] = {};
+	long n = som_scan_written(fd, p, UNIT, WP, vec, 4);
+
+	EXPECT_EQ(nr ? 1 : 0, n)
+		TH_LOG("%s", what);
+	if (n <= 0 || !nr)
+		return;
+	EXPECT_EQ(som_addr(p + first * PAGE), vec[0].start)
+		TH_LOG("%s", what);
+	EXPECT_EQ(som_addr(p + (first + nr) * PAGE), vec[0].end)
+		TH_LOG("%s", what);
+}
+
+/* io_uring gives pins back when it comes to it; nothing is written then. */
+static bool becomes_clean(int fd, char *p)
+{
+	double end = som_now() + SOM_WAIT_SECONDS;
+	struct page_region vec;
+
+	while (som_scan_written(fd, p, UNIT, WP, &vec, 1)) {
+		if (som_now() > end)
+			return false;
+		usleep(1000);
+	}
+	return true;
+}
+
+/* A device reads, and writes later, by a pin that lasts. */
+static void pinned_is_written(struct __test_metadata *_metadata, int fd, char *p)
+{
+	int file = memfd_create("som", 0), ret;
+	struct uring u;
+	__u64 word = 77;
+
+	ASSERT_EQ(8, pwrite(file, &word, 8, 0));
+	ret = uring_open(&u);
+	ASSERT_EQ(0, ret);
+	ret = uring_register(&u, p + 40 * PAGE, 2 * PAGE);
+	/* There, tracked memory is of the kind that the kernel refuses it for. */
+	if (som_debug_kernel()) {
+		EXPECT_EQ(-EFAULT, ret);
+	} else {
+		ASSERT_EQ(0, ret);
+		only_written(_metadata, fd, p, 40, 2, "registered");
+		EXPECT_EQ(8, uring_fixed(&u, IORING_OP_READ_FIXED, file,
+					 p + 41 * PAGE, 8));
+		EXPECT_EQ(77, READ_ONCE(*(__u64 *)(p + 41 * PAGE)));
+		only_written(_metadata, fd, p, 40, 2, "written by the device");
+		EXPECT_EQ(0, som_reset_zero(fd, p, UNIT));
+		EXPECT_EQ(0, READ_ONCE(*(__u64 *)(p + 41 * PAGE)));
+		EXPECT_EQ(8, uring_fixed(&u, IORING_OP_READ_FIXED, file,
+					 p + 41 * PAGE, 8));
+		only_written(_metadata, fd, p, 40, 2, "after a reset");
+		/* What it wrote last is reported, and then no more. */
+		EXPECT_EQ(0, uring_unregister(&u));
+		only_written(_metadata, fd, p, 40, 2, "pinned before");
+		EXPECT_TRUE(becomes_clean(fd, p));
+	}
+	uring_close(&u);
+	close(file);
+}
+
+/* A scan is exact to the page, whoever writes, as on anonymous memory. */
+static void tracked_exactly(struct __test_metadata *_metadata, int fd, char *p)
+{
+	char buf[PAGE];
+	struct iovec iov = { p + AT, PAGE };
+	struct iovec local = { buf, 8 }, remote = { p + 30 * PAGE, 8 };
+	int fds[2], mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	size_t i;
+
+	EXPECT_EQ(1, units_page_backed());
+	EXPECT_TRUE(becomes_clean(fd, p));
+	WRITE_ONCE(*(__u64 *)(p + AT), som_word(1, AT));
+	only_written(_metadata, fd, p, AT / PAGE, 1, "stored");
+	for (i = 0; i < UNIT; i += PAGE)
+		if (i < GUARD || i >= GUARD + PAGE)
+			READ_ONCE(p[i]);
+	only_written(_metadata, fd, p, 0, 0, "read");
+	ASSERT_EQ(0, pipe(fds));
+	ASSERT_EQ(PAGE, vmsplice(fds[1], &iov, 1, 0));
+	only_written(_metadata, fd, p, 0, 0, "pinned to be read");
+	ASSERT_EQ(PAGE, read(fds[0], buf, PAGE));
+	ASSERT_EQ(8, process_vm_writev(getpid(), &local, 1, &remote, 1, 0));
+	only_written(_metadata, fd, p, 30, 1, "process_vm_writev");
+	ASSERT_EQ(8, pwrite(mem, buf, 8, som_addr(p) + 50 * PAGE));
+	only_written(_metadata, fd, p, 50, 1, "/proc/PID/mem");
+	/* The kernel copies to it. */
+	ASSERT_EQ(8, write(fds[1], buf, 8));
+	ASSERT_EQ(8, read(fds[0], p + 60 * PAGE, 8));
+	only_written(_metadata, fd, p, 60, 1, "read(2)");
+	pinned_is_written(_metadata, fd, p);
+	EXPECT_EQ(1, units_page_backed());
+	/* What is written without access for a while. */
+	ASSERT_EQ(0, mprotect(p, GUARD, PROT_READ));
+	ASSERT_EQ(0, mprotect(p, GUARD, RW));
+	som_scan_clean(fd, p, UNIT);
+	only_written(_metadata, fd, p, 0, 0, "after mprotect");
+	WRITE_ONCE(p[70 * PAGE], 1);
+	only_written(_metadata, fd, p, 70, 1, "stored after mprotect");
+	EXPECT_EQ(0, som_reset_zero(fd, p, UNIT));
+	only_written(_metadata, fd, p, 0, 0, "reset");
+	close(fds[0]);
+	close(fds[1]);
+	close(mem);
+}
+
+static char *tracked_hole(int fd, bool private)
+{
+	char *p = map_of(fd, private, UNIT);
+
+	if (p == MAP_FAILED || som_scan_clean(fd, p, UNIT))
+		return MAP_FAILED;
+	som_fill(p, UNIT, 1);
+	return p;
+}
+
+/* It has memory, and a 2 MiB entry, when it comes to be tracked. */
+static char *tracked_later(int fd, bool private)
+{
+	char *p = map_of(fd, private, UNIT);
+
+	if (p == MAP_FAILED)
+		return p;
+	som_fill(p, UNIT, 1);
+	if (som_scan_clean(fd, p, UNIT) < 0)
+		return MAP_FAILED;
+	/* First it is read. */
+	som_read_signal(p);
+	WRITE_ONCE(*(__u64 *)(p + AT), som_word(1, AT));
+	return p;
+}
+
+static char *tracked_cut(int fd, bool private)
+{
+	char *p = guard_later(fd, private);
+
+	if (p == MAP_FAILED || som_read_signal(p) ||
+	    som_scan_clean(fd, p, UNIT) < 0)
+		return MAP_FAILED;
+	som_fill(p, GUARD, 1);
+	return p;
+}
+
+static const struct shape tracked_shapes[] = {
+	{ "a hole, tracked", tracked_hole, UNIT },
+	{ "tracked later", tracked_later, UNIT },
+	{ "cut, then tracked", tracked_cut, UNIT },
+};
+
+/* What is tracked and written takes every access, and scans stay exact. */
+TEST_F(som, tracked)
+{
+	size_t i;
+	char *p;
+
+	for (i = 0; i < 2 * ARRAY_SIZE(tracked_shapes); i++) {
+		const struct shape *shape = &tracked_shapes[i / 2];
+
+		p = shape->map(self->fd, i % 2);
+		ASSERT_NE(MAP_FAILED, p);
+		EXPECT_EQ(-1, som_check(p, GUARD, 1))
+			TH_LOG("%s", shape->name);
+		if (!som_debug_kernel())
+			every_pin(_metadata, p, shape->name);
+		tracked_exactly(_metadata, self->fd, p);
+		ASSERT_EQ(0, munmap(p, UNIT));
+		EXPECT_EQ(0, som_wait_number(units_page_backed, 0));
+		EXPECT_USED_SOON(0);
+	}
+}
+
+/* Units that are clean, or a child has, keep 2 MiB entries; mprotect() opens none. */
+TEST_F(som, readonly_stays_so)
+{
+	size_t i;
+	pid_t pid;
+
+	ASSERT_EQ(0, set_options(self->fd, UNIT, SOM_POLICY_PAGE_BACKED |
+						 SOM_POLICY_FORK_COPY));
+	for (i = 0; i < 4; i++) {
+		char *p = map_of(self->fd, i % 2, 2 * UNIT);
+		int fds[2];
+		char c;
+
+		ASSERT_NE(MAP_FAILED, p);
+		som_fill(p, 2 * UNIT, 1);
+		if (i < 2) {
+			ASSERT_LE(0, som_scan_clean(self->fd, p, 2 * UNIT));
+			EXPECT_EQ(0, som_read_signal(p));
+			EXPECT_EQ(0, units_page_backed());
+			ASSERT_EQ(0, mprotect(p, 2 * UNIT, PROT_READ));
+			EXPECT_EQ(0, som_read_signal(p));
+			ASSERT_EQ(0, mprotect(p, 2 * UNIT, RW));
+			WRITE_ONCE(p[AT], 1);
+			WRITE_ONCE(p[UNIT + AT], 1);
+			only_written(_metadata, self->fd, p, AT / PAGE, 1, "clean");
+			only_written(_metadata, self->fd, p + UNIT, AT / PAGE, 1,
+				     "clean");
+			ASSERT_EQ(0, munmap(p, 2 * UNIT));
+			continue;
+		}
+		ASSERT_EQ(0, pipe(fds));
+		pid = fork();
+		if (!pid) {
+			close(fds[1]);
+			child_assert(read(fds[0], &c, 1) == 0);
+			child_assert(som_check(p, 2 * UNIT, 1) == -1);
+			_exit(0);
+		}
+		ASSERT_LT(0, pid);
+		EXPECT_EQ(-1, som_check(p, 2 * UNIT, 1));
+		ASSERT_EQ(0, mprotect(p, 2 * UNIT, PROT_READ));
+		EXPECT_EQ(-1, som_check(p, 2 * UNIT, 1));
+		ASSERT_EQ(0, mprotect(p, 2 * UNIT, RW));
+		som_fill(p, 2 * UNIT, 2);
+		close(fds[0]);
+		close(fds[1]);
+		EXPECT_EQ(0, som_wait_child(pid));
+		/* And it can still be pinned for long. */
+		som_fill(p, 2 * UNIT, 1);
+		if (!som_debug_kernel())
+			every_pin(_metadata, p, "after a fork");
+		ASSERT_EQ(0, munmap(p, 2 * UNIT));
+	}
+}
+
+/*
+ * Whoever copies what scans report has everything in the end: threads store, and let the
+ * kernel write by pins, while pages are cleaned.
+ */
+#define SCANNED	128
+
+static __u64 *scanned_word(size_t page)
+{
+	return (__u64 *)(shared_p + page * PAGE);
+}
+
+static void *stores_all(void *arg)
+{
+	__u64 n = 0;
+
+	while (!READ_ONCE(stop)) {
+		WRITE_ONCE(*scanned_word(n % SCANNED), n);
+		n++;
+	}
+	return NULL;
+}
+
+static void *pins_all(void *arg)
+{
+	__u64 n = 0;
+
+	while (!READ_ONCE(stop)) {
+		struct iovec local = { &n, 8 };
+		struct iovec remote = { scanned_word(n % SCANNED) + 1, 8 };
+
+		if (process_vm_writev(getpid(), &local, 1, &remote, 1, 0) != 8)
+			return (void *)1;
+		n++;
+	}
+	return NULL;
+}
+
+/* Pins that last: a page is spliced out, and given back later. */
+static void *dma_all(void *arg)
+{
+	int file = memfd_create("som", 0);
+	struct uring u;
+	__u64 n = 0;
+	bool fixed;
+
+	if (uring_open(&u))
+		return (void *)2;
+	while (!READ_ONCE(stop)) {
+		char *page = (char *)scanned_word(n % SCANNED);
+
+		if (pwrite(file, &n, 8, 0) != 8)
+			return (void *)3;
+		fixed = !uring_register(&u, page, PAGE);
+		/* There, only the kernel's fast path pins tracked memory for long. */
+		if (!fixed && !som_debug_kernel())
+			return (void *)4;
+		if (uring_fixed(&u, fixed ? IORING_OP_READ_FIXED : IORING_OP_READ,
+				file, page + 16, 8) != 8)
+			return (void *)5;
+		if (fixed)
+			uring_unregister(&u);
+		n++;
+	}
+	uring_close(&u);
+	close(file);
+	return NULL;
+}
+
+static long copy_reported(int fd, char *copy)
+{
+	struct page_region vec[SCANNED];
+	long n = som_scan_written(fd, shared_p, UNIT, WP, vec, SCANNED), i;
+
+	for (i = 0; i < n; i++)
+		memcpy(copy + (vec[i].start - som_addr(shared_p)),
+		       (char *)(uintptr_t)vec[i].start, vec[i].end - vec[i].start);
+	return n;
+}
+
+TEST_F(som, scans_lose_nothing)
+{
+	static void *(* const writers[])(void *) = {
+		stores_all, pins_all, dma_all
+	};
+	double end = som_now() + som_seconds(6, 6);
+	pthread_t threads[ARRAY_SIZE(writers)];
+	char *copy = malloc(UNIT);
+	long rounds = 0, n, ret;
+	size_t i;
+	void *err;
+
+	som_all_cpus();
+	WRITE_ONCE(stop, 0);
+	shared_p = tracked_hole(self->fd, true);
+	ASSERT_NE(MAP_FAILED, shared_p);
+	ASSERT_NE(NULL, copy);
+	ASSERT_EQ(1, units_page_backed());
+	for (i = 0; i < ARRAY_SIZE(writers); i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, writers[i], NULL));
+	while (som_now() < end) {
+		ret = copy_reported(self->fd, copy);
+		if (ret < 0)
+			break;
+		rounds++;
+	}
+	ASSERT_LE(0, ret);
+	WRITE_ONCE(stop, 1);
+	for (i = 0; i < ARRAY_SIZE(writers); i++) {
+		EXPECT_EQ(0, pthread_join(threads[i], &err));
+		EXPECT_EQ(NULL, err)
+			TH_LOG("writer %zu", i);
+	}
+	/* io_uring gives pins back a little later. */
+	while ((n = copy_reported(self->fd, copy)) > 0 &&
+	       som_now() < end + SOM_WAIT_SECONDS)
+		usleep(1000);
+	EXPECT_EQ(0, n);
+	EXPECT_LT(10, rounds);
+	EXPECT_EQ(0, memcmp(copy, shared_p, UNIT));
+	EXPECT_EQ(1, units_page_backed());
+	free(copy);
 }
 
 TEST_HARNESS_MAIN
