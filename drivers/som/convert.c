@@ -145,6 +145,25 @@ static int pin_walk(struct som_owner *owner, unsigned long *addr,
 }
 
 /**
+ * som_pin_end - have all units of a range in the pool
+ * @owner: of the calling process
+ * @start: first address
+ * @end: address behind the last
+ *
+ * Cheap where no unit of the owner is page-backed.
+ *
+ * Context: Process context; takes mmap_lock for write.
+ * Return: 0; -EBUSY if a page is pinned; the other errors of SOM_IOC_POOL_BACKED. Units
+ * before the one that the error is of may have been moved.
+ */
+int som_pin_end(struct som_owner *owner, unsigned long start, unsigned long end)
+{
+	if (!atomic_long_read(&owner->nr_page_backed))
+		return 0;
+	return pin_walk(owner, &start, end, false);
+}
+
+/**
  * som_pin - the page-backed and unpage_backed calls
  * @args: their argument, in and out
  * @page_backed: which of the two

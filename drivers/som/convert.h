@@ -4,8 +4,10 @@
 
 #include <linux/types.h>
 
+struct som_owner;
 struct som_range;
 
+int som_pin_end(struct som_owner *owner, unsigned long start, unsigned long end);
 int som_pin(struct som_range *args, bool page_backed);
 
 #endif /* _SOM_CONVERT_H */

@@ -38,6 +38,7 @@
 #include <linux/som.h>
 #include "account.h"
 #include "call.h"
+#include "convert.h"
 #include "inode.h"
 #include "mapping.h"
 #include "parcel.h"
@@ -367,6 +368,10 @@ static int pack_range(struct som_packing *packing)
 	unsigned long ret;
 
 	do {
+		/* Ordinary pages do not go, what they have does. */
+		ret = som_pin_end(owner, packing->start, packing->end);
+		if (ret)
+			continue;
 		ret = vm_mmap(packing->parcel->file, packing->start,
 			      packing->end - packing->start, PROT_NONE,
 			      MAP_SHARED | MAP_FIXED, 0);

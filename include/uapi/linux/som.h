@@ -484,9 +484,10 @@ struct som_pack {
  * Return: a descriptor; EINVAL if @start or @end is not a multiple of 2 MiB, @end is not
  * above @start, or the range is not entirely som memory of the caller, in whole units,
  * mapped nowhere else; EFAULT if the range is not user memory; EFBIG if it is
- * longer than 4 TiB; EBUSY if memory of a unit's chunk has a pin, or a unit is
- * page-backed (use SOM_IOC_POOL_BACKED first); EPERM if it is sealed; EHWPOISON if memory
- * of a unit has failed; EDQUOT if the user has reached max_parcels; EMFILE or
+ * longer than 4 TiB; EBUSY if memory of a unit's chunk has a pin, or a page of a page-backed
+ * unit (others move to the pool first, and stay there on an error); EPERM if it is
+ * sealed; EHWPOISON if memory of a unit has failed; EDQUOT if the user has reached
+ * max_parcels; EMFILE or
  * ENFILE without a free descriptor; ENOMEM without memory, also for the copies that
  * children need; EAGAIN if mlockall(MCL_FUTURE) prevents it; EINTR on a fatal signal; or
  * the common errors.

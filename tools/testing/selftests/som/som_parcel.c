@@ -466,12 +466,21 @@ TEST_F(parcel, pinned)
 	EXPECT_EQ(-1, som_check(p, LEN, 1));
 	close(fds[0]);
 	close(fds[1]);
-	ASSERT_EQ(0, som_page_backed(self->fd, p, UNIT));
+	/* Of page-backed memory a page is pinned, no chunk. */
+	ASSERT_EQ(0, som_page_backed(self->fd, p, 2 * UNIT));
+	ASSERT_EQ(0, pipe(fds));
+	WRITE_ONCE(p[UNIT], p[UNIT]);
+	ASSERT_EQ(PAGE, vmsplice(fds[1], &iov, 1, 0));
 	EXPECT_EQ(-EBUSY, parcel_pack(self->fd, p, LEN));
 	EXPECT_EQ(-1, som_check(p, LEN, 1));
-	ASSERT_EQ(0, som_pool_backed(self->fd, p, UNIT));
+	close(fds[0]);
+	close(fds[1]);
+	ASSERT_EQ(0, mprotect(p + PAGE, PAGE, PROT_READ));
+	ASSERT_EQ(0, som_page_backed(self->fd, p, UNIT));
+	EXPECT_EQ(-1, som_check(p, LEN, 1));
 	parcel = parcel_pack(self->fd, p, LEN);
 	ASSERT_LE(0, parcel);
+	EXPECT_EQ(0, som_pool("units_page_backed"));
 	p = parcel_claim(parcel, LEN);
 	EXPECT_EQ(-1, som_check(p, LEN, 1));
 	close(parcel);
