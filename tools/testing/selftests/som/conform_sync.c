@@ -4,6 +4,7 @@
 #include <linux/userfaultfd.h>
 
 #include "conform.h"
+#include "som_mutex.h"
 
 /*
  * userfaultfd
@@ -233,6 +234,89 @@ static void op_contended_pi(struct conform *c)
 	say(c, "lock: %s", ret ? strerrorname_np((long)ret) : "ok");
 }
 
+/* What happens to the memory meanwhile. */
+enum meanwhile {
+	NOTHING,
+	TO_PAGES,
+	TO_POOL,
+	FORKED
+};
+
+static void convert(struct conform *c, bool page_backed)
+{
+	struct som_range range = {
+		.size = sizeof(range), .start = (uintptr_t)c->p + UNIT,
+		.end = (uintptr_t)c->p + 2 * UNIT,
+	};
+
+	if (c->kind != SOM_SHARED && c->kind != SOM_PRIVATE)
+		return;
+	if (ioctl(c->fd, page_backed ? SOM_IOC_PAGE_BACKED : SOM_IOC_POOL_BACKED, &range))
+		say(c, "move: %s", strerrorname_np(errno));
+}
+
+static void meanwhile(void *arg)
+{
+	struct conform *c = arg;
+	pid_t pid;
+
+	switch (c->row->part) {
+	case TO_PAGES:
+	case TO_POOL:
+		convert(c, c->row->part == TO_PAGES);
+		break;
+	case FORKED:
+		pid = fork();
+		if (!pid)
+			_exit(0);
+		waitpid(pid, NULL, 0);
+		break;
+	}
+	WRITE_ONCE(c->p[UNIT], c->p[UNIT] + 1);
+}
+
+/* Of som, a unit of the kind that som-run has: without, a wake may find no page. */
+static bool map_auto_converted(struct conform *c)
+{
+	struct som_policy policy = { .size = sizeof(policy) };
+
+	if (c->kind != SOM_SHARED && c->kind != SOM_PRIVATE)
+		return true;
+	c->fd = som_open();
+	if (ioctl(c->fd, SOM_IOC_GET_POLICY, &policy))
+		return false;
+	policy.options |= SOM_POLICY_PAGE_BACKED;
+	return !ioctl(c->fd, SOM_IOC_SET_POLICY, &policy) &&
+	       mmap(c->p + UNIT, UNIT, RW, MAP_FIXED | (c->kind == SOM_SHARED ?
+		    MAP_SHARED : MAP_PRIVATE), c->fd, 0) == c->p + UNIT;
+}
+
+/* All kinds of mutexes; "ok", or those that fail. */
+static void op_mutexes(struct conform *c)
+{
+	int kind, bad = 0;
+
+	if (!map_auto_converted(c)) {
+		say(c, "mmap: %s", strerrorname_np(errno));
+		return;
+	}
+	for (kind = 0; kind < MUTEX_KINDS; kind++) {
+		const char *failed;
+
+		if (!mutex_kind(kind))
+			continue;
+		WRITE_ONCE(c->p[UNIT], 0);
+		if (c->row->part == TO_POOL)
+			convert(c, true);
+		failed = try_mutex(futex_word(c), kind, meanwhile, c);
+		if (failed)
+			say(c, "%d: %s", kind, failed);
+		bad += !!failed;
+	}
+	if (!bad)
+		say(c, "ok");
+}
+
 static const char why_4k[] =
 	"The kernel finds no page at a special entry of 4 KiB (mm/gup.c, "
 	"follow_pfn_pte()). A shared futex works where an entry of 2 MiB maps "
@@ -253,6 +337,11 @@ static const struct conform_row sync_rows[] = {
 	  { "EOWNERDEAD, consistent" } },
 	{ "robust process-shared mutex, owner ends", op_robust, 1, 0,
 	  { "EOWNERDEAD, consistent" } },
+	{ "mutexes of every kind, waited for", op_mutexes, 0, NOTHING, { "ok" } },
+	{ "the same, memory becomes page-backed meanwhile", op_mutexes, 0, TO_PAGES,
+	  { "ok" } },
+	{ "the same, and is of the pool again", op_mutexes, 0, TO_POOL, { "ok" } },
+	{ "the same, a fork meanwhile", op_mutexes, 0, FORKED, { "ok" } },
 	{}
 };
 

@@ -7,7 +7,7 @@
  */
 #include <linux/futex.h>
 
-#include "som_test.h"
+#include "som_mutex.h"
 
 static const char *(*som_missing)(int fd);
 static bool som_one_process = true;
@@ -43,22 +43,6 @@ static void *wait_here(void *arg)
 	return NULL;
 }
 
-/* Does a thread sleep in futex()? */
-static bool sleeps(int tid)
-{
-	char path[64], line[64] = {};
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	if (read(fd, line, sizeof(line) - 1) < 0)
-		line[0] = 0;
-	close(fd);
-	return atoi(line) == SYS_futex && line[0] != 'r';
-}
-
 static bool start_waiter(struct waiter *w, void *word)
 {
 	double end = som_now() + SOM_WAIT_SECONDS;
@@ -67,7 +51,7 @@ static bool start_waiter(struct waiter *w, void *word)
 	*w->word = 0;
 	if (pthread_create(&w->thread, NULL, wait_here, w))
 		return false;
-	while (!READ_ONCE(w->tid) || !sleeps(w->tid)) {
+	while (!READ_ONCE(w->tid) || !som_sleeps_in_futex(w->tid)) {
 		if (som_now() > end || READ_ONCE(w->woken))
 			return false;
 		usleep(1000);
@@ -168,30 +152,63 @@ TEST_F(som, child_has_its_own)
 	expect_woken(_metadata, &w);
 }
 
+/* A unit that is alone in its chunk, which a compaction empties; NULL without room. */
+static char *lonely_unit(int fd)
+{
+	long nr = CHUNK_UNITS + 16, i, first;
+	char *p;
+
+	if (som_no_compact(fd) || som_free() < nr)
+		return NULL;
+	p = som_map(fd, nr * UNIT);
+	if (p == MAP_FAILED)
+		return NULL;
+	som_touch_units(p, nr * UNIT);
+	first = som_chunk_of(getpid(), p);
+	for (i = 1; i < nr; i++)
+		if (som_chunk_of(getpid(), p + i * UNIT) == first &&
+		    madvise(p + i * UNIT, UNIT, MADV_REMOVE))
+			return NULL;
+	return p;
+}
+
 /* Compaction moves the unit below a waiter. */
 TEST_F(som, survives_compaction)
 {
-	long nr = CHUNK_UNITS + 16, i, first;
 	struct waiter w;
 	__u64 pfn;
 	char *p;
 
-	if (som_no_compact(self->fd) || som_free() < nr)
+	p = lonely_unit(self->fd);
+	if (!p)
 		SKIP(return, "no room for compaction");
-	p = som_map(self->fd, nr * UNIT);
-	ASSERT_NE(MAP_FAILED, p);
-	som_touch_units(p, nr * UNIT);
-	/* Of the chunk that the first unit is of, only that one stays. */
-	first = som_chunk_of(getpid(), p);
-	for (i = 1; i < nr; i++)
-		if (som_chunk_of(getpid(), p + i * UNIT) == first)
-			ASSERT_EQ(0, madvise(p + i * UNIT, UNIT, MADV_REMOVE));
 	ASSERT_TRUE(start_waiter(&w, p + AT));
 	pfn = pfn_of(p);
 	ASSERT_EQ(0, som_compact(1));
 	WRITE_ONCE(p[1], 1);
 	EXPECT_NE(pfn, pfn_of(p));
 	expect_woken(_metadata, &w);
+}
+
+static void compact_one(void *arg)
+{
+	*(int *)arg = som_compact(1);
+}
+
+/* And a mutex that inherits priority and tells of the end of its owner, which has both. */
+TEST_F(som, mutex_survives_compaction)
+{
+	int ret = -1;
+	__u64 pfn;
+	char *p;
+
+	p = lonely_unit(self->fd);
+	if (!p)
+		SKIP(return, "no room for compaction");
+	pfn = pfn_of(p);
+	EXPECT_EQ(NULL, try_mutex(p + AT, MUTEX_KINDS - 1, compact_one, &ret));
+	EXPECT_EQ(0, ret);
+	EXPECT_NE(pfn, pfn_of(p));
 }
 
 TEST_HARNESS_MAIN
