@@ -438,10 +438,9 @@ bool som_owner_page_backed(struct som_owner *owner, unsigned long idx)
  * @owner: owner
  * @idx: unit index
  *
- * A tracked unit of this kind is tracked page by page (track.c).
- *
- * Context: som_owner_lock_unit() is held. Cheap without such units.
- * Return: true if so.
+ * If tracked, such a unit is tracked page by page (track.c).
+ * Context: som_owner_lock_unit() is held. Cheap if the owner has no page-backed unit.
+ * Return: true if it is.
  */
 bool som_owner_auto_converted(struct som_owner *owner, unsigned long idx)
 {

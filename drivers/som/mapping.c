@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Look-ups of mappings: a VMA's mapping, and the mappings of page offsets.
+ * Look-ups of mappings: by VMA, and by page offsets. map.c adds and removes them.
  *
- * There are two kinds of som VMAs, known by their operations (fault.c); vm_private_data
- * is the VMA's mapping, or NULL in a child that inherited the VMA although it
- * should not have (MADV_DOFORK). Mappings are made and removed in map.c.
+ * som VMAs are of two kinds, distinguished by their operations (fault.c). vm_private_data
+ * of a VMA is its mapping; NULL in a child that inherited the VMA although it should not
+ * have (MADV_DOFORK).
  */
 #include <linux/interval_tree.h>
 #include <linux/mm.h>
@@ -14,15 +14,14 @@
 #include "range.h"
 #include "som_types.h"
 
-/* Mappings that are looked at for each hold of mapping_lock. */
+/* Mappings visited per hold of mapping_lock. */
 #define SOM_RUN_MAPPINGS	256
 
 /**
- * som_owner_find_alias - the same as som_owner_aliased(), where mremap was used
- * @owner: whose
+ * som_owner_find_alias - Slow path of som_owner_aliased()
+ * @owner: owner
  * @first: first page offset
  * @last: last page offset
- *
  * Context: as som_owner_aliased(); takes owner->lock.
  * Return: as som_owner_aliased().
  */
@@ -40,18 +39,18 @@ bool som_owner_find_alias(struct som_owner *owner, unsigned long first,
 }
 
 /**
- * som_mapping_run - are a private mapping's page offsets now mapped elsewhere?
- * @mapping: mapping of the mapping
+ * som_mapping_run - Find a run of page offsets that all were, or all were not, moved
+ * elsewhere
+ * @mapping: mapping
  * @first: first page offset
  * @last: last page offset
- * @superseded: where it goes whether @first is
+ * @superseded: set to whether a private mapping's page offsets are mapped elsewhere now
  *
- * That is how MREMAP_DONTUNMAP, and mremap from length 0, leave a mapping. Anonymous
- * memory would read as zero there; som refuses access.
- *
- * Context: mmap_lock or the VMA lock is held; takes owner->mapping_lock, for some mappings at a
- * time.
- * Return: up to which page offset it is the same, as far as it has looked, at most @last.
+ * MREMAP_DONTUNMAP, and mremap from length 0, leave a mapping behind in this state.
+ * Anonymous memory would read as zero there; som refuses access.
+ * Context: mmap_lock or the VMA lock is held; takes owner->mapping_lock, for some mappings
+ * at a time.
+ * Return: last page offset of the run as far as checked, at most @last.
  */
 unsigned long som_mapping_run(struct som_mapping *mapping, unsigned long first,
 			      unsigned long last, bool *superseded)
@@ -70,7 +69,9 @@ unsigned long som_mapping_run(struct som_mapping *mapping, unsigned long first,
 		bool newer = container_of(it, struct som_mapping, it)->generation >
 			     mapping->generation;
 
-		/* They come in order: nothing behind this one is of this run. */
+		/*
+		 * Mappings are sorted by start: those that follow are not part of this run.
+		 */
 		if (it->start > first && (newer || *superseded ||
 					  ++seen == SOM_RUN_MAPPINGS)) {
 			last = *superseded ? last : it->start - 1;
@@ -86,17 +87,16 @@ unsigned long som_mapping_run(struct som_mapping *mapping, unsigned long first,
 }
 
 /**
- * som_mapping_crowded - has mremap made too many mappings of something?
- * @mapping: mapping of the new mapping
- *
+ * som_mapping_crowded - Test whether mremap has made too many mappings of a page offset
+ * @mapping: the new mapping
  * Context: Process context; mmap_lock is held for write. Takes owner->lock.
- * Return: true if a page offset has more than SOM_MAX_ALIASES mappings, the one that is
- * moved, if any, among them.
+ * Return: true if a page offset has more than SOM_MAX_ALIASES mappings, including one that
+ * is being moved.
  */
 bool som_mapping_crowded(struct som_mapping *mapping)
 {
 	unsigned long first = mapping->it.start, last = mapping->it.last;
-	unsigned long ends[SOM_MAX_ALIASES];	/* of those that lie over one */
+	unsigned long ends[SOM_MAX_ALIASES];	/* of mappings that overlap */
 	struct som_owner *owner = mapping->owner;
 	struct interval_tree_node *it;
 	unsigned int nr = 0, i, left;
@@ -119,13 +119,12 @@ bool som_mapping_crowded(struct som_mapping *mapping)
 }
 
 /**
- * som_owner_superseded - the same, of all private mappings of some page offsets
- * @owner: whose
+ * som_owner_superseded - Test whether a private mapping's page offsets are mapped elsewhere
+ * @owner: owner
  * @first: first page offset
  * @last: last page offset
- *
- * Context: Process context; takes owner->lock. The caller has no lock that comes below.
- * Return: true if so.
+ * Context: Process context; takes owner->lock. No lock that is taken after it is held.
+ * Return: true if any in the range is.
  */
 bool som_owner_superseded(struct som_owner *owner, unsigned long first,
 			  unsigned long last)
@@ -152,11 +151,10 @@ bool som_owner_superseded(struct som_owner *owner, unsigned long first,
 }
 
 /**
- * som_owner_maps_2m - may a VMA have 2 MiB entries?
+ * som_owner_maps_2m - Test whether a VMA may have 2 MiB entries
  * @vma: a som VMA
- *
  * Context: mmap_lock is held.
- * Return: true unless somebody said that it shall not.
+ * Return: true unless disabled by madvise or the settings.
  */
 bool som_owner_maps_2m(const struct vm_area_struct *vma)
 {
@@ -167,12 +165,11 @@ bool som_owner_maps_2m(const struct vm_area_struct *vma)
 }
 
 /**
- * som_owner_maps_once - does exactly one VMA touch a unit, and for sure?
- * @owner: whose
+ * som_owner_maps_once - Test whether exactly one VMA maps a unit
+ * @owner: owner
  * @idx: unit index
- *
- * Context: The caller has mmap_lock. Does not wait for owner->lock.
- * Return: true if so; false may also mean that it could not be found out.
+ * Context: mmap_lock is held. Does not wait for owner->lock.
+ * Return: true if so; false also if owner->lock is busy.
  */
 bool som_owner_maps_once(struct som_owner *owner, unsigned long idx)
 {
@@ -189,16 +186,15 @@ bool som_owner_maps_once(struct som_owner *owner, unsigned long idx)
 	return once;
 }
 
-/* The operations of the two kinds of VMAs; set before there is any. */
+/* Operations of the two kinds of VMAs; set before the first VMA exists. */
 const struct vm_operations_struct *som_plain_ops __ro_after_init;
 const struct vm_operations_struct *som_tracked_ops __ro_after_init;
 
 /**
- * som_vma_mapping - the mapping of a VMA
+ * som_vma_mapping - Return the mapping of a VMA
  * @vma: any VMA
- *
  * Context: mmap_lock or the VMA lock is held.
- * Return: its mapping, or NULL if it is not a som mapping of its owner.
+ * Return: its mapping; NULL if it has none.
  */
 struct som_mapping *som_vma_mapping(const struct vm_area_struct *vma)
 {
@@ -208,11 +204,10 @@ struct som_mapping *som_vma_mapping(const struct vm_area_struct *vma)
 }
 
 /**
- * som_vma_tracked - is a som VMA ready for tracking?
+ * som_vma_tracked - Test whether a som VMA is of the kind that can be tracked
  * @vma: the VMA
- *
  * Context: mmap_lock or the VMA lock is held.
- * Return: true if so.
+ * Return: true if it is.
  */
 bool som_vma_tracked(const struct vm_area_struct *vma)
 {
@@ -220,15 +215,14 @@ bool som_vma_tracked(const struct vm_area_struct *vma)
 }
 
 /**
- * som_mapping_keeps_kind - does a VMA stay of the first kind whatever happens?
+ * som_mapping_keeps_kind - Test whether a VMA always stays of the first kind
  * @mapping: its mapping
  *
- * When it comes to be tracked, or a child inherits it: so that every pin works, for writing,
- * too, where units become page-backed by policy. Those have entries that are dirty
- * where they are writable; 2 MiB entries without write access are only made writable by
- * mprotect() there (som_vma_mprotect()).
- *
- * Return: true if so.
+ * Where units become page-backed by policy, every pin must work, also for writing, even if
+ * the VMA is tracked or inherited. Writable entries of such units are dirty. 2 MiB entries
+ * without write access only become writable by mprotect(), which som_vma_mprotect()
+ * handles.
+ * Return: true if it does.
  */
 bool som_mapping_keeps_kind(const struct som_mapping *mapping)
 {
@@ -237,11 +231,10 @@ bool som_mapping_keeps_kind(const struct som_mapping *mapping)
 }
 
 /**
- * som_vma_ready - can a scan track the memory of a som VMA?
+ * som_vma_ready - Test whether a scan can track the memory of a som VMA
  * @vma: the VMA
- *
  * Context: mmap_lock is held.
- * Return: true if so; otherwise som_vma_track() is to be called first.
+ * Return: true if it can; otherwise call som_vma_track() first.
  */
 bool som_vma_ready(const struct vm_area_struct *vma)
 {

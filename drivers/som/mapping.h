@@ -19,14 +19,13 @@ bool som_owner_find_alias(struct som_owner *owner, unsigned long first,
 			  unsigned long last);
 
 /**
- * som_owner_aliased - are some page offsets mapped more than once?
- * @owner: whose
+ * som_owner_aliased - Test whether page offsets are mapped more than once
+ * @owner: owner
  * @first: first page offset
  * @last: last page offset
- *
- * Context: The caller has mmap_lock, so the answer can only change from yes to
- * no. Takes owner->lock.
- * Return: true if so.
+ * Context: mmap_lock is held, so the result can only change from true to false. Takes
+ * owner->lock.
+ * Return: true if any is.
  */
 static inline bool som_owner_aliased(struct som_owner *owner,
 				     unsigned long first, unsigned long last)
@@ -36,10 +35,9 @@ static inline bool som_owner_aliased(struct som_owner *owner,
 }
 
 /**
- * som_mapping_may_be_superseded - is it worth while to ask som_mapping_run()?
- * @mapping: mapping of a mapping
- *
- * Return: false only if nothing of the mapping is mapped elsewhere.
+ * som_mapping_may_be_superseded - Test whether som_mapping_run() must be called
+ * @mapping: mapping
+ * Return: false only if no page offset of the mapping is mapped elsewhere.
  */
 static inline bool som_mapping_may_be_superseded(const struct som_mapping *mapping)
 {
@@ -47,13 +45,12 @@ static inline bool som_mapping_may_be_superseded(const struct som_mapping *mappi
 }
 
 /**
- * som_mapping_superseded - are any of a private mapping's page offsets mapped elsewhere?
- * @mapping: mapping of the mapping
+ * som_mapping_superseded - Test whether page offsets of a mapping were moved elsewhere
+ * @mapping: mapping
  * @first: first page offset
  * @last: last page offset
- *
  * Context: as som_mapping_run().
- * Return: true if so.
+ * Return: true if any was.
  */
 static inline bool som_mapping_superseded(struct som_mapping *mapping,
 					  unsigned long first, unsigned long last)

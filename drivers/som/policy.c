@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What an open file can choose: SOM_IOC_GET_POLICY and SOM_IOC_SET_POLICY.
+ * Settings of an open file: SOM_IOC_GET_POLICY and SOM_IOC_SET_POLICY.
  *
- * A descriptor goes to others, by fork, exec and SCM_RIGHTS, and what is chosen through
- * it decides about the memory of whoever maps through it. So only the address space
- * that has opened the file may choose: neither a child, nor another program in the same
- * process, nor whoever was passed the descriptor. They open the device themselves if they
- * want something else, and if they may. Once the opener has ended, or executes something
- * else, the settings stay as they are.
+ * A descriptor may be passed on by fork, exec and SCM_RIGHTS, and its settings affect the
+ * memory of every process that maps through it. So only the address space that opened the
+ * file may change them; not a child, not another program in the same process, and not the
+ * receiver of the descriptor. These can open the device themselves if they have permission.
+ * When the opener exits or executes another program, the settings become constant.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -45,8 +44,7 @@ static bool map_size_valid(u64 size)
 }
 
 /**
- * som_policy_init - check the module's parameters
- *
+ * som_policy_init - Check the module parameters
  * Context: Module load.
  * Return: 0 or -EINVAL.
  */
@@ -59,9 +57,8 @@ int som_policy_init(void)
 }
 
 /**
- * som_policy_open - make the settings of a file that the current process opens
- * @settings: where they go
- *
+ * som_policy_open - Initialise the settings of a file that the current process opens
+ * @settings: the settings
  * Context: Process context.
  */
 void som_policy_open(struct som_settings *settings)
@@ -78,12 +75,9 @@ void som_policy_open(struct som_settings *settings)
 }
 
 /**
- * som_policy_copy - make settings like those of another file
- * @settings: where they go
- * @from: the others
- *
- * Whoever may change the ones may change the others.
- *
+ * som_policy_copy - Copy settings, and the right to change them, from another file
+ * @settings: the new settings
+ * @from: settings to copy
  * Context: Process context.
  */
 void som_policy_copy(struct som_settings *settings,
@@ -97,9 +91,8 @@ void som_policy_copy(struct som_settings *settings,
 }
 
 /**
- * som_policy_release - undo som_policy_open()
+ * som_policy_release - Undo som_policy_open()
  * @settings: the settings
- *
  * Context: Process context.
  */
 void som_policy_release(struct som_settings *settings)
@@ -109,12 +102,12 @@ void som_policy_release(struct som_settings *settings)
 }
 
 /**
- * som_policy_max_units - find the limit that a file has for who maps through it
- * @settings: the settings of the file
- * @owner: who maps
+ * som_policy_max_units - Return the limit that a file sets for an owner
+ * @settings: settings of the file
+ * @owner: owner that maps through it
  *
- * Somebody else's limit is only for who has no other memory, which it would limit, too.
- *
+ * A limit that another process set only applies if the owner has no other memory, as it
+ * would limit that, too.
  * Context: Process context; mmap_lock is held for write.
  * Return: number of units, or SOM_NO_LIMIT.
  */
@@ -132,7 +125,7 @@ static const u64 fork_options[] = {
 				    SOM_POLICY_FORK_NORESERVE,
 };
 
-/* What options say of fork, or -EINVAL. */
+/* Convert options to a fork policy, or return -EINVAL. */
 static int fork_policy(u64 options)
 {
 	unsigned int i;
@@ -146,10 +139,9 @@ static int fork_policy(u64 options)
 }
 
 /**
- * som_policy_get - tell the settings of a file
+ * som_policy_get - Return the settings of a file
  * @settings: the settings
- * @args: where they go
- *
+ * @args: result
  * Return: 0 or -EINVAL.
  */
 int som_policy_get(const struct som_settings *settings,
@@ -172,7 +164,7 @@ int som_policy_get(const struct som_settings *settings,
 	return 0;
 }
 
-/* Lower the limit; false if that would not be lower. */
+/* Lower the limit. Return: false if the new limit is higher. */
 static bool lower_max_units(struct som_settings *settings, u64 max_units)
 {
 	unsigned long new = max_units ?: SOM_NO_LIMIT;
@@ -195,7 +187,7 @@ static int policy_set(struct som_settings *settings,
 	    args->options & ~(u64)SOM_POLICY_OPTIONS ||
 	    !PAGE_ALIGNED(args->map_offset))
 		return -EINVAL;
-	/* With an older structure, the fork policy stays. */
+	/* A call with the older structure keeps the fork policy. */
 	if (!options)
 		fork = READ_ONCE(settings->fork);
 	/* Parts of a 1 GiB entry cannot be shared. */
@@ -218,13 +210,11 @@ static int policy_set(struct som_settings *settings,
 }
 
 /**
- * som_policy_set - change the settings of a file
+ * som_policy_set - Change the settings of a file
  * @settings: the settings
- * @args: what they shall be
- *
+ * @args: new settings
  * Context: Process context.
- * Return: 0; -EPERM if the file was opened by another address space; -EINVAL;
- * -EOPNOTSUPP.
+ * Return: 0; -EPERM if another address space opened the file; -EINVAL; -EOPNOTSUPP.
  */
 int som_policy_set(struct som_settings *settings,
 		   const struct som_policy *args)

@@ -10,14 +10,14 @@ struct som_policy;
 
 /**
  * struct som_settings - how an open file maps memory
- * @mm: the address space that opened it, the only one that may change them; its structure,
- *	not its users, is referenced.
- * @map_size: bytes that one entry maps at most.
- * @max_units: what a process that maps through it may have at most.
- * @reuse: units that a process has kept need not be zeroed.
- * @fork: what a child gets.
- * @auto_convert: units that need 4 KiB entries become ordinary pages.
- * @map_pgoff: page offset that mmap has to name.
+ * @mm: address space that opened the file, the only one that may change the settings; the
+ *	structure is referenced, not its users.
+ * @map_size: maximum bytes that one entry maps.
+ * @max_units: limit of units of a process that maps through the file.
+ * @reuse: units cached by a process need not be zeroed.
+ * @fork: what a child inherits.
+ * @auto_convert: units that need 4 KiB entries become page-backed.
+ * @map_pgoff: page offset that mmap must use.
  */
 struct som_settings {
 	struct mm_struct *mm;

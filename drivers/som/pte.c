@@ -2,17 +2,14 @@
 /*
  * 4 KiB entries: filling them, and reading and clearing their dirty bits.
  *
- * All work on the part of one unit that one VMA maps, or on some groups of pages
- * of it, one page table at a time
- * under its lock: an entry costs a few instructions, and no call. A page table
- * that is missing is made by the kernel's apply_to_page_range(), which calls
- * back for the first entry; the callback goes through the entries by itself and
- * ends the walk.
+ * The functions work on the entries that one VMA has of one unit, or on some groups of
+ * pages of it; one page table at a time, under its lock, as an entry costs a few
+ * instructions and no call. A missing page table is made by apply_to_page_range(), which
+ * calls back for the first entry. The callback handles all entries and ends the walk.
  *
- * Context of every function: mmap_lock or the VMA lock is held (so the page
- * tables stay) and the unit's fault_lock (so no 2 MiB entry of the unit
- * comes). Clearing a dirty bit, or write access, leaves the TLB behind: the
- * caller flushes (track.c).
+ * Context of every function: mmap_lock or the VMA lock is held, which keeps the page
+ * tables; and the unit's fault_lock, which prevents a 2 MiB entry of the unit. After
+ * clearing a dirty bit or write access, the caller must flush the TLB (track.c).
  */
 #include <linux/bitmap.h>
 #include <linux/memcontrol.h>
@@ -23,16 +20,16 @@
 #include "pte.h"
 #include "range.h"
 
-/* What a callback returns to end the walk of a page table. */
+/* Returned by a callback to end the walk of a page table. */
 #define SOM_WALK_DONE	1
 
 struct som_walk {
 	struct som_ptes *ptes;
-	unsigned long start;	/* this page table's part ... */
+	unsigned long start;	/* part in this page table */
 	unsigned long end;
-	unsigned int page;	/* ... and its first page in the unit */
+	unsigned int page;	/* first page of that part */
 	void (*fn)(struct som_walk *walk, pte_t *pte);
-	/* what fn works with */
+	/* arguments and results of fn */
 	unsigned long groups;
 	unsigned long *dirty;
 	unsigned long *missing;
@@ -51,7 +48,7 @@ static unsigned int walk_nr(const struct som_walk *walk)
 	return (walk->end - walk->start) >> PAGE_SHIFT;
 }
 
-/* The pages of a group that a walk has come to; false if there are none. */
+/* Find the pages of a group that are in the walk's page table. Return: false if none. */
 static bool walk_group(const struct som_walk *walk, unsigned int group,
 		       unsigned int *first, unsigned int *last)
 {
@@ -69,11 +66,10 @@ static int walk_pte(pte_t *pte, unsigned long addr, void *data)
 }
 
 /**
- * som_pmd - the entry above a page table
+ * som_pmd - Return the PMD entry of an address
  * @mm: address space
- * @addr: an address
- *
- * Return: a pointer to it, or NULL if there is no table for it, either.
+ * @addr: address
+ * Return: pointer to the entry; NULL if there is no PMD table.
  */
 pmd_t *som_pmd(struct mm_struct *mm, unsigned long addr)
 {
@@ -93,9 +89,9 @@ pmd_t *som_pmd(struct mm_struct *mm, unsigned long addr)
 }
 
 /*
- * Is a unit discarded by now? With a page table's lock held, the answer holds: whoever
- * discards it takes that lock after he has said so (som_ptes_sync()), and then clears the
- * entries that there are.
+ * Test whether a unit is discarded. The result is valid while a page table's lock is held:
+ * a task that discards the unit sets the bit, then takes that lock (som_ptes_sync()), and
+ * then clears the entries.
  */
 static bool entryp_discarded(void **entryp)
 {
@@ -103,20 +99,19 @@ static bool entryp_discarded(void **entryp)
 
 	if (!entryp)
 		return false;
-	/* Another page table may have come since it was said. */
+	/* som_ptes_sync() may miss a new page table: order making it before the load. */
 	smp_mb();
 	entry = READ_ONCE(*entryp);
 	return !entry || som_entry_test(entry, SOM_ENTRY_DISCARDED);
 }
 
 /**
- * som_ptes_sync - wait for those who are making entries of a unit right now
+ * som_ptes_sync - Wait for tasks that are making entries of a unit
  * @mm: address space
  * @start: first address
- * @end: address behind the last, of one unit
+ * @end: end address, exclusive, in the same unit
  *
- * From then on nobody makes an entry there if the unit was said to be discarded before.
- *
+ * If the unit was marked as discarded before, no entry of it is made afterwards.
  * Context: Process context; mmap_lock is held.
  */
 void som_ptes_sync(struct mm_struct *mm, unsigned long start,
@@ -144,19 +139,17 @@ void som_ptes_sync(struct mm_struct *mm, unsigned long start,
 }
 
 /**
- * som_pmd_insert - make a 2 MiB entry where there is none
+ * som_pmd_insert - Make a 2 MiB entry if there is none
  * @vmf: the fault; its 2 MiB are in the VMA
  * @pfn: first page frame
- * @write: whether it is writable as far as the VMA is, and about to be written
+ * @write: the access is a write: make the entry dirty and, if the VMA allows it, writable
  * @entryp: as in &struct som_ptes
  *
- * What vmf_insert_pfn_pmd() does, but that it asks first, for a quarter of all the
- * instructions of a fault and under a lock that all processors share, how the memory
- * is to be cached: som's is ordinary memory.
- *
+ * Does what vmf_insert_pfn_pmd() does, but omits the look-up of the memory's cache
+ * attributes, as som's memory is ordinary. That took a quarter of a fault's instructions
+ * and a lock that all processors share.
  * Context: as every function here.
- * Return: true, or false (and nothing is changed) if there is something already, or the
- * unit is discarded.
+ * Return: true; false if there is an entry or the unit is discarded: nothing is changed.
  */
 bool som_pmd_insert(struct vm_fault *vmf, unsigned long pfn, bool write,
 		    void **entryp)
@@ -187,10 +180,9 @@ bool som_pmd_insert(struct vm_fault *vmf, unsigned long pfn, bool write,
 }
 
 /*
- * Call walk->fn for each page table of walk->ptes. With create, they are made;
- * otherwise those that are not there are passed over. A 2 MiB entry is passed
- * over in any case; -EEXIST then. If all is in one page table, that is kept in
- * walk->ptes, as it stays as long as mmap_lock is held.
+ * Call walk->fn for each page table of walk->ptes. With @create, make missing ones,
+ * otherwise skip them. Skip 2 MiB entries in any case, and return -EEXIST. If there is only
+ * one page table, remember it in walk->ptes: it exists as long as mmap_lock is held.
  */
 static int walk_ptes(struct som_walk *walk, bool create)
 {
@@ -219,7 +211,7 @@ static int walk_ptes(struct som_walk *walk, bool create)
 		if (pmd_trans_huge(val)) {
 			ret = -EEXIST;
 		} else if (!pmd_none(val)) {
-			/* It stays: the VMA does, and so do its page tables. */
+			/* The VMA keeps its page tables. */
 			spinlock_t *ptl = pte_lockptr(mm, pmd);
 			pte_t *pte;
 
@@ -242,8 +234,8 @@ static int walk_ptes(struct som_walk *walk, bool create)
 }
 
 /**
- * som_ptes_init - say which entries are meant
- * @ptes: where it goes
+ * som_ptes_init - Select the entries of a unit in a VMA
+ * @ptes: result
  * @vma: the VMA
  * @idx: a unit index that it touches
  * @unit: number of the unit there
@@ -262,9 +254,9 @@ void som_ptes_init(struct som_ptes *ptes, struct vm_area_struct *vma,
 }
 
 /**
- * som_ptes_single - mean one entry of those that are meant
- * @ptes: which
- * @addr: its address
+ * som_ptes_single - Narrow the range to one entry
+ * @ptes: the range
+ * @addr: address of the entry
  */
 void som_ptes_single(struct som_ptes *ptes, unsigned long addr)
 {
@@ -279,8 +271,8 @@ void som_ptes_single(struct som_ptes *ptes, unsigned long addr)
 }
 
 /**
- * som_ptes_group - mean those of one group only
- * @ptes: which; some are of that group
+ * som_ptes_group - Narrow the range to the entries of one group
+ * @ptes: the range; some entries are of that group
  * @group: the group
  */
 void som_ptes_group(struct som_ptes *ptes, unsigned int group)
@@ -294,13 +286,13 @@ void som_ptes_group(struct som_ptes *ptes, unsigned int group)
 	ptes->end = ptes->start + (unsigned long)(last - first) * PAGE_SIZE;
 }
 
-/* Had a page an entry that somebody has taken, perhaps with a dirty bit? */
+/* Test whether a page's entry was cleared since it was filled, perhaps with a dirty bit. */
 static bool walk_lost(const struct som_walk *walk, unsigned int page)
 {
 	return walk->filled && test_bit(page, walk->filled);
 }
 
-/* Pages @first to @last (exclusive), of one group; @pte is of the first. */
+/* Fill pages @first to @last (exclusive) of one group; @pte is of the first. */
 static void fill_group(struct som_walk *walk, pte_t *pte, unsigned int first,
 		       unsigned int last, bool write)
 {
@@ -346,7 +338,7 @@ static void fill_fn(struct som_walk *walk, pte_t *pte)
 			fill_group(walk, pte + (first - walk->page), first,
 				   last, walk->groups & BIT(group));
 	}
-	/* Nobody has used a new entry yet: the lock is held. */
+	/* The lock is held, so no new entry was used yet. */
 	i = walk->hot - walk->page;
 	if (i < walk_nr(walk)) {
 		pte_t val = ptep_get(pte + i);
@@ -358,19 +350,18 @@ static void fill_fn(struct som_walk *walk, pte_t *pte)
 }
 
 /**
- * som_ptes_fill - make entries where there are none
- * @ptes: which
- * @groups: those that are writable, as far as the VMA is; what is there of them
- *	becomes so, too. All other new entries are not writable
- * @hot: a page that is about to be written, or SOM_UNIT_PAGES: if its entry is
- *	writable, it is dirty, which saves the processor the update
- * @filled: pages whose new entries are dirty, as they had entries that may have been, or
- *	NULL: whoever took those may not have flushed the TLB yet
+ * som_ptes_fill - Make missing entries
+ * @ptes: the range
+ * @groups: groups whose entries, new or existing, become writable if the VMA is; other new
+ *	entries are not writable
+ * @hot: page that is about to be written, or SOM_UNIT_PAGES: if writable, its entry is made
+ *	dirty, which saves the processor the update
+ * @filled: pages whose new entry is made dirty, as an earlier one may have been dirty and
+ *	its TLB entry may not be flushed yet; or NULL
  *
  * All other new entries are clean.
- *
- * Return: 0; -ENOMEM without memory for a page table; -EEXIST if there is a
- * 2 MiB entry; -EAGAIN if the unit is discarded.
+ * Return: 0; -ENOMEM without memory for a page table; -EEXIST if there is a 2 MiB entry;
+ * -EAGAIN if the unit is discarded.
  */
 int som_ptes_fill(struct som_ptes *ptes, unsigned long groups,
 		  unsigned int hot, const unsigned long *filled)
@@ -392,7 +383,7 @@ int som_ptes_fill(struct som_ptes *ptes, unsigned long groups,
 	return walk.discarded ? -EAGAIN : ret;
 }
 
-/* The kernel has entries of ordinary pages in its counts, and takes them out itself. */
+/* Count entries of ordinary pages: the kernel subtracts them when it zaps them. */
 static void count_pages(struct mm_struct *mm, struct page *page, int added,
 			int mapped)
 {
@@ -404,7 +395,7 @@ static void count_pages(struct mm_struct *mm, struct page *page, int added,
 					NR_ANON_MAPPED : NR_FILE_MAPPED, mapped);
 }
 
-/* Is a page to have write access? Where it is tracked, only the one that is written. */
+/* Test whether an entry gets write access: if tracked, only that of the written page. */
 static bool page_writable(const struct som_walk *walk, unsigned int i)
 {
 	return walk->groups &&
@@ -460,19 +451,17 @@ static void fill_pages_fn(struct som_walk *walk, pte_t *pte)
 }
 
 /**
- * som_ptes_fill_pages - make ordinary entries where there are none
- * @ptes: which; the unit is ordinary pages
- *
- * @hot: a page that is about to be written, or SOM_UNIT_PAGES
+ * som_ptes_fill_pages - Make missing entries of a page-backed unit
+ * @ptes: the range
+ * @hot: page that is about to be written, or SOM_UNIT_PAGES
  * @filled: as in som_ptes_fill()
  *
- * All of them are writable as far as the VMA is, and clean; what is there becomes
- * writable, too. That is what vm_insert_page() does, but for anonymous pages, which it
- * refuses. With @ptes->paged, @hot alone becomes writable, and is dirty. Pages that
- * have failed get no entry.
- *
- * Return: 0; -ENOMEM without memory for a page table; -EEXIST if there is a
- * 2 MiB entry; -EAGAIN if the unit is discarded.
+ * All entries, new or existing, become writable if the VMA is; new ones are clean. With
+ * @ptes->paged, only @hot becomes writable, and is made dirty. Does what vm_insert_page()
+ * does, but for anonymous pages, which that refuses. Pages whose memory has failed get no
+ * entry.
+ * Return: 0; -ENOMEM without memory for a page table; -EEXIST if there is a 2 MiB entry;
+ * -EAGAIN if the unit is discarded.
  */
 int som_ptes_fill_pages(struct som_ptes *ptes, unsigned int hot,
 			const unsigned long *filled)
@@ -493,7 +482,7 @@ int som_ptes_fill_pages(struct som_ptes *ptes, unsigned int hot,
 	return walk.discarded ? -EAGAIN : ret;
 }
 
-/* A whole group, eight entries at once. */
+/* Gather a whole group, eight entries at a time. */
 static void gather_group(struct som_walk *walk, const pte_t *pte,
 			 unsigned int group)
 {
@@ -533,11 +522,11 @@ static void gather_fn(struct som_walk *walk, pte_t *pte)
 }
 
 /**
- * som_ptes_gather - read dirty bits
- * @ptes: which
- * @groups: only those of these groups
- * @dirty: pages whose entry is dirty are set here
- * @missing: pages that have no entry are set here, unless there is no page table
+ * som_ptes_gather - Read dirty bits
+ * @ptes: the range
+ * @groups: groups to read
+ * @dirty: bits are set for pages with a dirty entry
+ * @missing: bits are set for pages without an entry, but not if there is no page table
  */
 void som_ptes_gather(struct som_ptes *ptes, unsigned long groups,
 		     unsigned long *dirty, unsigned long *missing)
@@ -577,14 +566,11 @@ static void clean_fn(struct som_walk *walk, pte_t *pte)
 }
 
 /**
- * som_ptes_clean - clear dirty bits
- * @ptes: which
- * @groups: only those of these groups,
- * @pages: and of these pages
- *
- * With @ptes->paged, they lose write access, too.
- *
- * Return: true if one was set, and the TLB must be flushed.
+ * som_ptes_clean - Clear dirty bits
+ * @ptes: the range
+ * @groups: groups to clear
+ * @pages: pages of them to clear; with @ptes->paged, they lose write access, too
+ * Return: true if one was set: the TLB must be flushed.
  */
 bool som_ptes_clean(struct som_ptes *ptes, unsigned long groups,
 		    const unsigned long *pages)
@@ -619,11 +605,11 @@ static void protect_fn(struct som_walk *walk, pte_t *pte)
 }
 
 /**
- * som_ptes_protect - take write access away
- * @ptes: which
- * @groups: of these groups
+ * som_ptes_protect - Remove write access
+ * @ptes: the range
+ * @groups: groups to protect
  *
- * Dirty bits stay. The TLB must be flushed.
+ * Keeps dirty bits. The TLB must be flushed.
  */
 void som_ptes_protect(struct som_ptes *ptes, unsigned long groups)
 {
@@ -643,12 +629,11 @@ static void pte_take_fn(struct som_walk *walk, pte_t *pte)
 }
 
 /**
- * som_ptes_take - remove one entry and say what it was
- * @ptes: exactly one
+ * som_ptes_take - Remove one entry
+ * @ptes: exactly one entry
  *
- * From then on no processor can set its dirty bit. The TLB must be flushed.
- *
- * Return: the entry, or none.
+ * No processor can set its dirty bit afterwards. The TLB must be flushed.
+ * Return: the previous entry, or none.
  */
 pte_t som_ptes_take(struct som_ptes *ptes)
 {
@@ -670,11 +655,10 @@ static void restore_fn(struct som_walk *walk, pte_t *pte)
 }
 
 /**
- * som_ptes_restore - put an entry back that was taken
- * @ptes: exactly one, of a unit that is still where it was
- * @entry: what it shall be
- *
- * Return: false if it was not, as there is another by now, or the unit is discarded.
+ * som_ptes_restore - Restore an entry that was removed
+ * @ptes: exactly one entry, of the same unit
+ * @entry: new entry
+ * Return: true; false if there is another entry by now, or the unit is discarded.
  */
 bool som_ptes_restore(struct som_ptes *ptes, pte_t entry)
 {
@@ -684,16 +668,15 @@ bool som_ptes_restore(struct som_ptes *ptes, pte_t entry)
 		.entry = entry,
 	};
 
-	/* The page table is there, the entry was in it: this cannot fail. */
+	/* The page table exists, as it contained the entry: this cannot fail. */
 	walk_ptes(&walk, true);
 	return walk.changed;
 }
 
 /**
- * som_ptes_drop - an entry that was taken does not come back
- * @ptes: exactly one
- * @entry: what it was
- *
+ * som_ptes_drop - Release the page of an entry that was removed and is not restored
+ * @ptes: exactly one entry
+ * @entry: the previous entry
  * Context: as every function here; the TLB was flushed meanwhile.
  */
 void som_ptes_drop(struct som_ptes *ptes, pte_t entry)
@@ -709,15 +692,14 @@ void som_ptes_drop(struct som_ptes *ptes, pte_t entry)
 }
 
 /**
- * som_ptes_retract - take an empty page table out
+ * som_ptes_retract - Remove an empty page table
  * @mm: address space; mmap_lock and the VMA are locked for write
- * @pmd: the entry above it
+ * @pmd: the PMD entry
  * @addr: its first address
  *
- * Processors and get_user_pages_fast() may still be looking at it: it can be
- * freed after a TLB flush that says so, and an RCU grace period.
- *
- * Return: the page table, or NULL if it is not empty, or none.
+ * Processors and get_user_pages_fast() may still access the page table. Free it only after
+ * a TLB flush for freed page tables and an RCU grace period.
+ * Return: the page table; NULL if there is none or it is not empty.
  */
 struct page *som_ptes_retract(struct mm_struct *mm, pmd_t *pmd,
 			      unsigned long addr)
@@ -732,7 +714,7 @@ struct page *som_ptes_retract(struct mm_struct *mm, pmd_t *pmd,
 	BUILD_BUG_ON(!IS_ENABLED(CONFIG_SPLIT_PTE_PTLOCKS));
 	if (pmd_none(val) || pmd_leaf(val))
 		goto out;
-	/* Two locks: the one is the page table's, the other the one above it. */
+	/* The PMD lock and the page table's lock are different locks. */
 	inner = pte_lockptr(mm, pmd);
 	spin_lock_nested(inner, SINGLE_DEPTH_NESTING);
 	pte = pte_offset_kernel(pmd, addr);

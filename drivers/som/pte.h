@@ -12,20 +12,19 @@ struct vm_area_struct;
 struct vm_fault;
 
 /**
- * struct som_ptes - the 4 KiB entries that a VMA has of a unit
+ * struct som_ptes - 4 KiB entries of a unit in a VMA
  * @vma: the VMA.
- * @start: address of the first.
- * @end: address behind the last.
+ * @start: first address.
+ * @end: end address, exclusive.
  * @page: number of the first page in the unit.
  * @pfn: page frame of the first page.
- * @pte: the first entry, where all are in one page table that was found before;
- *	else NULL.
- * @lock: that page table's.
- * @entryp: where the unit's entry in its owner's tree is, if it may be discarded at any
- *	time: no page table entry is made then; else NULL.
- * @paged: they are ordinary entries, and tracked: none is writable but dirty ones.
+ * @pte: the first entry, if all are in one page table that was found before; else NULL.
+ * @lock: lock of that page table.
+ * @entryp: pointer to the unit's entry if the unit may be discarded at any time, in which
+ *	case no page table entry is made; else NULL.
+ * @paged: entries of a tracked, page-backed unit: only dirty ones are writable.
  *
- * Bitmaps that go with it have a bit for each of the unit's 512 pages.
+ * Bitmaps passed along have a bit for each of the unit's 512 pages.
  */
 struct som_ptes {
 	struct vm_area_struct *vma;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Reservations: ranges of unit indices, each index charged to the pool once.
- *
- * They are in owner->reserved. A unit outside of them is charged by itself when it is
- * taken. Nobody looks at reservations of a unit that no mapping touches.
+ * Reservations: ranges of unit indices, in owner->reserved. Each index is charged once. A
+ * unit outside of them is charged by itself when it is allocated. Only indices that a
+ * mapping touches are looked up.
  */
 #include "account.h"
 #include "cache.h"
@@ -13,7 +12,7 @@
 #include "som_types.h"
 #include "tables.h"
 
-/* How many indices of first..last are reserved. */
+/* Count the reserved indices of a range. */
 static unsigned long reserved_in(struct som_owner *owner, unsigned long first,
 				 unsigned long last)
 {
@@ -29,8 +28,8 @@ static unsigned long reserved_in(struct som_owner *owner, unsigned long first,
 }
 
 /*
- * Take over the charges of units in first..last that are charged by themselves: how many.
- * A fault that fails finds none at its unit then, and leaves it with whoever has it.
+ * Take the charges of individually charged units in a range. A concurrent fault that fails
+ * finds its unit without a charge and does not release it. Return: number of charges.
  */
 static unsigned long owner_take_charges(struct som_owner *owner, unsigned long first,
 					unsigned long last)
@@ -45,7 +44,10 @@ static unsigned long owner_take_charges(struct som_owner *owner, unsigned long f
 	return nr;
 }
 
-/* Undo owner_take_charges(): what is over was of units that are gone, or are reserved. */
+/*
+ * Undo owner_take_charges(). Charges that remain belonged to units that were freed, or are
+ * reserved: release them.
+ */
 static void return_charges(struct som_owner *owner, unsigned long first,
 			   unsigned long last, unsigned long nr)
 {
@@ -65,13 +67,12 @@ static void return_charges(struct som_owner *owner, unsigned long first,
 }
 
 /**
- * som_reserve_units - reservation all of some units: see som_mapping_reserve()
- * @owner: whose
+ * som_reserve_units - Reserve all units of a range: see som_mapping_reserve()
+ * @owner: owner
  * @first: first unit index
  * @last: last unit index
- *
  * Context: Process context; owner->lock is held.
- * Return: 0, or -ENOMEM and nothing is changed.
+ * Return: 0; -ENOMEM: nothing is changed.
  */
 int som_reserve_units(struct som_owner *owner, unsigned long first,
 		      unsigned long last)
@@ -85,7 +86,7 @@ int som_reserve_units(struct som_owner *owner, unsigned long first,
 	need = last - first + 1 - reserved_in(owner, first, last);
 	if (!need)
 		return 0;
-	/* Units charged by themselves bring their charge along. */
+	/* Reuse the charges of individually charged units. */
 	taken = owner_take_charges(owner, first, last);
 	if (taken < need) {
 		if (!som_cache_charge(owner->account, need - taken))
@@ -96,7 +97,7 @@ int som_reserve_units(struct som_owner *owner, unsigned long first,
 	if (ret)
 		goto out_uncharge;
 	owner->nr_reserved += need;
-	/* And those of faults that did not see the reservation yet. */
+	/* Also take charges of faults that did not see the reservation yet. */
 	taken += owner_take_charges(owner, first, last);
 	som_account_uncharge(owner->account, taken + charged - need);
 	return 0;
@@ -109,13 +110,12 @@ out_return:
 }
 
 /**
- * som_unreserve_units - the end of all reservations in a range
- * @owner: whose
+ * som_unreserve_units - Remove all reservations in a range, but keep their charges
+ * @owner: owner
  * @first: first unit index
  * @last: last unit index
- *
  * Context: Process context; owner->lock is held.
- * Return: how many charges there were.
+ * Return: number of reservations removed; their charges pass to the caller.
  */
 unsigned long som_unreserve_units(struct som_owner *owner, unsigned long first,
 				  unsigned long last)

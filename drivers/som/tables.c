@@ -1,29 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The leaves of an owner's units.
+ * Tables of an owner's entries. The first fault in a table's range makes the table;
+ * som_tables_prune() frees it when no mapping touches any of its indices. It does so under
+ * owner->lock, under which mappings are added and removed. So a caller that keeps a mapping
+ * of an index may keep the pointer to its entry; all others look it up under RCU.
  *
- * A table is made by the first fault in it, and goes when no mapping touches any of its
- * indices (som_tables_prune(), under owner->lock, under which mappings come and go). So
- * who has a mapping at an index, and keeps it, may keep the pointer to its entry pointer;
- * everybody else looks under RCU.
- *
- * Slots are changed by xchg and cmpxchg. Who is to change which is told in entry.h.
+ * Entries are changed by xchg() and cmpxchg(). See entry.h for the rules.
  */
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include "tables.h"
 
 /*
- * Leaves that are looked at in one RCU section: an owner may have millions, and whoever waits
- * for RCU's grace period is somebody else.
+ * Tables visited per RCU section: an owner may have millions, and a long section would
+ * delay grace periods of the whole system.
  */
 #define SOM_RCU_TABLES	64
 
 static struct kmem_cache *som_table_cache;
 
 /**
- * som_tables_module_init - make what all owners share
- *
+ * som_tables_module_init - Create the slab cache of tables
  * Context: Module load.
  * Return: 0 or -ENOMEM.
  */
@@ -34,8 +31,7 @@ int som_tables_module_init(void)
 }
 
 /**
- * som_tables_module_exit - the opposite of som_tables_module_init()
- *
+ * som_tables_module_exit - Undo som_tables_module_init()
  * Context: Module unload; no owner is left.
  */
 void som_tables_module_exit(void)
@@ -50,8 +46,8 @@ static void tables_free_table(struct rcu_head *rcu)
 }
 
 /**
- * som_tables_init - no entries
- * @tables: the entries
+ * som_tables_init - Initialise empty tables
+ * @tables: the tables
  */
 void som_tables_init(struct som_tables *tables)
 {
@@ -60,11 +56,10 @@ void som_tables_init(struct som_tables *tables)
 }
 
 /**
- * som_tables_destroy - the end of an owner's entries
- * @tables: the entries; nobody looks at them any more
- *
+ * som_tables_destroy - Free all tables
+ * @tables: the tables, not in use any more
  * Context: Process context.
- * Return: true if there were none, as it should be.
+ * Return: true if there was no entry, as expected.
  */
 bool som_tables_destroy(struct som_tables *tables)
 {
@@ -84,12 +79,11 @@ static struct som_table *tables_find_table(struct som_tables *tables, unsigned l
 }
 
 /**
- * som_tables_entryp - where the entry of an index is, or would be
- * @tables: the entries
+ * som_tables_entryp - Return the pointer to an index's entry
+ * @tables: the tables
  * @idx: unit index
- *
  * Context: RCU; or the caller keeps a mapping that touches the index.
- * Return: the place, or NULL if there is none yet.
+ * Return: the pointer; NULL if there is no table.
  */
 void **som_tables_entryp(struct som_tables *tables, unsigned long idx)
 {
@@ -99,12 +93,11 @@ void **som_tables_entryp(struct som_tables *tables, unsigned long idx)
 }
 
 /**
- * som_tables_table - the table of an index, made if need be
- * @tables: the entries
+ * som_tables_table - Return the table of an index, making it if necessary
+ * @tables: the tables
  * @idx: unit index
- *
  * Context: Process context; the caller keeps a mapping that touches the index.
- * Return: the table, or NULL without memory for it.
+ * Return: the table; NULL without memory for it.
  */
 struct som_table *som_tables_table(struct som_tables *tables, unsigned long idx)
 {
@@ -126,12 +119,11 @@ struct som_table *som_tables_table(struct som_tables *tables, unsigned long idx)
 }
 
 /**
- * som_tables_find_table - find the table of an index
- * @tables: the entries
+ * som_tables_find_table - Return the table of an index
+ * @tables: the tables
  * @idx: unit index
- *
- * Context: The caller knows why the table stays.
- * Return: the table, or NULL if there is none yet.
+ * Context: The caller ensures that the table is not freed.
+ * Return: the table; NULL if there is none.
  */
 struct som_table *som_tables_find_table(struct som_tables *tables, unsigned long idx)
 {
@@ -139,10 +131,9 @@ struct som_table *som_tables_find_table(struct som_tables *tables, unsigned long
 }
 
 /**
- * som_tables_load - the entry of an index
- * @tables: the entries
+ * som_tables_load - Return the entry of an index
+ * @tables: the tables
  * @idx: unit index
- *
  * Context: Any.
  * Return: the entry, or NULL.
  */
@@ -159,14 +150,13 @@ void *som_tables_load(struct som_tables *tables, unsigned long idx)
 }
 
 /**
- * som_tables_change - replace an entry if it is what it is thought to be
- * @tables: the entries
+ * som_tables_change - Replace an entry if it has an expected value
+ * @tables: the tables
  * @idx: unit index
- * @old: the entry that is expected
- * @new: what it shall be
- *
+ * @old: expected entry
+ * @new: new entry
  * Context: Any.
- * Return: the entry as it was: @old if it was changed.
+ * Return: the previous entry: @old if it was replaced.
  */
 void *som_tables_change(struct som_tables *tables, unsigned long idx, void *old,
 			void *new)
@@ -182,10 +172,9 @@ void *som_tables_change(struct som_tables *tables, unsigned long idx, void *old,
 }
 
 /**
- * som_tables_erase - take an entry out
- * @tables: the entries
+ * som_tables_erase - Remove an entry
+ * @tables: the tables
  * @idx: unit index
- *
  * Context: Any.
  * Return: the entry, or NULL.
  */
@@ -202,8 +191,8 @@ void *som_tables_erase(struct som_tables *tables, unsigned long idx)
 }
 
 /*
- * The next table that has indices from *i on; *i becomes the first of those. What this one needs
- * is done within RCU, and after so many of them RCU is left: see pause_rcu().
+ * Find the next table with indices from *i on, and set *i to the first of them. The caller
+ * holds the RCU read lock and calls pause_rcu() after each table.
  */
 static struct som_table *tables_next_table(struct som_tables *tables, unsigned long *i,
 					   unsigned long last)
@@ -219,13 +208,13 @@ static struct som_table *tables_next_table(struct som_tables *tables, unsigned l
 	return table;
 }
 
-/* The last index of the table that an index is in, or @last. */
+/* Return the last index of an index's table, at most @last. */
 static unsigned long table_last(unsigned long i, unsigned long last)
 {
 	return min(last, i | (SOM_TABLE_UNITS - 1));
 }
 
-/* A table has been looked at. */
+/* Leave the RCU section for a moment after every SOM_RCU_TABLES tables. */
 static void pause_rcu(unsigned int *nr)
 {
 	if (++*nr % SOM_RCU_TABLES)
@@ -236,16 +225,15 @@ static void pause_rcu(unsigned int *nr)
 }
 
 /**
- * som_tables_next_table - find the next table that has some indices
- * @tables: the entries
- * @idx: first index to look for, and where the first one that the table has goes
+ * som_tables_next_table - Find the next table in a range
+ * @tables: the tables
+ * @idx: first index to look for; set to the first one in the table
  * @last: last unit index
- * @end: where the last one that the table has goes, at most @last
+ * @end: set to the last index in the table, at most @last
  *
- * For loops over many entries that a function call for each would slow down.
- *
- * Context: The caller knows why the leaves stay.
- * Return: the table, or NULL if there is none.
+ * For loops over many entries where a function call for each would be too slow.
+ * Context: The caller ensures that tables are not freed.
+ * Return: the table; NULL if there is none.
  */
 struct som_table *som_tables_next_table(struct som_tables *tables,
 					unsigned long *idx, unsigned long last,
@@ -268,16 +256,14 @@ static bool tables_take_hint(struct som_table *table, enum som_hint hint)
 }
 
 /**
- * som_tables_take - take many entries out
- * @tables: the entries
- * @idx: first unit index, and where the index behind the last that was looked
- *	at goes
+ * som_tables_take - Remove many entries
+ * @tables: the tables
+ * @idx: first unit index; set to the one after the last that was checked
  * @last: last unit index
- * @entries: where they go
- * @nr: how many at most
- *
+ * @entries: set to the entries
+ * @nr: maximum number of entries
  * Context: Process context; may sleep.
- * Return: how many; fewer than @nr if there are no more.
+ * Return: number of entries; fewer than @nr if no more are left.
  */
 unsigned int som_tables_take(struct som_tables *tables, unsigned long *idx,
 			     unsigned long last, void **entries, unsigned int nr)
@@ -302,7 +288,7 @@ unsigned int som_tables_take(struct som_tables *tables, unsigned long *idx,
 	return taken;
 }
 
-/* @hint: an enum som_hint, or -1. */
+/* Find the next entry; with a @hint, not -1, only in tables that have it. */
 static void *tables_find(struct som_tables *tables, unsigned long *idx,
 			 unsigned long last, int hint)
 {
@@ -315,7 +301,7 @@ static void *tables_find(struct som_tables *tables, unsigned long *idx,
 	rcu_read_lock();
 	while ((table = tables_next_table(tables, &i, last))) {
 		end = table_last(i, last);
-		/* In the midst of a table its hint has been taken already. */
+		/* In the middle of a table, its hint was cleared by an earlier call. */
 		if (hint >= 0 && i % SOM_TABLE_UNITS == 0 &&
 		    !tables_take_hint(table, hint))
 			i = end + 1;
@@ -332,11 +318,10 @@ static void *tables_find(struct som_tables *tables, unsigned long *idx,
 }
 
 /**
- * som_tables_find - the next entry
- * @tables: the entries
- * @idx: where to begin, and where its index goes if there is one
+ * som_tables_find - Find the next entry
+ * @tables: the tables
+ * @idx: index to start from; set to the index found
  * @last: last unit index
- *
  * Context: Process context; may sleep.
  * Return: the entry, or NULL.
  */
@@ -347,15 +332,14 @@ void *som_tables_find(struct som_tables *tables, unsigned long *idx,
 }
 
 /**
- * som_tables_find_hinted - the next entry in a table with a hint
- * @tables: the entries
- * @idx: where to begin, and where its index goes if there is one
+ * som_tables_find_hinted - Find the next entry in a table with a hint
+ * @tables: the tables
+ * @idx: index to start from; set to the index found
  * @last: last unit index
- * @hint: which hint
+ * @hint: the hint
  *
- * To be called from the first index of a table on to the end of it: the hint goes at
- * the beginning, and comes back if som_tables_hint() is called meanwhile.
- *
+ * Clears the hint at the first index of a table, so iterate from there to the table's end.
+ * som_tables_hint() may set it again meanwhile.
  * Context: Process context; may sleep.
  * Return: the entry, or NULL.
  */
@@ -366,13 +350,12 @@ void *som_tables_find_hinted(struct som_tables *tables, unsigned long *idx,
 }
 
 /**
- * som_tables_take_hint - the next table with a hint, which is taken away
- * @tables: the entries
- * @idx: unit index to begin with, and where the first one of the table goes
- * @hint: which hint
- *
+ * som_tables_take_hint - Find the next table with a hint, and clear the hint
+ * @tables: the tables
+ * @idx: index to start from; set to the first one in the table
+ * @hint: the hint
  * Context: Process context; may sleep.
- * Return: true if there is one.
+ * Return: true if found.
  */
 bool som_tables_take_hint(struct som_tables *tables, unsigned long *idx,
 			  enum som_hint hint)
@@ -394,11 +377,10 @@ bool som_tables_take_hint(struct som_tables *tables, unsigned long *idx,
 }
 
 /**
- * som_tables_hint - somebody should look at an entry
- * @tables: the entries
+ * som_tables_hint - Set a hint in an entry's table
+ * @tables: the tables
  * @idx: index of the entry, which was changed before
- * @hint: why
- *
+ * @hint: the hint
  * Context: Any.
  */
 void som_tables_hint(struct som_tables *tables, unsigned long idx,
@@ -414,11 +396,10 @@ void som_tables_hint(struct som_tables *tables, unsigned long idx,
 }
 
 /**
- * som_tables_prune - free the leaves of some indices
- * @tables: the entries; there are none in those leaves, and none can come
+ * som_tables_prune - Free the tables of a range
+ * @tables: the tables; those in the range are empty and stay so
  * @first: first unit index
  * @last: last unit index
- *
  * Context: Process context; owner->lock is held.
  */
 void som_tables_prune(struct som_tables *tables, unsigned long first,

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What an owner has at each unit index: an entry (entry.h), or nothing.
- *
- * Entries are in leaves of 256, 2 KiB, and the leaves in an xarray: a fault finds its
- * place once and works on it without a lock, which an xarray of entries does
- * not offer.
+ * Entries by unit index. An owner's entries (entry.h) are in tables of 256, 2 KiB each, and
+ * the tables in an xarray. A fault looks up the pointer to its entry once and then works on
+ * it without a lock, which an xarray of entries would not allow.
  */
 #ifndef _SOM_TABLES_H
 #define _SOM_TABLES_H
@@ -18,12 +16,11 @@
 #define SOM_TABLE_UNITS	256
 
 /**
- * enum som_hint - why somebody should look at entries of a table
+ * enum som_hint - why the entries of a table should be checked
  * @SOM_HINT_DISCARDED: one may be discarded.
- * @SOM_HINT_UNTOLD: one may be zeroed in part, or discarded, and its region does not
- *	know.
- * @SOM_HINT_COLLAPSE: a unit at one of its indices, or that was there, may have a page
- *	table that is not needed any more.
+ * @SOM_HINT_UNTOLD: one may be discarded or zeroed in part, which its region does not
+ *	record yet.
+ * @SOM_HINT_COLLAPSE: an index may have a page table that is not needed any more.
  */
 enum som_hint {
 	SOM_HINT_DISCARDED,
@@ -32,11 +29,11 @@ enum som_hint {
 };
 
 /**
- * struct som_table - the entries of some indices in a row
+ * struct som_table - entries of consecutive unit indices
  * @entry: the entries, or NULL.
  * @nr: first index / SOM_TABLE_UNITS.
- * @hints: a bit for each enum som_hint: somebody is to look.
- * @rcu: for its end.
+ * @hints: a bit for each enum som_hint that is set.
+ * @rcu: for freeing.
  */
 struct som_table {
 	void *entry[SOM_TABLE_UNITS];
@@ -48,7 +45,7 @@ struct som_table {
 /**
  * struct som_tables - entries by unit index
  * @tables: unit index / SOM_TABLE_UNITS -> table.
- * @nr_tables: how many.
+ * @nr_tables: number of tables.
  */
 struct som_tables {
 	struct xarray tables;
@@ -93,14 +90,14 @@ static inline unsigned long *som_tables_start(unsigned long *idx,
 }
 
 /**
- * som_tables_for_each - go through the entries of some indices
- * @tables: the entries
- * @idx: unit index, an unsigned long
- * @entry: entry, a void *
+ * som_tables_for_each - Iterate over the entries of a range
+ * @tables: the tables
+ * @idx: current unit index, an unsigned long
+ * @entry: current entry, a void *
  * @first: first unit index
  * @last: last unit index
  *
- * Entries may come and go meanwhile. Reschedules between them.
+ * Entries may be added and removed meanwhile. May sleep between entries.
  */
 #define som_tables_for_each(tables, idx, entry, first, last)		\
 	for (unsigned long *_idx = som_tables_start(&(idx), first);	\

@@ -2,8 +2,9 @@
 /*
  * The two kinds of som VMAs, and the change from one to the other.
  *
- * A VMA starts without pfn_mkwrite, as with it the kernel refuses long-term pins for
- * writing. The first scan that tracks turns it into one that has pfn_mkwrite: see fault.c.
+ * A VMA starts without pfn_mkwrite, as the kernel refuses long-term pins for writing in a
+ * VMA that has it. The first scan that tracks a VMA gives it operations with pfn_mkwrite:
+ * see fault.c.
  */
 #include <linux/mm.h>
 #include "dirty_log.h"
@@ -13,12 +14,11 @@
 #include "zap.h"
 
 /**
- * som_vma_page_backed - make a som VMA one that can be pinned for writing, for ever
+ * som_vma_page_backed - Allow pins for writing in a som VMA from now on
  * @vma: the VMA
  *
- * It is, or becomes again, of the first kind and stays so. Its entries go, as
- * among them may be some without write access, which the kernel would give them.
- *
+ * Returns it to the first kind. Zaps its entries, as the kernel would give write access to
+ * those that have none.
  * Context: Process context; mmap_lock is held for write.
  */
 void som_vma_page_backed(struct vm_area_struct *vma)
@@ -35,9 +35,8 @@ void som_vma_page_backed(struct vm_area_struct *vma)
 }
 
 /**
- * som_vma_ask - have the kernel ask before it makes an entry of a som VMA writable
- * @vma: the VMA; nothing changes if it is to be page-backed
- *
+ * som_vma_ask - Make the kernel call pfn_mkwrite before an entry becomes writable
+ * @vma: the VMA; not changed if it is page-backed
  * Context: Process context; mmap_lock is held for write.
  */
 void som_vma_ask(struct vm_area_struct *vma)
@@ -46,22 +45,21 @@ void som_vma_ask(struct vm_area_struct *vma)
 		return;
 	vma_start_write(vma);
 	vma->vm_ops = som_tracked_ops;
-	/* What vma_set_page_prot() makes of it in mprotect() to come. */
+	/* The value that vma_set_page_prot() would compute in a later mprotect(). */
 	WRITE_ONCE(vma->vm_page_prot,
 		   vm_get_page_prot(vma->vm_flags & ~VM_SHARED));
 }
 
 /**
- * som_vma_track - make the som VMAs of a range ready for tracking
+ * som_vma_track - Prepare the som VMAs of a range for tracking
  * @mm: the address space
  * @addr: first address
- * @end: address behind the last
+ * @end: end address, exclusive
  *
- * From then on the kernel makes no entry in them writable without asking. Only the first
- * are done where there are many; the caller finds out when it comes to the next.
- *
+ * Afterwards the kernel calls pfn_mkwrite before it makes an entry writable. If there are
+ * many VMAs, only the first are prepared: the caller calls again when it reaches the next.
  * Context: Process context; takes mmap_lock for write.
- * Return: 0, or -EINTR on a fatal signal.
+ * Return: 0; -EINTR on a fatal signal.
  */
 int som_vma_track(struct mm_struct *mm, unsigned long addr, unsigned long end)
 {
@@ -85,13 +83,12 @@ int som_vma_track(struct mm_struct *mm, unsigned long addr, unsigned long end)
 }
 
 /**
- * som_vma_take - make a VMA a som mapping of memory that was mapped before
- * @vma: new
+ * som_vma_take - Turn a new VMA into a som mapping of existing memory
+ * @vma: the new VMA
  * @mapping: its mapping
- * @flags: what vm_flags of the VMAs were that it replaces
+ * @flags: vm_flags of the VMAs that it replaces
  * @ask: whether som_vma_ask() was called for them
- *
- * Context: Process context; the caller has mmap_lock for write.
+ * Context: Process context; mmap_lock is held for write.
  */
 void som_vma_take(struct vm_area_struct *vma, struct som_mapping *mapping,
 		  vm_flags_t flags, bool ask)

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Zaps: taking entries out of page tables and flushing the TLB.
+ * Zaps: clear page table entries and flush the TLB.
  *
- * Where an owner has private mappings, its MMU notifier must tell
- * madvise(MADV_DONTNEED), which discards memory, from the driver's own zaps, which
- * must not. So a zap of the driver's is marked, by task, as long as it lasts;
- * and so is a MADV_DONTNEED within which the kernel may split a huge entry,
- * which the notifier hears of, too.
+ * If an owner has private mappings, its MMU notifier must distinguish
+ * madvise(MADV_DONTNEED), which discards memory, from the driver's zaps, which must not. So
+ * each zap of the driver has a marker with the task while it is in progress. So has a
+ * MADV_DONTNEED in which the kernel may split a huge entry, as the notifier is called for
+ * the split, too.
  *
- * The markers are a list for each owner, whose entries nobody else's zap clears. A zap has its
- * marker on its stack. A MADV_DONTNEED has it from one call of the notifier to another, and
- * so in one of a few places that are waited for; who has one is in the page tables and
- * waits for nothing of som's.
+ * Each owner has a list of markers. The marker of a zap is on its stack. The marker of a
+ * MADV_DONTNEED must live from one notifier call to another: it is one of a few parts, and
+ * tasks wait for a free one. A task that has one is clearing page tables and waits for
+ * nothing of som.
  */
 #include <linux/fs.h>
 #include <linux/interval_tree_generic.h>
@@ -24,8 +24,8 @@
 #include "zap.h"
 
 /**
- * som_zaps_init - no zap is under way
- * @zaps: the zaps of an owner
+ * som_zaps_init - Initialise the zaps of an owner
+ * @zaps: the zaps
  */
 void som_zaps_init(struct som_zaps *zaps)
 {
@@ -34,7 +34,7 @@ void som_zaps_init(struct som_zaps *zaps)
 	init_waitqueue_head(&zaps->wait);
 }
 
-/* A zap of the current task's begins. */
+/* Add a marker of the current task. */
 static void begin(struct som_zaps *zaps, struct som_zap_marker *marker)
 {
 	marker->task = current;
@@ -50,7 +50,7 @@ static void end(struct som_zaps *zaps, struct som_zap_marker *marker)
 	spin_unlock(&zaps->lock);
 }
 
-/* The marker of a task's MADV_DONTNEED, or one that is not used. */
+/* Find the marker of a task's MADV_DONTNEED, or an unused one. */
 static struct som_zap_marker *zap_find_part(struct som_zaps *zaps,
 					    struct task_struct *task,
 					    unsigned long start, unsigned long end)
@@ -85,12 +85,11 @@ static bool try_begin_part(struct som_zaps *zaps, unsigned long start,
 }
 
 /**
- * som_zaps_begin_part - marker a MADV_DONTNEED that may split huge entries
+ * som_zaps_begin_part - Mark a MADV_DONTNEED that may split huge entries
  * @zaps: the zaps of an owner
  * @start: first address
- * @end: address behind the last
- *
- * Context: Process context; waits for a place.
+ * @end: end address, exclusive
+ * Context: Process context; waits for an unused marker.
  */
 void som_zaps_begin_part(struct som_zaps *zaps, unsigned long start,
 			 unsigned long end)
@@ -99,19 +98,18 @@ void som_zaps_begin_part(struct som_zaps *zaps, unsigned long start,
 }
 
 /**
- * som_zaps_end_part - end a MADV_DONTNEED, if it was marked
+ * som_zaps_end_part - Remove the marker of a MADV_DONTNEED, if it has one
  * @zaps: the zaps of an owner
  * @start: as in som_zaps_begin_part()
  * @end: as in som_zaps_begin_part()
- *
- * Context: Process context. Cheap if nothing is marked.
+ * Context: Process context. Cheap if there are no markers.
  */
 void som_zaps_end_part(struct som_zaps *zaps, unsigned long start,
 		       unsigned long end)
 {
 	struct som_zap_marker *marker;
 
-	/* If it was, it was by this task. */
+	/* If this call has a marker, this task has added it: no lock is needed. */
 	if (list_empty(&zaps->markers))
 		return;
 	spin_lock(&zaps->lock);
@@ -128,18 +126,17 @@ void som_zaps_end_part(struct som_zaps *zaps, unsigned long start,
 }
 
 /**
- * som_zaps_mine - is the current task inside a zap that was marked?
+ * som_zaps_mine - Test whether the current task is inside a marked zap
  * @zaps: the zaps of an owner
- *
- * Context: Any. Cheap if nothing is marked.
- * Return: true if so.
+ * Context: Any. Cheap if there are no markers.
+ * Return: true if it is.
  */
 bool som_zaps_mine(struct som_zaps *zaps)
 {
 	struct som_zap_marker *marker;
 	bool mine = false;
 
-	/* What this task has added, it finds; what others add or take does not matter. */
+	/* The task sees its own markers; concurrent changes by others do not matter. */
 	if (list_empty(&zaps->markers))
 		return false;
 	spin_lock(&zaps->lock);
@@ -153,8 +150,8 @@ bool som_zaps_mine(struct som_zaps *zaps)
 }
 
 /*
- * Is a page offset mapped by a 1 GiB entry? Its own unit may have left the tree, and
- * others may have come there since, but no other unit of the GiB.
+ * Test whether a page offset is mapped by a 1 GiB entry. The page offset's own unit may
+ * have been removed or replaced, but no other unit of the GiB: check them all.
  */
 static bool in_pud(struct som_owner *owner, unsigned long pgoff)
 {
@@ -170,7 +167,7 @@ static bool in_pud(struct som_owner *owner, unsigned long pgoff)
 	return false;
 }
 
-/* Where a part of a 1 GiB entry is to go, all of it goes (pud.c). */
+/* A 1 GiB entry cannot be zapped in part (pud.c): extend the range to all of it. */
 static void widen(struct som_owner *owner, unsigned long *first,
 		  unsigned long *last)
 {
@@ -181,9 +178,9 @@ static void widen(struct som_owner *owner, unsigned long *first,
 }
 
 /*
- * No 1 GiB entry is left. Said after it is so, as another zap goes by what is said.
- * An entry that has changed meanwhile is mapped by a smaller one already, or is
- * put right by the next zap.
+ * Clear the level of units whose 1 GiB entry was zapped. Do it after the zap, as a
+ * concurrent one relies on the level. An entry that has changed meanwhile has a smaller
+ * page table entry already, or is corrected by the next zap.
  */
 static void puds_gone(struct som_owner *owner, unsigned long first,
 		      unsigned long last)
@@ -220,9 +217,9 @@ INTERVAL_TREE_DEFINE(struct vm_area_struct, shared.rb, unsigned long,
 		     static __maybe_unused, som_vma_tree)
 
 /*
- * Clear the owner's entries, and nobody else's: VMAs of parent and child are in the
- * same address_space, and each maps units of its own. The lock keeps the VMAs and
- * their page tables, as in unmap_mapping_pages().
+ * Zap the owner's VMAs only: the address_space also has those of its parent and children,
+ * which map units of their own. i_mmap_rwsem keeps the VMAs and their page tables, as in
+ * unmap_mapping_pages().
  */
 static void zap_mapping(struct som_owner *owner, struct address_space *mapping,
 			unsigned long first, unsigned long last)
@@ -244,7 +241,7 @@ static void zap_mapping(struct som_owner *owner, struct address_space *mapping,
 	i_mmap_unlock_read(mapping);
 }
 
-/* What was inherited is in other inodes than the owner's. */
+/* Zap inherited mappings, which belong to other inodes than the owner's. */
 static noinline void zap_of_parent(struct som_owner *owner,
 				   unsigned long first, unsigned long last)
 {
@@ -258,16 +255,15 @@ static noinline void zap_of_parent(struct som_owner *owner,
 }
 
 /**
- * som_zap - clear all entries of some page offsets, and flush the TLB
- * @owner: whose
+ * som_zap - Clear all page table entries of page offsets and flush the TLB
+ * @owner: owner
  * @pgoff: first page offset
- * @nr: how many
+ * @nr: number of pages
  *
- * Memory is not lost: the next touch finds it in the owner's tree. Those who have
- * inherited the page offsets, or from whom they were inherited, keep their entries.
- *
- * Context: Process context. So that no 1 GiB entry comes back meanwhile,
- * owner->lock or a fault_lock is held, or the VMAs are locked for write.
+ * The memory stays in the owner's tables, and the next access maps it again. Parents and
+ * children keep their entries.
+ * Context: Process context. To prevent a 1 GiB entry from being made meanwhile, owner->lock
+ * or a fault_lock is held, or the VMAs are locked for write.
  */
 void som_zap(struct som_owner *owner, unsigned long pgoff, unsigned long nr)
 {
