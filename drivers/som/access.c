@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Access from outside, by ptrace and /proc/PID/mem, against a mapping's protection.
+ * Accesses by ptrace and /proc/PID/mem that a mapping's protection forbids.
  *
- * The kernel asks ->access where get_user_pages() has failed, as it does where the
- * mapping's protection forbids the access. It does not say whether the caller may
- * override that (FOLL_FORCE): ptrace always may, and /proc/PID/mem depends on the
- * boot parameter proc_mem.force_override. So this file finds out:
+ * The kernel calls ->access for them, after get_user_pages() has failed, but does not pass
+ * whether the caller may override the protection (FOLL_FORCE). ptrace always may;
+ * /proc/PID/mem depends on proc_mem.force_override. So this file reads that setting at
+ * module load, from the kernel's configuration and /proc/cmdline, and assumes "never" if
+ * that fails. For each access it checks whether the caller traces the process, and by which
+ * system call it came.
  *
- *  - which of the three settings the kernel was booted with, from its configuration and
- *    /proc/cmdline, when the module is loaded. If that cannot be read, the
- *    strictest is assumed;
- *  - whether the caller traces the process whose memory it is, and by which
- *    system call it came.
- *
- * What may be overridden is as for anonymous memory: any protection of a private mapping, and
- * of a shared one that it cannot be read.
+ * As with anonymous memory, an override can read and write a private mapping and read a
+ * shared one.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -37,7 +33,7 @@ enum som_force {
 
 static enum som_force force = SOM_FORCE_NEVER;
 
-/* As the kernel does: the last setting that it knows wins. */
+/* Parse the command line as the kernel does: the last valid setting wins. */
 static enum som_force force_of(char *cmdline)
 {
 	enum som_force ret = IS_ENABLED(CONFIG_PROC_MEM_NO_FORCE) ?
@@ -64,8 +60,7 @@ static enum som_force force_of(char *cmdline)
 }
 
 /**
- * som_access_init - find out what the kernel lets /proc/PID/mem override
- *
+ * som_access_init - Determine what the kernel lets /proc/PID/mem override
  * Context: Module load.
  */
 void som_access_init(void)
@@ -85,7 +80,7 @@ void som_access_init(void)
 		done += max(got, 0);
 	} while (got > 0);
 	buf[done] = '\0';
-	/* An end that was cut off may be what matters. */
+	/* A truncated command line may lack the setting. */
 	if (!got && done && done < PAGE_SIZE - 1)
 		force = force_of(strim(buf));
 out:
@@ -93,7 +88,7 @@ out:
 	filp_close(file, NULL);
 }
 
-/* Does the current task trace one whose address space this is? */
+/* Test whether the current task traces a process that uses an address space. */
 static bool traces(struct mm_struct *mm)
 {
 	struct task_struct *owner, *task;
@@ -124,13 +119,12 @@ static bool may_force(struct mm_struct *mm)
 }
 
 /**
- * som_access_allowed - may somebody access memory by ptrace or /proc/PID/mem?
- * @vma: a som VMA
- * @private: whether it is a private mapping
- * @write: whether it is to be written
- *
+ * som_access_allowed - Test whether ptrace or /proc/PID/mem may access a VMA
+ * @vma: som VMA
+ * @private: true for a private mapping
+ * @write: true for a write
  * Context: mmap_lock is held.
- * Return: true if so.
+ * Return: true if it may.
  */
 bool som_access_allowed(const struct vm_area_struct *vma, bool private,
 			bool write)
@@ -147,22 +141,20 @@ bool som_access_allowed(const struct vm_area_struct *vma, bool private,
 /*
  * Core dumps of memory that is mapped by 4 KiB entries.
  *
- * The kernel reads what it dumps by get_user_pages(), to which a special 4 KiB entry is
- * "no page here": there would be a hole in the file. It asks each VMA for its name
- * when it looks at them all, with mmap_lock held for write; that is when entries
- * are taken away (som_dump_begin()). So the dump faults, and what a fault of
- * the dump cannot map by 2 MiB it gets as a copy of the page, ordinary memory.
+ * get_user_pages() finds no page in a special 4 KiB entry, so the dump would have a hole.
+ * Before it reads, the kernel asks each VMA for its name with mmap_lock held for write.
+ * som_dump_begin() zaps the entries then, so that the dump faults. Such a fault maps 2 MiB
+ * if possible, and otherwise a copy of the page in ordinary memory.
  *
- * The threads of the process have stopped by then, so nobody writes to the unit meanwhile
- * but a device. Before a copy is made, that of the page before goes: a unit has one
- * at a time, until the address space ends.
+ * The process's threads have stopped, so that only a device can write to the unit
+ * meanwhile. A unit has at most one copy: the next fault of the dump zaps it, and the last
+ * is freed with the address space.
  */
 
 /**
- * som_dump_begin - have a core dump fault for what it reads of a VMA
- * @owner: whose
- * @vma: a som VMA
- *
+ * som_dump_begin - Make a core dump fault when it reads a VMA
+ * @owner: owner of the VMA
+ * @vma: som VMA
  * Context: Process context; mmap_lock is held for write.
  */
 void som_dump_begin(struct som_owner *owner, struct vm_area_struct *vma)
@@ -173,12 +165,11 @@ void som_dump_begin(struct som_owner *owner, struct vm_area_struct *vma)
 }
 
 /**
- * som_dump_fault - map a copy of a page, for a core dump
+ * som_dump_fault - Map a copy of a page for a core dump
  * @vmf: the fault
- * @owner: whose
+ * @owner: owner of the unit
  * @idx: unit index
- * @unit: its unit
- *
+ * @unit: the unit
  * Context: som_owner_lock_unit() is held.
  * Return: as ->fault.
  */

@@ -1,32 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The operations of a som VMA: the only place that makes page table entries.
+ * Page faults of a som VMA, except those that map 1 GiB (pud.c).
  *
- * A VMA is VM_MIXEDMAP with special entries: no struct page is touched, GUP
- * works on 2 MiB entries, and such VMAs never merge. vm_private_data is the
- * VMA's mapping (map.c), or NULL in a child that inherited the VMA although it
- * should not have (MADV_DOFORK).
+ * A VMA is VM_MIXEDMAP and has special entries: no struct page is touched, GUP works on
+ * 2 MiB entries, and VMAs never merge. vm_private_data is its mapping (map.c), or NULL in a
+ * child that inherited the VMA by MADV_DOFORK against the policy.
  *
- * A fault holds mmap_lock or the VMA lock for read, so the VMA and its mapping
- * stay; and the fault_lock of its unit index from the look-up of the unit until
- * its entry is in the page table, so som_owner_punch() finds it there.
+ * A fault holds mmap_lock or the VMA lock for read, which keeps the VMA and its mapping. It
+ * holds the unit index's fault_lock from the look-up of the unit until the entry is in the
+ * page table, so that som_owner_punch() finds the entry. An entry of a punched unit can
+ * remain in the page table until it is cleared. A fault that finds one changes nothing and
+ * is retried (VM_FAULT_NOPAGE).
  *
- * The page table may hold, for a moment, an entry of a unit that was punched
- * out and is about to be cleared. A fault that meets one changes nothing and
- * is tried again (VM_FAULT_NOPAGE).
- *
- * There are two kinds of VMAs. A VMA starts without pfn_mkwrite, as with it the
- * kernel refuses long-term pins for writing. The first scan that tracks turns
- * it into one that has pfn_mkwrite (som_vma_track()): the kernel makes no entry
- * writable by itself then, its vm_page_prot is without write access, and so a
- * unit that is tracked and clean can be mapped read-only in it. In a VMA of the
- * first kind a tracked unit is always in DIRTY mode once it is touched, but for clean
- * units that a 2 MiB entry maps where the VMA stays of this kind
- * (som_mapping_keeps_kind()).
- *
- * A VMA is closed after its entries were cleared and the TLB was flushed: the
- * kernel calls ->close from remove_vma(), behind tlb_finish_mmu(), in munmap,
- * exit and MAP_FIXED alike.
+ * There are two kinds of VMAs. A plain VMA has no pfn_mkwrite, as the kernel refuses
+ * long-term pins for writing where it exists. The first tracking scan makes it a tracked
+ * VMA (som_vma_track()), unless som_mapping_keeps_kind(). In a tracked VMA the kernel asks
+ * pfn_mkwrite before it makes an entry writable, and vm_page_prot has no write access, so
+ * that a clean unit can be mapped read-only. In a plain VMA a tracked unit enters DIRTY
+ * mode when it is touched, except that a mapping that keeps its kind can map a clean unit
+ * by a read-only 2 MiB entry.
  */
 #include <linux/bitmap.h>
 #include <linux/mm.h>
@@ -50,8 +42,8 @@
 #include "zap.h"
 
 /*
- * Does a VMA have a unit in part only, as mremap has taken pages of it elsewhere?
- * Then it is mapped page by page.
+ * Test whether a VMA has lost pages of a unit to mremap. Such a unit is mapped page by
+ * page.
  */
 static inline bool som_map_single(struct vm_area_struct *vma,
 				  unsigned long idx)
@@ -66,8 +58,8 @@ static inline bool som_map_single(struct vm_area_struct *vma,
 }
 
 /*
- * What tells that a unit of a private mapping is discarded, for whoever is about to make an
- * entry: MADV_DONTNEED takes no lock that faults hold until then.
+ * Return the entry pointer to check when a page table entry of a private mapping is made:
+ * MADV_DONTNEED can discard the unit at any time, as it takes no lock that faults hold.
  */
 static void **som_map_entryp(struct som_mapping *mapping, unsigned long idx)
 {
@@ -75,9 +67,8 @@ static void **som_map_entryp(struct som_mapping *mapping, unsigned long idx)
 }
 
 /*
- * The groups of a tracked unit that are to have writable entries in a VMA. In
- * one of the first kind the kernel makes entries writable by itself, so it has to
- * be all.
+ * Return the groups of a tracked unit that get writable entries in a VMA: all groups in a
+ * plain VMA, as the kernel makes entries writable there.
  */
 static unsigned long som_map_groups(const struct vm_fault *vmf,
 				    const struct som_region *region,
@@ -92,7 +83,9 @@ static unsigned long som_map_groups(const struct vm_fault *vmf,
 	return groups;
 }
 
-/* Which pages had an entry matters where dirty bits are read. */
+/*
+ * Forget the filled pages of inactive groups: they matter only while dirty bits are read.
+ */
 static void som_map_forget(struct som_region *region)
 {
 	unsigned int group;
@@ -104,10 +97,9 @@ static void som_map_forget(struct som_region *region)
 }
 
 /*
- * Map what the VMA has of a unit by 4 KiB entries, writable if the VMA is. If
- * the unit is tracked, new entries are clean and those that are writable tell of
- * writes from now on; an entry that had been there and is not any more may
- * have taken a dirty bit with it, so its successor is dirty.
+ * Map a VMA's part of a unit by 4 KiB entries, writable if the VMA is. For a tracked unit
+ * new entries are clean, and writable ones record writes from now on. A missing entry that
+ * was filled before may have taken a dirty bit with it, so the new one is dirty.
  */
 static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 			     som_unit_t unit, struct som_region *region)
@@ -127,7 +119,7 @@ static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 		som_ptes_single(&ptes, vmf->address & PAGE_MASK);
 	else if (region && groups & ~som_region_writable(region) &&
 		 groups != SOM_ALL_GROUPS)
-		/* A group is live again: the rest stays as it is. */
+		/* A group becomes active again: leave the other groups as they are. */
 		som_ptes_group(&ptes, page / SOM_GROUP_PAGES);
 	nr = (ptes.end - ptes.start) >> PAGE_SHIFT;
 	ptes.entryp = som_map_entryp(mapping, idx);
@@ -150,7 +142,7 @@ static vm_fault_t som_map_4k(struct vm_fault *vmf, unsigned long idx,
 	return VM_FAULT_NOPAGE;
 }
 
-/* The same without write access, of a unit that is tracked and clean. */
+/* Map a VMA's part of a clean tracked unit by read-only 4 KiB entries. */
 static vm_fault_t som_map_4k_readonly(struct vm_fault *vmf, unsigned long idx,
 				      som_unit_t unit)
 {
@@ -166,9 +158,9 @@ static vm_fault_t som_map_4k_readonly(struct vm_fault *vmf, unsigned long idx,
 }
 
 /*
- * Map what the VMA has of a unit that is ordinary pages. Where it is tracked, an entry has
- * write access only if its page is written: track.c says why. Who has asked for such
- * pages has all of them written.
+ * Map a VMA's part of a page-backed unit. If it is page-backed by policy and tracked, an
+ * entry is writable only if its page is written (track.c). If it is page-backed by request,
+ * all its pages count as written.
  */
 static vm_fault_t som_map_pages(struct vm_fault *vmf, unsigned long idx,
 				som_unit_t unit)
@@ -216,13 +208,13 @@ static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long idx,
 					    som_map_entryp(mapping, idx)))
 		return VM_FAULT_NOPAGE;
 	pmd = pmdp_get_lockless(vmf->pmd);
-	/* An entry of a unit that was punched out, about to be cleared. */
+	/* Entry of a punched unit that is about to be cleared. */
 	if (!pmd_none(pmd) && pmd_pfn(pmd) != som_unit_pfn(unit))
 		return VM_FAULT_NOPAGE;
-	/* In a VMA of the first kind, the kernel's way would make it writable. */
+	/* vmf_insert_pfn_pmd() would make it writable in a plain VMA. */
 	if (!write)
 		return VM_FAULT_NOPAGE;
-	/* Nor has it to make an entry of what is discarded. */
+	/* Nor may that map a discarded unit. */
 	if (mapping->private) {
 		if (!pmd_none(pmd) && !pmd_write(pmd))
 			som_zap(mapping->owner, som_index_pgoff(idx),
@@ -233,17 +225,17 @@ static vm_fault_t som_map_2m(struct vm_fault *vmf, unsigned long idx,
 }
 
 /*
- * No unit for somebody with a reservation: one is between its former owner and the
- * pool. That takes no longer than a munmap; come back after a tick. Whoever is about to
- * give it back may be waiting for mmap_lock, so that is released; get_user_pages()
- * would keep it otherwise. Nothing of the VMA is there afterwards.
+ * Wait a tick for a unit although the caller has a reservation: one is between its former
+ * owner and the pool, which takes no longer than a munmap. If the kernel can retry, release
+ * mmap_lock, as the former owner may need it to free the unit; get_user_pages() would keep
+ * it. Then the VMA may be gone on return.
  */
 static vm_fault_t som_fault_wait(struct vm_fault *vmf)
 {
 	vm_fault_t ret = VM_FAULT_NOPAGE;
 
 	if (vmf->flags & FAULT_FLAG_ALLOW_RETRY) {
-		/* With ->pfn_mkwrite the kernel asks for NOPAGE, too. */
+		/* With ->pfn_mkwrite the kernel requires NOPAGE, too. */
 		ret |= VM_FAULT_RETRY;
 		if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 			return ret;
@@ -267,7 +259,7 @@ static vm_fault_t fault_error(struct vm_fault *vmf, long error)
 	}
 }
 
-/* Can a unit be mapped without write access in a VMA that has it? */
+/* Test whether a writable VMA can map a unit without write access. */
 static bool may_protect(const struct vm_area_struct *vma, bool huge)
 {
 	return som_vma_tracked(vma) ||
@@ -275,8 +267,8 @@ static bool may_protect(const struct vm_area_struct *vma, bool huge)
 }
 
 /*
- * Can a unit that children depend on be mapped as it is, without write access? Where dirty
- * bits tell of writes, or the kernel gives write access unasked, it cannot.
+ * Test whether a unit that children depend on can be mapped without write access. It cannot
+ * where dirty bits record writes, or where the kernel grants write access by itself.
  */
 static bool som_map_shared(const struct vm_fault *vmf, unsigned long idx,
 			   bool needs_4k)
@@ -290,13 +282,11 @@ static bool som_map_shared(const struct vm_fault *vmf, unsigned long idx,
 }
 
 /*
- * Map a unit. @huge: by a 2 MiB entry where that is possible. @was: how it is mapped
- * as far as is known.
+ * Map a unit, by a 2 MiB entry if possible and @huge is set. @was: its level, if known.
  *
- * A unit that is tracked and clean has no writable entry: it is mapped by a
- * read-only 2 MiB entry until it is written, and by 4 KiB entries with
- * dirty bits from then on. Where the 2 MiB entry is in the way of those, the
- * kernel drops it (VM_FAULT_FALLBACK) and comes back for a 4 KiB entry.
+ * A clean tracked unit has no writable entry. It is mapped by a read-only 2 MiB entry until
+ * it is written, and by 4 KiB entries with dirty bits from then on. For these the kernel
+ * removes the 2 MiB entry (VM_FAULT_FALLBACK) and faults again with order 0.
  */
 static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 			       som_unit_t unit, bool huge,
@@ -310,7 +300,7 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 	bool table = pmd_trans_huge(pmd), readonly, shared;
 	vm_fault_t ret;
 
-	/* By another VMA: what is said of a unit is to be true of both. */
+	/* Another VMA's. Only one level is recorded per unit: drop the entry. */
 	if (unlikely(was == SOM_LEVEL_1G)) {
 		som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 		was = SOM_LEVEL_NONE;
@@ -324,7 +314,7 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 	if (region && region->mode == SOM_MODE_OPEN)
 		region = NULL;
 	huge = huge && (table || pmd_none(pmd));
-	/* Somebody has made a page table meanwhile: it has to be copied first. */
+	/* A page table was inserted meanwhile: retry, which copies the unit first. */
 	if (shared && !may_protect(vmf->vma, huge))
 		return VM_FAULT_NOPAGE;
 	readonly = shared || (region && region->mode == SOM_MODE_CLEAN && !write &&
@@ -335,7 +325,7 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 				 !region && !shared &&
 				 vmf->vma->vm_flags & VM_WRITE);
 	} else if (table && som_vma_mapping(vmf->vma)->private) {
-		/* The kernel's way would look like MADV_DONTNEED (discard.c). */
+		/* A split by the kernel would look like MADV_DONTNEED (discard.c). */
 		som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 		return VM_FAULT_NOPAGE;
 	} else if (table) {
@@ -352,7 +342,7 @@ static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 	return ret;
 }
 
-/* Will a unit be mapped by 4 KiB entries, as far as can be seen before? */
+/* Predict whether a unit will be mapped by 4 KiB entries. */
 static bool som_map_needs_4k(const struct vm_fault *vmf, bool huge)
 {
 	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
@@ -360,7 +350,7 @@ static bool som_map_needs_4k(const struct vm_fault *vmf, bool huge)
 	return !huge || !(pmd_none(pmd) || pmd_trans_huge(pmd));
 }
 
-/* Is a unit that 2 MiB fit about to be mapped by 4 KiB entries, as it is tracked? */
+/* Test whether tracking needs 4 KiB entries for a unit that 2 MiB could map. */
 static bool som_map_splits(const struct vm_fault *vmf, unsigned long idx)
 {
 	struct som_owner *owner = som_vma_mapping(vmf->vma)->owner;
@@ -372,8 +362,8 @@ static bool som_map_splits(const struct vm_fault *vmf, unsigned long idx)
 }
 
 /*
- * Is a unit that is there to become ordinary pages first? If it cannot right now, or that
- * was tried, it is mapped as it is, and a worker tries again.
+ * Test whether a populated unit must become page-backed before it is mapped. If it cannot
+ * now, or an attempt failed, it is mapped as it is and a worker tries again.
  */
 static bool som_map_convert(const struct vm_fault *vmf, unsigned long idx,
 			    bool huge, bool needs_4k)
@@ -381,7 +371,7 @@ static bool som_map_convert(const struct vm_fault *vmf, unsigned long idx,
 	struct som_owner *owner = som_vma_mapping(vmf->vma)->owner;
 
 	if (som_owner_page_backed(owner, idx)) {
-		/* The boundary is gone: a worker moves it back. */
+		/* No VMA boundary needs 4 KiB entries any more: a worker moves it back. */
 		if (huge && !som_dirty_log_tracks(&owner->dirty_log, idx))
 			som_collapse_want(owner, idx);
 		return false;
@@ -396,10 +386,10 @@ static bool som_map_convert(const struct vm_fault *vmf, unsigned long idx,
 }
 
 /*
- * The one fault handler. @order is what the kernel asks for: PUD_ORDER and
- * PMD_ORDER where
- * there is no page table yet (or a 2 MiB entry is to become writable), 0 where
- * there is, or where THP is switched off; that switch does not matter here.
+ * Handle a fault for an entry of an order. The kernel asks for PUD_ORDER and PMD_ORDER
+ * where there is no page table, or for a write to a read-only 2 MiB entry; otherwise, and
+ * always if THP is disabled, for order 0. Order 0 may still map 2 MiB: the THP setting does
+ * not apply here.
  */
 static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 {
@@ -431,7 +421,7 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 	lock = som_owner_lock_unit(mapping->owner, idx);
 	needs_4k = som_map_needs_4k(vmf, huge);
 	level = needs_4k ? SOM_LEVEL_4K : SOM_LEVEL_2M;
-	/* It will be tracked from the beginning, and is written. */
+	/* A new unit will be tracked and written, so it needs 4 KiB entries. */
 	if (unlikely(mapping->auto_convert) && vmf->flags & FAULT_FLAG_WRITE &&
 	    som_dirty_log_tracks(&mapping->owner->dirty_log, idx))
 		level = SOM_LEVEL_4K;
@@ -455,17 +445,16 @@ static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 	if (unlikely(mapping->claimed) && level == SOM_LEVEL_NONE && huge &&
 	    ret == VM_FAULT_NOPAGE && pmd_leaf(pmdp_get_lockless(vmf->pmd)))
 		som_around(vmf, mapping, idx);
-	/* Another thread's 2 MiB entry came in between: it will do. */
+	/* Another thread inserted a 2 MiB entry: use it. */
 	if (order == 0 && ret == VM_FAULT_FALLBACK)
 		return VM_FAULT_NOPAGE;
 	return ret;
 }
 
 /**
- * som_vma_huge_fault - ->huge_fault
+ * som_vma_huge_fault - Handle ->huge_fault
  * @vmf: the fault
- * @order: of the entry that the kernel asks for
- *
+ * @order: order of the requested entry
  * Context: Process context; mmap_lock or the VMA lock is held.
  * Return: as any fault handler.
  */
@@ -475,9 +464,8 @@ vm_fault_t som_vma_huge_fault(struct vm_fault *vmf, unsigned int order)
 }
 
 /**
- * som_vma_fault - ->fault
+ * som_vma_fault - Handle ->fault
  * @vmf: the fault
- *
  * Context: as som_vma_huge_fault().
  * Return: as any fault handler.
  */
@@ -487,9 +475,8 @@ vm_fault_t som_vma_fault(struct vm_fault *vmf)
 }
 
 /**
- * som_vma_pfn_mkwrite - ->pfn_mkwrite
- * @vmf: a write to a 4 KiB entry that is not writable, in a VMA that is
- *
+ * som_vma_pfn_mkwrite - Handle ->pfn_mkwrite
+ * @vmf: write to a read-only 4 KiB entry of a writable VMA
  * Context: as som_vma_huge_fault().
  * Return: as any fault handler.
  */
@@ -511,10 +498,10 @@ vm_fault_t som_vma_pfn_mkwrite(struct vm_fault *vmf)
 	if (region && region->mode == SOM_MODE_OPEN)
 		region = NULL;
 	/*
-	 * Not the kernel but this makes the entry writable, under the lock: by
-	 * the time that the kernel comes to it, the unit may be clean. Without
-	 * a unit, it was punched out and the entry is about to be cleared; if
-	 * it is page-backed now, the entry is gone.
+	 * Make the entry writable here, under fault_lock. The kernel would do so later,
+	 * when a scan may have cleaned the unit. If there is no unit, it was punched and
+	 * the entry is about to be cleared. If it has become page-backed, the entry is
+	 * gone.
 	 */
 	if (som_unit_failed(unit) || som_owner_page_backed(mapping->owner, idx))
 		goto out;
@@ -533,11 +520,10 @@ out:
 }
 
 /**
- * som_vma_page_mkwrite - ->page_mkwrite
- * @vmf: a write to an entry of an ordinary page that is not writable, in a VMA that is
+ * som_vma_page_mkwrite - Handle ->page_mkwrite
+ * @vmf: write to a read-only entry of a page-backed unit in a writable VMA
  *
- * The kernel must not go on with it: it would take the page for one of a file.
- *
+ * Makes the entry writable itself, as the kernel would take the page for one of a file.
  * Context: as som_vma_huge_fault().
  * Return: as any fault handler.
  */
@@ -553,7 +539,7 @@ vm_fault_t som_vma_page_mkwrite(struct vm_fault *vmf)
 		return VM_FAULT_SIGSEGV;
 	lock = som_owner_lock_unit(mapping->owner, idx);
 	unit = som_owner_lookup(mapping->owner, idx);
-	/* If it is not page-backed any more, the entry is gone. */
+	/* If it is no longer page-backed, the entry is gone. */
 	if (!som_unit_failed(unit) && som_owner_page_backed(mapping->owner, idx))
 		ret = som_map_pages(vmf, idx, unit);
 	mutex_unlock(lock);
@@ -561,14 +547,13 @@ vm_fault_t som_vma_page_mkwrite(struct vm_fault *vmf)
 }
 
 /**
- * som_vma_map_pages - ->map_pages
- * @vmf: a fault
- * @start_pgoff: not used
- * @end_pgoff: not used
+ * som_vma_map_pages - Handle ->map_pages
+ * @vmf: the fault
+ * @start_pgoff: unused
+ * @end_pgoff: unused
  *
- * There is nothing to map around a fault. That it is there lets the kernel
- * call som_vma_fault() and som_vma_pfn_mkwrite() under the VMA lock.
- *
+ * Maps nothing. Its presence lets the kernel call som_vma_fault() and som_vma_pfn_mkwrite()
+ * under the VMA lock.
  * Return: 0.
  */
 vm_fault_t som_vma_map_pages(struct vm_fault *vmf, pgoff_t start_pgoff,
@@ -577,7 +562,7 @@ vm_fault_t som_vma_map_pages(struct vm_fault *vmf, pgoff_t start_pgoff,
 	return 0;
 }
 
-/* Has the page at a page offset failed, or the unit that it is of? */
+/* Test whether the page at a page offset, or its unit, has failed. */
 static bool access_poisoned(struct som_owner *owner, unsigned long idx,
 			    som_unit_t unit, pgoff_t pgoff)
 {
@@ -588,15 +573,14 @@ static bool access_poisoned(struct som_owner *owner, unsigned long idx,
 }
 
 /**
- * som_vma_access - ->access: ptrace and /proc/PID/mem, where GUP does not work
- * @vma: a som VMA with 4 KiB entries
+ * som_vma_access - Handle ->access: ptrace and /proc/PID/mem where GUP fails
+ * @vma: VMA with 4 KiB entries
  * @addr: address
- * @buf: where the bytes go, or come from
- * @len: how many; all are in one page
- * @write: whether the memory is written
- *
+ * @buf: source or destination
+ * @len: bytes, cut at the end of the page
+ * @write: true to write to the VMA
  * Context: Process context; mmap_lock is held.
- * Return: bytes, or -EFAULT.
+ * Return: bytes copied, or -EFAULT.
  */
 int som_vma_access(struct vm_area_struct *vma, unsigned long addr, void *buf,
 		   int len, int write)

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * fork, of mappings whose file has SOM_POLICY_FORK_COPY: the child inherits notes of
- * what the parent has (cow.c).
+ * fork of mappings whose file has SOM_POLICY_FORK_COPY: the child inherits deferred copies
+ * of the parent's memory (cow.c).
  *
- * vm_ops->open is the only call that a driver gets, for each VMA of the child's, in
- * the parent, with both mmap_locks held for write and the parent's VMA locked. The
- * child does not run yet, and nobody finds its address space but by rmap. Behind it
- * the kernel takes a reference to vm_file and links the VMA, and copies page
- * table entries unless VM_WIPEONFORK is set, which is set therefore.
+ * Only vm_ops->open is called, for each VMA of the child, in the parent. Both mmap_locks
+ * are held for write and the parent's VMA is locked. The child does not run yet; its
+ * address space can be found by rmap only. Afterwards the kernel takes a reference to
+ * vm_file and links the VMA. It would also copy page table entries, so VM_WIPEONFORK is
+ * set.
  *
- * What happens, for each VMA: the child's owner is made, if this is the first, and a
- * file for VMAs of the same inode; a mapping with the same page offsets; a reservation; a note
- * for each unit of the parent's, which becomes shared. Then the parent's entries are
- * taken away, and its VMA becomes one that asks before an entry becomes
- * writable. A device may write to what is pinned: that is copied at once.
+ * For each VMA:
+ * 1. Create the child's owner, if this is its first VMA.
+ * 2. Create a file for the child's VMAs of the same inode, a mapping with the same page
+ *    offsets, and a reservation.
+ * 3. Add a deferred copy for each unit of the parent, which becomes shared.
+ * 4. Zap the parent's entries, and make the kernel ask before it makes an entry writable.
+ * 5. Copy page-backed and pinned units at once: a device may write to them unseen.
  *
- * If open() cannot do all of this, fork fails (compat_fork.h).
+ * If any step fails, fork fails (compat_fork.h).
  */
 #include <linux/file.h>
 #include <linux/mm.h>
@@ -34,9 +36,8 @@
 #include "zap.h"
 
 /**
- * som_fork_fail - have fork fail
- * @vma: a VMA of the child's
- *
+ * som_fork_fail - Make fork fail
+ * @vma: VMA of the child
  * Context: vm_ops->open in fork.
  */
 void som_fork_fail(struct vm_area_struct *vma)
@@ -44,7 +45,7 @@ void som_fork_fail(struct vm_area_struct *vma)
 	som_mm_refuse(vma->vm_mm);
 }
 
-/* A child's owner, for the first VMA it inherits, or as it is. */
+/* Return the child's owner; create it for the first inherited VMA. */
 static struct som_owner *child_owner(struct mm_struct *mm,
 				     struct som_owner *parent)
 {
@@ -55,7 +56,7 @@ static struct som_owner *child_owner(struct mm_struct *mm,
 	return owner;
 }
 
-/* A device may write to some of it, and is not seen: the child's copies are made now. */
+/* Copy pinned units for the child now: a device may write to them unseen. */
 static int copy_pinned(struct som_owner *parent, struct som_owner *owner,
 		       unsigned long first, unsigned long last)
 {
@@ -86,7 +87,7 @@ static int fork_inherit(struct vm_area_struct *vma, struct som_mapping *from,
 	file = som_inode_inherit(owner, parent, vma->vm_file);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
-	/* From the beginning, as the first that the child does may be MADV_DONTNEED. */
+	/* The child's first call may be MADV_DONTNEED. */
 	ret = from->private ? som_private_start(owner) : 0;
 	if (ret)
 		goto out_file;
@@ -121,12 +122,11 @@ out_file:
 }
 
 /**
- * som_fork_vma - a child inherits a VMA
- * @vma: the child's, a copy of its parent's
- * @from: mapping of the parent's
- *
+ * som_fork_vma - Inherit a VMA
+ * @vma: VMA of the child, a copy of its parent's
+ * @from: mapping of the parent
  * Context: vm_ops->open in fork.
- * Return: 0 or -errno, and nothing is inherited.
+ * Return: 0; or -errno, and nothing is inherited.
  */
 int som_fork_vma(struct vm_area_struct *vma, struct som_mapping *from)
 {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The operations of a som VMA but for faults (fault.c).
+ * VMA operations except faults (fault.c).
  *
- * A VMA is closed after its entries were cleared and the TLB was flushed: the
- * kernel calls ->close from remove_vma(), behind tlb_finish_mmu(), in munmap,
- * exit and MAP_FIXED alike.
+ * ->close runs after the VMA's entries were cleared and the TLB was flushed: munmap, exit
+ * and MAP_FIXED call it from remove_vma(), after tlb_finish_mmu().
  */
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -27,11 +26,12 @@
 #include "zap.h"
 
 /*
- * A VMA is about to be cut at some page offset, or moved: the kernel does not
- * expect 1 GiB entries there. None comes back while the VMA is locked, and until then
- * one may: whether there are any now does not matter. Of private memory all entries
- * go, as mremap from length 0 would leave them where they are, and the VMA that has
- * them is superseded (som_mapping_run()).
+ * Zap part of a VMA that is about to be split or moved, where the kernel does not expect
+ * 1 GiB entries. Do not test for such entries first: a fault can add one until the VMA is
+ * locked.
+ * @all: zap 2 MiB and 4 KiB entries, too. Needed for private memory: mremap with an old
+ *	length of 0 leaves the entries in a VMA that is now superseded
+ *	(som_mapping_run()).
  */
 static void som_vma_zap(struct vm_area_struct *vma, pgoff_t pgoff,
 			unsigned long nr, bool all)
@@ -52,7 +52,7 @@ static int som_vma_may_split(struct vm_area_struct *vma, unsigned long addr)
 
 	if (!mapping)
 		return 0;
-	/* The kernel does so only after ->open, which changes the mapping. */
+	/* The kernel locks the VMA only after ->open, which changes the mapping. */
 	vma_start_write(vma);
 	som_vma_zap(vma, linear_page_index(vma, addr), 1, false);
 	mapping->cut = linear_page_index(vma, addr);
@@ -60,13 +60,12 @@ static int som_vma_may_split(struct vm_area_struct *vma, unsigned long addr)
 	return 0;
 }
 
-/* Last page offset of a VMA. */
 static unsigned long vma_last_pgoff(struct vm_area_struct *vma)
 {
 	return vma->vm_pgoff + vma_pages(vma) - 1;
 }
 
-/* A child's VMA: page table entries are never copied. */
+/* Inherit a VMA in a child. Page table entries are never copied (VM_WIPEONFORK). */
 static void som_vma_forked(struct vm_area_struct *vma, struct som_mapping *from)
 {
 	vm_flags_set(vma, VM_WIPEONFORK);
@@ -75,15 +74,16 @@ static void som_vma_forked(struct vm_area_struct *vma, struct som_mapping *from)
 			return;
 		som_fork_fail(vma);
 	}
-	/* Nothing is inherited. */
+	/* Inherit nothing. */
 	vma->vm_private_data = NULL;
 	vm_flags_set(vma, VM_DONTCOPY);
 }
 
 /*
- * A VMA was duplicated. Called for the new one, before it is in the address
- * space: by a split, where the old one covers its addresses; by mremap, where
- * nothing does; by fork in the child, if the file's policy or MADV_DOFORK says so.
+ * Handle a duplicated VMA: ->open is called for the new one, before it is in the address
+ * space. Its addresses are covered by the old VMA after a split, and by none after mremap.
+ * In fork, this runs in the parent for the child's VMA, if the policy or MADV_DOFORK
+ * requests it.
  */
 static void som_vma_open(struct vm_area_struct *vma)
 {
@@ -103,7 +103,7 @@ static void som_vma_open(struct vm_area_struct *vma)
 				  vma_last_pgoff(vma), split);
 	mapping->vma = vma;
 	vma->vm_private_data = mapping;
-	/* After it is known: who maps from then on what is superseded, is refused. */
+	/* Zap after publishing the mapping: from then on superseded pages fail. */
 	if (!split)
 		som_vma_zap(vma, vma->vm_pgoff, vma_pages(vma), mapping->private);
 }
@@ -120,16 +120,15 @@ static void som_vma_close(struct vm_area_struct *vma)
 	vma->vm_private_data = NULL;
 }
 
-/* May there be entries without write access in VMAs that stay of the first kind? */
+/* Test whether plain VMAs may have entries that must stay read-only. */
 static bool protects(const struct som_owner *owner)
 {
 	return READ_ONCE(owner->dirty_log.on) || READ_ONCE(owner->cow.has_child);
 }
 
 /*
- * mprotect gives access to memory that was reserved to nobody. Or it takes all
- * access away, which the kernel does not expect of a 1 GiB entry (pudp_invalidate()
- * takes one without access for one that is not there).
+ * Reserve memory that becomes accessible and has no reservation. If all access is removed,
+ * zap 1 GiB entries: pudp_invalidate() takes an entry without access for an empty one.
  */
 static int som_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
 			    unsigned long end, unsigned long newflags)
@@ -139,7 +138,7 @@ static int som_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
 
 	if (mapping && !(newflags & VM_ACCESS_FLAGS))
 		som_vma_zap(vma, first, (end - start) >> PAGE_SHIFT, false);
-	/* The kernel would make entries writable that are read-only for a reason. */
+	/* The kernel would make entries writable that must stay read-only. */
 	if (mapping && newflags & VM_WRITE && !som_vma_tracked(vma) &&
 	    som_mapping_keeps_kind(mapping) && protects(mapping->owner))
 		som_vma_zap(vma, first, (end - start) >> PAGE_SHIFT, true);
@@ -151,9 +150,10 @@ static int som_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
 }
 
 /*
- * mremap has moved page table entries to this new, possibly longer, VMA. What is new of a
- * shared one is what is there, as of a file. Of a private one it would have to be zero,
- * also where other VMAs map the page offsets: that is refused, and the caller copies.
+ * Check a new, possibly longer, VMA to which mremap moved page table entries. Pages added
+ * to a shared mapping show what their page offsets hold, as with a file. Pages added to a
+ * private mapping would have to read as zero even if other VMAs map the same offsets:
+ * refuse, and let the caller copy.
  */
 static int som_vma_mremap(struct vm_area_struct *vma)
 {
@@ -166,7 +166,7 @@ static int som_vma_mremap(struct vm_area_struct *vma)
 	if (last >= mapping->limit || (mapping->private && mapping->grown) ||
 	    som_mapping_crowded(mapping))
 		return -ENOMEM;
-	/* Private memory is accessible in one of its mappings alone. */
+	/* The check forbids two writable entries of a page; private memory has one. */
 	if (som_checks_page_tables() && !mapping->private && som_mremap_leaves())
 		return -ENOMEM;
 	if (mapping->reserved || !(vma->vm_flags & VM_ACCESS_FLAGS) ||
@@ -175,7 +175,7 @@ static int som_vma_mremap(struct vm_area_struct *vma)
 	return som_mapping_reserve(mapping, vma->vm_pgoff, last);
 }
 
-/* Has no name: but a core dump asks for it, and has to fault from then on. */
+/* Return no name. A core dump asks for it before it reads the VMA: make the dump fault. */
 static const char *som_vma_name(struct vm_area_struct *vma)
 {
 	struct som_mapping *mapping = som_vma_mapping(vma);
@@ -208,8 +208,7 @@ static const struct vm_operations_struct som_tracked_vm_ops = {
 };
 
 /**
- * som_vma_init - set the operations by which a som VMA is known
- *
+ * som_vma_init - Set the VMA operations that identify a som VMA
  * Context: Module load; nothing is mapped.
  */
 void __init som_vma_init(void)
@@ -219,14 +218,13 @@ void __init som_vma_init(void)
 }
 
 /**
- * som_vma_map - make a VMA a som mapping
- * @vma: new
- * @owner: of its address space
- * @settings: of the file that it is mapped through
- * @claim: the part of a parcel that it gets, or NULL
- *
- * Context: Process context; the caller has mmap_lock for write.
- * Return: 0 or as som_mapping_map(), and nothing is changed.
+ * som_vma_map - Turn a new VMA into a som mapping
+ * @vma: new VMA
+ * @owner: owner of its address space
+ * @settings: settings of the mapped file
+ * @claim: part of a parcel to map, or NULL
+ * Context: Process context; mmap_lock is held for write.
+ * Return: 0, or as som_mapping_map(); on error nothing is changed.
  */
 int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
 		const struct som_settings *settings, struct som_claim *claim)
@@ -243,7 +241,7 @@ int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
 	if (IS_ERR(mapping))
 		return PTR_ERR(mapping);
 
-	/* Parts of a 1 GiB entry cannot be inherited. */
+	/* A child cannot inherit part of a 1 GiB entry. */
 	if (fork != SOM_FORK_NONE)
 		map_size = min(map_size, SOM_UNIT_SIZE);
 	mapping->map_size = map_size;
@@ -256,7 +254,7 @@ int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
 	vma->vm_pgoff = mapping->it.start;
 	vma->vm_private_data = mapping;
 	vma->vm_ops = &som_vm_ops;
-	/* VM_HUGEPAGE: 2 MiB entries with THP set to "madvise", too. */
+	/* VM_HUGEPAGE: use 2 MiB entries if THP is set to "madvise", too. */
 	vm_flags_set(vma, VM_MIXEDMAP | VM_HUGEPAGE | VM_SHARED | VM_MAYSHARE);
 	if (fork == SOM_FORK_NONE)
 		vm_flags_set(vma, VM_DONTCOPY);
@@ -264,13 +262,12 @@ int som_vma_map(struct vm_area_struct *vma, struct som_owner *owner,
 }
 
 /**
- * som_file_map - make a VMA a som mapping of the address space that it is in
- * @settings: of the file through which it is mapped
- * @vma: new
- * @claim: the part of a parcel that it gets, or NULL
- *
+ * som_file_map - Turn a new VMA into a som mapping of its address space
+ * @settings: settings of the mapped file
+ * @vma: new VMA
+ * @claim: part of a parcel to map, or NULL
  * Context: Process context; mmap_lock is held for write.
- * Return: the owner, to be given back with som_inode_put_owner(); or ERR_PTR(-errno).
+ * Return: owner, to be released with som_inode_put_owner(); or ERR_PTR(-errno).
  */
 struct som_owner *som_file_map(const struct som_settings *settings,
 			       struct vm_area_struct *vma,
