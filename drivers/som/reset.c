@@ -1,26 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SOM_IOC_RESET: put written pages back.
+ * SOM_IOC_RESET: restore written pages to zero or to an image.
  *
  * In steps of a few units:
+ * 1. Harvest: move dirty bits into the units' regions, and flush the TLB once. A later
+ *    write sets a dirty bit again.
+ * 2. Rewrite each page that is written according to its region, through the kernel's own
+ *    mapping, which sets no dirty bit. Then clear its bit in the region. dirty_log.lock is
+ *    held, so no other scan or reset of the process has a flush outstanding.
  *
- *  1. harvest: what dirty bits say moves into the units' regions, and the TLB is
- *     flushed, once. A write after that sets a dirty bit again;
- *  2. each page that its region says is written is rewritten through the
- *     kernel's own mapping, which no dirty bit sees, and its bit in the region
- *     is cleared after that. dirty_log.lock is held: so no other scan or reset of the
- *     process has cleared a dirty bit and is yet to flush.
+ * A write during the call thus either precedes the rewriting of its page and is lost, or
+ * marks the page as written. If the call ends early, the regions still hold what remains.
  *
- * So a write that comes during the call is either before the rewriting of its
- * page, and gone, or its page is written afterwards; and where the call ends
- * early, the region still says what is to be done.
+ * With an image, step 2 reads bytes into a buffer without locks, as a file read or a fault
+ * may sleep. Then it takes the locks and looks up the unit again. If the pages are no
+ * longer mapped as before, the step is repeated.
  *
- * Bytes of an image come through a buffer: reading a file, or memory that has
- * to be faulted in, is not possible with locks held. The locks are taken once more after
- * it, and the unit is looked up again. Where its pages are mapped in another way by then,
- * the step begins anew.
- *
- * What does not fit into keep_resident is punched out as by MADV_REMOVE.
+ * What exceeds keep_resident is released as by MADV_REMOVE.
  */
 #include <linux/bitmap.h>
 #include <linux/file.h>
@@ -47,9 +43,9 @@
 #include "unit.h"
 #include "vma_kind.h"
 
-/* Units in a step. */
+/* Units per step. */
 #define SOM_RESET_UNITS	16
-/* Pages of an image that are read at once. */
+/* Image pages per read. */
 #define SOM_RESET_PAGES	16
 
 /* What a step has harvested of a unit. */
@@ -58,20 +54,20 @@ struct reset_unit {
 	unsigned long start;	/* its addresses */
 	unsigned long end;
 	unsigned int first;	/* number of its first page in the unit */
-	bool aliased;		/* not harvested: its pages stay written */
+	bool aliased;		/* not harvested: pages stay written */
 };
 
 struct som_resetter {
 	struct som_reset *args;
 	struct som_owner *owner;
-	struct file *file;	/* the image, if it is a file */
-	void *buf;		/* for bytes of the image; NULL: back to zero */
+	struct file *file;	/* image file, or NULL */
+	void *buf;		/* image bytes; NULL: reset to zero */
 	unsigned long addr;	/* all below is done */
 	unsigned long next;	/* all below is in units, or needs nothing */
 	unsigned long end;
 	u64 budget;		/* bytes that may still be rewritten */
-	bool full;		/* they do not do for the unit at addr */
-	bool again;		/* all from addr on is to be done once more, later */
+	bool full;		/* budget is too small for the unit at addr */
+	bool again;		/* repeat from addr, later */
 	unsigned int nr;
 	struct reset_unit units[SOM_RESET_UNITS];
 };
@@ -81,7 +77,7 @@ static unsigned int unit_last(const struct reset_unit *u)
 	return u->first + ((u->end - u->start) >> PAGE_SHIFT);
 }
 
-/* Step 1 for one unit. */
+/* Do step 1 for a unit. */
 static void harvest_unit(struct som_resetter *r, struct som_sweep *sweep,
 			 struct vm_area_struct *vma, unsigned long addr,
 			 unsigned long idx)
@@ -110,7 +106,7 @@ static void harvest_unit(struct som_resetter *r, struct som_sweep *sweep,
 	if (som_unit_failed(unit) || !som_dirty_log_find(&r->owner->dirty_log, idx))
 		goto out;
 	som_view_read(&view, r->owner, vma, idx, unit, u->aliased);
-	/* Where no bit tells, all of it is written. */
+	/* Without dirty bits all of it counts as written. */
 	if (u->aliased || view.region->pinned)
 		som_dirty_log_wrote(&r->owner->dirty_log, idx, u->first,
 				    unit_last(u) - u->first);
@@ -123,7 +119,7 @@ out:
 	mutex_unlock(lock);
 }
 
-/* Step 1 for what is in a VMA from addr on; false if the step is full. */
+/* Do step 1 from addr to stop in a VMA; return false if the step is full. */
 static bool harvest_vma(struct som_resetter *r, struct som_sweep *sweep,
 			struct vm_area_struct *vma, unsigned long addr,
 			unsigned long stop)
@@ -142,8 +138,8 @@ static bool harvest_vma(struct som_resetter *r, struct som_sweep *sweep,
 }
 
 /*
- * Pages that are known to be zero need not be zeroed: they count as written because their
- * index had other memory before.
+ * Skip pages that are known to be zero. They count as written because their index had other
+ * memory before.
  */
 static void skip_zeroes(const struct reset_unit *u, struct som_region *region)
 {
@@ -151,7 +147,6 @@ static void skip_zeroes(const struct reset_unit *u, struct som_region *region)
 	unsigned long zeroes = 0;
 	unsigned int word;
 
-	/* Mostly there are none. */
 	for (word = 0; word < SOM_UNIT_GROUPS; word++)
 		zeroes |= region->written[word] & ~region->nonzero[word];
 	if (likely(!zeroes) || region->pinned || u->aliased)
@@ -162,10 +157,7 @@ static void skip_zeroes(const struct reset_unit *u, struct som_region *region)
 	bitmap_andnot(region->written, region->written, pages, SOM_UNIT_PAGES);
 }
 
-/*
- * Rewrite pages of a unit that are written, from @first to @last (exclusive).
- * The unit is locked.
- */
+/* Rewrite the written pages first..last (exclusive) of a unit, which is locked. */
 static void rewrite_pages(struct som_resetter *r, const struct reset_unit *u,
 			  som_unit_t unit, struct som_region *region,
 			  unsigned int first, unsigned int last)
@@ -175,7 +167,7 @@ static void rewrite_pages(struct som_resetter *r, const struct reset_unit *u,
 
 	for_each_set_bit_from(page, region->written, last) {
 		void *mem = som_unit_address(unit) + page * PAGE_SIZE;
-		/* Another VMA, or a device, may write to it unseen. */
+		/* Another VMA, or a device, may still write to it. */
 		bool stays = u->aliased ||
 			     (paged && som_page_backed_page_pinned(unit, page));
 
@@ -195,7 +187,7 @@ static void rewrite_pages(struct som_resetter *r, const struct reset_unit *u,
 	som_dirty_log_update(&r->owner->dirty_log, u->idx, region);
 }
 
-/* Does the budget do for what is written in a unit? */
+/* Test whether the budget suffices for the written pages of a unit. */
 static bool unit_fits(struct som_resetter *r, const struct reset_unit *u,
 		      const struct som_region *region)
 {
@@ -209,7 +201,7 @@ static bool unit_fits(struct som_resetter *r, const struct reset_unit *u,
 	return bytes <= r->budget;
 }
 
-/* Step 2 of a reset to zero, with mmap_lock held since step 1. 0 or -EHWPOISON. */
+/* Do step 2 of a reset to zero; mmap_lock is held since step 1. Return 0 or -EHWPOISON. */
 static int zero_units(struct som_resetter *r)
 {
 	unsigned int i;
@@ -222,7 +214,7 @@ static int zero_units(struct som_resetter *r)
 
 		region = som_dirty_log_find(&r->owner->dirty_log, u->idx);
 		if (!som_unit_failed(unit) && region && som_cow_break(r->owner, u->idx)) {
-			/* Children are waiting for a unit: from here on once more. */
+			/* No unit is available for a child's copy: repeat from here. */
 			mutex_unlock(lock);
 			r->addr = u->start;
 			r->again = true;
@@ -247,8 +239,9 @@ static int zero_units(struct som_resetter *r)
 }
 
 /*
- * All that has memory is tracked, up to where *last goes: what has none was mapped anew, and
- * stays written for the next scan, as what was released does.
+ * Track units with memory from first on, and set *last to the end of what is tracked. For a
+ * mapping with ->anew set: indices without memory stay written for the next scan, as
+ * released ones do.
  */
 static int track_units(struct som_resetter *r, unsigned long first,
 		       unsigned long *last)
@@ -269,7 +262,7 @@ static int track_units(struct som_resetter *r, unsigned long first,
 	return ret;
 }
 
-/* All is tracked, up to where *stop goes. */
+/* Track a part of a VMA from addr on, and set *stop to the end of what is tracked. */
 static int track_vma(struct som_resetter *r, struct vm_area_struct *vma,
 		     unsigned long addr, unsigned long *stop)
 {
@@ -289,9 +282,8 @@ static int track_vma(struct som_resetter *r, struct vm_area_struct *vma,
 }
 
 /*
- * Step 1, and step 2 if it needs no image. Return: 0; -EAGAIN if the VMA at
- * r->addr is not ready for tracking; -ERESTART to come again a tick later; another
- * error.
+ * Do step 1, and step 2 of a reset to zero. Return: 0; -EAGAIN if the VMA at r->addr is not
+ * ready for tracking; -ERESTART to retry a tick later; or another error.
  */
 static int reset_step(struct som_resetter *r)
 {
@@ -336,7 +328,7 @@ static int reset_step(struct som_resetter *r)
 	if (!vma)
 		r->next = r->end;
 	som_sweep_end(&sweep);
-	/* First what has been harvested; the error comes again. */
+	/* Finish what was harvested. The next step meets the error again. */
 	if (r->next > r->addr)
 		ret = 0;
 	if (!ret && !r->buf)
@@ -346,7 +338,7 @@ static int reset_step(struct som_resetter *r)
 	return ret;
 }
 
-/* Bytes of the image that belong at an address. */
+/* Read the bytes of the image for an address into the buffer. */
 static int read_image(struct som_resetter *r, unsigned long addr,
 		      unsigned int nr)
 {
@@ -370,7 +362,7 @@ static int read_image(struct som_resetter *r, unsigned long addr,
 	return 0;
 }
 
-/* Are pages of a unit still mapped where they were when they were harvested? */
+/* Test whether pages of a unit are mapped where they were when they were harvested. */
 static bool image_mapped(struct som_resetter *r, const struct reset_unit *u,
 			 unsigned int first, unsigned int last)
 {
@@ -386,12 +378,11 @@ static bool image_mapped(struct som_resetter *r, const struct reset_unit *u,
 }
 
 /*
- * With @rewrite: rewrite what is still written of the @nr pages from @first on,
- * from the buffer. Without: look for pages that are written, from @first on.
+ * With @rewrite: rewrite those of @nr pages from @first on that are still written, from the
+ * buffer. Without: find written pages from @first on; set @found to the first.
  *
- * Return: -errno, -ESTALE if the pages are mapped in another way by now; how many pages
- * there are, at most SOM_RESET_PAGES, and in @found the first; 0 if there is none, or the
- * unit is not there any more.
+ * Return: number of pages, at most SOM_RESET_PAGES; 0 if there are none or the unit is
+ * gone; -ESTALE if the mapping has changed; or another error.
  */
 static int image_pages(struct som_resetter *r, const struct reset_unit *u,
 		       unsigned int first, unsigned int nr,
@@ -407,15 +398,14 @@ static int image_pages(struct som_resetter *r, const struct reset_unit *u,
 	ret = mmap_read_lock_killable(mm);
 	if (ret)
 		return ret;
-	/* As long as a VMA maps it, only som_owner_punch() takes a unit away. */
+	/* A mapped unit is removed only by som_owner_punch(), under fault_lock. */
 	if (!image_mapped(r, u, first, rewrite ? first + nr : last)) {
 		ret = -ESTALE;
 		goto out_mmap;
 	}
-	/* No other sweep is yet to flush. */
+	/* No other sweep may have a flush outstanding. */
 	if (rewrite)
 		mutex_lock(&r->owner->dirty_log.lock);
-	/* It does so under this lock. */
 	lock = som_owner_lock_unit(r->owner, u->idx);
 	unit = som_owner_lookup(r->owner, u->idx);
 	region = som_dirty_log_find(&r->owner->dirty_log, u->idx);
@@ -447,7 +437,7 @@ out_mmap:
 	return ret;
 }
 
-/* Step 2 with an image. */
+/* Do step 2 with an image for a unit. */
 static int image_unit(struct som_resetter *r, const struct reset_unit *u)
 {
 	unsigned int first = u->first, found;
@@ -467,7 +457,7 @@ static int image_unit(struct som_resetter *r, const struct reset_unit *u)
 			return ret;
 		ret = image_pages(r, u, found, nr, &found, true);
 		if (ret == -EAGAIN) {
-			/* Children are waiting for a unit. */
+			/* No unit is available for a child's copy. */
 			schedule_timeout_killable(1);
 			continue;
 		}
@@ -508,8 +498,8 @@ static int track_page(struct som_resetter *r, struct vm_area_struct *vma,
 }
 
 /*
- * A unit of which a part is released, and which is found all zero then, goes back to the
- * pool if it is not tracked. So it is tracked first: its other pages stay written.
+ * Track the units of which only a part will be released. An untracked unit that is then all
+ * zero would return to the pool; if tracked, its other pages stay written.
  */
 static int track_ends(struct som_resetter *r, struct vm_area_struct *vma,
 		      unsigned long addr, unsigned long stop)
@@ -530,8 +520,8 @@ static int track_ends(struct som_resetter *r, struct vm_area_struct *vma,
 }
 
 /*
- * What is from @addr on could not be done: -EAGAIN, its VMA is not ready for tracking,
- * or -ERESTART, come again a tick later. Return: 0 when it can be tried again.
+ * Prepare to repeat from @addr on: make the VMA ready for tracking after -EAGAIN, or wait a
+ * tick after -ERESTART. Return: 0 or -errno.
  */
 static int make_ready(struct som_resetter *r, unsigned long addr, int why)
 {
@@ -543,7 +533,7 @@ static int make_ready(struct som_resetter *r, unsigned long addr, int why)
 	return 0;
 }
 
-/* The budget is used up: release everything from r->addr on. */
+/* Release everything from r->addr on, as the budget is used up. */
 static int release_rest(struct som_resetter *r)
 {
 	struct mm_struct *mm = r->owner->mm;
@@ -588,7 +578,7 @@ static int release_rest(struct som_resetter *r)
 	}
 	if (ret)
 		return ret;
-	/* What could not be released was zeroed, which is to be clean, too. */
+	/* Zero and clean what could not be released. */
 	kvfree(r->buf);
 	r->buf = NULL;
 	r->full = false;
@@ -630,8 +620,8 @@ static int reset_walk(struct som_resetter *r)
 }
 
 /*
- * Can the kernel read a file at an offset by itself? kernel_read() says no to what has
- * ->read only, as /proc/self/mem, with a line in the log. Directories have it, too.
+ * Test whether the kernel can read a file at an offset. kernel_read() refuses, and logs, a
+ * file that has ->read, such as /proc/self/mem or a directory.
  */
 static bool image_readable(const struct file *file)
 {
@@ -667,15 +657,14 @@ static int reset_check(struct som_reset *args)
 }
 
 /**
- * som_reset - the reset call
- * @args: its argument, in and out
- *
- * Context: Process context; means the calling process.
- * Return: 0 or -errno, as include/uapi/linux/som.h says.
+ * som_reset - Handle SOM_IOC_RESET
+ * @args: arguments and results
+ * Context: Process context; acts on the calling process.
+ * Return: 0, or -errno documented in include/uapi/linux/som.h.
  */
 int som_reset(struct som_reset *args)
 {
-	/* Not allocated, nor set to zero as a whole: most resets are short. */
+	/* Set up without memset(): most resets are short. */
 	struct som_resetter resetter, *r = &resetter;
 	int ret;
 

@@ -1,54 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Write tracking: what was written, and making it clean.
+ * Write tracking: find written pages and make them clean.
  *
- * What is known of a tracked unit is in its region (dirty_log.h) and, in DIRTY
- * mode, in the dirty bits of its 4 KiB entries:
+ * The state of a tracked unit is in its region (region.h) and, in DIRTY mode, in the dirty
+ * bits of its 4 KiB entries:
  *
  *	written = region.written | dirty bits
  *
- * Cleaning a page clears both. It loses no write:
+ * Cleaning a page clears both. No write is lost:
+ * 1. Only pages that the same call has reported as written are cleaned.
+ * 2. A processor with the dirty entry in its TLB keeps writing without setting the bit
+ *    until the TLB is flushed. The flush precedes the end of the call, so a read of the
+ *    page after the call sees these writes.
+ * 3. After the flush, the next write sets the bit again.
  *
- *  - a page is cleaned only after it was reported as written, by the same call;
- *  - a processor that has the dirty entry in its TLB goes on writing without
- *    setting the bit until the TLB is flushed; that is before the call returns,
- *    so whoever reads the page after the call sees those writes;
- *  - after the flush the processor sets the bit again.
+ * A module cannot flush a TLB directly. It can announce a pending flush, as all code that
+ * changes entries does (inc_tlb_flush_pending()): a zap that ends meanwhile flushes the
+ * whole address space. som_sweep_end() causes one. It takes out one entry by hand, so that
+ * its dirty bit is known exactly, calls som_zap(), which finds nothing there but flushes,
+ * and restores the entry. A sweep flushes once, however many entries it has cleaned.
  *
- * The flush. A module cannot flush a TLB by itself. It can announce, as
- * everybody who changes entries does, that a flush is pending
- * (inc_tlb_flush_pending()); whoever finishes a zap in the address space
- * meanwhile flushes all of it. som_sweep_end() finishes one: it takes one entry
- * out by hand, so that its dirty bit is known exactly, lets
- * som_zap() find nothing there and flush, and puts the entry back.
- * One flush a sweep, however many entries were cleaned.
+ * MADV_DONTNEED of a shared mapping clears entries, even dirty ones, and flushes much
+ * later. Until then stale TLB entries allow writes. A missing entry counts as written, but
+ * a scan that has reported it must not leave the page clean while such writes are possible.
+ * So a sweep also flushes if another flush is pending, and a fault that fills the entry
+ * before any sweep makes it dirty (som_ptes_fill()). Thus only during a sweep can a bit in
+ * region.written depend on a flush.
  *
- * MADV_DONTNEED of a shared mapping clears entries, dirty ones, too, and flushes long after
- * that. In between a page counts as written, as its entry is missing; but a scan that has
- * told so must not leave it clean as long as somebody can write to it through the old
- * entry. So the sweep flushes as well where a flush of others is pending, and a fault
- * that makes the entry again before any sweep makes it dirty (som_ptes_fill()). What
- * region.written says thus needs no flush any more, but for the time of a sweep.
+ * Groups of pages that are no longer written drop out of scans (dirty_log.c decides when),
+ * in two steps. One scan takes away write access, which makes the group cooling, and
+ * flushes. If the next scan finds no dirty bit either, no write is possible without a
+ * fault, and the group is no longer active. A unit without active groups is CLEAN. This
+ * requires that one VMA maps the whole unit.
  *
- * What is not written any more costs a scan nothing after a while (dirty_log.c says
- * when), a group of pages at a time, and in two scans: the first takes write
- * access away (the group is cooling) and its sweep flushes; if the second finds
- * no dirty bit either, then none can come any more without a fault, and the
- * group is not looked at (it is not live). A unit without a live group is CLEAN.
- * That is done only where one VMA maps the whole unit.
+ * Units that are page-backed by policy (migrate.c) have ordinary entries, through which
+ * get_user_pages_fast() lets devices write without setting a dirty bit. So no such entry is
+ * writable and clean: cleaning also takes write access, and the fault that restores it,
+ * even one of get_user_pages(), makes the entry dirty. A page that is pinned when it is
+ * cleaned stays written, as the device may still write to it. A later pin begins with such
+ * a fault.
  *
- * Units that are page-backed by policy (migrate.c) are mapped by ordinary entries, through
- * which get_user_pages_fast() lets devices write without setting a dirty bit. So no such
- * entry is writable and clean: cleaning takes write access, too, and the fault that
- * gives it back, also one of get_user_pages(), makes the entry dirty. A page that has
- * a pin when it is cleaned stays written, as whoever has it may still write. What comes later
- * begins with such a fault.
+ * Pages that two VMAs map (mremap with an old length of 0, MREMAP_DONTUNMAP) have two dirty
+ * bits each. They count as written while both exist.
  *
- * Pages that two VMAs map (mremap with an old length of 0, MREMAP_DONTUNMAP)
- * have two dirty bits each. They count as written as long as it is so.
- *
- * Locking: mmap_lock for read, dirty log.lock for the sweep, the unit's fault_lock
- * for each unit. Faults of other threads wait for one unit's work at most.
+ * Locks: mmap_lock for read and dirty_log.lock during a sweep, and the fault_lock of one
+ * unit at a time: a fault waits for the work on one unit at most.
  */
 #include <linux/bitmap.h>
 #include <linux/interval_tree.h>
@@ -74,11 +70,10 @@
 #include "zap.h"
 
 /**
- * som_sweep_begin - begin to clean
- * @sweep: the sweep
- * @owner: whose memory
- *
- * Context: mmap_lock and dirty log.lock are held, until after som_sweep_end().
+ * som_sweep_begin - Begin a sweep
+ * @sweep: sweep
+ * @owner: owner to clean memory of
+ * Context: mmap_lock and dirty_log.lock are held until after som_sweep_end().
  */
 void som_sweep_begin(struct som_sweep *sweep, struct som_owner *owner)
 {
@@ -90,11 +85,11 @@ void som_sweep_begin(struct som_sweep *sweep, struct som_owner *owner)
 }
 
 /**
- * som_sweep_end - flush the TLB if an entry was changed
- * @sweep: the sweep
+ * som_sweep_end - End a sweep, and flush the TLB if necessary
+ * @sweep: sweep
  *
- * Or if somebody else has cleared entries of what was cleaned, and is yet to flush.
- *
+ * Flushes if the sweep has changed an entry, or if another task has a flush pending and may
+ * have cleared entries of cleaned pages.
  * Context: as som_sweep_begin().
  */
 void som_sweep_end(struct som_sweep *sweep)
@@ -105,7 +100,7 @@ void som_sweep_end(struct som_sweep *sweep)
 	pte_t entry;
 	som_unit_t unit;
 
-	/* The page tables' locks were taken: what they show was announced before. */
+	/* Page table locks were taken: a flush for what they show was announced before. */
 	if (!one->vma || !(sweep->changed || mm_tlb_flush_nested(owner->mm)))
 		goto out;
 
@@ -114,7 +109,7 @@ void som_sweep_end(struct som_sweep *sweep)
 
 	entry = som_ptes_take(one);
 	som_zap(owner, som_index_pgoff(sweep->idx) + one->page, 1);
-	/* If the unit was punched out meanwhile, its entries are to go. */
+	/* Do not restore the entry if the unit was punched meanwhile. */
 	if (!som_unit_failed(unit) && !pte_none(entry) &&
 	    pte_pfn(entry) == som_unit_pfn(unit) + one->page) {
 		if (READ_ONCE(owner->notified) &&
@@ -137,7 +132,7 @@ out:
 	dec_tlb_flush_pending(owner->mm);
 }
 
-/* Pages were cleaned; @changed: by a change of entries. */
+/* Note that pages were cleaned. @changed: entries were changed. */
 static void sweep_flush(struct som_sweep *sweep, const struct som_view *view,
 			bool changed)
 {
@@ -150,16 +145,13 @@ static void sweep_flush(struct som_sweep *sweep, const struct som_view *view,
 }
 
 /**
- * som_view_read - look at a unit
- * @view: where the result goes
- * @owner: whose
- * @vma: through which VMA
+ * som_view_read - Read the state of a unit; change nothing
+ * @view: destination
+ * @owner: owner of the unit
+ * @vma: VMA to look through
  * @idx: unit index, which the VMA touches
  * @unit: unit number
- * @aliased: som_owner_aliased() of what the VMA maps of it
- *
- * Changes nothing.
- *
+ * @aliased: som_owner_aliased() of the unit's pages in the VMA
  * Context: som_owner_lock_unit() and mmap_lock are held.
  */
 void som_view_read(struct som_view *view, struct som_owner *owner,
@@ -196,7 +188,7 @@ void som_view_read(struct som_view *view, struct som_owner *owner,
 	}
 }
 
-/* The last pin is gone: what it may have written is written once more. */
+/* Mark all pages as written after the last pin: the device may have written to them. */
 static void view_unpinned(struct som_view *view, struct som_owner *owner)
 {
 	struct som_region *region = view->region;
@@ -209,9 +201,9 @@ static void view_unpinned(struct som_view *view, struct som_owner *owner)
 }
 
 /*
- * Entries for the pages that have lost theirs. Not in private memory, of which
- * mremap may have taken pages elsewhere, nor of what children depend on, which must
- * not be written unseen: they wait for the next touch.
+ * Fill the entries of pages that have lost theirs. Three kinds are left to the next fault:
+ * private memory, which mremap may have moved; units with ordinary entries; and units that
+ * children depend on, which must not be written without a fault.
  */
 static void view_refill(struct som_view *view, struct som_owner *owner)
 {
@@ -223,7 +215,7 @@ static void view_refill(struct som_view *view, struct som_owner *owner)
 			      SOM_UNIT_PAGES);
 		return;
 	}
-	/* The kernel makes entries writable in a VMA of the first kind. */
+	/* The kernel makes entries writable in a plain VMA (fault.c). */
 	if (!som_vma_tracked(view->ptes.vma))
 		som_region_open(region, SOM_ALL_GROUPS, SOM_UNIT_PAGES);
 	som_ptes_fill(&view->ptes, som_region_writable(region), SOM_UNIT_PAGES,
@@ -233,15 +225,14 @@ static void view_refill(struct som_view *view, struct som_owner *owner)
 }
 
 /**
- * som_view_harvest - move what dirty bits say into the region
- * @view: a tracked unit that is not aliased, just read
- * @sweep: the sweep this is part of
- * @pages: which pages; all are inside the view's entries
+ * som_view_harvest - Move dirty bits into the region
+ * @view: tracked unit without aliases, just read
+ * @sweep: current sweep
+ * @pages: pages to harvest, all inside the view's entries
  *
- * When the sweep has ended, every write to one of the pages that is not in the
- * region sets a dirty bit.
- *
- * Context: as som_view_read(); it needs no memory.
+ * After the sweep, a write to one of the pages sets a dirty bit unless the region already
+ * has the page as written.
+ * Context: as som_view_read(); allocates no memory.
  */
 void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 		      const unsigned long *pages)
@@ -268,14 +259,14 @@ void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 			SOM_UNIT_PAGES);
 		som_owner_set_level(sweep->owner, view->idx, SOM_LEVEL_NONE);
 		region->mode = SOM_MODE_CLEAN;
-		/* No new pin can come that allows a device to write. */
+		/* No new pin for writing can appear. */
 		region->pinned = som_owner_pinned(sweep->owner, view->idx);
 	} else if (active) {
 		sweep_flush(sweep, view, dirty_groups &&
 			    som_ptes_clean(&view->ptes, dirty_groups, dirty));
 	}
 	if (lost) {
-		/* With an entry again, a page is not lost: note them all. */
+		/* A filled page is no longer lost: record all lost pages before. */
 		bitmap_or(region->written, region->written, view->lost,
 			  SOM_UNIT_PAGES);
 		bitmap_or(region->nonzero, region->nonzero, view->lost,
@@ -284,7 +275,7 @@ void som_view_harvest(struct som_view *view, struct som_sweep *sweep,
 	}
 }
 
-/* What has a pin may be written by whoever has it, until a scan finds it without. */
+/* Keep pinned pages written: they can be written to until a scan finds them unpinned. */
 static void keep_pinned(const struct som_view *view, const unsigned long *pages)
 {
 	struct som_region *region = view->region;
@@ -299,12 +290,11 @@ static void keep_pinned(const struct som_view *view, const unsigned long *pages)
 }
 
 /**
- * som_view_clean - pages that were reported as written are clean from now on
- * @view: a tracked unit that is not aliased, just read
- * @sweep: the sweep this is part of
- * @pages: which pages; all are inside the view's entries
- *
- * Context: as som_view_read(); it needs no memory.
+ * som_view_clean - Clean pages that were reported as written
+ * @view: tracked unit without aliases, just read
+ * @sweep: current sweep
+ * @pages: pages to clean, all inside the view's entries
+ * Context: as som_view_read(); allocates no memory.
  */
 void som_view_clean(struct som_view *view, struct som_sweep *sweep,
 		    const unsigned long *pages)
@@ -321,10 +311,7 @@ void som_view_clean(struct som_view *view, struct som_sweep *sweep,
 	som_dirty_log_update(&sweep->owner->dirty_log, view->idx, region);
 }
 
-/*
- * May groups lose write access? In a VMA of the first kind the kernel would give
- * it back, unasked.
- */
+/* Test whether groups may lose write access. In a plain VMA the kernel would restore it. */
 static bool view_may_fade(const struct som_view *view,
 			  const struct som_sweep *sweep)
 {
@@ -334,10 +321,9 @@ static bool view_may_fade(const struct som_view *view,
 }
 
 /**
- * som_view_idle - take write access from what nobody writes
- * @view: a tracked unit, just read and cleaned
- * @sweep: the sweep this is part of
- *
+ * som_view_idle - Take write access from groups that are no longer written
+ * @view: tracked unit, just read and cleaned
+ * @sweep: current sweep
  * Context: as som_view_read().
  */
 void som_view_idle(struct som_view *view, struct som_sweep *sweep)
@@ -367,7 +353,7 @@ void som_view_idle(struct som_view *view, struct som_sweep *sweep)
 	}
 }
 
-/* Is every byte of a page zero? Reads it only if nothing else tells. */
+/* Test whether a page is all zero. Read it only if no bit decides. */
 static bool view_page_zero(const struct som_view *view, unsigned int page)
 {
 	const struct som_region *region = view->region;
@@ -381,10 +367,7 @@ static bool view_page_zero(const struct som_view *view, unsigned int page)
 			   PAGE_SIZE);
 }
 
-/*
- * The same where only written, or only other, pages match: those with a bit in
- * words.
- */
+/* Report the pages that are set in words ^ invert. */
 static bool view_scan_bits(struct som_scan *scan, unsigned long addr,
 			   u64 categories, const unsigned long *words,
 			   unsigned long invert, unsigned int first,
@@ -415,8 +398,8 @@ static bool view_scan_bits(struct som_scan *scan, unsigned long addr,
 }
 
 /*
- * Report pages first..last (exclusive) of a view; false if the scan is full. @base: what
- * all of them are, perhaps that they are zero.
+ * Report pages first..last (exclusive) of a view. @base: categories of all of them. Return
+ * false if the scan is full.
  */
 static bool view_scan(struct som_view *view, struct som_scan *scan, u64 base,
 		      unsigned int first, unsigned int last,
@@ -465,9 +448,9 @@ static bool view_scan(struct som_view *view, struct som_scan *scan, u64 base,
 }
 
 /*
- * Report addresses *addr..end, of units that have no memory. False if the scan
- * has to stop, at *addr. What was mapped anew is written, and clean, that is, tracked, when
- * it was copied out.
+ * Report addresses *addr..end, which have no memory. Return false if the scan must stop, at
+ * *addr. In a mapping with ->anew set, untracked indices count as written; they are
+ * cleaned, that is, tracked, when the caller has received the report.
  */
 static bool scan_hole(struct som_sweep *sweep, struct som_scan *scan,
 		      struct vm_area_struct *vma, unsigned long *addr,
@@ -510,7 +493,7 @@ static bool scan_hole(struct som_sweep *sweep, struct som_scan *scan,
 	return true;
 }
 
-/* The pages of a view that addresses addr..end are, as numbers in the unit. */
+/* Convert addresses addr..end into page numbers of the unit. */
 static void view_clip(const struct som_view *view, unsigned long addr,
 		      unsigned long end, unsigned int *first,
 		      unsigned int *last)
@@ -520,10 +503,11 @@ static void view_clip(const struct som_view *view, unsigned long addr,
 }
 
 /*
- * Scan addresses addr..end of one unit that is discarded, or has gone; its index is
- * locked. What has gone is clean when it was copied out: to undo that would need memory.
+ * Scan addresses addr..end of a unit that is discarded or dropped; its index is locked. A
+ * dropped unit is cleaned only when the caller has received the report: undoing that could
+ * need memory.
  *
- * Return: whether to go on; -ENOENT if it is as any that never had memory.
+ * Return: whether to go on; -ENOENT if it is neither.
  */
 static int scan_gone(struct som_sweep *sweep, struct som_scan *scan,
 		     struct vm_area_struct *vma, unsigned long idx,
@@ -563,8 +547,8 @@ static int scan_gone(struct som_sweep *sweep, struct som_scan *scan,
 }
 
 /*
- * Scan addresses addr..end of one unit that has memory, or had. Whole units of private
- * memory may have gone just now, without mmap_lock.
+ * Scan addresses addr..end of a unit that has, or had, memory. A unit of private memory may
+ * be gone by now: mmap_lock does not prevent that.
  */
 static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 		      struct vm_area_struct *vma, unsigned long idx,
@@ -612,8 +596,8 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 }
 
 /*
- * Track the units without memory at addresses addr..end of a VMA; the last one
- * only if the scan has passed all that it was asked for of it.
+ * Track the units without memory at addresses addr..end of a VMA, and the last one only if
+ * the scan has passed all of its requested pages.
  */
 static int track_hole(struct som_owner *owner, struct vm_area_struct *vma,
 		      unsigned long addr, unsigned long end, bool passed)
@@ -621,7 +605,7 @@ static int track_hole(struct som_owner *owner, struct vm_area_struct *vma,
 	unsigned long first, behind, last;
 	int ret = 0;
 
-	/* What was mapped anew is, when it was reported. */
+	/* Tracked by som_owner_reported(). */
 	if (addr >= end || som_vma_mapping(vma)->anew)
 		return 0;
 	first = som_pgoff_index(linear_page_index(vma, addr));
@@ -629,12 +613,12 @@ static int track_hole(struct som_owner *owner, struct vm_area_struct *vma,
 		behind = som_pgoff_index(linear_page_index(vma, end - 1)) + 1;
 	else
 		behind = som_pgoff_index(linear_page_index(vma, end));
-	/* Another VMA may have a part of the first and the last. */
+	/* Another VMA may map a part of the first and the last. */
 	if (first < behind && !som_owner_keep(owner, first, 1, 0))
 		first++;
 	if (first < behind && !som_owner_keep(owner, behind - 1, 1, 0))
 		behind--;
-	/* As often as the scan has found indices that were not tracked. */
+	/* One pass per untracked run that the scan has found. */
 	for (; first < behind && !ret; first = last + 1) {
 		last = behind - 1;
 		ret = som_owner_track(owner, first, &last);
@@ -642,7 +626,7 @@ static int track_hole(struct som_owner *owner, struct vm_area_struct *vma,
 	return ret;
 }
 
-/* The next index that the scan has to look at one by one. */
+/* Find the next index to scan by itself. */
 static bool scan_next(struct som_owner *owner, bool active_only,
 		      unsigned long *idx, unsigned long last)
 {
@@ -661,13 +645,12 @@ static bool scan_next(struct som_owner *owner, bool active_only,
 }
 
 /**
- * som_track_behind - the address behind a unit
- * @vma: a VMA that touches the unit
- * @idx: its index
- * @end: an address in the VMA, or its end
- *
+ * som_track_behind - Return the end address of a unit in a VMA
+ * @vma: VMA that touches the unit
+ * @idx: unit index
+ * @end: upper limit: an address in the VMA, or its end
  * Context: mmap_lock is held.
- * Return: the address, at most @end.
+ * Return: address, at most @end.
  */
 unsigned long som_track_behind(const struct vm_area_struct *vma,
 			       unsigned long idx, unsigned long end)
@@ -679,16 +662,15 @@ unsigned long som_track_behind(const struct vm_area_struct *vma,
 }
 
 /**
- * som_track_settle - have regions and units of a part of a VMA ready to be looked at
- * @owner: whose
- * @vma: the VMA
+ * som_track_settle - Prepare a part of a VMA for a scan or a reset
+ * @owner: owner of the VMA
+ * @vma: VMA
  * @addr: first address
- * @end: address behind the last, and where it goes up to where all are ready
+ * @end: end of the part; on return, end of what is prepared
  *
- * What was inherited and not copied yet is copied: a scan or a reset is a touch. What was
- * zeroed without its region is known to it.
- *
- * Context: mmap_lock and dirty log.lock are held.
+ * Copies what is inherited and not copied yet, and records in the regions what was zeroed
+ * without them.
+ * Context: mmap_lock and dirty_log.lock are held.
  * Return: as som_cow_pull_range().
  */
 int som_track_settle(struct som_owner *owner, struct vm_area_struct *vma,
@@ -704,22 +686,18 @@ int som_track_settle(struct som_owner *owner, struct vm_area_struct *vma,
 }
 
 /**
- * som_track_scan - scan a part of a VMA
- * @sweep: the sweep
- * @scan: the scan
- * @vma: the VMA, of the sweep's owner
- * @addr: first address, and where it goes how far the scan came
- * @end: address behind the last
- * @clean: whether pages that match and were written become clean; what the
- *	scan has passed is tracked then
+ * som_track_scan - Scan a part of a VMA
+ * @sweep: current sweep
+ * @scan: scan
+ * @vma: VMA of the sweep's owner
+ * @addr: first address; on return, where the scan stopped
+ * @end: end address
+ * @clean: clean matching written pages, and track what was scanned
  *
- * Stops early, before @end, when the scan is full, its buffer has to be emptied
- * or the sweep's budget is used.
- *
- * Units that the scan does not come to are not tracked: what their memory
- * was before, and that it is other memory now, is yet to be told.
- *
- * Context: mmap_lock and dirty log.lock are held.
+ * Stops before @end when the scan is full, its buffer must be emptied or the sweep's budget
+ * is used up. Units that the scan does not reach are not tracked: their earlier contents,
+ * and that they were replaced, are not reported yet.
+ * Context: mmap_lock and dirty_log.lock are held.
  * Return: 0 or -ENOMEM.
  */
 int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
@@ -728,7 +706,7 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 {
 	struct som_owner *owner = sweep->owner;
 	unsigned long last = som_pgoff_index(linear_page_index(vma, end - 1));
-	/* Reading the pages takes so much longer. */
+	/* Reading the pages takes longer. */
 	unsigned int cost = som_scan_uses(scan, SOM_PAGE_IS_ZERO) ? 64 : 1;
 	bool active_only, tracked, more;
 	unsigned long got;
@@ -737,7 +715,7 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 	tracked = som_dirty_log_covers(&owner->dirty_log,
 				       som_pgoff_index(linear_page_index(vma, *addr)),
 				       last);
-	/* Without a region that says so, nothing is written in what is tracked. */
+	/* Tracked: only regions marked SOM_REGION_DIRTY can have written pages. */
 	active_only = tracked && som_scan_wants_written(scan);
 
 	while (*addr < end) {
@@ -784,14 +762,13 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 }
 
 /**
- * som_track_unclean - what a scan has cleaned in a part of a VMA is written, after all
- * @owner: whose
- * @vma: the VMA
+ * som_track_unclean - Mark as written again what a scan has cleaned
+ * @owner: owner of the VMA
+ * @vma: VMA
  * @addr: first address
- * @end: address behind the last
+ * @end: end address
  *
- * Goes by regions: what has none was not cleaned.
- *
+ * Only units with a region were cleaned.
  * Context: mmap_lock is held; takes fault_locks.
  */
 void som_track_unclean(struct som_owner *owner, struct vm_area_struct *vma,
@@ -802,16 +779,14 @@ void som_track_unclean(struct som_owner *owner, struct vm_area_struct *vma,
 }
 
 /**
- * som_track_reported - what has no memory in a part of a VMA was reported as written
- * @owner: whose
- * @vma: the VMA
+ * som_track_reported - Clean addresses without memory after their report
+ * @owner: owner of the VMA
+ * @vma: VMA
  * @addr: first address
- * @end: address behind the last
+ * @end: end address
  *
- * It is clean from now on. What has gone since it was reported is, too: whoever looks at it
- * after the scan's call sees it.
- *
- * Context: mmap_lock is held; takes dirty log.lock, owner->lock and fault_locks.
+ * This includes units released since the report: a read after the call sees that.
+ * Context: mmap_lock is held; takes dirty_log.lock, owner->lock and fault_locks.
  */
 void som_track_reported(struct som_owner *owner, struct vm_area_struct *vma,
 			unsigned long addr, unsigned long end)
@@ -828,7 +803,7 @@ void som_track_reported(struct som_owner *owner, struct vm_area_struct *vma,
 		unsigned long lo = som_index_pgoff(idx);
 		unsigned long hi = som_index_pgoff(idx + 1) - 1;
 
-		/* Of what no VMA maps there is nothing to report. */
+		/* Clean the whole unit if no other page of it is mapped. */
 		if (max(first, lo) != max(vma->vm_pgoff, lo) ||
 		    min(last, hi) != min(vma_last, hi) ||
 		    !som_owner_maps_once(owner, idx)) {
@@ -849,7 +824,7 @@ void som_track_reported(struct som_owner *owner, struct vm_area_struct *vma,
 	}
 }
 
-/* A record for a populated unit that tracking has just come to. */
+/* Create a region for a populated unit that becomes tracked. */
 static int track_unit(struct som_owner *owner, unsigned long idx)
 {
 	struct mutex *lock = som_owner_lock_unit(owner, idx);
@@ -865,17 +840,16 @@ static int track_unit(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_track - track writes, as far as that is done at a time
- * @owner: whose
+ * som_owner_track - Track writes to a range, or to the beginning of it
+ * @owner: owner
  * @first: first unit index
- * @last: last unit index, and where it goes up to which all are tracked
+ * @last: last unit index; on return, last tracked one
  *
- * What is populated and was not tracked counts as written until it is cleaned. No
- * more records are made at a time than a scan looks at with its locks held.
- *
- * Context: Process context; takes owner->lock. The caller has mmap_lock and
- * dirty log.lock, and mappings touch all of the indices.
- * Return: 0, or -ENOMEM and nothing is changed.
+ * Units that are populated and were not tracked count as written until they are cleaned. At
+ * most SOM_TRACK_UNITS regions are created per call, to limit the time with locks held.
+ * Context: Process context; takes owner->lock. mmap_lock and dirty_log.lock are held, and
+ * mappings touch all of the indices.
+ * Return: 0; -ENOMEM, and nothing is changed.
  */
 int som_owner_track(struct som_owner *owner, unsigned long first,
 		    unsigned long *last)
@@ -889,7 +863,7 @@ int som_owner_track(struct som_owner *owner, unsigned long first,
 
 	if (som_dirty_log_covers(t, first, *last))
 		return 0;
-	/* One run of those that are not tracked, so that it alone is undone. */
+	/* Take a single untracked run: an error then undoes no earlier tracking. */
 	end = som_dirty_log_run(t, first, *last, &tracked);
 	if (tracked) {
 		first = end + 1;
@@ -922,18 +896,16 @@ out:
 }
 
 /**
- * som_owner_keep - keep what counts as written of an index that is about to be tracked
- * @owner: whose
+ * som_owner_keep - Record which pages count as written, before an index is tracked
+ * @owner: owner
  * @idx: unit index
- * @first: first page offset of those that need not be kept
- * @last: last of them
+ * @first: first page offset that need not be kept
+ * @last: last page offset that need not be kept
  *
- * Where nothing is tracked, what was mapped anew counts as written (struct som_mapping). A
- * record has to say so from then on.
- *
- * Context: Process context; takes owner->lock. The caller has mmap_lock and
- * dirty log.lock.
- * Return: true; false if there can be no record.
+ * Untracked pages of a mapping with ->anew set count as written (struct som_mapping). Once
+ * the index is tracked, a region must record that.
+ * Context: Process context; takes owner->lock. mmap_lock and dirty_log.lock are held.
+ * Return: true; false if no region can be created.
  */
 bool som_owner_keep(struct som_owner *owner, unsigned long idx,
 		    unsigned long first, unsigned long last)
@@ -974,7 +946,7 @@ bool som_owner_keep(struct som_owner *owner, unsigned long idx,
 	return done;
 }
 
-/* Track first..last, all of which were reported; nobody else maps any of it. */
+/* Track page offsets first..last, which were all reported and have no other mapping. */
 static int track_reported(struct som_owner *owner, unsigned long first,
 			  unsigned long last)
 {
@@ -993,7 +965,7 @@ static int track_reported(struct som_owner *owner, unsigned long first,
 	return ret;
 }
 
-/* The first part of first..last that another VMA maps, too; false if there is none. */
+/* Narrow first..last to the first part that another VMA maps; return false if none does. */
 static bool owner_find_other(struct som_mapping *mapping, unsigned long *first,
 			     unsigned long *last)
 {
@@ -1015,16 +987,14 @@ static bool owner_find_other(struct som_mapping *mapping, unsigned long *first,
 }
 
 /**
- * som_owner_reported - track what was mapped anew, as it was reported as written
- * @mapping: mapping of the mapping
+ * som_owner_reported - Track a reported range of a mapping with ->anew set
+ * @mapping: mapping
  * @first: first page offset
  * @last: last page offset
  *
- * Without memory for that, it is reported once more; and so are units of which others map
- * the same pages, since what one of them shows was not reported of the other.
- *
- * Context: Process context; takes owner->lock. The caller has mmap_lock and
- * dirty log.lock.
+ * If memory is short, the range is reported again. So are units that other VMAs map, too: a
+ * report for one VMA does not cover the others.
+ * Context: Process context; takes owner->lock. mmap_lock and dirty_log.lock are held.
  */
 void som_owner_reported(struct som_mapping *mapping, unsigned long first,
 			unsigned long last)

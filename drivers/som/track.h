@@ -16,12 +16,12 @@ struct som_scan;
 struct vm_area_struct;
 
 /**
- * struct som_sweep - a batch of work that ends with one TLB flush
- * @owner: whose memory.
- * @one: an entry of a page that was cleaned, to flush with; its vma is NULL without one.
- * @idx: unit index of its page.
- * @changed: entries were changed: the TLB has to be flushed.
- * @budget: units, and runs of indices without memory, that may still be looked at.
+ * struct som_sweep - batch of work with one TLB flush at its end
+ * @owner: owner of the memory.
+ * @one: entry of a cleaned page, to flush with; its vma is NULL if there is none.
+ * @idx: unit index of that page.
+ * @changed: entries were changed, so the TLB must be flushed.
+ * @budget: units, and runs without memory, that may still be visited.
  */
 struct som_sweep {
 	struct som_owner *owner;
@@ -32,17 +32,15 @@ struct som_sweep {
 };
 
 /**
- * struct som_view - a unit as a scan sees it through one VMA
+ * struct som_view - a unit as seen by a scan through one VMA
  * @idx: unit index.
  * @unit: unit number.
  * @region: its region; NULL if it is not tracked.
- * @ptes: the entries of the pages that are looked at.
- * @written: which pages were written.
- * @fresh: those of @written that the region does not know of: dirty bits.
- * @lost: those of @fresh whose entry is gone.
- *
- * @fresh and @lost are of live groups only, the rest of them is zero.
- * @aliased: another VMA maps pages of @ptes, too; all is written.
+ * @ptes: entries of the VMA.
+ * @written: written pages.
+ * @fresh: pages of @written by dirty bits that are not in the region; active groups only.
+ * @lost: pages of @fresh whose entry is missing.
+ * @aliased: another VMA maps pages of @ptes, too: all count as written.
  */
 struct som_view {
 	unsigned long idx;
