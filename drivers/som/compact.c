@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Compaction: empty chunks, so that they can be given back.
+ * Compaction: empty chunks so that they can be returned to their source.
  *
- * Nobody knows which owner has a unit but the owner, so each owner's units are looked
- * through once for each chunk: 512 entries for each GiB that it has. It waits for owners,
- * within limits, and keeps nothing from anybody meanwhile: units of chunks that it wants
- * empty are taken last, not quarantined.
+ * There is no map from units to owners, so each owner's entries are searched for each
+ * chunk: 512 entries per GiB of the owner. Compaction waits for owners for a limited time
+ * and blocks no allocation: units of the chunks to empty are not quarantined, but allocated
+ * last.
  */
 #include <linux/delay.h>
 #include <linux/file.h>
@@ -26,13 +26,13 @@
 #include "som_types.h"
 #include "tables.h"
 
-/* How often mmap_lock is tried for a chunk, a millisecond apart, before it is given up. */
+/* Attempts to take mmap_lock per chunk, about a millisecond apart. */
 #define SOM_COMPACT_WAITS	1000
 
 /**
  * struct som_compaction - a chunk that is being emptied
  * @chunk: its number.
- * @waits: how often mmap_lock may still be waited for.
+ * @waits: remaining attempts to take mmap_lock.
  */
 struct som_compaction {
 	unsigned long chunk;
@@ -40,9 +40,8 @@ struct som_compaction {
 };
 
 /*
- * mmap_lock of an owner, which may hold it as long as it likes: it is not queued for, as
- * that would stop all others who want to read, and is waited for within limits. False if
- * it was not to be had.
+ * Take an owner's mmap_lock. It can be held for any time, and a queued writer would block
+ * all readers: so poll a limited number of times. Return false if that fails.
  */
 static bool compact_lock(struct som_compaction *c, struct mm_struct *mm)
 {
@@ -57,8 +56,8 @@ static bool compact_lock(struct som_compaction *c, struct mm_struct *mm)
 }
 
 /*
- * One unit out of a chunk; false if the chunk cannot be emptied. Memory for it is taken
- * when nothing is left to be waited for.
+ * Move a unit out of a chunk; return false if the chunk cannot be emptied. The target is
+ * allocated with mmap_lock held, so that it does not lie idle during the wait.
  */
 static bool compact_unit(struct som_compaction *c, struct som_owner *owner,
 			 unsigned long idx)
@@ -77,7 +76,7 @@ static bool compact_unit(struct som_compaction *c, struct som_owner *owner,
 	}
 	memory = som_entry(target, 0);
 	mutex_lock(&owner->lock);
-	/* Only who holds this lock removes or moves it. */
+	/* Units are removed and moved only under this lock. */
 	entry = som_tables_load(&owner->tables, idx);
 	if (entry && !som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) &&
 	    som_unit_chunk(som_entry_unit(entry)) == c->chunk)
@@ -88,7 +87,7 @@ static bool compact_unit(struct som_compaction *c, struct som_owner *owner,
 	return true;
 }
 
-/* Everything that an owner has in a chunk; false if the chunk cannot be emptied. */
+/* Move an owner's units out of a chunk; return false if it cannot be emptied. */
 static bool compact_owner(struct som_compaction *c, struct som_owner *owner)
 {
 	unsigned long idx;
@@ -110,12 +109,12 @@ static bool compact_owner(struct som_compaction *c, struct som_owner *owner)
 		if (!more)
 			break;
 	}
-	/* If its process has ended meanwhile, a worker takes it apart. */
+	/* If the process has ended meanwhile, a worker frees the address space. */
 	mmput_async(owner->mm);
 	return more;
 }
 
-/* What parcels have in a chunk; false if the chunk cannot be emptied. */
+/* Move parcels' units out of a chunk; return false if it cannot be emptied. */
 static bool compact_parcels(unsigned long chunk)
 {
 	struct som_parcel *parcel;
@@ -130,7 +129,7 @@ static bool compact_parcels(unsigned long chunk)
 	return more;
 }
 
-/* Move what is in a chunk elsewhere. Return: 0 or -EINTR. */
+/* Move all units out of a chunk. Return 0 or -EINTR. */
 static int compact_chunk(unsigned long chunk)
 {
 	struct som_compaction c = { .chunk = chunk, .waits = SOM_COMPACT_WAITS };
@@ -150,15 +149,12 @@ static int compact_chunk(unsigned long chunk)
 }
 
 /**
- * som_compact - empty chunks
- * @nr_chunks: how many
- *
- * Begins with those that have the fewest units in use.
- *
+ * som_compact - Empty chunks, beginning with those that have the fewest used units
+ * @nr_chunks: number of chunks
  * Context: Process context; tries every owner's mmap_lock, one at a time.
- * Return: 0; -EBUSY if fewer could be emptied: the rest does not fit into the
- * other chunks, is pinned, its owner holds mmap_lock, or somebody needed a unit of a chunk
- * that was being emptied; -EINTR on a signal. Those that are empty stay so.
+ * Return: 0; -EINTR on a signal; -EBUSY if fewer were emptied: the units do not fit into
+ * other chunks or are pinned, an owner holds mmap_lock, or a unit of a chunk was needed.
+ * Emptied chunks stay empty in any case.
  */
 int som_compact(unsigned long nr_chunks)
 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * SOM_IOC_PAGE_BACKED and SOM_IOC_POOL_BACKED: moving units to memory that every kind
- * of pin works on, and back.
+ * SOM_IOC_PAGE_BACKED and SOM_IOC_POOL_BACKED: move units to memory that every kind of pin
+ * works on, and back.
  *
- * One unit at a time, each with memory that was allocated before mmap_lock is
- * taken: other threads wait for the copying of one unit at most.
+ * Units are moved one at a time, to memory that is allocated before mmap_lock is taken:
+ * other threads wait for the copying of one unit at most.
  */
 #include <linux/err.h>
 #include <linux/mm.h>
@@ -27,7 +27,7 @@
 #include "unit.h"
 #include "vma_kind.h"
 
-/* Memory for a unit, as an entry that says its kind; or ERR_PTR(-errno). */
+/* Allocate memory for a unit. Return: entry with its kind, or ERR_PTR(-errno). */
 static void *alloc_memory(struct som_owner *owner, bool page_backed)
 {
 	som_unit_t unit = page_backed ? som_page_backed_alloc(owner->account, false) :
@@ -40,9 +40,9 @@ static void *alloc_memory(struct som_owner *owner, bool page_backed)
 }
 
 /*
- * Find out whether there is a unit that is to be moved. To become page-backed, it is
- * made. The answer holds as long as owner->lock is held: under it alone a unit is
- * removed or moved.
+ * Return 1 if a unit must be moved, 0 if not, or -errno. To become page-backed, a missing
+ * unit is allocated. The result is valid while owner->lock is held: units are removed and
+ * moved only under it.
  */
 static int convert_find_unit(struct som_mapping *mapping, unsigned long idx, bool page_backed)
 {
@@ -57,7 +57,7 @@ static int convert_find_unit(struct som_mapping *mapping, unsigned long idx, boo
 	unit = page_backed ? som_owner_unit(mapping, idx, &level) :
 			  som_owner_lookup(mapping->owner, idx);
 	is = som_owner_page_backed(mapping->owner, idx);
-	/* Asked for, it does not go back by itself. */
+	/* An explicit request overrides the policy: no automatic move back. */
 	if (is && page_backed && som_owner_auto_converted(mapping->owner, idx)) {
 		som_entry_change(mapping->owner, idx, SOM_ENTRY_BY_POLICY, 0);
 		som_dirty_log_pinned(&mapping->owner->dirty_log, idx);
@@ -69,9 +69,9 @@ static int convert_find_unit(struct som_mapping *mapping, unsigned long idx, boo
 }
 
 /*
- * The unit at *addr, or at the next som mapping. On success *addr is behind it.
- * *memory: memory to move to, or NULL; what is left over afterwards. -EXFULL: there is
- * none, and some is needed.
+ * Convert the unit at *addr, or at the next som mapping, and advance *addr past it.
+ * *memory: memory to move to, or NULL; on return, memory to free. -EXFULL: memory is
+ * needed.
  */
 static int convert_one(struct som_owner *owner, unsigned long *addr,
 		       unsigned long end, bool page_backed, void **memory)
@@ -127,7 +127,7 @@ static int pin_walk(struct som_owner *owner, unsigned long *addr,
 			ret = PTR_ERR_OR_ZERO(memory);
 			if (ret)
 				memory = NULL;
-			/* Reserved: it is on its way back from somebody. */
+			/* Reserved, so a unit is on its way back to the pool. */
 			if (ret != -ENOSPC)
 				break;
 			fallthrough;
@@ -145,16 +145,15 @@ static int pin_walk(struct som_owner *owner, unsigned long *addr,
 }
 
 /**
- * som_pin_end - have all units of a range in the pool
- * @owner: of the calling process
+ * som_pin_end - Move all units of a range to the pool
+ * @owner: owner of the calling process
  * @start: first address
- * @end: address behind the last
+ * @end: end address
  *
- * Cheap where no unit of the owner is page-backed.
- *
+ * Cheap if the owner has no page-backed units.
  * Context: Process context; takes mmap_lock for write.
- * Return: 0; -EBUSY if a page is pinned; the other errors of SOM_IOC_POOL_BACKED. Units
- * before the one that the error is of may have been moved.
+ * Return: 0; -EBUSY if a page is pinned; or another error of SOM_IOC_POOL_BACKED. Units
+ * before the failing one may have been moved.
  */
 int som_pin_end(struct som_owner *owner, unsigned long start, unsigned long end)
 {
@@ -164,12 +163,11 @@ int som_pin_end(struct som_owner *owner, unsigned long start, unsigned long end)
 }
 
 /**
- * som_pin - the page-backed and unpage_backed calls
- * @args: their argument, in and out
- * @page_backed: which of the two
- *
- * Context: Process context; means the calling process.
- * Return: 0 or -errno, as include/uapi/linux/som.h says.
+ * som_pin - Handle SOM_IOC_PAGE_BACKED and SOM_IOC_POOL_BACKED
+ * @args: arguments and results
+ * @page_backed: true for the former
+ * Context: Process context; acts on the calling process.
+ * Return: 0, or -errno documented in include/uapi/linux/som.h.
  */
 int som_pin(struct som_range *args, bool page_backed)
 {

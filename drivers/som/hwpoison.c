@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that fails.
+ * Memory failure.
  *
- * The kernel's memory_failure() hears of every uncorrected error: of machine checks, of
- * firmware, of madvise(MADV_HWPOISON) and debugfs (hwpoison/corrupt-pfn). Of a chunk,
- * it marks the folio and remembers the page for itself; that nobody can unmap it, as
- * som's entries are not in rmap, is an error to it (EBUSY). It keeps a reference to
- * the folio then, once for each folio. Which page it was, it tells by a tracepoint,
- * memory_failure_event, and that is how som learns of it. Machine checks are listened
- * to as well, since not every one of them comes to memory_failure().
+ * memory_failure() handles every uncorrected error that a machine check, firmware,
+ * madvise(MADV_HWPOISON) or debugfs (hwpoison/corrupt-pfn) reports. For a page of a chunk
+ * it marks the folio and records the page. It cannot unmap the page, as som's entries are
+ * not in rmap, so it fails with EBUSY and keeps a reference to the folio, once per folio.
+ * som receives the page from its tracepoint, memory_failure_event. som also registers for
+ * machine checks, as some of them never reach memory_failure().
  *
- *  1. som_pool_poison() notes it in the chunk at once: from then on nobody zeroes or
- *     copies the unit, gets it, or is given an entry for it;
- *  2. if it is in use, its entries go: of each owner that has it in its tree. That takes
- *     locks that cannot be had in a tracepoint, so it is done by a worker, and before the
- *     task that told of it returns to user space;
- *  3. the next touch raises SIGBUS with BUS_MCEERR_AR (vma.c). Who has asked to be told
- *     early by prctl(PR_MCE_KILL) gets BUS_MCEERR_AO now;
- *  4. when its owner gives it up, the unit is retired: no state of a unit that others
- *     can get comes after that. The rest of the chunk lives on.
+ * 1. som_pool_poison() marks the unit in its chunk at once. From then on it is not zeroed,
+ *    copied, allocated or mapped.
+ * 2. If the unit is in use, its entries are zapped. That takes locks that a tracepoint
+ *    cannot take. A worker does it, and also task work, before the reporting task returns
+ *    to user space.
+ * 3. The next touch raises SIGBUS with BUS_MCEERR_AR (fault.c). Processes with
+ *    PR_MCE_KILL_EARLY get BUS_MCEERR_AO at once.
+ * 4. When its owner releases the unit, it is retired and never allocated again. The rest of
+ *    the chunk stays in use.
  *
- * It is the unit as a whole that is lost to its owner: to go on with 511 of its pages,
- * each would need an entry of its own, and a unit has one owner and one state.
+ * The owner loses the whole unit: to keep the other 511 pages, each would need an entry of
+ * its own, but a unit has one owner and one state.
  *
- * Page-backed memory is of ordinary pages, each with its own mark, PG_hwpoison.
+ * Page-backed memory consists of ordinary pages, each with its own mark, PG_hwpoison.
  */
 #include <linux/gfp.h>
 #include <linux/interval_tree.h>
@@ -50,7 +49,7 @@
 #include "tables.h"
 #include "zap.h"
 
-/* Failures that are told of early; more at a time are told of by the next touch. */
+/* Pending failures with an early signal; further ones are signalled on touch. */
 #define SOM_FAILURES	16
 
 static unsigned long failures[SOM_FAILURES];
@@ -61,16 +60,16 @@ static void som_hwpoison_work(struct work_struct *work);
 static DECLARE_WORK(hwpoison_work, som_hwpoison_work);
 
 /*
- * Tasks that are to call som_hwpoison_task_work(). The module must not go before they
- * have: som_hwpoison_exit() waits for them. A reference to the module would be given back
- * by code of the module's own, which could be gone before it returns.
+ * Tasks with a pending som_hwpoison_task_work(). som_hwpoison_exit() waits for them. Module
+ * references cannot do that: the module's own code would drop the last one, and could be
+ * freed before it returns.
  */
 static atomic_t nr_callbacks;
 static bool callbacks_used;
 
 static struct tracepoint *failure_tracepoint;
 
-/* The page of a unit that has failed, among those that were just told of; or -1. */
+/* Return the page of a unit that is among new failures, or -1. */
 static long failed_page(const unsigned long *pfns, unsigned int nr,
 			som_unit_t unit)
 {
@@ -83,7 +82,7 @@ static long failed_page(const unsigned long *pfns, unsigned int nr,
 	return -1;
 }
 
-/* Has any of an entry's memory failed? */
+/* Test whether any memory of an entry has failed. */
 static bool entry_poisoned(const void *entry)
 {
 	som_unit_t unit = som_entry_unit(entry);
@@ -92,7 +91,7 @@ static bool entry_poisoned(const void *entry)
 		som_page_backed_poisoned(unit) : som_pool_poisoned(unit);
 }
 
-/* Where a page offset is mapped; false if nowhere. mmap_lock is held. */
+/* Find an address at which a page offset is mapped. mmap_lock is held. */
 static bool hwpoison_find_address(struct som_owner *owner, unsigned long pgoff,
 				  unsigned long *addr)
 {
@@ -109,7 +108,7 @@ static bool hwpoison_find_address(struct som_owner *owner, unsigned long pgoff,
 	return it;
 }
 
-/* One thread of each process that has asked for it. */
+/* Signal one thread of each process that has asked for early signals. */
 static void signal_early(struct mm_struct *mm, unsigned long addr)
 {
 	struct task_struct *process, *thread;
@@ -130,7 +129,7 @@ static void signal_early(struct mm_struct *mm, unsigned long addr)
 	rcu_read_unlock();
 }
 
-/* Nobody is waited for: whoever is not told now gets the signal when it touches. */
+/* Send early signals without waiting. Without one, the next touch raises a signal. */
 static void tell_early(struct som_owner *owner, unsigned long pgoff)
 {
 	struct mm_struct *mm = owner->mm;
@@ -148,7 +147,7 @@ static void tell_early(struct som_owner *owner, unsigned long pgoff)
 	mmput_async(mm);
 }
 
-/* An owner loses the entries of all its units whose memory has failed. */
+/* Zap all of an owner's units whose memory has failed. */
 static void unmap_owner(struct som_owner *owner, const unsigned long *pfns,
 			unsigned int nr)
 {
@@ -160,7 +159,7 @@ static void unmap_owner(struct som_owner *owner, const unsigned long *pfns,
 
 		if (!entry_poisoned(entry))
 			continue;
-		/* Whoever has found the unit before it was poisoned has its entry by now. */
+		/* Wait for faults that found the unit before it was poisoned. */
 		mutex_lock(&owner->lock);
 		mutex_unlock(som_owner_lock_index(owner, idx));
 		som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
@@ -171,7 +170,7 @@ static void unmap_owner(struct som_owner *owner, const unsigned long *pfns,
 	}
 }
 
-/* Step 2, for all that was told of until now. */
+/* Do step 2 for all failures so far. */
 static void unmap_poisoned(void)
 {
 	static DEFINE_MUTEX(one_at_a_time);
@@ -206,7 +205,7 @@ static void som_hwpoison_task_work(struct callback_head *head)
 		wake_up_var(&nr_callbacks);
 }
 
-/* Have step 2 done before the current task sees user space again, if that can be had. */
+/* Try to do step 2 before the current task returns to user space. */
 static void unmap_before_return(void)
 {
 	struct callback_head *head;
@@ -221,12 +220,12 @@ static void unmap_before_return(void)
 	atomic_inc(&nr_callbacks);
 	if (!task_work_add(current, head, TWA_RESUME))
 		return;
-	/* It is about to end, and will not return. Nobody waits yet: see the exit. */
+	/* The task is exiting. Nothing waits yet: som_hwpoison_exit() unregisters first. */
 	atomic_dec(&nr_callbacks);
 	kfree(head);
 }
 
-/* A page has failed. @marked: see som_pool_poison(). */
+/* Handle a failed page. @marked: see som_pool_poison(). */
 static void page_failed(unsigned long pfn, bool marked)
 {
 	if (!som_pool_poison(pfn, marked) && !som_page_backed_units())
@@ -236,13 +235,13 @@ static void page_failed(unsigned long pfn, bool marked)
 		failures[nr_failures++] = pfn;
 	spin_unlock(&failures_lock);
 	unmap_before_return();
-	/* That task may be kept from returning. */
+	/* The task may not return soon. */
 	queue_work(system_unbound_wq, &hwpoison_work);
 }
 
 /*
- * memory_failure() is at its end. The first failure of a folio ends with this type, and
- * with a reference; later ones end early, and without.
+ * Handle the tracepoint at the end of memory_failure(). The first failure of a folio has
+ * this type and took a reference; later ones have another and took none.
  */
 static void som_failure_event(void *data, unsigned long pfn, int type,
 			      int result)
@@ -265,11 +264,10 @@ static struct notifier_block som_mce_nb = {
 };
 
 /**
- * som_hwpoison_init - listen to failures of memory
+ * som_hwpoison_init - Register for memory failures
  *
- * Where the kernel does not know memory_failure(), there is nothing to listen to.
- *
- * Context: Module load; the pool is there, and may have chunks already.
+ * Does nothing if the kernel lacks memory_failure().
+ * Context: Module load; the pool exists and may have chunks.
  * Return: 0 or -errno.
  */
 int som_hwpoison_init(void)
@@ -284,17 +282,16 @@ int som_hwpoison_init(void)
 }
 
 /**
- * som_hwpoison_exit - stop listening
- *
+ * som_hwpoison_exit - Unregister from memory failures
  * Context: Module unload; no owner is left.
  */
 void som_hwpoison_exit(void)
 {
 	som_mce_unregister(&som_mce_nb);
 	som_failure_unregister(som_failure_event, failure_tracepoint);
-	/* Nobody counts up from here on. */
+	/* The count no longer rises. */
 	wait_var_event(&nr_callbacks, !atomic_read(&nr_callbacks));
-	/* Whoever has counted down may still be in the function, and preempted there. */
+	/* A task that has decremented it may be preempted before it leaves the function. */
 	if (callbacks_used)
 		synchronize_rcu_tasks();
 	cancel_work_sync(&hwpoison_work);

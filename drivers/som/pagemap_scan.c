@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PAGEMAP_SCAN on a som file.
+ * PAGEMAP_SCAN on a som file: same number, structure, results and errors as the kernel's
+ * call on /proc/PID/pagemap. include/uapi/linux/som.h defines the categories.
  *
- * Same number, structure, answers and errors as the kernel's call on
- * /proc/PID/pagemap; include/uapi/linux/som.h says what the categories mean.
- * The scan goes in sweeps: mmap_lock is taken, units are looked at and
- * cleaned, the TLB is flushed, mmap_lock is released, and then the regions are
- * copied out, which may fault, on som memory, too. The last region stays in the
- * buffer, and is copied out once more, as it may grow. Memory is bounded by the
- * buffer, and the time that locks are held by the sweep's budget: of units, of runs
- * of indices without memory, of VMAs.
+ * Each sweep does the following:
+ * 1. Take mmap_lock and dirty_log.lock, look at units and clean them.
+ * 2. Flush the TLB once, and release the locks.
+ * 3. Copy the page regions that were found to the caller. This may fault, even on som
+ *    memory. The last one stays in the buffer and is copied again, as it may grow.
  *
- * If regions cannot be copied out, the pages that this sweep has cleaned for them are
- * marked as written again. There are records of those; nothing else is looked at.
- * Pages that have lost their memory, of which there may be no record, are cleaned
- * only when they were copied out.
+ * The buffer limits the memory. The sweep's budget of units, runs without memory and VMAs
+ * limits the time with locks held.
+ *
+ * If copying fails, the pages that this sweep has cleaned for these page regions are marked
+ * as written again, by their regions in the dirty log. Pages that have lost their memory
+ * may have no such region. They are cleaned only after copying.
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -32,7 +32,7 @@
 #include "track.h"
 #include "vma_kind.h"
 
-/* Room for two units' worth of regions: 24 KiB. */
+/* Room for the page regions of two units: 24 KiB. */
 #define SOM_SCAN_BUF	1024
 
 static int scan_args(struct pm_scan_arg *arg, struct pm_scan_arg __user *user)
@@ -86,8 +86,8 @@ static int scan_vma(struct som_sweep *sweep, struct som_scan *scan,
 }
 
 /*
- * One sweep, from *addr on. Return: 0; -EAGAIN if a VMA at *addr is not ready
- * for tracking; -ERESTART to come again a tick later; another error.
+ * Do one sweep, from *addr on. Return: 0; -EAGAIN if a VMA at *addr is not ready for
+ * tracking; -ERESTART to retry a tick later; or another error.
  */
 static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 		      unsigned long *addr, unsigned long end, u64 flags)
@@ -131,7 +131,7 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 	if (!vma)
 		*addr = end;
 	som_sweep_end(&sweep);
-	/* What comes to these addresses later, there or not, was not seen by this scan. */
+	/* This scan has not seen what is mapped at these addresses from now on. */
 	if (clean)
 		som_seen_add(&dirty_log->seen, begin,
 			     scan->full ? scan->walk_end : *addr);
@@ -141,8 +141,8 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 }
 
 /*
- * Do something with what the last sweep has reported and cleaned: what is below
- * scan->copied was copied out before.
+ * Call @fn for what the last sweep has reported and cleaned. Everything below scan->copied
+ * was copied to the caller before.
  */
 static void scan_regions(struct som_owner *owner, struct som_scan *scan,
 			 void (*fn)(struct som_owner *owner,
@@ -159,7 +159,7 @@ static void scan_regions(struct som_owner *owner, struct som_scan *scan,
 		struct vm_area_struct *vma;
 		struct vma_iterator vmi;
 
-		/* Of this one it is told that there was nothing to clean. */
+		/* Reported as not written: nothing was cleaned. */
 		if (scan->return_mask & ~region->categories & PAGE_IS_WRITTEN)
 			continue;
 		vma_iter_init(&vmi, mm, addr);
@@ -173,7 +173,7 @@ static void scan_regions(struct som_owner *owner, struct som_scan *scan,
 	mmap_read_unlock(mm);
 }
 
-/* One by one: usually there are few, and the kernel's checks cost more. */
+/* Copy one by one: there are few, and the checks of copy_to_user() cost more. */
 static int copy_regions(struct page_region __user *out,
 			const struct page_region *region, unsigned int nr)
 {
@@ -191,7 +191,7 @@ fault:
 	return -EFAULT;
 }
 
-/* Copy regions out. The last one stays in the buffer: it may grow. */
+/* Copy page regions to the caller. The last one stays in the buffer: it may grow. */
 static int scan_flush(struct som_owner *owner, struct som_scan *scan,
 		      struct page_region __user *vec, u64 flags)
 {
@@ -236,18 +236,17 @@ static int scan_walk(struct som_owner *owner, struct som_scan *scan,
 			cond_resched();
 		}
 	}
-	/* What was found before an error was cleaned, so it is told. */
+	/* Page regions found before an error are already clean: report them. */
 	err = scan->buf_nr ? scan_flush(owner, scan, vec, arg->flags) : 0;
 	arg->walk_end = scan->full ? scan->walk_end : addr;
 	return err ? err : ret;
 }
 
 /**
- * som_pagemap_scan - the scan call
- * @user: its argument
- *
- * Context: Process context; means the calling process.
- * Return: number of regions, or -errno as the kernel's call.
+ * som_pagemap_scan - Handle PAGEMAP_SCAN
+ * @user: arguments and results
+ * Context: Process context; acts on the calling process.
+ * Return: number of page regions, or -errno as the kernel's call.
  */
 long som_pagemap_scan(struct pm_scan_arg __user *user)
 {
@@ -282,7 +281,7 @@ long som_pagemap_scan(struct pm_scan_arg __user *user)
 		return -ENOMEM;
 	}
 	ret = scan_walk(owner, &scan, &arg);
-	/* Another scan may have left one meanwhile. */
+	/* Another scan may have stored one meanwhile. */
 	kvfree(xchg(&owner->dirty_log.buf, scan.buf));
 	som_inode_put_owner(owner);
 	if (!ret)

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * 1 GiB entries: a whole chunk of one owner, mapped by one entry.
+ * 1 GiB entries: one entry maps a whole chunk of one owner.
  *
- * The units of a chunk that is mapped so are the owner's one by one, as all
- * units are: each has its entry in owner->tables, and can go by itself. What is
- * special is the page table. A 1 GiB entry is made where 512 unit indices that
- * are one GiB of addresses have the 512 units of one chunk, in order; if they have
- * no units at all, an empty chunk is taken for them.
+ * Each unit still has its own entry in owner->tables and can be released by itself; only
+ * the page table differs. A 1 GiB entry is made if the 512 unit indices of an aligned GiB
+ * of addresses have the 512 units of one chunk, in order. If they have no units, an empty
+ * chunk is allocated for them.
  *
- * The kernel can clear such an entry in part only with mmap_lock held (it splits
- * it, that is, drops it), and it has places that do not expect one: the split
- * of a VMA and a move by mremap. So som_zap() clears all of it where any part
- * is to go, and vma.c clears it before a VMA is split or duplicated.
+ * To clear part of such an entry, the kernel removes all of it, and only with mmap_lock
+ * held. VMA splits and mremap do not expect such entries. So som_zap() clears the whole
+ * entry for any part of it, and vma.c zaps before a VMA is split or duplicated.
  *
- * Context: a fault. All locks that a change of the 512 indices takes are held:
- * owner->lock, and every fault_lock.
+ * Locks: a fault holds owner->lock and every fault_lock, as it changes 512 indices.
  */
 #include <linux/mm.h>
 #include <linux/pfn_t.h>
@@ -38,7 +35,7 @@ static bool pud_is_empty(struct som_owner *owner, unsigned long first)
 	return !som_tables_find(&owner->tables, &idx, first + SOM_CHUNK_UNITS - 1);
 }
 
-/* Do indices of a table have units in order, from @unit on, which a large entry can map? */
+/* Test whether indices of a table have units in order from @unit on, mappable by 1 GiB. */
 static bool pud_table(const struct som_table *table, unsigned long i,
 		      unsigned long end, som_unit_t unit)
 {
@@ -54,7 +51,7 @@ static bool pud_table(const struct som_table *table, unsigned long i,
 	return true;
 }
 
-/* The chunk whose units the indices have, all of them and in order; or -1. */
+/* Return the chunk whose units the indices have, complete and in order; or -1. */
 static long pud_chunk(struct som_owner *owner, unsigned long first)
 {
 	unsigned long i = first, end = first - 1, last;
@@ -75,7 +72,7 @@ static long pud_chunk(struct som_owner *owner, unsigned long first)
 	return som_unit_chunk(unit);
 }
 
-/* They are mapped by one entry. Nobody but who changes other bits is in the way. */
+/* Set the level of all indices. Entries can only change in other bits meanwhile. */
 static void pud_set_level(struct som_owner *owner, unsigned long first)
 {
 	unsigned long i = first, last = first + SOM_CHUNK_UNITS - 1, end;
@@ -101,7 +98,7 @@ static void pud_set_level(struct som_owner *owner, unsigned long first)
 	atomic_long_add(nr, &owner->nr_level[SOM_LEVEL_1G]);
 }
 
-/* Undo what pud_store() has done of nr indices, but for the units themselves. */
+/* Undo pud_store() of @nr indices. The caller frees the units. */
 static void pud_unstore(struct som_owner *owner, unsigned long first,
 			unsigned long nr)
 {
@@ -116,7 +113,7 @@ static void pud_unstore(struct som_owner *owner, unsigned long first,
 	}
 }
 
-/* The indices get the units of a chunk, charged where they are not reserved. */
+/* Give the units of a chunk to the indices, and charge those without a reservation. */
 static bool pud_store(struct som_owner *owner, unsigned long first,
 		      unsigned long chunk)
 {
@@ -147,7 +144,7 @@ static bool pud_store(struct som_owner *owner, unsigned long first,
 	return false;
 }
 
-/* Under the locks: map the GiB if its units allow it. */
+/* Map a GiB by one entry if its units allow that; all locks are held. */
 static vm_fault_t pud_map(struct vm_fault *vmf, struct som_owner *owner,
 			  unsigned long first)
 {
@@ -158,14 +155,14 @@ static vm_fault_t pud_map(struct vm_fault *vmf, struct som_owner *owner,
 
 	if (chunk < 0)
 		return VM_FAULT_FALLBACK;
-	/* Where an entry is, it is this one: it is to become writable. */
+	/* An existing entry of this chunk only needs to become writable. */
 	pfn = chunk * SOM_CHUNK_PAGES;
 	ret = vmf_insert_pfn_pud(vmf, pfn_to_pfn_t(pfn),
 				 pud_leaf(pud) && pud_pfn(pud) == pfn &&
 				 vmf->flags & FAULT_FLAG_WRITE);
 	if (ret != VM_FAULT_NOPAGE)
 		return ret;
-	/* Another fault has put a page table there meanwhile. */
+	/* Another fault has inserted a page table meanwhile. */
 	if (!pud_leaf(READ_ONCE(*vmf->pud)))
 		return VM_FAULT_FALLBACK;
 	pud_set_level(owner, first);
@@ -175,13 +172,11 @@ static vm_fault_t pud_map(struct vm_fault *vmf, struct som_owner *owner,
 }
 
 /**
- * som_pud_fault - map a GiB by one entry, if possible
- * @vmf: a fault in an aligned GiB that its VMA covers
- * @mapping: the VMA's mapping
- *
- * Context: Process context; takes owner->pud_lock, owner->lock and all
- * fault_locks.
- * Return: VM_FAULT_NOPAGE, or VM_FAULT_FALLBACK if smaller entries must do.
+ * som_pud_fault - Map a GiB by one entry if possible
+ * @vmf: fault in an aligned GiB that its VMA covers
+ * @mapping: mapping of the VMA
+ * Context: Process context; takes owner->pud_lock, owner->lock and all fault_locks.
+ * Return: VM_FAULT_NOPAGE; VM_FAULT_FALLBACK if smaller entries are needed.
  */
 vm_fault_t som_pud_fault(struct vm_fault *vmf, struct som_mapping *mapping)
 {
@@ -191,7 +186,7 @@ vm_fault_t som_pud_fault(struct vm_fault *vmf, struct som_mapping *mapping)
 	bool tracked, empty;
 	long chunk = -1;
 
-	/* Who comes second finds what the first has made, after zeroing a GiB. */
+	/* Serialise: the loser uses the chunk that the winner has zeroed. */
 	if (mutex_lock_killable(&owner->pud_lock))
 		return VM_FAULT_NOPAGE;
 	if (pud_is_empty(owner, first)) {
@@ -222,20 +217,19 @@ out_pud:
 }
 
 /*
- * The first touch of claimed memory maps what is around it.
+ * Fault-around for claimed memory.
  *
- * What comes out of a parcel is there as a whole, and whoever has claimed it wants it.
- * So a fault that maps a unit of a claimed mapping by a 2 MiB entry maps the units
- * behind it, too, as far as the same page table goes: up to 511. It takes no memory for
- * that, and maps nothing that another touch would not map in the very same way.
+ * A parcel has all its units, and a process that claims them will use them. So a fault that
+ * maps a unit of a claimed mapping by a 2 MiB entry also maps the following units in the
+ * same page table, up to 511. This takes no memory, and later faults would make the same
+ * entries.
  *
- * All fault_locks are held, so each unit is in its place until its entry is in the page
- * table. The lock of the page table is held from the look at an entry on:
- * MADV_DONTNEED of a private mapping marks units first, and then takes that lock before
- * the kernel clears entries (discard.c).
+ * All fault_locks are held, so no unit can leave its index. The page table lock is held
+ * from reading an entry until it is set: MADV_DONTNEED of a private mapping first marks
+ * units and then takes that lock before the kernel clears entries (discard.c).
  */
 
-/* A 2 MiB entry as a fault would make it (som_pmd_insert()), of unit 0. */
+/* Return a 2 MiB entry of unit 0 as a fault would make it (som_pmd_insert()). */
 static pmd_t make_entry(const struct vm_area_struct *vma)
 {
 	pmd_t pmd = pmd_mkspecial(pmd_mkhuge(pfn_pmd(0, vma->vm_page_prot)));
@@ -245,7 +239,7 @@ static pmd_t make_entry(const struct vm_area_struct *vma)
 	return pmd;
 }
 
-/* Is an entry of a unit that needs no more than to be mapped? */
+/* Test whether a unit can be mapped without further work. */
 static bool entry_plain(const void *entry)
 {
 	return entry && (som_entry_bits(entry) & ~SOM_ENTRY_CHARGED) ==
@@ -253,7 +247,7 @@ static bool entry_plain(const void *entry)
 	       !som_pool_poisoned(som_entry_unit(entry));
 }
 
-/* Map units of a table. Return: how many. */
+/* Map units of a table. Return their number. */
 static unsigned int map_table(struct vm_area_struct *vma, struct som_table *table,
 			      unsigned long i, unsigned long end,
 			      unsigned long addr, pmd_t *pmd)
@@ -272,7 +266,7 @@ static unsigned int map_table(struct vm_area_struct *vma, struct som_table *tabl
 			continue;
 		unit = som_entry_unit(entry);
 		new = som_entry(unit, som_entry_bits(entry) | SOM_LEVEL_2M);
-		/* Somebody changes a bit: another touch will see to it. */
+		/* An entry that is changing is left to a later fault. */
 		if (cmpxchg(entryp, entry, new) != entry)
 			continue;
 		set_pmd_at(vma->vm_mm, addr, pmd,
@@ -284,11 +278,10 @@ static unsigned int map_table(struct vm_area_struct *vma, struct som_table *tabl
 }
 
 /**
- * som_around - map units behind one that was just mapped
- * @vmf: the fault that has mapped it, by a 2 MiB entry
- * @mapping: the mapping of its VMA, which is a claimed one
- * @idx: unit index of the unit
- *
+ * som_around - Map the units that follow a mapped one
+ * @vmf: fault that has mapped the first by a 2 MiB entry
+ * @mapping: mapping of its VMA, which is a claimed one
+ * @idx: unit index of the first
  * Context: Process context, in a fault; takes owner->lock and all fault_locks.
  */
 void som_around(struct vm_fault *vmf, struct som_mapping *mapping, unsigned long idx)
