@@ -24,6 +24,7 @@
 #include "pool.h"
 #include "range.h"
 #include "som_types.h"
+#include "tables.h"
 #include "unit.h"
 #include "vma_kind.h"
 
@@ -77,7 +78,7 @@ static int convert_one(struct som_owner *owner, unsigned long *addr,
 		       unsigned long end, bool page_backed, void **memory)
 {
 	struct vm_area_struct *vma = find_vma(owner->mm, *addr);
-	unsigned long idx, start, stop;
+	unsigned long idx, last, start, stop;
 	struct som_mapping *mapping;
 	int ret;
 
@@ -92,6 +93,12 @@ static int convert_one(struct som_owner *owner, unsigned long *addr,
 	}
 	*addr = max(*addr, vma->vm_start);
 	idx = som_pgoff_index(linear_page_index(vma, *addr));
+	last = som_pgoff_index(linear_page_index(vma, min(end, vma->vm_end) - 1));
+	/* Addresses without memory cost nothing, however many there are. */
+	if (!page_backed && !som_tables_find(&owner->tables, &idx, last)) {
+		*addr = min(end, vma->vm_end);
+		return 0;
+	}
 	som_index_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff, idx, &start,
 		       &stop);
 

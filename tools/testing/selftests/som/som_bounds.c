@@ -59,6 +59,42 @@ TEST_F(som, dontneed)
 	EXPECT_GT(FACTOR * few, many);
 }
 
+static __u64 pool_backed_cost(struct __test_metadata *_metadata, int fd, size_t len)
+{
+	char *p = map_long(fd, len, MAP_SHARED);
+	struct som_range range = {
+		.size = sizeof(range),
+		.start = som_addr(p),
+		.end = som_addr(p) + len,
+	};
+	__u64 best = ~0ULL, cost;
+	size_t i;
+
+	ASSERT_NE(MAP_FAILED, p);
+	for (i = 0; i < 4; i++)
+		WRITE_ONCE(p[len / 4 * i], 1);
+	for (i = 0; i < TRIES; i++) {
+		cost = __rdtsc();
+		ASSERT_EQ(0, ioctl(fd, SOM_IOC_POOL_BACKED, &range));
+		cost = __rdtsc() - cost;
+		best = cost < best ? cost : best;
+		EXPECT_EQ(range.end, range.walk_end);
+	}
+	ASSERT_EQ(0, munmap(p, len));
+	return best;
+}
+
+/* Memory counts, not addresses. */
+TEST_F(som, back_to_the_pool)
+{
+	__u64 few, many;
+
+	few = pool_backed_cost(_metadata, self->fd, 16 * GIB);
+	many = pool_backed_cost(_metadata, self->fd, 16 * TIB);
+	TH_LOG("16 GiB: %llu, 16 TiB: %llu", few, many);
+	EXPECT_GT(FACTOR * few, many);
+}
+
 /* Mappings that are somebody else's are passed over, however many there are. */
 TEST_F(som, many_other_mappings)
 {
