@@ -303,10 +303,13 @@ static void fill_group(struct som_walk *walk, pte_t *pte, unsigned int first,
 			     (unsigned long)(first - walk->page) * PAGE_SIZE;
 	pgprot_t prot = write ? walk->prot_write : walk->prot;
 	unsigned int nr = last - first, i, run;
+	/* As walk_lost(), a bit for each page from the first on. */
+	unsigned long lost = walk->filled ?
+		walk->filled[first / SOM_GROUP_PAGES] >> first % SOM_GROUP_PAGES : 0;
 
+	BUILD_BUG_ON(SOM_GROUP_PAGES != BITS_PER_LONG);
 	for (i = 0; i < nr; i += run) {
 		pte_t entry, old = ptep_get(pte + i);
-		bool lost;
 
 		run = 1;
 		if (!pte_none(old)) {
@@ -314,13 +317,12 @@ static void fill_group(struct som_walk *walk, pte_t *pte, unsigned int first,
 				som_ptep_mkwrite(pte + i);
 			continue;
 		}
-		lost = walk_lost(walk, first + i);
-		while (i + run < nr && pte_none(ptep_get(pte + i + run)) &&
-		       walk_lost(walk, first + i + run) == lost)
+		while (!lost && i + run < nr && pte_none(ptep_get(pte + i + run)))
 			run++;
 		entry = pte_mkspecial(pfn_pte(pfn + i, prot));
-		set_ptes(vma->vm_mm, addr + i * PAGE_SIZE, pte + i,
-			 lost ? pte_mkdirty(entry) : entry, run);
+		if (lost & BIT(i))
+			entry = pte_mkdirty(entry);
+		set_ptes(vma->vm_mm, addr + i * PAGE_SIZE, pte + i, entry, run);
 	}
 }
 
