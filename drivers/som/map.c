@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Mappings come and go, and with them the units that they touch.
+ * Creation and removal of mappings, and of the units that they touch.
  *
- * Every mmap gets page offsets of its own (range.h). Splitting, moving and shrinking a
- * VMA leave its page offsets as they are, so they leave the unit where it is.
+ * Every mmap gets page offsets of its own (range.h). Splitting, moving and shrinking a VMA
+ * keep its page offsets, and thus its units.
  *
- * Each VMA has a mapping, its interval of page offsets, in owner->mappings. The mapping
- * goes when the VMA is closed, and that is after its page table entries were
- * cleared and the TLB flushed. So a unit that no mapping touches is mapped by
- * nobody, and it is given back then and there. Two munmaps of two parts of a
- * unit at the same time are no problem: whichever closes last gives it back.
+ * Each VMA has a mapping, its interval of page offsets, in owner->mappings. The mapping is
+ * removed when the VMA is closed, i.e. after its page table entries were cleared and the
+ * TLB was flushed. So nothing maps a unit that no mapping touches, and the unit is freed at
+ * once. If two parts of a unit are unmapped concurrently, the later close frees it.
  *
- * The other way to lose a unit is below living VMAs: punch.c.
+ * punch.c frees units below existing VMAs.
  */
 #include <linux/bitmap.h>
 #include <linux/file.h>
@@ -36,8 +35,8 @@
 #include "unit.h"
 
 /*
- * Units of a parcel go to indices from @first on, which nobody has used. Of the pool, only
- * what the parcel has no unit for is charged: the rest is charged already.
+ * Move units of a parcel to unused indices from @first on. Charge the pool only for indices
+ * without a unit of the parcel: the units are charged already.
  */
 static int claim_units(struct som_owner *owner, struct som_claim *claim,
 		       unsigned long first, bool reservation)
@@ -49,7 +48,7 @@ static int claim_units(struct som_owner *owner, struct som_claim *claim,
 
 	lockdep_assert_held(&owner->lock);
 
-	/* Where users do not share chunks, units stay with their user. */
+	/* If users do not share chunks, units stay with their user. */
 	if (!som_pool_same_user(payer->pool, owner->account->pool))
 		return -EXDEV;
 	ret = som_parcel_claim_begin(claim, &owner->tables, first);
@@ -80,7 +79,7 @@ out_abort:
 	return ret;
 }
 
-/* Does a mapping touch an index of the table that an index is in? */
+/* Test whether a mapping touches an index of the table that contains @idx. */
 static bool table_touched(struct som_owner *owner, unsigned long idx)
 {
 	unsigned long first = round_down(idx, SOM_TABLE_UNITS);
@@ -89,7 +88,7 @@ static bool table_touched(struct som_owner *owner, unsigned long idx)
 					som_index_pgoff(first + SOM_TABLE_UNITS) - 1);
 }
 
-/* The leaves of first..last go, but for those that a mapping needs. */
+/* Free the tables of first..last that no mapping needs. */
 static void prune_tables(struct som_owner *owner, unsigned long first,
 			 unsigned long last)
 {
@@ -102,8 +101,8 @@ static void prune_tables(struct som_owner *owner, unsigned long first,
 }
 
 /*
- * Is a mapping that goes one of a VMA that the current task closes for SOM_IOC_PACK? What a
- * mapping that has failed may have left over (remap.c) has no VMA.
+ * Test whether SOM_IOC_PACK of the current task closes this mapping's VMA. A mapping left
+ * over from a failed call (remap.c) has no VMA.
  */
 static bool mapping_packed(const struct som_mapping *mapping)
 {
@@ -112,7 +111,7 @@ static bool mapping_packed(const struct som_mapping *mapping)
 	return packing && packing->task == current && mapping->vma;
 }
 
-/* Give back all units in first..last, which no mapping touches. */
+/* Free all units in first..last, which no mapping touches. */
 static void release_units(struct som_owner *owner, unsigned long first,
 			  unsigned long last)
 {
@@ -141,7 +140,7 @@ static void release_units(struct som_owner *owner, unsigned long first,
 	som_account_uncharge(owner->account, charges);
 }
 
-/* Give back the units in first..last that no mapping touches any more. */
+/* Free the units in first..last that no mapping touches. */
 static void release_untouched(struct som_owner *owner, unsigned long first,
 			      unsigned long last)
 {
@@ -164,11 +163,10 @@ static void release_untouched(struct som_owner *owner, unsigned long first,
 }
 
 /**
- * som_mapping_insert - add a mapping to its owner's tree
- * @mapping: the mapping
+ * som_mapping_insert - Add a mapping to its owner's tree
+ * @mapping: mapping
  * @first: its first page offset
  * @last: its last page offset
- *
  * Context: owner->lock is held.
  */
 void som_mapping_insert(struct som_mapping *mapping, unsigned long first,
@@ -196,14 +194,13 @@ static void mapping_remove(struct som_mapping *mapping)
 }
 
 /*
- * Half of the page offsets have been given out: those behind the last mapping are given
- * out again. Nobody may be about to punch them out: a madvise(MADV_REMOVE) that began
- * before the last munmap, or a call of the driver's, has a reference to the owner's file
- * beside those that are known: of each mapping, of open files, and the caller's. None
- * can begin now, as mmap_lock is held for write.
+ * Reuse the page offsets after the last mapping, once half of all are used, unless they may
+ * still be punched: by a MADV_REMOVE that began before the last munmap, or by a call of the
+ * driver. Either holds a reference to the owner's file beyond the known ones (one for each
+ * mapping and open file, and the caller's). Neither can begin now, as mmap_lock is held for
+ * write.
  *
- * What was inherited has files of its own, which are not counted: the page offsets of an
- * child are given out once.
+ * Inherited files are not counted, so a child never reuses page offsets.
  */
 static void rewind_cursor(struct som_owner *owner)
 {
@@ -224,19 +221,18 @@ static void rewind_cursor(struct som_owner *owner)
 }
 
 /**
- * som_mapping_map - room for a new mapping
- * @owner: whose
- * @addr: its address
- * @len: its length in bytes
- * @reservation: whether to reserve the units it touches
- * @private: whether MADV_DONTNEED discards
- * @claim: the part of a parcel, as long as the mapping, whose units it gets; or NULL
- *
- * Context: Process context; takes owner->lock. The caller has mmap_lock for
- * write, and one reference to the owner.
- * Return: the mapping's mapping; ERR_PTR(-ENOMEM) if the pool cannot reservation the
- * units, the offset space is used up, or there is no memory for the mapping; ERR_PTR(-EXDEV)
- * if the parcel is another user's; or as som_parcel_claim_begin().
+ * som_mapping_map - Allot page offsets to a new mapping
+ * @owner: owner
+ * @addr: address
+ * @len: length in bytes
+ * @reservation: reserve the units that it touches
+ * @private: MADV_DONTNEED discards
+ * @claim: part of a parcel, of the same length, whose units it gets; or NULL
+ * Context: Process context; takes owner->lock. The caller has mmap_lock for write, and one
+ * reference to the owner.
+ * Return: the mapping; ERR_PTR(-ENOMEM) if the pool cannot reserve the units, the page
+ * offsets are used up, or there is no memory; ERR_PTR(-EXDEV) if the parcel is another
+ * user's; or an error of som_parcel_claim_begin().
  */
 struct som_mapping *som_mapping_map(struct som_owner *owner, unsigned long addr,
 				    unsigned long len, bool reservation, bool private,
@@ -279,7 +275,7 @@ struct som_mapping *som_mapping_map(struct som_owner *owner, unsigned long addr,
 	return mapping;
 
 out_prune:
-	/* A claim may have made leaves. */
+	/* The claim may have allocated tables. */
 	if (claim)
 		prune_tables(owner, som_pgoff_index(allot.start),
 			     som_pgoff_index(last));
@@ -290,8 +286,8 @@ out_unlock:
 }
 
 /*
- * Does mremap add something to what it moves? The kernel asks before it cuts a VMA of which
- * it is to move a part; what it leaves is at other addresses then, and still mapped.
+ * Test whether mremap extends what it moves. To move part of a VMA, the kernel calls
+ * ->may_split first; the rest remains at other addresses, and is not part of the move.
  */
 static bool mapping_grows(struct som_mapping *old, unsigned long first,
 			  unsigned long last)
@@ -303,7 +299,10 @@ static bool mapping_grows(struct som_mapping *old, unsigned long first,
 	return last > end;
 }
 
-/* Is all of a private mapping mapped elsewhere by now? Then it has nothing to move. */
+/*
+ * Test whether a private mapping is left with nothing to move: other mappings have all of
+ * it.
+ */
 static bool mapping_left(struct som_mapping *mapping)
 {
 	bool superseded;
@@ -312,7 +311,10 @@ static bool mapping_left(struct som_mapping *mapping)
 			       &superseded) == mapping->it.last && superseded;
 }
 
-/* Whoever has found some indices tracked, or not, at a fault has made its records. */
+/*
+ * Wait for faults that have tested whether their index is tracked: they have made their
+ * regions by then.
+ */
 static void wait_for_faults(struct som_owner *owner)
 {
 	unsigned int i;
@@ -322,14 +324,13 @@ static void wait_for_faults(struct som_owner *owner)
 }
 
 /**
- * som_owner_untrack - end tracking
- * @owner: whose
+ * som_owner_untrack - Stop tracking
+ * @owner: owner
  * @first: first unit index
  * @last: last unit index
  *
- * Faults go on meanwhile: one that has found its index tracked makes a record, and has
- * its fault_lock until then.
- *
+ * A concurrent fault that has found its index tracked holds the index's fault_lock until it
+ * has made a region; wait for such faults before the regions are removed.
  * Context: Process context; owner->lock is held.
  */
 void som_owner_untrack(struct som_owner *owner, unsigned long first,
@@ -349,7 +350,10 @@ void som_owner_untrack(struct som_owner *owner, unsigned long first,
 	}
 }
 
-/* Pages of an index that others share, with or without memory, count as written. */
+/*
+ * Mark the pages first..last of an index that other mappings share as written, populated or
+ * not.
+ */
 static void part_anew(struct som_owner *owner, unsigned long idx,
 		      unsigned long first, unsigned long last)
 {
@@ -370,10 +374,10 @@ static void part_anew(struct som_owner *owner, unsigned long idx,
 }
 
 /*
- * mremap is about to show page offsets at addresses where a scan has seen something else:
- * all of it counts as written until the next one, and so, as nobody can tell apart what two
- * mappings show, does what stays at the old addresses. Tracking begins once more; but for
- * units of which others map a part, at either end, which note that.
+ * Mark page offsets as written that mremap is about to show at addresses where a scan has
+ * seen other contents. This includes their old addresses, as the dirty log cannot tell two
+ * mappings of a page apart. Tracking of whole units starts over. A unit at either end that
+ * other mappings share stays tracked: mark only its pages in the range.
  */
 static void mapping_moved(struct som_owner *owner, unsigned long first,
 			  unsigned long last)
@@ -399,12 +403,11 @@ static void mapping_moved(struct som_owner *owner, unsigned long first,
 }
 
 /**
- * som_mapping_copy_settings - copy what a mapping keeps when it gets another mapping
- * @mapping: the new mapping
- * @old: the mapping's mapping so far
+ * som_mapping_copy_settings - Copy the settings of a mapping to one that continues it
+ * @mapping: new mapping
+ * @old: old mapping
  *
- * What depends on why there is another one is the caller's: owner, reservation, file.
- *
+ * The caller sets owner, reservation and file, which depend on the reason.
  * Context: mmap_lock of the old mapping's owner is held for write.
  */
 void som_mapping_copy_settings(struct som_mapping *mapping, const struct som_mapping *old)
@@ -420,17 +423,14 @@ void som_mapping_copy_settings(struct som_mapping *mapping, const struct som_map
 }
 
 /**
- * som_mapping_dup - a second VMA for page offsets of a first
- * @old: mapping of the first
- * @addr: address of the second
- * @first: first page offset of the second
+ * som_mapping_dup - Create a mapping for a second VMA of page offsets
+ * @old: mapping of the first VMA
+ * @addr: address of the second VMA
+ * @first: its first page offset
  * @last: its last page offset
- * @split: whether the first VMA loses those page offsets (which are at one of
- *	its ends) to the second
- *
- * Context: Process context; takes owner->lock. The caller has mmap_lock for
- * write.
- * Return: the second VMA's mapping.
+ * @split: the first VMA loses these page offsets, at one of its ends, to the second
+ * Context: Process context; takes owner->lock. The caller has mmap_lock for write.
+ * Return: the new mapping.
  */
 struct som_mapping *som_mapping_dup(struct som_mapping *old, unsigned long addr,
 				    unsigned long first, unsigned long last,
@@ -462,7 +462,7 @@ struct som_mapping *som_mapping_dup(struct som_mapping *old, unsigned long addr,
 			som_mapping_insert(old, start, first - 1);
 	} else {
 		mapping->grown = mapping_grows(old, first, last);
-		/* Longer than the old one, som_mapping_reserve() is to be asked. */
+		/* If it is longer, the new part needs som_mapping_reserve(). */
 		mapping->reserved &= last <= old->it.last;
 		mapping->dup = true;
 		mapping->dup_seq = som_mm_write_seq(owner->mm);
@@ -477,10 +477,10 @@ struct som_mapping *som_mapping_dup(struct som_mapping *old, unsigned long addr,
 }
 
 /*
- * A mapping goes while others map the same page offsets. At the end of a move by
- * mremap its entries were handed to the new one, made under the very same
- * mmap_lock; otherwise they were its own. The others come in order of their first page
- * offset: what one has in common with those before it has been dealt with.
+ * Mark pages as written that a removed mapping shared with others: its dirty bits are lost.
+ * At the end of mremap's move the entries were handed to the new mapping, made in the same
+ * hold of mmap_lock; skip it. Mark each page once: the tree yields the others by first page
+ * offset.
  */
 static void mapping_unalias(struct som_mapping *mapping)
 {
@@ -499,7 +499,6 @@ static void mapping_unalias(struct som_mapping *mapping)
 		if (first > last || (other->dup &&
 				     other->dup_seq == som_mm_write_seq(owner->mm)))
 			continue;
-		/* The dirty bits of one of the VMAs that map them are gone. */
 		som_owner_wrote(owner, first, last);
 		if (last == hi)
 			break;
@@ -508,12 +507,11 @@ static void mapping_unalias(struct som_mapping *mapping)
 }
 
 /**
- * som_mapping_inherit - a child's VMA for the page offsets of its parent's
+ * som_mapping_inherit - Create a mapping for a child's VMA
  * @from: mapping of the parent's VMA
- * @owner: the child's
- *
- * Context: Process context; takes the child's owner->lock. Both address spaces'
- * mmap_lock is held for write.
+ * @owner: the child
+ * Context: Process context; takes the child's owner->lock. mmap_lock of both address spaces
+ * is held for write.
  * Return: the mapping, or ERR_PTR(-ENOMEM).
  */
 struct som_mapping *som_mapping_inherit(struct som_mapping *from,
@@ -551,13 +549,10 @@ struct som_mapping *som_mapping_inherit(struct som_mapping *from,
 }
 
 /**
- * som_mapping_unmap - a VMA is gone
- * @mapping: its mapping, which is freed
- *
- * Gives back the units that no other VMA touches.
- *
- * Context: Process context; takes owner->lock. The VMA's page table entries
- * are cleared and the TLB is flushed.
+ * som_mapping_unmap - Free a mapping, and the units that no other mapping touches
+ * @mapping: mapping of a VMA that is gone
+ * Context: Process context; takes owner->lock. The VMA's page table entries are cleared and
+ * the TLB is flushed.
  */
 void som_mapping_unmap(struct som_mapping *mapping)
 {
@@ -585,16 +580,12 @@ void som_mapping_unmap(struct som_mapping *mapping)
 }
 
 /**
- * som_mapping_reserve - reserve units of a mapping
- * @mapping: the mapping's mapping
+ * som_mapping_reserve - Reserve units of a mapping that are not yet reserved
+ * @mapping: mapping
  * @first: first page offset
  * @last: last page offset
- *
- * Units that are reserved already stay so.
- *
- * Context: Process context; takes owner->lock. The caller has mmap_lock for
- * write.
- * Return: 0, or -ENOMEM and nothing is changed.
+ * Context: Process context; takes owner->lock. The caller has mmap_lock for write.
+ * Return: 0; -ENOMEM: nothing is changed.
  */
 int som_mapping_reserve(struct som_mapping *mapping, unsigned long first,
 			unsigned long last)

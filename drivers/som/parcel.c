@@ -1,33 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Parcels: units that have left one owner, and are nobody else's yet.
+ * Parcels: units that have left one owner and not yet reached the next.
  *
- *  1. SOM_IOC_PACK (parcel_file.c) makes a parcel and takes mmap_lock for write. It
- *     looks whether all units of the range can go: som_parcel_prepare(). Up to here
- *     nothing has changed;
- *  2. with mmap_lock still held, the kernel clears the page table entries of the range,
- *     flushes the TLB once, and closes the VMAs. When no mapping touches a unit any more,
- *     it goes to the parcel instead of the pool: som_parcel_take(). It keeps its charge;
- *  3. the parcel is a file. Nothing maps its units: they can be read, and moved by a
- *     compaction;
- *  4. mmap() of the file is a claim. The units get indices of the claimer's that nobody
- *     has used, and the charges go along: som_parcel_claim_begin() sees whether they can
- *     have them, som_parcel_claim_end() moves them and cannot fail;
- *  5. what nobody has claimed goes to the pool with the last reference to the file.
+ *  1. SOM_IOC_PACK (parcel_file.c) allocates a parcel and takes mmap_lock for write.
+ *     som_parcel_prepare() checks that all units of the range can move. Nothing has changed
+ *     so far.
+ *  2. With mmap_lock still held, the kernel clears the page table entries of the range,
+ *     flushes the TLB once, and closes the VMAs. A unit that no mapping touches any more
+ *     moves to the parcel instead of the pool: som_parcel_take(). It keeps its charge.
+ *  3. The parcel is a file. Its units are not mapped; they can be read, and moved by
+ *     compaction.
+ *  4. mmap() of the file is a claim. The units move to unused indices of the claimer, with
+ *     their charges: som_parcel_claim_begin() checks, som_parcel_claim_end() moves them and
+ *     cannot fail.
+ *  5. Unclaimed units return to the pool with the last reference to the file.
  *
- * A unit is in an owner's index, in a parcel's, or in the pool. It moves between
- * indices with owner->lock and parcel->lock held, out of the one before it is in the
- * other; who holds one of the two finds it in at most one place. models/parcel.pml
- * searches the orders of these steps.
+ * A unit is in an owner's table, in a parcel's, or in the pool. It moves between tables
+ * with owner->lock and parcel->lock held, and leaves one before it enters the other: a
+ * holder of either lock finds it in at most one place. models/parcel.pml verifies the order
+ * of these steps.
  *
- * Pins: a device that has a pin on a unit may write to it. PACK refuses what is pinned.
- * A pin may still come between that and the flush. So when a unit comes to the parcel,
- * its chunk is looked at again; if there is a pin, claims are refused until there is
- * none. After the flush no new pin can come, as nothing maps the unit.
+ * A device with a pin on a unit may write to it, so PACK refuses pinned units. A new pin is
+ * still possible until the flush, so each chunk is checked again when its units reach the
+ * parcel; while one is pinned, claims are refused. No pin can appear after the flush.
  *
- * Locking: owner->lock, then parcel->lock. parcel->lock is not held while user memory is
- * faulted in, as mmap_lock is taken for that, and a claim takes both the other way round.
- * xa_lock of som_parcels is for who looks for parcels.
+ * Locking: owner->lock, then parcel->lock. Faulting in user memory takes mmap_lock, which
+ * ranks above owner->lock, so parcel->lock is released first. xa_lock of som_parcels guards
+ * look-ups.
  */
 #include <linux/bitmap.h>
 #include <linux/err.h>
@@ -55,21 +54,20 @@
 
 unsigned long som_max_parcels = 1024;
 module_param_named(max_parcels, som_max_parcels, ulong, 0644);
-MODULE_PARM_DESC(max_parcels, "parcels that one user may have packed at a time (default 1024)");
+MODULE_PARM_DESC(max_parcels, "parcels that one user may have at a time (default 1024)");
 
-static DEFINE_XARRAY(som_parcels);	/* by number */
+static DEFINE_XARRAY(som_parcels);	/* by id */
 static atomic_long_t som_parcel_ids = ATOMIC_LONG_INIT(0);
 static atomic_long_t som_parcel_nr_units;
 
 /**
- * som_parcel_alloc - make an empty parcel that nobody knows
- * @owner: who packs, and pays
- * @size: indices that it is to have, at most SOM_PARCEL_MAX_UNITS
- * @settings: how claims are to map
- *
+ * som_parcel_alloc - Allocate an empty parcel, not yet published
+ * @owner: owner that packs, and is charged
+ * @size: number of indices, at most SOM_PARCEL_MAX_UNITS
+ * @settings: settings for claims
  * Context: Process context of the owner.
- * Return: the parcel, for som_parcel_free(); ERR_PTR(-EDQUOT) if the user has as many
- * as allowed; ERR_PTR(-ENOMEM).
+ * Return: the parcel, for som_parcel_free(); ERR_PTR(-EDQUOT) if the user has reached
+ * max_parcels; ERR_PTR(-ENOMEM).
  */
 struct som_parcel *som_parcel_alloc(struct som_owner *owner, unsigned long size,
 				    const struct som_settings *settings)
@@ -109,23 +107,21 @@ out_uncharge:
 }
 
 /**
- * som_parcel_publish - let others find a parcel that is packed
- * @parcel: the parcel; its file is set
- *
+ * som_parcel_publish - Make a packed parcel visible to som_parcel_next()
+ * @parcel: parcel; its file is set
  * Context: Process context.
  */
 void som_parcel_publish(struct som_parcel *parcel)
 {
-	/* Its place is reserved. */
+	/* Cannot fail: the slot is reserved. */
 	xa_store(&som_parcels, parcel->id, parcel, GFP_NOWAIT);
 }
 
 /**
- * som_parcel_next - find the next of all parcels
- * @id: number of the one before, or 0
- *
+ * som_parcel_next - Find the next of all parcels
+ * @id: number of the previous parcel, or 0
  * Context: Process context; takes xa_lock of the parcels.
- * Return: the parcel with the next number, with a reference to its file for fput(), or NULL.
+ * Return: the parcel, with a reference to its file for fput(); or NULL.
  */
 struct som_parcel *som_parcel_next(unsigned long id)
 {
@@ -140,9 +136,7 @@ struct som_parcel *som_parcel_next(unsigned long id)
 }
 
 /**
- * som_parcel_units - count the units in parcels
- *
- * Context: Any.
+ * som_parcel_units - Count the units in parcels
  * Return: number of units.
  */
 unsigned long som_parcel_units(void)
@@ -150,7 +144,7 @@ unsigned long som_parcel_units(void)
 	return atomic_long_read(&som_parcel_nr_units);
 }
 
-/* Give units that nothing maps to the pool, which holds those that may be pinned. */
+/* Return unmapped units to the pool, which quarantines those that may be pinned. */
 static void parcel_drop_units(struct som_parcel *parcel, som_unit_t *units,
 			      unsigned int nr)
 {
@@ -163,9 +157,8 @@ static void parcel_drop_units(struct som_parcel *parcel, som_unit_t *units,
 }
 
 /**
- * som_parcel_free - give back what nobody has claimed, and free a parcel
- * @parcel: the parcel; nobody has a reference to its file
- *
+ * som_parcel_free - Free a parcel and its unclaimed units
+ * @parcel: parcel; its file has no reference left
  * Context: Process context.
  */
 void som_parcel_free(struct som_parcel *parcel)
@@ -193,7 +186,7 @@ void som_parcel_free(struct som_parcel *parcel)
 	kfree(parcel);
 }
 
-/* What children have inherited of a unit, or it of its parent, is copied now. */
+/* Make the copies of a unit that its children or its owner have deferred. */
 static int prepare_shared(struct som_owner *owner, unsigned long idx)
 {
 	struct mutex *lock = som_owner_lock_index(owner, idx);
@@ -207,7 +200,7 @@ static int prepare_shared(struct som_owner *owner, unsigned long idx)
 	return ret == -EAGAIN ? -ERESTART : ret == -ENOSPC ? -ENOMEM : ret;
 }
 
-/* The same for all that an owner has only a note of. */
+/* Make the owner's own deferred copies. */
 static int prepare_deferred(struct som_owner *owner, unsigned long first,
 			    unsigned long last)
 {
@@ -225,8 +218,8 @@ static int prepare_deferred(struct som_owner *owner, unsigned long first,
 }
 
 /*
- * Can a unit go to a parcel? *chunk: one that is known not to be pinned. Most units need
- * no more than that.
+ * Test whether a unit can move to a parcel. *chunk: chunk known to be unpinned, which is
+ * all that most units need.
  */
 static inline int prepare_unit(struct som_owner *owner, unsigned long idx,
 			       const void *entry, unsigned long *chunk)
@@ -253,18 +246,17 @@ static inline int prepare_unit(struct som_owner *owner, unsigned long idx,
 }
 
 /**
- * som_parcel_prepare - see whether units can go to a parcel, and make room for them
- * @packing: the PACK; its delta is right for the indices
- * @first: first unit index of the owner's
+ * som_parcel_prepare - Check that units can move to a parcel, and allocate its tables
+ * @packing: the PACK, with the delta for these indices
+ * @first: first unit index of the owner
  * @last: last unit index
  *
- * What is discarded reads as zero: it is not looked at, and does not go.
- *
- * Context: Process context; mmap_lock is held for write, and the VMAs are locked: until it
- * is released, nothing that was found changes, but that somebody may get a pin.
+ * Discarded units are skipped and do not move: they read as zero.
+ * Context: Process context; mmap_lock is held for write, and the VMAs are locked, so the
+ * result stays valid until they are released, except that new pins may appear.
  * Return: 0; -EBUSY if a unit is pinned or page-backed; -EHWPOISON if its memory has
- * failed; -ERESTART if a child needs a copy and the pool has nothing right now; -ENOMEM, also
- * if the owner itself cannot have a copy of what it has inherited.
+ * failed; -ERESTART if a child needs a copy and the pool is empty; -ENOMEM, also if a
+ * deferred copy of the owner cannot be made; -EINTR.
  */
 int som_parcel_prepare(struct som_packing *packing, unsigned long first,
 		       unsigned long last)
@@ -298,7 +290,7 @@ int som_parcel_prepare(struct som_packing *packing, unsigned long first,
 	return 0;
 }
 
-/* The units of a table that go, out of the owner's index and into the parcel's. */
+/* Move units of a table from the owner to the parcel. */
 static unsigned long parcel_take_table(struct som_packing *packing,
 				       struct som_table *table, unsigned long i,
 				       unsigned long end, unsigned long *chunk,
@@ -321,7 +313,7 @@ static unsigned long parcel_take_table(struct som_packing *packing,
 			continue;
 		if (!to || to->nr != idx / SOM_TABLE_UNITS)
 			to = som_tables_find_table(&parcel->tables, idx);
-		/* Made before, so it is there. */
+		/* som_parcel_prepare() has allocated it. */
 		if (WARN_ON_ONCE(!to))
 			break;
 		entry = xchg(entryp, NULL);
@@ -343,14 +335,12 @@ static unsigned long parcel_take_table(struct som_packing *packing,
 }
 
 /**
- * som_parcel_take - move units that no mapping touches any more to a parcel
+ * som_parcel_take - Move units that no mapping touches to a parcel
  * @packing: the PACK
- * @first: first unit index of the owner's
+ * @first: first unit index of the owner
  * @last: last unit index
- *
- * Context: Process context; owner->lock is held. No page table and no TLB knows the units.
- * Return: how many of the owner's charges they take along beyond those that they had
- * by themselves: of reservations that end.
+ * Context: Process context; owner->lock is held. No page table and no TLB maps the units.
+ * Return: number of moved units that a reservation paid for: their charges move, too.
  */
 unsigned long som_parcel_take(struct som_packing *packing,
 			      unsigned long first, unsigned long last)
@@ -375,11 +365,10 @@ unsigned long som_parcel_take(struct som_packing *packing,
 }
 
 /**
- * som_parcel_claimed - has any of some indices been claimed?
- * @parcel: the parcel
+ * som_parcel_claimed - Test whether any of some indices is claimed
+ * @parcel: parcel
  * @first: first index
- * @nr: how many, all in the parcel
- *
+ * @nr: number of indices, all in the parcel
  * Context: Process context; takes parcel->lock.
  * Return: true if so.
  */
@@ -394,7 +383,7 @@ bool som_parcel_claimed(struct som_parcel *parcel, unsigned long first,
 	return claimed;
 }
 
-/* Is nothing of a parcel pinned any more? If so, that stays. */
+/* Test whether no unit of a parcel is pinned. Once true, it stays true. */
 static bool parcel_unpinned(struct som_parcel *parcel)
 {
 	unsigned long idx, chunk = ULONG_MAX;
@@ -415,7 +404,7 @@ static bool parcel_unpinned(struct som_parcel *parcel)
 	return true;
 }
 
-/* Make the leaves that the units of a claim need, and count those. */
+/* Allocate the tables for the units of a claim, and count the units. */
 static int claim_tables(struct som_claim *claim, struct som_tables *tables,
 			unsigned long to)
 {
@@ -440,8 +429,8 @@ static int claim_tables(struct som_claim *claim, struct som_tables *tables,
 }
 
 /*
- * The same where all of a parcel is claimed, whose units are counted: by leaves, of which
- * each needs one or two.
+ * The same for a whole parcel, whose units are counted: each of its tables needs at most two
+ * of the claimer's.
  */
 static int claim_all_tables(struct som_claim *claim, struct som_tables *tables,
 			    unsigned long to)
@@ -460,15 +449,14 @@ static int claim_all_tables(struct som_claim *claim, struct som_tables *tables,
 }
 
 /**
- * som_parcel_claim_begin - see whether a part of a parcel can be claimed
- * @claim: which part; nr_units is set
- * @tables: of the claimer
- * @to: unit index of the claimer's that the first one gets; nobody has used them
- *
- * Context: Process context; takes parcel->lock, which stays locked if it succeeds, for
- * som_parcel_claim_end() or som_parcel_claim_abort(). The claimer's owner->lock is held.
- * Return: 0; -ENODATA if some of it was claimed already; -EBUSY if there is a pin that
- * was there before the parcel; -ENOMEM. On an error some leaves may be new.
+ * som_parcel_claim_begin - Prepare a claim
+ * @claim: part of the parcel; sets nr_units
+ * @tables: tables of the claimer
+ * @to: first of the claimer's indices, all unused
+ * Context: Process context; the claimer's owner->lock is held. Takes parcel->lock; on
+ * success it stays locked for som_parcel_claim_end() or som_parcel_claim_abort().
+ * Return: 0; -ENODATA if a part is claimed already; -EBUSY if a unit was pinned before it
+ * was packed, and still is; -ENOMEM. After an error some tables may be new.
  */
 int som_parcel_claim_begin(struct som_claim *claim, struct som_tables *tables,
 			   unsigned long to)
@@ -494,9 +482,8 @@ out:
 }
 
 /**
- * som_parcel_claim_abort - leave a parcel as it was
- * @claim: from som_parcel_claim_begin()
- *
+ * som_parcel_claim_abort - Undo som_parcel_claim_begin()
+ * @claim: claim
  * Context: Process context; releases parcel->lock.
  */
 void som_parcel_claim_abort(struct som_claim *claim)
@@ -505,12 +492,11 @@ void som_parcel_claim_abort(struct som_claim *claim)
 }
 
 /**
- * som_parcel_claim_end - move units of a parcel to who has claimed them
+ * som_parcel_claim_end - Move units of a parcel to the claimer
  * @claim: from som_parcel_claim_begin(); the claimer has the charges
- * @tables: as there
- * @to: as there
- * @bits: what their entries are to have
- *
+ * @tables: tables of the claimer
+ * @to: first of the claimer's indices
+ * @bits: bits of the new entries
  * Context: Process context; releases parcel->lock.
  */
 void som_parcel_claim_end(struct som_claim *claim, struct som_tables *tables,
@@ -546,7 +532,10 @@ void som_parcel_claim_end(struct som_claim *claim, struct som_tables *tables,
 	wake_up_interruptible(&parcel->wait);
 }
 
-/* Copy bytes of one unit, or zeroes where there is none, as far as no fault is needed. */
+/*
+ * Copy bytes of one unit, or zeroes if there is none. Stop where a page fault would be
+ * needed.
+ */
 static size_t parcel_copy_part(const void *entry, unsigned long offset, size_t len,
 			       struct iov_iter *to)
 {
@@ -563,15 +552,14 @@ static size_t parcel_copy_part(const void *entry, unsigned long offset, size_t l
 }
 
 /**
- * som_parcel_copy - copy bytes of a parcel that nobody has claimed
- * @parcel: the parcel
- * @pos: the first byte
- * @len: how many, all in one unit
- * @to: where they go
- *
- * Context: Process context; takes parcel->lock. Does not fault user memory in.
- * Return: how many were copied, which is less than @len where memory has to be faulted in;
- * -ENODATA if they were claimed; -EIO if memory has failed.
+ * som_parcel_copy - Copy unclaimed bytes of a parcel
+ * @parcel: parcel
+ * @pos: first byte
+ * @len: number of bytes, all in one unit
+ * @to: destination
+ * Context: Process context; takes parcel->lock. Does not fault in user memory.
+ * Return: number of bytes copied, less than @len if user memory must be faulted in;
+ * -ENODATA if they are claimed; -EIO if memory has failed.
  */
 ssize_t som_parcel_copy(struct som_parcel *parcel, unsigned long pos,
 			size_t len, struct iov_iter *to)
@@ -593,7 +581,7 @@ out:
 	return ret;
 }
 
-/* Move one unit to another, @target, if it is still there. Return: what is to be freed. */
+/* Move a unit of a chunk to @target, if it is still there. Return: the unit to free. */
 static som_unit_t migrate_unit(struct som_parcel *parcel, unsigned long idx,
 			       unsigned long chunk, som_unit_t target)
 {
@@ -618,14 +606,13 @@ out:
 }
 
 /**
- * som_parcel_migrate - move what a parcel has in a chunk elsewhere
- * @parcel: the parcel
- * @chunk: the chunk
+ * som_parcel_migrate - Move the units of a parcel out of a chunk
+ * @parcel: parcel
+ * @chunk: chunk
  *
- * What may be pinned stays.
- *
+ * Units that may be pinned stay.
  * Context: Process context; takes parcel->lock for one unit at a time.
- * Return: false if the pool has no other unit, or the compaction was given up.
+ * Return: false if the pool is empty, or the compaction was aborted.
  */
 bool som_parcel_migrate(struct som_parcel *parcel, unsigned long chunk)
 {

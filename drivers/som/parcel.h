@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * Parcels: units between two owners.
- */
+/* Parcels: units on their way from one owner to another. */
 #ifndef _SOM_PARCEL_H
 #define _SOM_PARCEL_H
 
@@ -24,31 +22,31 @@ struct som_owner;
 struct task_struct;
 struct vm_area_struct;
 
-/** define SOM_PARCEL_MAX_UNITS - indices of a parcel: 4 TiB. */
+/** define SOM_PARCEL_MAX_UNITS - maximum indices of a parcel: 4 TiB. */
 #define SOM_PARCEL_MAX_UNITS	BIT(21)
 
 /**
- * struct som_parcel - units that have left one owner, for another
+ * struct som_parcel - units that have left one owner and not yet reached the next
  * @id: unique number.
- * @file: the only file; the parcel's life is the file's.
- * @lock: guards everything from @units to @pinned; below owner->lock.
- * @tables: index in the parcel -> entry, with nothing but a unit number.
- * @claimed: a bit for each index: somebody has claimed it.
- * @nr_left: indices that nobody has claimed.
- * @nr_units: units in @units. Each has a charge of @account.
- * @pinned: when some of the units came, their chunks had a pin.
- * @size: indices in all.
- * @phase: page offset, within a GiB, of the addresses that were packed.
- * @account: who pays, with a reference.
- * @pid: the process that has packed it, for people.
- * @wait: who polls.
- * @settings: how a claim maps, as the file did that it was packed through.
- * @packing: the PACK that is under way; NULL when anybody else knows the file.
+ * @file: the only file; the parcel is freed with it.
+ * @lock: guards @tables to @pinned; below owner->lock.
+ * @tables: index in the parcel -> entry, which holds only a unit number.
+ * @claimed: bitmap of claimed indices.
+ * @nr_left: unclaimed indices.
+ * @nr_units: units in @tables. Each is charged to @account.
+ * @pinned: a chunk was pinned when its units arrived.
+ * @size: number of indices.
+ * @phase: page offset of the packed addresses within 1 GiB.
+ * @account: account charged; a reference.
+ * @pid: process that has packed it, for display.
+ * @wait: wait queue of poll().
+ * @settings: settings for claims, copied from the file used to pack it.
+ * @packing: PACK in progress; NULL once the file is visible to others.
  */
 struct som_parcel {
 	unsigned long id;
 	struct file *file;
-	struct mutex lock;	/* guards units to pinned */
+	struct mutex lock;	/* guards tables to pinned */
 	struct som_tables tables;
 	unsigned long *claimed;
 	unsigned long nr_left;
@@ -64,15 +62,15 @@ struct som_parcel {
 };
 
 /**
- * struct som_packing - a PACK that is under way
- * @parcel: where the units go.
- * @owner: whose they are.
- * @task: who packs.
+ * struct som_packing - PACK in progress
+ * @parcel: destination.
+ * @owner: owner of the units.
+ * @task: calling task.
  * @start: first address.
- * @end: address behind the last.
- * @delta: what makes a unit index of the VMA that is being closed one of the parcel.
- * @active: the mapping of one of them goes right now; under owner->lock.
- * @done: the VMAs were closed: the units are the parcel's.
+ * @end: end address, exclusive.
+ * @delta: parcel index minus unit index, for the VMA being closed.
+ * @active: a mapping of the range is being removed; under owner->lock.
+ * @done: the VMAs are closed, and the units belong to the parcel.
  */
 struct som_packing {
 	struct som_parcel *parcel;
@@ -86,11 +84,11 @@ struct som_packing {
 };
 
 /**
- * struct som_claim - a part of a parcel that somebody is about to have
- * @parcel: the parcel.
- * @first: first index in it.
- * @nr: indices.
- * @nr_units: how many of them have units; set by som_parcel_claim_begin().
+ * struct som_claim - part of a parcel that is being claimed
+ * @parcel: parcel.
+ * @first: first index.
+ * @nr: number of indices.
+ * @nr_units: number of these with units; set by som_parcel_claim_begin().
  */
 struct som_claim {
 	struct som_parcel *parcel;
@@ -102,9 +100,9 @@ struct som_claim {
 extern unsigned long som_max_parcels;
 
 /**
- * som_packing_vma - set how unit indices of a VMA become those of the parcel
+ * som_packing_vma - Set the delta for a VMA
  * @packing: the PACK
- * @vma: a VMA in its range, whose units are at addresses that are multiples of 2 MiB
+ * @vma: VMA in its range, whose units are at addresses that are multiples of 2 MiB
  */
 static inline void som_packing_vma(struct som_packing *packing,
 				   const struct vm_area_struct *vma)

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Taking units away below living VMAs, for MADV_REMOVE, the driver's own calls and
- * MADV_DONTNEED of private mappings:
+ * Remove units below existing VMAs: for MADV_REMOVE, the driver's own calls, and
+ * MADV_DONTNEED of private mappings.
  *
- *  1. mmap_lock is taken for write: munmap and everything else that clears entries
- *     holds it until it has flushed the TLB. So nobody is between the two;
- *  2. under owner->lock and the units' fault_locks, som_zap() clears page table entries and
- *     flushes: nothing maps the units any more, and no fault can map them;
- *  3. those that may be pinned now need a charge of their own, as the pool may hold them for
- *     long, while their reservations stay. If that cannot be had, a unit stays at its
- *     index, discarded: see owner_settle_unit();
- *  4. the others leave owner->tables and go to the pool, before their fault_locks are given
- *     up. So a fault at their indices finds that their reservations are free.
+ *  1. Take mmap_lock for write. Everything else that clears page table entries, e.g.
+ *     munmap, holds it until its TLB flush, so no such flush is outstanding.
+ *  2. Under owner->lock and the units' fault_locks, som_zap() clears page table entries and
+ *     flushes. Nothing maps the units now, and no fault can map them.
+ *  3. A unit that may be pinned needs an extra charge: the pool may quarantine it for long,
+ *     while its reservation stays. Without the charge it stays at its index, discarded: see
+ *     owner_settle_unit().
+ *  4. The other units leave owner->tables and return to the pool before their fault_locks
+ *     are released. A fault at their indices then finds the reservations free.
  *
- * Not chosen: step 1 after step 2, alone, as a barrier, which can be waited for no more when
- * the units have left their indices, also when the process is killed; and which leaves
- * them between two places, where a fault at an index has to find its old unit.
+ * Not chosen: step 1 last, only as a barrier. The units would have left their indices by
+ * then, so the wait could not be abandoned when the process is killed, and a fault at an
+ * index would have to find the old unit meanwhile.
  *
- * Up to SOM_FAULT_LOCKS units, of indices that have a lock each, go with one flush.
+ * One flush covers up to SOM_FAULT_LOCKS units, whose indices have different locks.
  */
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -39,7 +39,7 @@
 #include "unit.h"
 #include "zap.h"
 
-/* Are all mapped parts of a unit inside the page offsets first..last? */
+/* Test whether all mapped parts of a unit are inside the page offsets first..last. */
 static bool punch_covers(struct som_owner *owner, unsigned long idx,
 			 unsigned long first, unsigned long last)
 {
@@ -57,7 +57,7 @@ static bool punch_covers(struct som_owner *owner, unsigned long idx,
 	return true;
 }
 
-/* Zero the pages first..last of a unit where it is. */
+/* Zero the pages first..last of a unit in place. */
 static void punch_zero(struct som_owner *owner, som_unit_t unit,
 		       unsigned long idx, unsigned long first,
 		       unsigned long last)
@@ -80,26 +80,26 @@ static void punch_unmap(struct som_owner *owner, unsigned long idx,
 		som_zap(owner, som_index_pgoff(idx), nr << SOM_UNIT_PAGE_SHIFT);
 }
 
-/* Which units are to go. */
+/* Units to remove. */
 enum punch_which {
-	PUNCH_COVERED,		/* all whose mapped parts are in the range */
-	PUNCH_DISCARDED,	/* all that were discarded */
+	PUNCH_COVERED,		/* whose mapped parts are all in the range */
+	PUNCH_DISCARDED,	/* that were discarded */
 };
 
 /**
- * struct punch - units that are taken away
- * @owner: whose
+ * struct punch - removal of units
+ * @owner: owner of the units
  * @first: first page offset
  * @last: last page offset
- * @which: which of those
- * @idx: the next unit index
- * @found: there is an entry at @idx that is to be looked at
- * @more: there may be some from @idx on
- * @looks: how many units may still be looked at with the locks held
- * @error: why it stops at @idx: -EAGAIN, children need copies first, and the pool has nothing
- *	right now; -ERESTART, they need more of them
- * @stay: some units stay, as they may be pinned
- * @given: how many have gone
+ * @which: units to remove
+ * @idx: next unit index
+ * @found: @idx has an entry that was not examined yet
+ * @more: there may be entries from @idx on
+ * @looks: units that may still be examined before the locks are released
+ * @error: why it stopped at @idx: -EAGAIN: children need copies first, and the pool is
+ *	empty; -ERESTART: children need more copies
+ * @stay: some units stay because they may be pinned
+ * @given: number of units removed
  */
 struct punch {
 	struct som_owner *owner;
@@ -113,16 +113,14 @@ struct punch {
 	unsigned long given;
 };
 
-/* Units of indices that have a lock each; all of those are held. */
+/* Units whose indices have different locks; all those locks are held. */
 struct punch_window {
 	unsigned int nr;
 	unsigned long idx[SOM_FAULT_LOCKS];
 	struct mutex *lock[SOM_FAULT_LOCKS];
 };
 
-/*
- * Step 3. @charge: to try is not in vain, as far as is known. Return: whether the unit goes.
- */
+/* Do step 3. @charge: no charge has failed yet. Return: true if the unit can leave. */
 static bool punch_may_go(struct som_owner *owner, unsigned long idx,
 			 const void *entry, bool charge)
 {
@@ -131,7 +129,10 @@ static bool punch_may_go(struct som_owner *owner, unsigned long idx,
 		return true;
 	if (charge && som_cache_charge(owner->account, 1)) {
 		entry = som_entry_change(owner, idx, 0, SOM_ENTRY_CHARGED);
-		/* It has its own; but the index can most likely have another unit. */
+		/*
+		 * Charged already. The attempt showed that the index can most likely be
+		 * populated again.
+		 */
 		if (som_entry_test(entry, SOM_ENTRY_CHARGED))
 			som_account_uncharge(owner->account, 1);
 		return true;
@@ -144,8 +145,8 @@ static bool punch_may_go(struct som_owner *owner, unsigned long idx,
 }
 
 /*
- * Is a unit to go (1), or not (0)? If not, what is to be zeroed of it is. Its index is
- * locked. Or an error, as in struct punch.
+ * Zero the part of a unit that is in the range, unless the unit is to be removed. Its index
+ * is locked. Return: 1 to remove it; 0; or an error as in struct punch.
  */
 static int punch_takes(struct punch *p, unsigned long idx)
 {
@@ -156,13 +157,13 @@ static int punch_takes(struct punch *p, unsigned long idx)
 		       !som_entry_test(entry, SOM_ENTRY_DISCARDED)))
 		return 0;
 	if (som_entry_test(entry, SOM_ENTRY_SHARED)) {
-		/* Copies take so much longer than a look. */
+		/* Copies take much longer than an examination. */
 		p->looks -= min(p->looks, SOM_BATCH / 4);
 		ret = som_cow_break_some(p->owner, idx);
 		if (ret)
 			return ret;
 	}
-	/* Whoever pins it must go on seeing the owner's bytes. */
+	/* Zero parts in place: a pin must keep seeing the owner's data. */
 	if (p->which == PUNCH_DISCARDED ||
 	    punch_covers(p->owner, idx, p->first, p->last))
 		return 1;
@@ -170,7 +171,7 @@ static int punch_takes(struct punch *p, unsigned long idx)
 	return 0;
 }
 
-/* The next index that punch_takes() is to be asked about. */
+/* Find the next index for punch_takes(). */
 static void punch_find(struct punch *p)
 {
 	unsigned long last = som_pgoff_index(p->last);
@@ -183,8 +184,8 @@ static void punch_find(struct punch *p)
 }
 
 /*
- * Units that are to go, with their locks. Stops where an index has the lock of another one,
- * which is then p->idx, and p->found; or before the next look.
+ * Collect units to remove, with their locks held. Stop at an index
+ * whose lock would be out of order (p->idx, with p->found set), or when p->looks is used up.
  */
 static void punch_gather(struct punch *p, struct punch_window *w)
 {
@@ -200,7 +201,7 @@ static void punch_gather(struct punch *p, struct punch_window *w)
 			punch_find(p);
 		if (!p->more)
 			return;
-		/* In this order, as whoever takes all of them. */
+		/* Take the locks in ascending order, like som_owner_lock_all(). */
 		if (w->nr && p->idx / SOM_FAULT_LOCKS !=
 			     w->idx[0] / SOM_FAULT_LOCKS)
 			return;
@@ -218,7 +219,7 @@ static void punch_gather(struct punch *p, struct punch_window *w)
 		if (!takes)
 			continue;
 		p->error = takes;
-		/* To be found once more. */
+		/* Set the hint again, which the search has cleared. */
 		if (p->which == PUNCH_DISCARDED)
 			som_tables_hint(&owner->tables, p->idx,
 					SOM_HINT_DISCARDED);
@@ -239,7 +240,7 @@ static void punch_unmap_window(struct som_owner *owner,
 	}
 }
 
-/* Steps 2 to 4 for some of the next units. */
+/* Do steps 2 to 4 for some of the next units. */
 static void punch_some(struct punch *p)
 {
 	struct som_owner *owner = p->owner;
@@ -271,7 +272,7 @@ static void punch_some(struct punch *p)
 		mutex_unlock(w.lock[i]);
 }
 
-/* Step 1. A worker waits for nobody. */
+/* Do step 1. A worker only tries, as it must not block. */
 static int punch_lock(struct punch *p)
 {
 	if (p->which == PUNCH_COVERED)
@@ -280,9 +281,8 @@ static int punch_lock(struct punch *p)
 }
 
 /*
- * Take units out of a range, and give them back, SOM_BATCH at a time. Return: 0; -EINTR on a
- * fatal signal; in a worker -EAGAIN if children need copies first, and -EBUSY if mmap_lock
- * is not to be had.
+ * Remove units from a range, SOM_BATCH at a time. Return: 0; -EINTR on a fatal signal; in a
+ * worker also -EAGAIN if children need copies first, and -EBUSY if mmap_lock is contended.
  */
 static int punch_units(struct punch *p)
 {
@@ -314,10 +314,10 @@ static int punch_units(struct punch *p)
 		if (!ret && fatal_signal_pending(current))
 			ret = -EINTR;
 	} while (!ret && p->more);
-	/* The table's hint may have been taken. */
+	/* The search may have cleared the table's hint. */
 	if (ret && p->which == PUNCH_DISCARDED)
 		som_tables_hint(&owner->tables, p->idx, SOM_HINT_DISCARDED);
-	/* Those that stay go when they are not pinned any more. */
+	/* Units that stay are removed when they are no longer pinned. */
 	if (ret == -EAGAIN || ret == -EBUSY || p->stay)
 		queue_delayed_work(system_unbound_wq, &owner->discard_work,
 				   msecs_to_jiffies(ret == -EAGAIN && !p->stay ?
@@ -325,7 +325,10 @@ static int punch_units(struct punch *p)
 	return ret;
 }
 
-/* Is a unit all zero? @first: the page to begin with: the likeliest not to be. */
+/*
+ * Test whether a unit is all zero. @first: page to begin with: the one most likely not
+ * zero.
+ */
 static bool unit_is_zero(som_unit_t unit, unsigned int first)
 {
 	void *mem = som_unit_address(unit);
@@ -336,26 +339,26 @@ static bool unit_is_zero(som_unit_t unit, unsigned int first)
 	       !memchr_inv(mem, 0, first * PAGE_SIZE);
 }
 
-/* Does nobody but its content keep a unit: no child, no pin, nobody who wants it page-backed? */
+/*
+ * Test whether a unit that is zero can be removed: no child, no pin, no request to be
+ * page-backed.
+ */
 static bool may_be_given_up(const void *entry)
 {
 	if (som_entry_test(entry, SOM_ENTRY_SHARED))
 		return false;
-	/* Who pins pages is only seen when nothing maps them. */
+	/* Pins of page-backed units can only be detected while nothing maps them. */
 	return som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ?
 		som_entry_test(entry, SOM_ENTRY_BY_POLICY) :
 		!som_pool_pinned(som_entry_unit(entry));
 }
 
 /*
- * A unit that was punched in part may be zero as a whole by now: allocators
- * purge in small pieces. If so, it goes back to the pool.
+ * Free a unit that was punched in part and is now all zero: allocators purge in small
+ * pieces. Tracked units stay, because all of their pages would count as written.
  *
- * Not if it is tracked: then all of its pages would count as written.
- *
- * With mmap_lock held for write nobody else has cleared an entry without having
- * flushed. With fault_lock held nobody gets an entry. So what is found zero after
- * the unmapping stays so.
+ * With mmap_lock held for write, no cleared entry is left unflushed; with fault_lock held,
+ * no new entry appears. So a unit that is zero after the unmapping stays zero.
  */
 static unsigned long punch_zero_unit(struct som_owner *owner,
 				     unsigned long idx, unsigned int first)
@@ -397,8 +400,8 @@ static unsigned long punch_zero_unit(struct som_owner *owner,
 }
 
 /*
- * What was inherited and not copied yet: dropped where all of it is in the range, and
- * copied where a part is, to be zeroed there. Return: 0, or -EINTR on a fatal signal.
+ * Punch deferred copies: drop those that are wholly in the range; copy others, and leave
+ * the zeroing to the caller. Return: 0, or -EINTR on a fatal signal.
  */
 static int punch_deferred(struct som_owner *owner, unsigned long first,
 			  unsigned long last)
@@ -415,7 +418,7 @@ static int punch_deferred(struct som_owner *owner, unsigned long first,
 			som_cow_drop(owner, idx, idx);
 		else
 			ret = som_cow_pull(owner, idx);
-		/* A part of it that cannot be zeroed is not to be seen later. */
+		/* A failed copy would expose the part that was to be zeroed. */
 		if (ret && ret != -EAGAIN)
 			som_cow_lose(owner, idx);
 		mutex_unlock(lock);
@@ -431,20 +434,19 @@ static int punch_deferred(struct som_owner *owner, unsigned long first,
 }
 
 /**
- * som_owner_punch - zero page offsets and give back what can be given back
- * @owner: whose
+ * som_owner_punch - Zero page offsets and free units
+ * @owner: owner
  * @first: first page offset
  * @last: last page offset
- * @given: where it goes how many units were given up
+ * @given: set to the number of units freed
  *
- * Units all of whose mapped parts are inside, or that are all zero then, go
- * back to the pool; everything else is zeroed in place. What may be pinned the pool
- * holds, and the owner is charged for it; if it cannot be, the unit stays,
- * discarded. Reservations stay.
- *
- * Context: Process context of the owner; takes mmap_lock for write, and owner->lock, for
- * SOM_BATCH units at a time. The caller has neither.
- * Return: 0, or -EINTR on a fatal signal, and a part may be done.
+ * Units return to the pool if all their mapped parts are inside, or if they are all zero
+ * afterwards. Others are zeroed in place. The pool quarantines units that may be pinned,
+ * and the owner is charged for them; if that fails, a unit stays, discarded. Reservations
+ * stay.
+ * Context: Process context of the owner, without mmap_lock and owner->lock; takes both
+ * (mmap_lock for write) for SOM_BATCH units at a time.
+ * Return: 0, or -EINTR on a fatal signal, when a part may be done.
  */
 int som_owner_punch(struct som_owner *owner, unsigned long first,
 		    unsigned long last, unsigned long *given)
@@ -460,7 +462,7 @@ int som_owner_punch(struct som_owner *owner, unsigned long first,
 
 	*given = 0;
 	ret = punch_deferred(owner, first, last);
-	/* Whoever gives up what he has not waits for nobody. */
+	/* With no unit to remove, do not wait for mmap_lock. */
 	if (ret || !som_tables_find(&owner->tables, &idx, som_pgoff_index(last)))
 		return ret;
 	ret = punch_units(&p);
@@ -478,7 +480,7 @@ int som_owner_punch(struct som_owner *owner, unsigned long first,
 	return 0;
 }
 
-/* The same of what was inherited and not copied yet. */
+/* Discard deferred copies. */
 static void discard_deferred(struct som_owner *owner, unsigned long first,
 			     unsigned long last, unsigned long *until)
 {
@@ -493,7 +495,7 @@ static void discard_deferred(struct som_owner *owner, unsigned long first,
 	}
 }
 
-/* Does anything map some page offsets but the mapping that gives them up? */
+/* Test whether another mapping than the discarding one maps some page offsets. */
 static bool discard_alias(struct som_owner *owner, unsigned long first,
 			  unsigned long last)
 {
@@ -520,22 +522,19 @@ static void discard_pages(som_unit_t unit, unsigned int first,
 }
 
 /**
- * som_owner_discard - MADV_DONTNEED of a private mapping
- * @owner: whose
+ * som_owner_discard - Discard page offsets for MADV_DONTNEED of a private mapping
+ * @owner: owner
  * @first: first page offset
  * @last: last page offset
  *
- * Whole units are noted as discarded: owner_settle_unit() zeroes them before anybody sees
- * them again, unless som_owner_release_discarded() comes first. Parts are zeroed
- * where they are.
+ * Mark whole units as discarded: owner_settle_unit() zeroes them before they are visible
+ * again, or som_owner_release_discarded() frees them. Zero parts in place.
  *
- * Called before the kernel clears the entries: until then others may go on
- * writing, and it does not matter whether what they write is zeroed. Needs no
- * memory and takes none of the owner's locks.
- *
- * Context: The caller has mmap_lock, so no unit that the owner has goes to
- * somebody else.
- * Return: true if a unit was noted.
+ * Called before the kernel clears the entries. Others may write until then; whether their
+ * data is zeroed does not matter. Takes neither owner->lock nor a fault_lock, and does not
+ * wait for kernel memory.
+ * Context: mmap_lock is held, so no unit changes its owner.
+ * Return: true if a unit was marked.
  */
 bool som_owner_discard(struct som_owner *owner, unsigned long first,
 		       unsigned long last)
@@ -552,7 +551,7 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 		unsigned long hi = min(last, som_index_pgoff(idx + 1) - 1);
 		bool whole = hi - lo + 1 == SOM_UNIT_PAGES;
 
-		/* Another mapping of it must not go on showing the old bytes. */
+		/* Another mapping of the unit must not keep showing the old data. */
 		if (!whole || alias) {
 			if (som_entry_test(entry, SOM_ENTRY_SHARED) &&
 			    som_cow_settle_now(owner, idx, &until))
@@ -569,8 +568,8 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 }
 
 /*
- * Page offsets of a mapping that goes, in the mappings that it was moved from: once for all of
- * them. They come in order of their first page offset.
+ * Discard page offsets of a closed mapping in the older mappings that it was moved from:
+ * each only once, as the tree yields mappings by their first page offset.
  */
 static bool discard_older(struct som_mapping *mapping, unsigned long lo,
 			  unsigned long hi)
@@ -598,15 +597,14 @@ static bool discard_older(struct som_mapping *mapping, unsigned long lo,
 }
 
 /**
- * som_mapping_discard_left - a private mapping goes that was moved by mremap
- * @mapping: its mapping
+ * som_mapping_discard_left - Discard the memory of a private mapping that mremap has moved
+ * @mapping: mapping of the VMA that is being closed
  *
- * If mremap has left an older mapping behind (MREMAP_DONTUNMAP), that is accessible
- * from now on, and must read as zero. Not so if this is mremap itself, which has
- * failed and put everything back.
- *
- * Context: Process context; the VMA's entries are cleared and the TLB is flushed.
- * Takes owner->lock.
+ * If mremap left an older mapping in place (MREMAP_DONTUNMAP), that is accessible from now
+ * on and must read as zero. Do nothing if mremap itself has failed and restores the old
+ * mapping.
+ * Context: Process context; the VMA's entries are cleared and the TLB is flushed. Takes
+ * owner->lock.
  */
 void som_mapping_discard_left(struct som_mapping *mapping)
 {
@@ -620,7 +618,7 @@ void som_mapping_discard_left(struct som_mapping *mapping)
 	mutex_lock(&owner->lock);
 	for (; first <= last; first = next + 1) {
 		next = som_mapping_run(mapping, first, last, &superseded);
-		/* What was moved on, or is right now, stays where it went. */
+		/* Data that was moved on, or is being moved, stays. */
 		if (!superseded)
 			noted |= discard_older(mapping, first, next);
 	}
@@ -631,11 +629,10 @@ void som_mapping_discard_left(struct som_mapping *mapping)
 }
 
 /**
- * som_owner_release_discarded - give back what was discarded
- * @owner: whose
+ * som_owner_release_discarded - Free discarded units
+ * @owner: owner
  *
- * What cannot be given back now is when the work comes again, which is queued then.
- *
+ * Queues the work again for units that cannot be freed now.
  * Context: The owner's discard_work, between som_work_begin() and som_work_end(). Tries
  * mmap_lock for write.
  */

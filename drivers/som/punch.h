@@ -7,9 +7,13 @@
 struct som_mapping;
 struct som_owner;
 
-/** define SOM_DISCARD_MS - how long discarded units stay: they may be used again. */
+/**
+ * define SOM_DISCARD_MS - milliseconds before discarded units are freed; they may be reused.
+ */
 #define SOM_DISCARD_MS	10
-/** define SOM_PINNED_MS - how often discarded units that are pinned are looked at. */
+/**
+ * define SOM_PINNED_MS - milliseconds between checks whether discarded units are still pinned.
+ */
 #define SOM_PINNED_MS	100
 
 int som_owner_punch(struct som_owner *owner, unsigned long first,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Units of an owner: looked up, taken from the pool, and settled.
+ * Units of an owner: look-up, allocation, settling.
  *
- * A unit is found by its index, page offset >> 9, in owner->tables. Whoever has its
- * index locked finds it settled: what was discarded of it is zeroed or gone.
+ * owner->tables maps a unit's index (page offset >> 9) to its entry. To settle a unit is to
+ * complete a MADV_DONTNEED: zero the unit, or replace it if it is pinned, and update its
+ * region. som_owner_lock_unit() locks an index and settles its unit.
  */
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
@@ -23,15 +24,13 @@
 #include "zap.h"
 
 /*
- * A discarded unit that somebody has a pin on keeps its bytes, as whoever has
- * the pin shall go on seeing them, and the owner gets another one. It waits in
- * owner->deferred_free for the next som_owner_release_discarded(), or for the end of
- * the owner: others may have cleared an entry and not flushed yet. It comes there
- * last of all, when nothing leads to it any more: who finds it there waits for
- * mmap_lock, but not for a fault that has the VMA lock alone.
- *
- * Return: 0; -EDQUOT if it is to be zeroed where it is, for want of a charge; -EAGAIN or
- * -ENOMEM, and it stays discarded.
+ * Replace a discarded unit that may be pinned: the pin must keep seeing the old data. The
+ * old unit waits in owner->deferred_free for som_owner_release_discarded() or the owner's
+ * end, as another task may have cleared an entry but not flushed the TLB. It is stored
+ * there last, when no entry refers to it: the consumer takes mmap_lock, which does not
+ * exclude a fault that holds only the VMA lock.
+ * Return: 0; -EDQUOT if there is no charge, so the unit must be zeroed in place; -EAGAIN or
+ * -ENOMEM, and the unit stays discarded.
  */
 static int owner_settle_pinned(struct som_owner *owner, unsigned long idx,
 			       void *entry)
@@ -41,8 +40,8 @@ static int owner_settle_pinned(struct som_owner *owner, unsigned long idx,
 	int ret = -ENOMEM;
 
 	/*
-	 * The reservation is the new one's, and the pool may hold the old one for long. Pages
-	 * that are pinned are not the pool's.
+	 * The new unit uses the reservation. The pool may quarantine the old one for long,
+	 * so charge for it, unless it is page-backed.
 	 */
 	if (!pages && !som_cache_charge(owner->account, 1))
 		return -EDQUOT;
@@ -67,17 +66,17 @@ out_uncharge:
 	return ret;
 }
 
-/* Might somebody have a pin on a discarded unit? Its fault_lock is held. */
+/* Test whether a discarded unit may be pinned. Its fault_lock is held. */
 static bool discarded_pinned(struct som_owner *owner, unsigned long idx,
 			     void *entry)
 {
-	/* An entry has a reference to its page, too. */
+	/* Page table entries, too, hold references to pages. */
 	if (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED))
 		som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 	return som_entry_pinned(entry);
 }
 
-/* Do what MADV_DONTNEED has left to do at an index; its fault_lock is held. */
+/* Settle the unit at an index. Its fault_lock is held. */
 static void owner_settle_unit(struct som_owner *owner, unsigned long idx)
 {
 	void *entry = som_tables_load(&owner->tables, idx);
@@ -86,17 +85,17 @@ static void owner_settle_unit(struct som_owner *owner, unsigned long idx)
 
 	if (!entry)
 		return;
-	/* What comes meanwhile stays for the next one. */
+	/* Bits set from here on are left for the next call. */
 	seen = som_entry_bits(entry) & (SOM_ENTRY_DISCARDED | SOM_ENTRY_ZEROED);
 	if (!seen)
 		return;
-	/* It stays discarded then: som_owner_lookup(), som_owner_unit(). */
+	/* The unit stays discarded: som_owner_lookup() and som_owner_unit() fail. */
 	if (som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
 	    som_cow_break(owner, idx))
 		return;
 	/*
-	 * MADV_DONTNEED may be on its way: what is written through its old entries from
-	 * now on would be in memory that counts as clean.
+	 * A concurrent MADV_DONTNEED may not have cleared its entries: writes
+	 * through them from now on would reach memory that counts as clean.
 	 */
 	if (som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
 	    mm_tlb_flush_pending(owner->mm))
@@ -104,7 +103,7 @@ static void owner_settle_unit(struct som_owner *owner, unsigned long idx)
 	if (som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
 	    discarded_pinned(owner, idx, entry))
 		ret = owner_settle_pinned(owner, idx, entry);
-	/* Nobody zeroes it; the worker takes it out. */
+	/* Do not zero failed memory; the worker removes it. */
 	if (ret && som_entry_test(entry, SOM_ENTRY_DISCARDED) &&
 	    som_pool_poisoned(som_entry_unit(entry)))
 		return;
@@ -122,12 +121,11 @@ static void owner_settle_unit(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_lock_unit - keep a unit as it is
- * @owner: whose
+ * som_owner_lock_unit - Lock a unit index and settle its unit
+ * @owner: owner
  * @idx: unit index
- *
  * Context: Process context; takes a fault_lock.
- * Return: the mutex that was locked, for mutex_unlock().
+ * Return: the mutex, for mutex_unlock().
  */
 struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx)
 {
@@ -139,14 +137,13 @@ struct mutex *som_owner_lock_unit(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_lock_look - the same, for those to whom a discarded unit is gone already
- * @owner: whose
+ * som_owner_lock_look - Lock a unit index; settle its unit unless it is discarded
+ * @owner: owner
  * @idx: unit index
  *
- * It stays discarded: to som_owner_lookup() it is -EAGAIN.
- *
- * Context: as som_owner_lock_unit().
- * Return: the mutex that was locked, for mutex_unlock().
+ * For callers that treat a discarded unit as absent: som_owner_lookup() returns -EAGAIN.
+ * Context: Process context; takes a fault_lock.
+ * Return: the mutex, for mutex_unlock().
  */
 struct mutex *som_owner_lock_look(struct som_owner *owner, unsigned long idx)
 {
@@ -162,13 +159,13 @@ struct mutex *som_owner_lock_look(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_wrote - note that pages may have been written, or have to be told once more
- * @owner: whose
+ * som_owner_wrote - Mark tracked pages as written
+ * @owner: owner
  * @first: first page offset
  * @last: last page offset
  *
- * Goes by records: what has none was not cleaned. A discarded unit stays so.
- *
+ * Marks existing regions only: pages without a region count as written anyway. Discarded
+ * units stay discarded.
  * Context: Process context; takes fault_locks. mmap_lock is held, or the VMA is gone.
  */
 void som_owner_wrote(struct som_owner *owner, unsigned long first,
@@ -191,8 +188,8 @@ void som_owner_wrote(struct som_owner *owner, unsigned long first,
 }
 
 /*
- * Let the record of a discarded unit know. MADV_DONTNEED may be about to clear its
- * entries; whoever reads it from now on is to see zeroes.
+ * Mark the region of a discarded unit. MADV_DONTNEED may not have cleared the entries yet;
+ * later reads must return zeroes.
  */
 static void owner_settle_region(struct som_owner *owner, unsigned long idx)
 {
@@ -209,16 +206,15 @@ static void owner_settle_region(struct som_owner *owner, unsigned long idx)
 }
 
 /**
- * som_owner_settle - let records know of what MADV_DONTNEED has zeroed or discarded
- * @owner: whose
+ * som_owner_settle - Update regions of memory that MADV_DONTNEED zeroed or discarded
+ * @owner: owner
  * @first: first unit index
  * @last: last unit index
  *
- * For those who look at records alone. Others in the same leaves are told of, too.
- *
- * Context: Process context; takes fault_locks. Cheap where there was no such
- * MADV_DONTNEED since the last call.
- * Return: up to which index it is done: @last, if there is not too much.
+ * For callers that look at regions only. May also update other regions of the same tables.
+ * Context: Process context; takes fault_locks. Cheap without such a MADV_DONTNEED since the
+ * last call.
+ * Return: last index done: @last, or less if there was too much to do.
  */
 unsigned long som_owner_settle(struct som_owner *owner, unsigned long first,
 			       unsigned long last)
@@ -236,7 +232,7 @@ unsigned long som_owner_settle(struct som_owner *owner, unsigned long first,
 			owner_settle_region(owner, idx);
 		else if (som_entry_test(entry, SOM_ENTRY_ZEROED))
 			mutex_unlock(som_owner_lock_unit(owner, idx));
-		/* To the end of the table: its hint has been taken. */
+		/* Finish the table: its hint is cleared. */
 		if (++nr == SOM_TRACK_UNITS)
 			end = min(end, idx | (SOM_TABLE_UNITS - 1));
 		cond_resched();
@@ -245,15 +241,14 @@ unsigned long som_owner_settle(struct som_owner *owner, unsigned long first,
 }
 
 /**
- * som_owner_lookup - the unit at an index, if there is one
- * @owner: whose
+ * som_owner_lookup - Return the unit at an index
+ * @owner: owner
  * @idx: unit index
  *
- * Its memory may have failed: som_pool_poisoned() is to be asked by who looks at it.
- *
+ * The memory may have failed: callers that read it check som_pool_poisoned().
  * Context: som_owner_lock_unit() is held.
- * Return: unit number, or -ENOENT; -EAGAIN if there is one that cannot be told right
- * now, -ENOSPC if it cannot be had, both only after a fork.
+ * Return: unit number; -ENOENT if there is none; -EAGAIN if it is being discarded, or a
+ * deferred copy has to wait for a unit; -ENOSPC if a deferred copy cannot be allocated.
  */
 som_unit_t som_owner_lookup(struct som_owner *owner, unsigned long idx)
 {
@@ -272,7 +267,7 @@ som_unit_t som_owner_lookup(struct som_owner *owner, unsigned long idx)
 		som_unit_error(-EAGAIN) : som_entry_unit(entry);
 }
 
-/* Would a table have to be made, beyond what the owner may have? */
+/* Test whether a new table is needed, but would exceed the owner's limit. */
 static bool table_refused(struct som_mapping *mapping, unsigned long idx)
 {
 	struct som_owner *owner = mapping->owner;
@@ -283,13 +278,12 @@ static bool table_refused(struct som_mapping *mapping, unsigned long idx)
 }
 
 /**
- * som_owner_entryp - where the entry of an index is
- * @mapping: mapping of a mapping that touches the index; it remembers the table: as long as it
- *	touches it, the table stays
+ * som_owner_entryp - Return the entry pointer of an index
+ * @mapping: mapping that touches the index; caches the table, which exists as long as the
+ *	mapping touches it
  * @idx: unit index
- *
  * Context: Process context; mmap_lock or the VMA lock is held.
- * Return: the place, or NULL without memory for it, or if the owner has too many records.
+ * Return: entry pointer; NULL without memory, or if the owner has too many records.
  */
 void **som_owner_entryp(struct som_mapping *mapping, unsigned long idx)
 {
@@ -306,7 +300,7 @@ void **som_owner_entryp(struct som_mapping *mapping, unsigned long idx)
 	return &table->entry[idx % SOM_TABLE_UNITS];
 }
 
-/* A unit that the owner has kept, or one of the pool; @zeroed: whether it is zero. */
+/* Take a unit from the owner's cache or the pool. *zeroed: set if it is zero. */
 static som_unit_t owner_take_unit(struct som_mapping *mapping, unsigned long idx, bool *zeroed)
 {
 	struct som_owner *owner = mapping->owner;
@@ -326,8 +320,8 @@ static som_unit_t owner_take_unit(struct som_mapping *mapping, unsigned long idx
 }
 
 /*
- * Ordinary pages for a unit that is about to be mapped by 4 KiB entries, if it shall have
- * some. Negative, if it shall not or cannot: then it is one of the pool.
+ * Allocate ordinary pages for a unit that will be mapped by 4 KiB entries, if the policy
+ * says so. Return: unit, or an error: use the pool.
  */
 static som_unit_t owner_take_pages(struct som_mapping *mapping, unsigned long idx,
 				   enum som_level level)
@@ -337,7 +331,7 @@ static som_unit_t owner_take_pages(struct som_mapping *mapping, unsigned long id
 	return som_page_backed_alloc(mapping->owner->account, true);
 }
 
-/* Populate an index that has no unit; @entryp is its place, @level: as it will be mapped. */
+/* Populate an empty index. @level: level at which the unit will be mapped. */
 static som_unit_t owner_populate_unit(struct som_mapping *mapping, unsigned long idx, void **entryp,
 				      enum som_level level)
 {
@@ -369,12 +363,12 @@ static som_unit_t owner_populate_unit(struct som_mapping *mapping, unsigned long
 	atomic_long_inc(&owner->nr_level[level]);
 	/* Pairs with the barrier in som_dirty_log_add(). */
 	smp_mb();
-	/* What is there without a record counts as written. */
+	/* An entry without a region counts as written. */
 	if (som_dirty_log_tracks(&owner->dirty_log, idx) &&
 	    !som_dirty_log_make(&owner->dirty_log, idx, zeroed)) {
 		void *entry = som_tables_erase(&owner->tables, idx);
 
-		/* owner_take_charges() may have taken over the charge. */
+		/* owner_take_charges() may have removed the charge. */
 		charged = som_entry_test(entry, SOM_ENTRY_CHARGED);
 		som_entry_forget(owner, entry);
 		ret = -ENOMEM;
@@ -393,7 +387,7 @@ out_uncharge:
 	return som_unit_error(ret);
 }
 
-/* What has failed and is pinned may stay where it is for long: that is not waited for. */
+/* A failed unit that is pinned may stay for long: do not make the caller wait for it. */
 static int discarded_error(const void *entry)
 {
 	som_unit_t unit = som_entry_unit(entry);
@@ -403,17 +397,14 @@ static int discarded_error(const void *entry)
 }
 
 /**
- * som_owner_unit - the unit at an index, taken from the pool if need be
- * @mapping: mapping of a mapping that touches the index
+ * som_owner_unit - Return the unit at an index; allocate it if absent
+ * @mapping: mapping that touches the index
  * @idx: unit index
- * @level: how a unit that is new will most likely be mapped, by the caller; and where it
- *	goes how one that is there is mapped
- *
+ * @level: in: expected level of a new unit; out: level of an existing unit
  * Context: Process context; som_owner_lock_unit() is held.
- * Return: unit number; -ENOSPC if the pool has none for who has no reservation;
- * -EAGAIN if one is on its way back from a former owner; -ENOMEM if the kernel
- * has no memory for the entry; -ENOENT if a core dump finds none; -EHWPOISON if its
- * memory has failed.
+ * Return: unit number; -ENOSPC if the pool has none and there is no reservation; -EAGAIN if
+ * a former owner's unit is not available yet; -ENOMEM without memory for the entry; -ENOENT
+ * in a core dump if there is none; -EHWPOISON if its memory has failed.
  */
 som_unit_t som_owner_unit(struct som_mapping *mapping, unsigned long idx,
 			  enum som_level *level)
@@ -442,6 +433,6 @@ som_unit_t som_owner_unit(struct som_mapping *mapping, unsigned long idx,
 		*level = som_entry_level(entry);
 		unit = som_entry_unit(entry);
 	}
-	/* Behind the entry: what is poisoned later is found by it (hwpoison.c). */
+	/* Check after the entry is visible: hwpoison.c finds later failures through it. */
 	return unlikely(som_pool_poisoned(unit)) ? som_unit_error(-EHWPOISON) : unit;
 }
