@@ -1,29 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Back to 2 MiB entries.
+ * Restore 2 MiB entries.
  *
- * A fault makes a 2 MiB entry only where there is no page table, and the kernel
- * frees a page table no earlier than it unmaps the addresses. So where a unit
- * was mapped by 4 KiB entries for a reason that is gone, its page table has to
- * go: after tracking found that nobody writes to it any more, after it was
- * released, or was made page-backed and moved back. Whoever notices that marks the table
- * that the unit's index is in (som_collapse_want()), and a worker looks at marked
- * leaves a while later.
+ * A fault makes a 2 MiB entry only where there is no page table, and the kernel frees a
+ * page table only when it unmaps the addresses. So a page table has to be removed when the
+ * reason for a unit's 4 KiB entries is gone: tracking sees no more writes, the unit was
+ * freed, or it was page-backed and moved back. som_collapse_want() then marks the table of
+ * the unit's index, and a worker examines marked tables later.
  *
- * The worker is the system's and not the owner's. So it does not wait for mmap_lock: it
- * tries for a while, and comes again otherwise. It holds mmap_lock for one table at a
- * time, and stops when nobody else has the address space.
+ * The work runs on a system workqueue and must not block on an owner: it tries mmap_lock,
+ * and is queued again if that fails. It holds mmap_lock for one table at a time, and stops
+ * when the address space has no other user.
  *
- * For a page table to go,
+ * To remove a page table:
  *
- *  - mmap_lock and the VMA are locked for write, so nobody but a zap is in it, and
- *    owner->lock and the unit's fault_lock are held, so none of som's zaps is;
- *  - its entries are zapped: the next touch brings the unit back;
- *  - the entry above it is cleared, under both page table locks;
- *  - the TLB is flushed with everything that the processors remember of page tables,
- *    the same way as in track.c: a flush is announced, and a zap does it;
- *  - an RCU grace period passes: get_user_pages_fast() looks at page tables with
- *    interrupts off and no lock.
+ *  - Hold mmap_lock and the VMA lock for write, so that only zaps access it, and
+ *    owner->lock and the unit's fault_lock, which exclude som's zaps.
+ *  - Zap its entries; the next access maps the unit again.
+ *  - Clear the entry above it under both page table locks.
+ *  - Flush the TLB including cached page table entries, as in track.c: announce a flush,
+ *    and let a zap do it.
+ *  - Wait for an RCU grace period: get_user_pages_fast() walks page tables with interrupts
+ *    disabled and no lock.
  */
 #include <linux/interval_tree.h>
 #include <linux/mm.h>
@@ -43,22 +41,22 @@
 #include "tables.h"
 #include "zap.h"
 
-/* Page tables that go in one go. */
+/* Page tables to remove per hold of mmap_lock. */
 #define SOM_COLLAPSE_TABLES	64
-/* Units that are moved in one go. */
+/* Units to move per hold of mmap_lock. */
 #define SOM_COLLAPSE_MOVES	8
 
 struct collapser {
 	struct som_owner *owner;
-	unsigned long idx;	/* next to be looked at */
+	unsigned long idx;	/* next to examine */
 	unsigned long last;	/* of the table */
 	unsigned int nr;
 	unsigned int moved;	/* to ordinary pages, or back */
-	pgoff_t pgoff;		/* of one that was collapsed */
+	pgoff_t pgoff;		/* of a collapsed unit */
 	struct page *tables[SOM_COLLAPSE_TABLES];
 };
 
-/* Is there nothing that needs 4 KiB entries? The unit index is locked. */
+/* Test whether nothing needs 4 KiB entries. The unit index is locked. */
 static bool may_collapse(struct som_owner *owner, unsigned long idx)
 {
 	struct som_region *region = som_dirty_log_find(&owner->dirty_log, idx);
@@ -68,7 +66,7 @@ static bool may_collapse(struct som_owner *owner, unsigned long idx)
 	return !region || region->mode == SOM_MODE_OPEN || region->mode == SOM_MODE_CLEAN;
 }
 
-/* Does a tracked unit have 4 KiB entries because it is written? */
+/* Test whether a tracked unit has 4 KiB entries because it is being written. */
 static bool written_lately(struct som_owner *owner, unsigned long idx)
 {
 	struct mutex *lock = som_owner_lock_index(owner, idx);
@@ -80,9 +78,9 @@ static bool written_lately(struct som_owner *owner, unsigned long idx)
 }
 
 /*
- * A unit that is page-backed by policy goes back to the pool if one VMA covers it, or it
- * is not tracked; and one that is mapped by special 4 KiB entries becomes page-backed, where
- * that is the policy (migrate.c). If a pin is in the way, somebody looks again.
+ * Convert a unit as the policy requires (migrate.c): a page-backed one returns to the pool
+ * if one VMA covers it and it is not tracked; one mapped by special 4 KiB entries becomes
+ * page-backed. Mark the table again if that fails for now.
  */
 static void convert_unit(struct collapser *c, struct som_mapping *mapping,
 			 bool covered)
@@ -101,7 +99,7 @@ static void convert_unit(struct collapser *c, struct som_mapping *mapping,
 		   som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) ||
 		   som_entry_level(entry) != SOM_LEVEL_4K)
 		return;
-	/* It is about to be mapped by 2 MiB again. */
+	/* Its 4 KiB entries are about to be collapsed. */
 	if (tracked && covered && !written_lately(owner, c->idx))
 		return;
 	memory = som_convert_alloc(owner, !back);
@@ -126,7 +124,7 @@ static void collapse_unit(struct collapser *c, struct vm_area_struct *vma,
 	if (!pmd || pmd_none(pmdp_get_lockless(pmd)) ||
 	    pmd_trans_huge(pmdp_get_lockless(pmd)))
 		return;
-	/* First: faults take owner->lock with the VMA locked. */
+	/* Take this first: faults take owner->lock with the VMA locked. */
 	vma_start_write(vma);
 	mutex_lock(&c->owner->lock);
 	lock = som_owner_lock_index(c->owner, c->idx);
@@ -143,7 +141,7 @@ static void collapse_unit(struct collapser *c, struct vm_area_struct *vma,
 	mutex_unlock(&c->owner->lock);
 }
 
-/* The units of one VMA, as far as tables and moves go; false: they are used up. */
+/* Process the units of one VMA. Return: false if a limit is reached. */
 static bool collapse_vma(struct collapser *c, struct som_mapping *mapping)
 {
 	struct vm_area_struct *vma = mapping->vma;
@@ -170,8 +168,8 @@ static bool collapse_vma(struct collapser *c, struct som_mapping *mapping)
 }
 
 /*
- * As much of a table as may be done with mmap_lock held, under which no mapping comes or goes.
- * False if it was not to be had.
+ * Process as much of a table as one hold of mmap_lock, which keeps mappings stable, allows.
+ * Return: false if mmap_lock is contended.
  */
 static bool collapse_some(struct collapser *c)
 {
@@ -201,7 +199,7 @@ static bool collapse_some(struct collapser *c)
 		} else {
 			c->idx = som_pgoff_index(it->last);
 		}
-		/* A unit at the seam of two mappings is covered by neither. */
+		/* A unit that two mappings share is covered by neither. */
 		if (c->idx <= som_pgoff_index(it->last))
 			c->idx = som_pgoff_index(it->last) + 1;
 	}
@@ -217,7 +215,7 @@ static bool collapse_some(struct collapser *c)
 	return true;
 }
 
-/* All leaves that are marked. */
+/* Process all marked tables. */
 static void collapse_tables(struct collapser *c)
 {
 	struct som_owner *owner = c->owner;
@@ -254,8 +252,8 @@ static void som_collapse_work(struct work_struct *work)
 }
 
 /**
- * som_collapse_init - nothing is to be collapsed
- * @owner: a new owner
+ * som_collapse_init - Initialise the collapse work of an owner
+ * @owner: new owner
  */
 void som_collapse_init(struct som_owner *owner)
 {
@@ -263,8 +261,7 @@ void som_collapse_init(struct som_owner *owner)
 }
 
 /**
- * som_collapse_exit - wait for page tables that are being freed
- *
+ * som_collapse_exit - Wait until removed page tables are freed
  * Context: Module unload; no owner is left.
  */
 void som_collapse_exit(void)

@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Private mappings: madvise(MADV_DONTNEED) discards memory.
+ * Recognise madvise(MADV_DONTNEED) of private mappings, and discard their memory.
  *
- * Inside, a private mapping is a shared one: the kernel would try to copy pages
- * on write otherwise. What is left of MAP_PRIVATE is that MADV_DONTNEED makes it
- * read as zero. The kernel does not ask a driver then; it clears entries. An MMU
- * notifier hears of that, as of every other reason to clear entries, and
- * must tell them apart. A CLEAR event over a private mapping of som's is one of
+ * A private mapping of som is internally shared, as the kernel would copy pages on write
+ * otherwise. Only MADV_DONTNEED differs: the memory reads as zero afterwards. The kernel
+ * does not call the driver for it but clears the entries. An MMU notifier sees that, as
+ * every clearing of entries, and must distinguish the reasons. A CLEAR event for a private
+ * mapping comes from one of:
  *
- *  - a VMA is split, and a huge entry with it; or mprotect(), mremap() or munmap()
- *    split one: the caller has mmap_lock for write;
- *  - a zap of the driver's own: noted (zap.c);
- *  - a split of a huge entry inside a MADV_DONTNEED of a part of it: noted;
- *  - the kernel's answer to a fault handler that wants a huge entry split: som's
- *    does not, in a private mapping (vma.c);
- *  - MADV_DONTNEED or MADV_DONTNEED_LOCKED: the caller has mmap_lock for read, and
- *    that is the only one that has. It is of the same address space, always.
+ *  - a split of a VMA and of a huge entry with it; or mprotect(), mremap() or munmap()
+ *    splitting one: the caller holds mmap_lock for write;
+ *  - a zap of the driver: it has a marker (zap.c);
+ *  - a split of a huge entry during MADV_DONTNEED of a part of it: it has a marker;
+ *  - a fault handler that has the kernel split a huge entry: som's never does so in private
+ *    mappings (vma.c);
+ *  - MADV_DONTNEED or MADV_DONTNEED_LOCKED: always of the same address space, and the only
+ *    caller that holds mmap_lock for read.
  *
- * On some kernels two more split huge entries with mmap_lock held for read, by an event
- * that looks the same: FOLL_SPLIT_PMD of make_device_exclusive_range(), and userfaultfd's
- * write-protection. Private mappings are refused there (som_private_works()). uprobes has
- * FOLL_SPLIT_PMD, too, and mmap_lock for write; it leaves VM_MAYSHARE VMAs alone.
+ * On some kernels two more callers split huge entries with mmap_lock held for read and an
+ * identical event: FOLL_SPLIT_PMD of make_device_exclusive_range(), and write-protection of
+ * userfaultfd. Private mappings are refused there (som_private_works()). uprobes also uses
+ * FOLL_SPLIT_PMD, but holds mmap_lock for write and skips VM_MAYSHARE VMAs.
  *
- * Everything else that raises it is about anonymous, page cache or HugeTLB memory,
- * and cannot come to a VMA with VM_MIXEDMAP and VM_SHARED: rmap walks,
- * khugepaged, KSM, the OOM reaper, uprobes, userfaultfd, migration.
+ * All other callers handle anonymous, page cache or HugeTLB memory only, never a VMA with
+ * VM_MIXEDMAP and VM_SHARED: rmap walks, khugepaged, KSM, the OOM reaper, userfaultfd,
+ * migration.
  *
- * The notifier is called before the entries are cleared. It notes and zeroes
- * (som_owner_discard()), and lets a worker give back whole units, as memory must
- * not reach the pool before the TLB is flushed: the worker waits for that.
+ * The notifier runs before the entries are cleared. It marks whole units and zeroes parts
+ * (som_owner_discard()). A worker frees the marked units after the TLB flush, as memory
+ * must not reach the pool earlier.
  *
- * Locking: within the notifier no lock may be taken under which som zaps: not
- * owner->lock, no fault_lock. Nor may memory be allocated.
+ * Locking: the notifier takes no lock under which som zaps, i.e. neither owner->lock nor a
+ * fault_lock, and does not wait for memory.
  */
 #include <linux/completion.h>
 #include <linux/mm.h>
@@ -52,13 +52,13 @@
 #include "tables.h"
 #include "zap.h"
 
-/* Nothing of it waits for mmap_lock, which those who wait for it have. */
+/* Its work never waits for mmap_lock, which the waiting tasks hold. */
 static struct workqueue_struct *som_private_wq;
 
 /*
- * The private mapping at an address, or NULL. If it is one of @owner's, then
- * the caller of the notifier holds mmap_lock, or is noted; until that is known,
- * RCU keeps the VMA.
+ * Return the private mapping of @owner at an address, or NULL. If there is one, the caller
+ * of the notifier holds mmap_lock or has a marker; until that is known, RCU protects the
+ * VMA.
  */
 static struct vm_area_struct *private_vma(struct som_owner *owner,
 					  struct mm_struct *mm,
@@ -78,10 +78,10 @@ static struct vm_area_struct *private_vma(struct som_owner *owner,
 }
 
 /*
- * Wait for those who are making entries, right now, of units that are discarded: each makes
- * his before the kernel clears it, or none. By units, not by addresses: what a long
- * mapping has none of costs nothing. A mark that is gone by now was taken back under the
- * unit's lock, under which entries are made.
+ * Wait for tasks that are mapping discarded units: each sets its entry before the kernel
+ * clears it, or not at all. Walk units instead of addresses, so that unpopulated ranges
+ * cost nothing. A mark that is already cleared was cleared under the unit's lock, under
+ * which entries are set.
  */
 static void sync_discarded(struct som_owner *owner, struct vm_area_struct *vma,
 			   pgoff_t first, pgoff_t last)
@@ -89,7 +89,7 @@ static void sync_discarded(struct som_owner *owner, struct vm_area_struct *vma,
 	unsigned long idx, start, end;
 	void *entry;
 
-	/* First the marks, and then a look at page tables: pairs with entryp_discarded(). */
+	/* Order the marks before the page table reads: pairs with entryp_discarded(). */
 	smp_mb();
 	som_tables_for_each(&owner->tables, idx, entry, som_pgoff_index(first),
 			    som_pgoff_index(last)) {
@@ -123,7 +123,9 @@ static int som_private_range_start(struct mmu_notifier *mn,
 	if (first != som_index_pgoff(som_pgoff_index(first)) ||
 	    last + 1 != som_index_pgoff(som_pgoff_index(last + 1)))
 		som_zaps_begin_part(&owner->zaps, range->start, range->end);
-	/* What mremap has left behind shows nothing, and has nothing to discard. */
+	/*
+	 * A mapping that mremap has superseded shows nothing, so it has nothing to discard.
+	 */
 	for (; first <= last; first = next + 1) {
 		next = som_mapping_run(som_vma_mapping(vma), first, last, &superseded);
 		if (!superseded)
@@ -170,8 +172,8 @@ static void som_private_work(struct work_struct *work)
 }
 
 /**
- * som_private_new - prepare an owner that has no private mapping
- * @owner: the owner
+ * som_private_new - Initialise the discard work of an owner
+ * @owner: new owner
  */
 void som_private_new(struct som_owner *owner)
 {
@@ -179,13 +181,13 @@ void som_private_new(struct som_owner *owner)
 }
 
 /**
- * struct som_registration - an MMU notifier that a worker registers for a task
- * @work: for the worker.
- * @done: completed when that is done.
- * @owner: whose notifier; the task has mmap_lock for write.
- * @mm: the task's address space: its VMAs are in a child's tree as long as fork has
- *	not come to them. The task has its mmap_lock for write, too.
- * @ret: the result.
+ * struct som_registration - registration of an MMU notifier by a worker for a task
+ * @work: work item.
+ * @done: completed when the work is done.
+ * @owner: owner of the notifier; the task holds its mmap_lock for write.
+ * @mm: the task's address space; the task holds its mmap_lock for write, too. In a fork,
+ *	VMAs not yet copied are still in the child's tree.
+ * @ret: result.
  */
 struct som_registration {
 	struct work_struct work;
@@ -201,7 +203,7 @@ static void register_work(struct work_struct *work)
 						    work);
 	struct mm_struct *mm = reg->owner->mm;
 
-	/* The task that waits has the locks; lockdep is told that this one may use them. */
+	/* The waiting task holds the locks; let lockdep know. */
 	rwsem_acquire(&reg->mm->mmap_lock.dep_map, 0, 1, _RET_IP_);
 	if (mm != reg->mm)
 		rwsem_acquire(&mm->mmap_lock.dep_map, SINGLE_DEPTH_NESTING, 1,
@@ -214,10 +216,9 @@ static void register_work(struct work_struct *work)
 }
 
 /*
- * Registering takes all locks of an address space, and gives up if the task has a signal
- * pending, or anything else that is told by interrupting it: task work of io_uring, a
- * stop. Neither fork nor mmap is to fail for that, or to begin again as often as
- * something comes. A worker has no signals.
+ * Registering takes all locks of an address space. It gives up on a pending signal, or on
+ * anything else that interrupts the task, e.g. task work of io_uring, or a stop. fork and
+ * mmap must neither fail nor restart for that. A worker has no signals.
  */
 static int register_by_worker(struct som_owner *owner)
 {
@@ -235,13 +236,11 @@ static int register_by_worker(struct som_owner *owner)
 }
 
 /**
- * som_private_start - an owner is about to get its first private mapping
- * @owner: the owner
- *
- * Context: Process context; mmap_lock is held for write, in fork that of both address
+ * som_private_start - Register the MMU notifier for the first private mapping
+ * @owner: owner
+ * Context: Process context; mmap_lock is held for write, in a fork that of both address
  * spaces.
- * Return: 0; -EOPNOTSUPP on a kernel where MADV_DONTNEED cannot be told from all else;
- * -ENOMEM.
+ * Return: 0; -EOPNOTSUPP on a kernel where MADV_DONTNEED cannot be recognised; -ENOMEM.
  */
 int som_private_start(struct som_owner *owner)
 {
@@ -262,9 +261,8 @@ int som_private_start(struct som_owner *owner)
 }
 
 /**
- * som_private_free_owner - free an owner when no notifier can be running
- * @owner: nothing refers to it but, possibly, the MMU notifier
- *
+ * som_private_free_owner - Free an owner when its notifier can no longer run
+ * @owner: owner that nothing but the MMU notifier refers to
  * Context: Process context.
  */
 void som_private_free_owner(struct som_owner *owner)
@@ -276,8 +274,7 @@ void som_private_free_owner(struct som_owner *owner)
 }
 
 /**
- * som_private_init - make what all owners share
- *
+ * som_private_init - Create the workqueue for registrations
  * Context: Module load.
  * Return: 0 or -ENOMEM.
  */
@@ -289,8 +286,7 @@ int som_private_init(void)
 }
 
 /**
- * som_private_exit - wait for what is left of owners that are gone
- *
+ * som_private_exit - Wait for notifiers that are being freed
  * Context: Module unload; no owner is left.
  */
 void som_private_exit(void)

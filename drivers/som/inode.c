@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The pseudo file of an owner, and the table that finds an owner.
+ * The pseudo file of an owner, and the look-up of owners.
  *
- * The file is vm_file of every mapping of its owner. It exists so that
- *  - the mappings have an address_space of their own, by which page table
- *    entries are found and cleared (unmap_mapping_range);
- *  - madvise(MADV_REMOVE) arrives, as fallocate(PUNCH_HOLE): the kernel refuses
- *    that for a character device;
- *  - the owner lives exactly as long as something refers to it: its life is
- *    the file's. Opened /dev/som files that were mapped keep a reference,
- *    too, so that map and unmap in a loop does not make an owner each time.
+ * The file is vm_file of every mapping of its owner:
+ *  - It gives the mappings their own address_space, through which page table entries are
+ *    found and cleared (unmap_mapping_range).
+ *  - It receives madvise(MADV_REMOVE) as fallocate(PUNCH_HOLE), which the kernel refuses
+ *    for a character device.
+ *  - Its references keep the owner alive. Files of /dev/som that were mapped hold one, too,
+ *    so that repeated map and unmap does not allocate an owner each time.
  *
- * Nobody gets a descriptor of it: it cannot be opened (/proc/PID/map_files),
- * read, written or mapped by itself.
+ * It has no descriptor: it cannot be opened (/proc/PID/map_files), read, written or mapped.
  *
- * The file system is mounted while /dev/som is open or there is an owner, and
- * no longer: a permanent mount would pin the module.
+ * The file system is mounted only while /dev/som is open or an owner exists: a permanent
+ * mount would pin the module.
  *
- * som_owners_lock guards the table, the list and the step from "last reference gone" to
- * "not in the table". It is the innermost lock here; owner->lock is not taken
- * under it, and nothing is allocated.
+ * som_owners_lock guards the table, the list, and the step from "last reference dropped" to
+ * "not in the table". It is the innermost lock here: owner->lock is not taken under it, and
+ * nothing is allocated.
  */
 #include <linux/err.h>
 #include <linux/file.h>
@@ -44,15 +42,15 @@
 #include "remap.h"
 #include "som_types.h"
 
-/* Owners and walks that are looked at for each hold of som_owners_lock. */
+/* Owners and walks examined per hold of som_owners_lock. */
 #define SOM_WALK_OWNERS	64
 
 #define SOM_FS_MAGIC	0x534f4d31	/* "SOM1" */
 
 static DEFINE_HASHTABLE(som_owners, 8);
-/* All of them, in the order in which they came, and walks among them. */
+/* All owners in the order of their insertion, and walks among them. */
 static LIST_HEAD(som_owner_list);
-/* The highest number of those that came. */
+/* The highest owner number inserted so far. */
 static unsigned long som_last_owner;
 static DEFINE_MUTEX(som_owners_lock);
 
@@ -90,11 +88,9 @@ static struct file_system_type som_fs_type = {
 };
 
 /**
- * som_inode_pin - keep the file system mounted
+ * som_inode_pin - Keep the file system mounted
  *
- * Called when /dev/som is opened, so that no mount happens in mmap, under
- * mmap_lock.
- *
+ * Called when /dev/som is opened, so that mmap never mounts under mmap_lock.
  * Context: Process context.
  * Return: 0 or -errno.
  */
@@ -104,8 +100,7 @@ int som_inode_pin(void)
 }
 
 /**
- * som_inode_unpin - the opposite of som_inode_pin()
- *
+ * som_inode_unpin - Undo som_inode_pin()
  * Context: Process context.
  */
 void som_inode_unpin(void)
@@ -118,7 +113,10 @@ static int som_inode_open(struct inode *inode, struct file *file)
 	return -ENXIO;
 }
 
-/* madvise(MADV_REMOVE), by the kernel with vm_file; nobody else gets here. */
+/*
+ * Handle madvise(MADV_REMOVE), for which the kernel passes vm_file. Nothing else calls
+ * this.
+ */
 static long som_inode_fallocate(struct file *file, int mode, loff_t offset,
 				loff_t len)
 {
@@ -127,7 +125,7 @@ static long som_inode_fallocate(struct file *file, int mode, loff_t offset,
 
 	if (mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
 		return -EOPNOTSUPP;
-	/* A child's mapping, left over from MADV_DOFORK: not its memory. */
+	/* A child's mapping after MADV_DOFORK: not the child's memory. */
 	if (current->mm != owner->mm)
 		return -EACCES;
 	if (!PAGE_ALIGNED(offset) || !PAGE_ALIGNED(len))
@@ -135,7 +133,7 @@ static long som_inode_fallocate(struct file *file, int mode, loff_t offset,
 
 	first = offset >> PAGE_SHIFT;
 	last = ((offset + len) >> PAGE_SHIFT) - 1;
-	/* It may be the mapping that mremap has left behind. */
+	/* mremap may have superseded the mapping. */
 	if (som_owner_superseded(owner, first, last))
 		return -EINVAL;
 	return som_owner_punch(owner, first, last, &given);
@@ -178,20 +176,19 @@ static struct inode *make_inode(void)
 
 	if (IS_ERR(inode))
 		return inode;
-	/* vfs_fallocate() is for regular files. */
+	/* vfs_fallocate() requires a regular file. */
 	inode->i_mode |= S_IFREG;
-	/* Core dumps take it for shared anonymous memory then, not for a file. */
+	/* Makes core dumps treat it as shared anonymous memory, not as a file. */
 	clear_nlink(inode);
 	inode->i_fop = &som_inode_fops;
 	return inode;
 }
 
 /**
- * som_inode_file - make a pseudo file: a module reference and a mount go with it
- * @data: its private_data
- * @inode: what is to be in it, with no reference for it; or NULL for something new
- * @fops: its operations; release calls som_inode_unpin()
- *
+ * som_inode_file - Create a pseudo file, with a module reference and a mount
+ * @data: private_data of the file
+ * @inode: existing inode, for which a reference is taken; or NULL for a new one
+ * @fops: operations; release calls som_inode_unpin()
  * Context: Process context.
  * Return: the file, or ERR_PTR(-errno).
  */
@@ -244,11 +241,10 @@ static struct som_owner *inode_find_owner(struct mm_struct *mm)
 }
 
 /**
- * som_inode_find_owner - the owner of an address space, if there is one
- * @mm: the address space
- *
+ * som_inode_find_owner - Return the owner of an address space
+ * @mm: address space
  * Context: Process context; takes som_owners_lock.
- * Return: the owner, to be given back with som_inode_put_owner(), or NULL.
+ * Return: the owner, for som_inode_put_owner(); or NULL.
  */
 struct som_owner *som_inode_find_owner(struct mm_struct *mm)
 {
@@ -261,9 +257,8 @@ struct som_owner *som_inode_find_owner(struct mm_struct *mm)
 }
 
 /**
- * som_owner_walk_begin - begin to go through all owners
- * @walk: a way
- *
+ * som_owner_walk_begin - Begin a walk of all owners
+ * @walk: walk
  * Context: Process context; takes som_owners_lock.
  */
 void som_owner_walk_begin(struct som_owner_walk *walk)
@@ -276,7 +271,7 @@ void som_owner_walk_begin(struct som_owner_walk *walk)
 	mutex_unlock(&som_owners_lock);
 }
 
-/* The owner behind a walk's place, to which it goes. *more: it has not come to the end. */
+/* Advance a walk to the next owner. *more: false at the end. */
 static struct som_owner *walk_step(struct som_owner_walk *walk, bool *more)
 {
 	struct som_listed *next;
@@ -289,7 +284,7 @@ static struct som_owner *walk_step(struct som_owner_walk *walk, bool *more)
 		if (!*more)
 			return NULL;
 		next = list_next_entry(&walk->at, list);
-		/* Those behind it came after the walk began. */
+		/* Later entries were inserted after the walk began. */
 		*more = !next->owner || next->owner->id <= walk->last;
 		if (!*more)
 			return NULL;
@@ -301,13 +296,12 @@ static struct som_owner *walk_step(struct som_owner_walk *walk, bool *more)
 }
 
 /**
- * som_owner_walk_next - go to the next owner
- * @walk: the way
+ * som_owner_walk_next - Return the next owner
+ * @walk: walk
  *
- * Those that were there when the walk began and still are; each once.
- *
+ * Returns each owner that existed when the walk began, and still does, once.
  * Context: Process context; takes som_owners_lock, for some owners at a time.
- * Return: the owner, which stays until the next call, or NULL if there are no more.
+ * Return: the owner, valid until the next call; NULL at the end.
  */
 struct som_owner *som_owner_walk_next(struct som_owner_walk *walk)
 {
@@ -327,9 +321,8 @@ struct som_owner *som_owner_walk_next(struct som_owner_walk *walk)
 }
 
 /**
- * som_owner_walk_end - end a walk
- * @walk: the way, wherever it is
- *
+ * som_owner_walk_end - End a walk
+ * @walk: walk, at any position
  * Context: Process context; takes som_owners_lock.
  */
 void som_owner_walk_end(struct som_owner_walk *walk)
@@ -341,7 +334,9 @@ void som_owner_walk_end(struct som_owner_walk *walk)
 	mutex_unlock(&som_owners_lock);
 }
 
-/* An owner that nobody can find yet; a reference to its file is the caller's. */
+/*
+ * Create an owner that is not in the table yet. The caller gets the reference to its file.
+ */
 static struct som_owner *make_owner(struct mm_struct *mm)
 {
 	struct som_owner *owner = som_owner_alloc(mm);
@@ -362,15 +357,13 @@ static struct som_owner *make_owner(struct mm_struct *mm)
 }
 
 /**
- * som_inode_get_owner - the owner of an address space, made if need be
- * @mm: the address space
+ * som_inode_get_owner - Return the owner of an address space; create it if absent
+ * @mm: address space
  *
- * It is made without som_owners_lock, as others must not wait for reclaim; who comes
- * second takes what the first has put into the table.
- *
+ * Creates it without som_owners_lock, as others must not wait for reclaim. If two tasks
+ * race, the second one uses the owner of the first.
  * Context: Process context; takes som_owners_lock.
- * Return: the owner, to be given back with som_inode_put_owner(), or
- * ERR_PTR(-errno).
+ * Return: the owner, for som_inode_put_owner(); or ERR_PTR(-errno).
  */
 struct som_owner *som_inode_get_owner(struct mm_struct *mm)
 {
@@ -396,9 +389,8 @@ struct som_owner *som_inode_get_owner(struct mm_struct *mm)
 }
 
 /**
- * som_inode_put_owner - give a reference back
+ * som_inode_put_owner - Drop a reference to an owner
  * @owner: from som_inode_get_owner() or som_inode_find_owner()
- *
  * Context: Process context.
  */
 void som_inode_put_owner(struct som_owner *owner)
@@ -424,7 +416,7 @@ static const struct file_operations som_inherited_fops = {
 	.get_unmapped_area = som_get_unmapped_area,
 };
 
-/* Up to which page offset all of what is in an inode is an owner's. */
+/* Return the first page offset of an inode that does not belong to an owner. */
 static unsigned long inode_limit(struct som_owner *owner, struct inode *inode)
 {
 	struct som_inherited_file *inherited;
@@ -437,18 +429,16 @@ static unsigned long inode_limit(struct som_owner *owner, struct inode *inode)
 }
 
 /**
- * som_inode_inherit - vm_file of mappings that a child inherits
- * @owner: the child's; its process does not run yet
- * @parent: the parent's
+ * som_inode_inherit - Create vm_file for mappings that a child inherits
+ * @owner: child, whose process does not run yet
+ * @parent: parent
  * @from: vm_file of the parent's mapping
  *
- * A file of the child's, in which is what is in the parent's: the kernel links the
- * child's VMA beside the parent's, and would not do so in two address_spaces. The
- * child's own mappings have the child's own.
- *
- * Context: Process context; both address spaces' mmap_lock is held for write.
- * Return: the file, with a reference, and one to the child's owner that goes with it; or
- * ERR_PTR(-errno).
+ * The file has the inode of the parent's file, because the kernel links the child's VMA
+ * next to the parent's in one address_space. Mappings that the child creates itself have
+ * its own file.
+ * Context: Process context; mmap_lock of both address spaces is held for write.
+ * Return: the file, with a reference, and one to the child's owner; or ERR_PTR(-errno).
  */
 struct file *som_inode_inherit(struct som_owner *owner,
 			       struct som_owner *parent, struct file *from)
@@ -478,21 +468,15 @@ struct file *som_inode_inherit(struct som_owner *owner,
 	return file;
 }
 
-/*
- * Where in an address space a mapping goes: at an address at which huge
- * entries fit.
- */
-
 /**
- * som_get_unmapped_area - find room, aligned to 2 MiB or 1 GiB
+ * som_get_unmapped_area - Find addresses aligned to 2 MiB or 1 GiB
  * @file: /dev/som, or the pseudo file of an owner (mremap)
  * @addr: hint, or the address with MAP_FIXED
  * @len: length in bytes
- * @pgoff: page offset: 0 for a new mapping, what is there for a moved one
+ * @pgoff: page offset: 0 for a new mapping, the existing one for a move
  * @flags: MAP_ flags
  *
- * A hint is followed as it is, aligned or not.
- *
+ * Huge entries fit there. A hint is used as it is, aligned or not.
  * Context: Process context; the caller has mmap_lock for write.
  * Return: address or -errno.
  */
@@ -516,7 +500,7 @@ unsigned long som_get_unmapped_area(struct file *file, unsigned long addr,
 		return som_align_addr(area, pgoff, align);
 	if (align == SOM_UNIT_SIZE)
 		return area;
-	/* No room for the large alignment: the small one will do. */
+	/* No room with the large alignment: try the small one. */
 	padded = len + SOM_UNIT_SIZE - PAGE_SIZE;
 	area = mm_get_unmapped_area(current->mm, file, 0, padded, 0, flags);
 	if (IS_ERR_VALUE(area))

@@ -10,10 +10,10 @@ struct inode;
 struct mm_struct;
 
 /**
- * struct som_owner_walk - a way through all owners
- * @at: behind the last one, in the list of owners.
- * @owner: the last one, with a reference, or NULL.
- * @last: number of the last one to come to: those that come later would have no end.
+ * struct som_owner_walk - walk of all owners
+ * @at: position in the list of owners, after the last one returned.
+ * @owner: last owner returned, with a reference; or NULL.
+ * @last: last owner number to return: a walk of newer ones might never end.
  */
 struct som_owner_walk {
 	struct som_listed at;

@@ -1,26 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Moving units: the same bytes in other memory, below running readers and writers.
+ * Move units to other memory while readers and writers run.
  *
- * som_migrate_unit() is the one way to do it:
+ * som_migrate_unit() performs every move:
  *
- *  1. stop access: with mmap_lock held for write nobody has cleared an entry
- *     without having flushed, and no system call is at the memory; with the unit's
- *     fault_lock held no fault gives it an entry; som_zap() takes the entries away.
- *     Threads that touch the unit wait in their fault;
- *  2. who has a pin by then has a reference, and no new one can come: if there is
- *     any, the unit stays;
- *  3. copy, and switch owner->tables to the copy;
- *  4. release: the old memory is in no page table and no TLB.
+ *  1. Stop access. With mmap_lock held for write, no cleared entry is left unflushed, and
+ *     no system call uses the memory. With the unit's fault_lock held, no fault maps it.
+ *     som_zap() clears its entries. Threads that touch the unit wait in their fault.
+ *  2. Check for pins: a pin holds a reference, and no new one can appear. A pinned unit
+ *     stays.
+ *  3. Copy, and switch owner->tables to the copy.
+ *  4. Free the old memory: it is in no page table and no TLB.
  *
- * Dirty bits that go with the entries are not lost: tracking counts an entry that
- * was filled and is missing as written.
- *
- * som_compact() empties chunks so that they can be given back. Nobody knows which
- * owner has a unit but the owner, so each owner's units are looked through once
- * for each chunk: 512 entries for each GiB that it has. It waits for owners, within limits,
- * and keeps nothing from anybody meanwhile: units of chunks that it wants empty are taken
- * last, not quarantined.
+ * The cleared entries' dirty bits are not lost: tracking counts an entry that was present
+ * and is missing as written.
  */
 #include <linux/err.h>
 #include <linux/file.h>
@@ -45,12 +38,9 @@
 #include "zap.h"
 
 /**
- * som_migrate_free - free memory that no index has
+ * som_migrate_free - Free memory that no index refers to
  * @memory: from som_migrate_unit(), or allocated for it; or NULL
- *
- * Its own bits say what kind of memory it is.
- *
- * Context: Process context; no page table and no TLB has a translation of it.
+ * Context: Process context; no page table and no TLB maps the memory.
  */
 void som_migrate_free(void *memory)
 {
@@ -63,17 +53,14 @@ void som_migrate_free(void *memory)
 }
 
 /**
- * som_migrate_unit - move a unit to other memory
- * @owner: whose
- * @idx: index of a unit that is there
- * @memory: in: an entry with the number and the kind (SOM_ENTRY_KIND) of memory
- *	that the caller has; out, if the unit was moved: the same of its old
- *	memory, as its entry had them, for som_migrate_free()
- *
+ * som_migrate_unit - Move a unit to other memory
+ * @owner: owner
+ * @idx: index of an existing unit
+ * @memory: in: entry with number and kind (SOM_ENTRY_KIND) of the caller's memory; out, if
+ *	the unit was moved: the same of its old memory, for som_migrate_free()
  * Context: Process context; mmap_lock is held for write, and owner->lock.
- * Return: 0; -ENOENT if there is no unit; -EBUSY if somebody has a pin on it; -EAGAIN if
- * children need copies first and the pool has nothing right now; -EHWPOISON if its memory
- * cannot be read, and it stays where it is.
+ * Return: 0; -ENOENT if there is no unit; -EBUSY if it is pinned; -EAGAIN if children need
+ * copies first and the pool is empty; -EHWPOISON if its memory cannot be read: it stays.
  */
 int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory)
 {
@@ -96,11 +83,11 @@ int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory)
 	if (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) &&
 	    som_page_backed_poisoned(som_entry_unit(entry)))
 		goto out;
-	/* From page-backed memory a child can only have a copy. */
+	/* Children cannot share page-backed memory: make their copies. */
 	ret = to_page_backed ? som_cow_break(owner, idx) : 0;
 	if (ret)
 		goto out;
-	/* Nor does a child copy from the old memory while it goes. */
+	/* No child may copy from the old memory during the switch. */
 	mutex_lock(&owner->cow.lock);
 	ret = som_unit_copy(unit, som_entry_unit(entry));
 	if (!ret)
@@ -112,7 +99,7 @@ int som_migrate_unit(struct som_owner *owner, unsigned long idx, void **memory)
 		goto out;
 	if (som_entry_level(entry) == SOM_LEVEL_4K)
 		som_collapse_want(owner, idx);
-	/* By policy, it is tracked page by page. */
+	/* By policy, the unit is tracked page by page. */
 	if (to_page_backed && !(kind & SOM_ENTRY_BY_POLICY))
 		som_dirty_log_pinned(&owner->dirty_log, idx);
 	trace_som_unit_move(som_entry_unit(entry), unit);
@@ -127,28 +114,27 @@ out:
 /*
  * Units that are ordinary pages by policy (SOM_POLICY_PAGE_BACKED).
  *
- * get_user_pages() finds no page behind a special 4 KiB entry. So a unit that needs such
- * entries becomes page-backed, as SOM_IOC_PAGE_BACKED makes it, and goes back to the pool
- * when nothing needs them any more:
+ * get_user_pages() finds no page for a special 4 KiB entry. So a unit that needs 4 KiB
+ * entries becomes page-backed, as with SOM_IOC_PAGE_BACKED, and returns to the pool when
+ * nothing needs them any more:
  *
- *  1. It has no memory yet: owner_populate_unit() in unit.c takes pages in place of a unit.
- *  2. It has: its data can only be moved with mmap_lock held for write. The fault lets
- *     go of its lock, takes that, moves the unit and has the kernel begin again
- *     (VM_FAULT_RETRY). So it holds nothing that it may not sleep under.
- *  3. It cannot be moved (somebody has a pin on its chunk, a limit, no memory), or the
- *     fault may not be begun again: it is mapped by special entries, and the worker of
- *     collapse.c tries once more, a while later.
- *  4. The same worker moves it back where one VMA covers all of it again and it is not
- *     tracked. What is tracked needs 4 KiB entries as soon as it is written, and stays
- *     as it is.
+ *  1. If it has no memory yet, owner_populate_unit() allocates pages instead of a unit.
+ *  2. If it has, its data can only be moved with mmap_lock held for write. The fault
+ *     releases its lock, takes mmap_lock, moves the unit and has the kernel retry
+ *     (VM_FAULT_RETRY). It holds no other lock, so it may sleep.
+ *  3. If the unit cannot be moved (its chunk is pinned, a limit, no memory), or the fault
+ *     may not be retried, special entries map it. The worker of collapse.c tries again
+ *     later.
+ *  4. The worker moves it back when one VMA covers all of it again and it is not tracked. A
+ *     tracked unit would need 4 KiB entries again at the next write, so it stays.
  *
- * SOM_ENTRY_BY_POLICY tells such a unit from one that somebody has asked for.
+ * SOM_ENTRY_BY_POLICY distinguishes these units from those of SOM_IOC_PAGE_BACKED.
  */
 
-/* How often a fault tries to move a unit that somebody has a pin on, a tick apart. */
+/* Attempts of a fault, a tick apart, to move a unit that is pinned. */
 #define SOM_CONVERT_TRIES	5
 
-/* Is a unit still one that is to be moved that way? owner->lock is held. */
+/* Test whether a unit still has to be moved that way. owner->lock is held. */
 static bool convert_wanted(struct som_owner *owner, unsigned long idx,
 			   bool to_pages)
 {
@@ -162,7 +148,7 @@ static bool convert_wanted(struct som_owner *owner, unsigned long idx,
 	       !som_dirty_log_tracks(&owner->dirty_log, idx);
 }
 
-/* Pages, charged to the cgroup of the address space, in the worker, too. */
+/* Allocate pages; charge the cgroup of the address space, also in the worker. */
 static som_unit_t alloc_pages_for(struct som_owner *owner)
 {
 	struct mem_cgroup *memcg = get_mem_cgroup_from_mm(owner->mm);
@@ -175,14 +161,13 @@ static som_unit_t alloc_pages_for(struct som_owner *owner)
 }
 
 /**
- * som_convert_alloc - allocate memory to move a unit to
- * @owner: whose
- * @to_pages: ordinary pages, or a unit of the pool
- *
+ * som_convert_alloc - Allocate memory to move a unit to
+ * @owner: owner
+ * @to_pages: true for ordinary pages, false for a unit of the pool
  * Context: Process context; owner->lock is not held, as the kernel may have to reclaim
- * memory first.
- * Return: an entry that says its kind, for som_convert_unit() and som_migrate_free(); or
- * ERR_PTR(): -ENOMEM; -ENOSPC if the pool has no unit right now.
+ * memory.
+ * Return: entry with its kind, for som_convert_unit() and som_migrate_free();
+ * ERR_PTR(-ENOMEM); ERR_PTR(-ENOSPC) if the pool is empty.
  */
 void *som_convert_alloc(struct som_owner *owner, bool to_pages)
 {
@@ -196,15 +181,14 @@ void *som_convert_alloc(struct som_owner *owner, bool to_pages)
 }
 
 /**
- * som_convert_unit - move a unit to ordinary pages, or back to the pool
- * @owner: whose
+ * som_convert_unit - Move a unit to ordinary pages, or back to the pool
+ * @owner: owner
  * @idx: unit index
- * @to_pages: which of the two
- * @memory: from som_convert_alloc(); and where it goes what is left: it, or, if the
- *	unit was moved, its old memory
- *
+ * @to_pages: true to move to pages
+ * @memory: in: from som_convert_alloc(); out: memory to free: the same, or the unit's old
+ *	memory
  * Context: Process context; mmap_lock is held for write. Takes owner->lock.
- * Return: 0; -ENOENT if there is nothing to do; the errors of som_migrate_unit().
+ * Return: 0; -ENOENT if there is nothing to do; or an error of som_migrate_unit().
  */
 int som_convert_unit(struct som_owner *owner, unsigned long idx, bool to_pages,
 		     void **memory)
@@ -212,7 +196,7 @@ int som_convert_unit(struct som_owner *owner, unsigned long idx, bool to_pages,
 	int ret = -ENOENT;
 
 	mutex_lock(&owner->lock);
-	/* As long as owner->lock is held, it stays so. */
+	/* The result holds while owner->lock is held. */
 	if (convert_wanted(owner, idx, to_pages))
 		ret = som_migrate_unit(owner, idx, memory);
 	mutex_unlock(&owner->lock);
@@ -220,16 +204,14 @@ int som_convert_unit(struct som_owner *owner, unsigned long idx, bool to_pages,
 }
 
 /**
- * som_convert_fault - have a fault find ordinary pages when it comes again
- * @vmf: the fault, which may be begun again (FAULT_FLAG_ALLOW_RETRY, and not
- *	FAULT_FLAG_RETRY_NOWAIT)
- * @owner: whose
+ * som_convert_fault - Move a unit to ordinary pages for a fault, and retry the fault
+ * @vmf: fault that may be retried (FAULT_FLAG_ALLOW_RETRY without FAULT_FLAG_RETRY_NOWAIT)
+ * @owner: owner
  * @idx: unit index
  *
- * Whether that was possible does not matter: who comes again maps what is there.
- *
- * Context: Process context; the fault's lock is released, the VMA may be gone.
- * Return: what the fault handler is to return.
+ * A failure is ignored: the retried fault maps the unit as it is.
+ * Context: Process context; releases the fault's lock, so the VMA may disappear.
+ * Return: result for the fault handler.
  */
 vm_fault_t som_convert_fault(struct vm_fault *vmf, struct som_owner *owner,
 			     unsigned long idx)
@@ -250,7 +232,7 @@ vm_fault_t som_convert_fault(struct vm_fault *vmf, struct som_owner *owner,
 			break;
 		ret = som_convert_unit(owner, idx, true, &memory);
 		mmap_write_unlock(mm);
-		/* A pin is most often gone soon, and so is a copy that waits. */
+		/* Most pins, and copies for children, are short. */
 		if (ret == -EBUSY || ret == -EAGAIN)
 			schedule_timeout_killable(1);
 	} while ((ret == -EBUSY || ret == -EAGAIN) && --tries &&
@@ -258,6 +240,6 @@ vm_fault_t som_convert_fault(struct vm_fault *vmf, struct som_owner *owner,
 	som_migrate_free(memory);
 out:
 	fput(file);
-	/* With ->pfn_mkwrite the kernel asks for NOPAGE, too. */
+	/* For ->pfn_mkwrite the kernel requires NOPAGE, too. */
 	return VM_FAULT_RETRY | VM_FAULT_NOPAGE;
 }

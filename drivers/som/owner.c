@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An owner: one address space, the units it holds and those reserved for it.
+ * Allocation and destruction of owners.
  *
- * Its parts are in the files below this one: entries (entry.c), mappings (mapping.c,
- * map.c), reservations (reserve.c), units (unit.c). Here are its beginning and its end.
+ * An owner is one address space with the units that it holds and those reserved for it:
+ * entries (entry.c), mappings (mapping.c, map.c), reservations (reserve.c), units (unit.c).
  *
- * Locking, outer to inner: mmap_lock, VMA lock, owner->lock, fault_lock,
- * i_mmap_rwsem (som_zap), page table lock. A fault takes a
- * fault_lock without owner->lock. mmap_lock and the VMA lock are never taken under
- * owner->lock.
+ * Locks, outer to inner: mmap_lock, VMA lock, owner->lock, fault_lock, i_mmap_rwsem
+ * (som_zap), page table lock. A fault takes a fault_lock without owner->lock.
  */
 #include <linux/fs.h>
 #include <linux/list.h>
@@ -32,11 +30,10 @@
 static atomic_long_t som_owner_ids = ATOMIC_LONG_INIT(0);
 
 /**
- * som_owner_alloc - make an owner for an address space
- * @mm: the address space
- *
+ * som_owner_alloc - Allocate an owner for an address space
+ * @mm: address space
  * Context: Process context.
- * Return: the owner, which holds nothing, or NULL.
+ * Return: the owner, which holds no units; or NULL.
  */
 struct som_owner *som_owner_alloc(struct mm_struct *mm)
 {
@@ -74,9 +71,8 @@ struct som_owner *som_owner_alloc(struct mm_struct *mm)
 }
 
 /**
- * som_owner_destroy - the end of an owner
- * @owner: nothing maps anything of it; the caller frees it
- *
+ * som_owner_destroy - Free everything that an owner holds
+ * @owner: owner without mappings; som_owner_free() frees the structure
  * Context: Process context.
  */
 void som_owner_destroy(struct som_owner *owner)
@@ -100,9 +96,8 @@ void som_owner_destroy(struct som_owner *owner)
 }
 
 /**
- * som_owner_free - free an owner
- * @owner: was destroyed, and its MMU notifier does not run
- *
+ * som_owner_free - Free the structure of an owner
+ * @owner: destroyed owner whose MMU notifier does not run
  * Context: Any.
  */
 void som_owner_free(struct som_owner *owner)
@@ -112,10 +107,9 @@ void som_owner_free(struct som_owner *owner)
 }
 
 /**
- * som_owner_stats - count what an owner holds
- * @owner: whose
- * @stats: where the result goes
- *
+ * som_owner_stats - Count what an owner holds
+ * @owner: owner
+ * @stats: result
  * Context: Process context; takes owner->lock.
  */
 void som_owner_stats(struct som_owner *owner, struct som_owner_stats *stats)
@@ -134,9 +128,8 @@ void som_owner_stats(struct som_owner *owner, struct som_owner_stats *stats)
 }
 
 /**
- * som_inode_disinherit - the end of an owner
- * @owner: has no mapping
- *
+ * som_inode_disinherit - Release the inherited files of an owner
+ * @owner: owner without mappings
  * Context: Process context; the file system is mounted.
  */
 void som_inode_disinherit(struct som_owner *owner)

@@ -8,13 +8,13 @@
 struct mm_struct;
 
 /**
- * struct som_owner_stats - a snapshot of an owner
+ * struct som_owner_stats - snapshot of an owner
  * @mapped_pages: 4 KiB pages in its mappings.
  * @nr_reserved: units reserved.
  * @nr_level: units held, by enum som_level.
- * @nr_page_backed: units held that are page-backed.
- * @records: bytes of records that grow with the addresses that are used.
- * @max_records: how many there may be.
+ * @nr_page_backed: page-backed units held.
+ * @records: bytes of records, which grow with the addresses used.
+ * @max_records: limit of @records.
  */
 struct som_owner_stats {
 	unsigned long mapped_pages;

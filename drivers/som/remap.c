@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One VMA in place of several, over the same memory (SOM_MMAP_JOIN).
+ * Replace several VMAs by one for the same memory (SOM_MMAP_JOIN).
  *
- * The kernel cuts a VMA where the access to a part of it changes, and never joins
- * VMAs that are VM_MIXEDMAP again. So a program that changes access often
- * would come to vm.max_map_count. It asks the driver to map a range again instead, with
- * mmap(MAP_FIXED) at a special offset. All of that happens in one hold of mmap_lock:
+ * The kernel splits a VMA where access to a part changes, and never merges VM_MIXEDMAP
+ * VMAs. A program that changes access often would reach vm.max_map_count. It can ask the
+ * driver to map a range again, with mmap(MAP_FIXED) at a special offset, in one hold of
+ * mmap_lock:
  *
- * 1. The kernel asks ->get_unmapped_area. som_remap_prepare() looks at all VMAs of the
- *    range and makes the mapping of the new one. This is the last step that can refuse:
- *    behind it, the kernel has unmapped the range.
- * 2. The kernel cuts VMAs at both ends, clears all entries, flushes, and closes the
- *    VMAs. Before the first of their mappings goes, som_remap_close() puts the new mapping
- *    beside it: no unit is without one.
- * 3. The kernel calls ->mmap, and som_remap_mmap() gives the new mapping to the new VMA.
+ *  1. The kernel calls ->get_unmapped_area. som_remap_prepare() checks all VMAs of the
+ *     range and allocates the new mapping. This is the last step that can fail without
+ *     effect.
+ *  2. The kernel splits VMAs at both ends, clears all entries, flushes, and closes the
+ *     VMAs. Before the first of their mappings is removed, som_remap_close() inserts the
+ *     new one, so every unit always has a mapping.
+ *  3. The kernel calls ->mmap, and som_remap_mmap() attaches the new mapping to the new
+ *     VMA.
  *
- * If the kernel fails between 1 and 2, nothing has changed; the mapping is freed by
- * whoever finds it later. Between 2 and 3 it allocates a VMA. If that fails, it leaves
- * a hole in the address space, as it does for any MAP_FIXED, and the next one who
- * closes or joins a mapping, or the end of the owner, gives the units back.
+ * If the kernel fails between 1 and 2, nothing has changed; a later call frees the mapping.
+ * Between 2 and 3 it allocates a VMA. If that fails, the range is a hole, as after any
+ * failed MAP_FIXED, and the next close or join, or the owner's end, frees the units.
  *
- * Which hold it was is told by its number (som_mm_write_seq()), so that what is left
- * over is never used. owner->lock guards owner->remap.
+ * The number of the hold (som_mm_write_seq()) identifies leftovers, so that they are never
+ * used. owner->lock guards owner->remap.
  *
- * Not chosen: a call that changes VMAs itself, as the kernel exports nothing that
- * could; and VMAs that the kernel joins, which may have no ->close.
+ * Not chosen: a call that changes VMAs itself, as the kernel exports no function for that;
+ * and VMAs that the kernel merges, which may have no ->close.
  */
 #include <linux/interval_tree.h>
 #include <linux/mempolicy.h>
@@ -38,18 +38,18 @@
 #include "som_types.h"
 #include "vma_kind.h"
 
-/* What the kernel sets for itself, and a new VMA has or gets. */
+/* Flags that the kernel sets for itself, in a new VMA, too. */
 #define SOM_REMAP_OWN	(VM_SOFTDIRTY | VM_ACCOUNT)
 
 /**
- * struct som_remap - a VMA that is about to take the place of others
+ * struct som_remap - VMA that is about to replace others
  * @mapping: its mapping.
  * @inserted: the mapping is in the owner's tree.
  * @seq: number of the hold of mmap_lock.
  * @addr: address of the VMA.
  * @first: first page offset.
  * @last: last page offset.
- * @file: vm_file of the VMAs; valid during the hold, in which one of them has it.
+ * @file: vm_file of the VMAs; valid during the hold, while a VMA refers to it.
  * @flags: vm_flags of the VMAs, without SOM_REMAP_OWN.
  * @ask: som_vma_ask() was called for one of them.
  */
@@ -76,7 +76,7 @@ static void free_remap(struct som_remap *remap)
 	kfree(remap);
 }
 
-/* Take out what is left over of a call that has failed. */
+/* Free what a failed call has left. */
 static void drop_remap(struct som_owner *owner)
 {
 	struct som_remap *remap;
@@ -88,7 +88,7 @@ static void drop_remap(struct som_owner *owner)
 	free_remap(remap);
 }
 
-/* Can a VMA and the one in front of it be one? */
+/* Test whether a VMA can be joined to the one before it. */
 static bool is_next(struct vm_area_struct *prev, struct vm_area_struct *vma,
 		    vm_flags_t ignore)
 {
@@ -105,7 +105,7 @@ static bool is_next(struct vm_area_struct *prev, struct vm_area_struct *vma,
 	       a->limit == b->limit;
 }
 
-/* Look at the VMAs of a range. Return: how many, 0 if they cannot be one. */
+/* Check the VMAs of a range. Return: their number; 0 if they cannot be joined. */
 static unsigned long look_at(struct som_owner *owner, unsigned long addr,
 			     unsigned long end, struct som_remap *remap,
 			     vm_flags_t ignore)
@@ -124,7 +124,10 @@ static unsigned long look_at(struct som_owner *owner, unsigned long addr,
 			return 0;
 		remap->ask |= som_vma_tracked(vma);
 		remap->mapping->reserved &= mapping->reserved;
-		/* More may count as written, never less. */
+		/*
+		 * Pages may be reported as written without need, but never the other way
+		 * round.
+		 */
 		remap->mapping->anew |= READ_ONCE(mapping->anew);
 		if (!prev)
 			remap->first = linear_page_index(vma, addr);
@@ -139,7 +142,7 @@ static unsigned long look_at(struct som_owner *owner, unsigned long addr,
 	return nr;
 }
 
-/* Do other VMAs than those of the range, which are @nr, map its page offsets? */
+/* Test whether VMAs other than the @nr of the range map its page offsets. */
 static bool is_shown_twice(struct som_owner *owner, unsigned long first,
 			   unsigned long last, unsigned long nr)
 {
@@ -156,15 +159,14 @@ static bool is_shown_twice(struct som_owner *owner, unsigned long first,
 }
 
 /**
- * som_remap_prepare - see whether a range can be mapped again, as one VMA
- * @owner: whose
+ * som_remap_prepare - Check that a range can be mapped again as one VMA
+ * @owner: owner
  * @addr: first address
- * @len: length in bytes, of whole pages
+ * @len: length in bytes, whole pages
  * @flags: MAP_ flags
- * @dodump: the VMA is to be in core dumps
- *
+ * @dodump: include the VMA in core dumps
  * Context: Process context; mmap_lock is held for write.
- * Return: 0; -EINVAL if it cannot, -ENOMEM.
+ * Return: 0; -EINVAL if it cannot; -ENOMEM.
  */
 int som_remap_prepare(struct som_owner *owner, unsigned long addr,
 		      unsigned long len, unsigned long flags, bool dodump)
@@ -211,9 +213,8 @@ out_free:
 }
 
 /**
- * som_remap_close - keep the units of a VMA that is about to be replaced
- * @mapping: mapping of a VMA that goes
- *
+ * som_remap_close - Keep the units of a VMA that is being replaced
+ * @mapping: mapping of a VMA that is being closed
  * Context: ->close. Takes owner->lock.
  */
 void som_remap_close(struct som_mapping *mapping)
@@ -237,12 +238,11 @@ void som_remap_close(struct som_mapping *mapping)
 }
 
 /**
- * som_remap_mmap - map a range again
- * @owner: whose
- * @vma: the new VMA
- *
+ * som_remap_mmap - Attach the prepared mapping to a new VMA
+ * @owner: owner
+ * @vma: new VMA
  * Context: ->mmap, with mmap_lock held for write since som_remap_prepare().
- * Return: 0; -EINVAL if this is not what was prepared.
+ * Return: 0; -EINVAL if @vma is not the prepared one.
  */
 int som_remap_mmap(struct som_owner *owner, struct vm_area_struct *vma)
 {
@@ -268,9 +268,8 @@ int som_remap_mmap(struct som_owner *owner, struct vm_area_struct *vma)
 }
 
 /**
- * som_remap_destroy - give back what a call that failed has left
- * @owner: nothing maps anything of it
- *
+ * som_remap_destroy - Free what a failed call has left
+ * @owner: owner whose memory is not mapped
  * Context: Process context.
  */
 void som_remap_destroy(struct som_owner *owner)
