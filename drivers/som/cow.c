@@ -419,9 +419,9 @@ static struct som_cow_link *cow_next_child(struct som_owner *parent, unsigned lo
 
 /*
  * Copy a unit for the children: once for the oldest, on which the others then depend; again
- * only for those that inherited other pages. With @lose, a child that cannot get a copy now
- * loses the data. cow.lock is held. Return: 0 if all are served; -ERESTART if more remain;
- * -EAGAIN.
+ * only for those that inherited pages which the oldest did not. With @lose, a child that
+ * cannot get a copy now loses the data. cow.lock is held. Return: 0 if all are served;
+ * -ERESTART if more remain; -EAGAIN.
  */
 static int cow_break_locked(struct som_owner *owner, unsigned long idx, bool lose)
 {
@@ -512,7 +512,7 @@ static int cow_link_others(struct som_owner *owner, unsigned long idx,
 
 /*
  * Before a child gets the unit itself with the pages that it inherited, copy the unit for
- * children that inherited other pages. With @lose, a child that cannot get a copy now loses
+ * children that inherited more pages. With @lose, a child that cannot get a copy now loses
  * the data. cow.lock is held. Return: 0; -ERESTART if more remain; -EAGAIN.
  */
 static int cow_break_wider(struct som_owner *owner, unsigned long idx,
@@ -584,10 +584,7 @@ static bool cow_hand_over(struct som_owner *owner, unsigned long idx, void *entr
 	som_unit_zero_others(unit, pages);
 	if (!cow_insert_unit(child, idx, to, unit,
 			     bits | (others ? SOM_ENTRY_SHARED : 0))) {
-		/*
-		 * The unit stays with its charge, which it needs if it is quarantined
-		 * later.
-		 */
+		/* The unit keeps its charge, which it needs if it is quarantined later. */
 		if (bits)
 			som_account_return(owner->account, child->account, 1);
 		WRITE_ONCE(*som_tables_entryp(&owner->tables, idx), entry);

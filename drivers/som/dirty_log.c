@@ -101,7 +101,7 @@ unsigned long som_dirty_log_run(struct som_dirty_log *t, unsigned long idx,
 bool som_dirty_log_covers(struct som_dirty_log *t, unsigned long first,
 			  unsigned long last)
 {
-	/* Pairs with the release in som_dirty_log_remove(). */
+	/* Pairs with the release in som_dirty_log_end(). */
 	unsigned long removed = smp_load_acquire(&t->removed);
 	bool tracked;
 
@@ -118,8 +118,9 @@ bool som_dirty_log_covers(struct som_dirty_log *t, unsigned long first,
 }
 
 /*
- * Count the runs that touch a range. They are about to be merged or removed, so the walk
- * costs no more than adding them did. @beyond: number of ends that reach beyond the range.
+ * Count the runs that touch a range. The caller merges or removes them, so in total the
+ * walks cost no more than adding the runs did. @beyond: number of ends that reach beyond
+ * the range.
  */
 static unsigned long count_runs(struct som_dirty_log *t, unsigned long first,
 				unsigned long last, unsigned long *beyond)
@@ -180,7 +181,7 @@ int som_dirty_log_add(struct som_dirty_log *t, unsigned long first,
 		WRITE_ONCE(t->nr_ranges, t->nr_ranges - runs + 1);
 		WRITE_ONCE(t->on, true);
 	}
-	/* Pairs with the barrier in som_owner_unit(). */
+	/* Pairs with the barrier in owner_populate_unit(). */
 	smp_mb();
 	return ret;
 }

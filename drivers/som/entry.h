@@ -14,8 +14,9 @@
  *			when 4 KiB entries are no longer needed (migrate.c)
  *	bits 8-		unit number: page frame number / 512
  *
- * Bits are changed by cmpxchg(), as not all changes are made under the same lock. An entry
- * is replaced or removed under the locks that owner.c lists.
+ * Bits are changed by cmpxchg(), as not all changes are made under the same lock. A unit is
+ * replaced under the fault_lock of the index. An entry is removed under owner->lock, or by
+ * the fault that made it and failed.
  */
 #ifndef _SOM_ENTRY_H
 #define _SOM_ENTRY_H

@@ -39,14 +39,13 @@ bool som_owner_find_alias(struct som_owner *owner, unsigned long first,
 }
 
 /**
- * som_mapping_run - Find a run of page offsets that all were, or all were not, moved
- * elsewhere
+ * som_mapping_run - Find a run of page offsets that are, or are not, mapped elsewhere
  * @mapping: mapping
  * @first: first page offset
  * @last: last page offset
- * @superseded: set to whether a private mapping's page offsets are mapped elsewhere now
+ * @superseded: set to whether those of a private mapping were moved or duplicated by mremap
  *
- * MREMAP_DONTUNMAP, and mremap from length 0, leave a mapping behind in this state.
+ * MREMAP_DONTUNMAP, and mremap from length 0, leave the old mapping without memory.
  * Anonymous memory would read as zero there; som refuses access.
  * Context: mmap_lock or the VMA lock is held; takes owner->mapping_lock, for some mappings
  * at a time.
@@ -69,9 +68,7 @@ unsigned long som_mapping_run(struct som_mapping *mapping, unsigned long first,
 		bool newer = container_of(it, struct som_mapping, it)->generation >
 			     mapping->generation;
 
-		/*
-		 * Mappings are sorted by start: those that follow are not part of this run.
-		 */
+		/* Sorted by start: mappings from here on are not part of this run. */
 		if (it->start > first && (newer || *superseded ||
 					  ++seen == SOM_RUN_MAPPINGS)) {
 			last = *superseded ? last : it->start - 1;
@@ -204,7 +201,7 @@ struct som_mapping *som_vma_mapping(const struct vm_area_struct *vma)
 }
 
 /**
- * som_vma_tracked - Test whether a som VMA is of the kind that can be tracked
+ * som_vma_tracked - Test whether a som VMA has the operations with pfn_mkwrite
  * @vma: the VMA
  * Context: mmap_lock or the VMA lock is held.
  * Return: true if it is.

@@ -3,7 +3,7 @@
  * 4 KiB entries: filling them, and reading and clearing their dirty bits.
  *
  * The functions work on the entries that one VMA has of one unit, or on some groups of
- * pages of it; one page table at a time, under its lock, as an entry costs a few
+ * them. They process a page table at a time, under its lock, so that an entry costs a few
  * instructions and no call. A missing page table is made by apply_to_page_range(), which
  * calls back for the first entry. The callback handles all entries and ends the walk.
  *

@@ -132,7 +132,7 @@ struct som_listed {
  * @id: unique number.
  * @pid: the process, for display; changed under @mapping_lock.
  * @lock: guards @mappings, @reserved and its tree, @cursor, @mapped_pages, and every
- *	removal from @tables.
+ *	removal from @tables, except by a fault that failed.
  * @pud_lock: serialises 1 GiB faults; taken before @lock.
  * @mapping_lock: taken in addition to @lock to change @mappings, so either lock is enough
  *	to read them.

@@ -3,8 +3,8 @@
  * The two kinds of som VMAs, and the change from one to the other.
  *
  * A VMA starts without pfn_mkwrite, as the kernel refuses long-term pins for writing in a
- * VMA that has it. The first scan that tracks a VMA gives it operations with pfn_mkwrite:
- * see fault.c.
+ * VMA that has it. The first scan that tracks a VMA gives it operations with pfn_mkwrite
+ * (fault.c), unless it stays of the first kind (som_mapping_keeps_kind()).
  */
 #include <linux/mm.h>
 #include "dirty_log.h"
@@ -17,8 +17,8 @@
  * som_vma_page_backed - Allow pins for writing in a som VMA from now on
  * @vma: the VMA
  *
- * Returns it to the first kind. Zaps its entries, as the kernel would give write access to
- * those that have none.
+ * Returns it to the first kind, in which the kernel makes write-protected entries writable
+ * without a call of som. So its entries are zapped.
  * Context: Process context; mmap_lock is held for write.
  */
 void som_vma_page_backed(struct vm_area_struct *vma)
@@ -36,7 +36,7 @@ void som_vma_page_backed(struct vm_area_struct *vma)
 
 /**
  * som_vma_ask - Make the kernel call pfn_mkwrite before an entry becomes writable
- * @vma: the VMA; not changed if it is page-backed
+ * @vma: the VMA; not changed if som_vma_ready()
  * Context: Process context; mmap_lock is held for write.
  */
 void som_vma_ask(struct vm_area_struct *vma)

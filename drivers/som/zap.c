@@ -4,14 +4,13 @@
  *
  * If an owner has private mappings, its MMU notifier must distinguish
  * madvise(MADV_DONTNEED), which discards memory, from the driver's zaps, which must not. So
- * each zap of the driver has a marker with the task while it is in progress. So has a
- * MADV_DONTNEED in which the kernel may split a huge entry, as the notifier is called for
- * the split, too.
+ * each zap of the driver has a marker that names its task. A MADV_DONTNEED in which the
+ * kernel may split a huge entry has one, too, as the split also calls the notifier.
  *
- * Each owner has a list of markers. The marker of a zap is on its stack. The marker of a
- * MADV_DONTNEED must live from one notifier call to another: it is one of a few parts, and
- * tasks wait for a free one. A task that has one is clearing page tables and waits for
- * nothing of som.
+ * Each owner has a list of markers. A zap's marker is on its stack. The marker of a
+ * MADV_DONTNEED must live from one notifier call to the next, so it is taken from a small
+ * array, and tasks wait for a free one. A task that has one is clearing page tables and
+ * does not wait for som, so the wait ends.
  */
 #include <linux/fs.h>
 #include <linux/interval_tree_generic.h>
