@@ -32,6 +32,7 @@
 #include "fault.h"
 #include "mapping.h"
 #include "migrate.h"
+#include "plan.h"
 #include "pool.h"
 #include "pte.h"
 #include "pud.h"
@@ -281,64 +282,76 @@ static bool som_map_shared(const struct vm_fault *vmf, unsigned long idx,
 	       (!region || !region->active) && !som_owner_page_backed(owner, idx);
 }
 
+static enum som_pmd_state pmd_state(pmd_t pmd)
+{
+	if (pmd_none(pmd))
+		return SOM_PMD_NONE;
+	return pmd_trans_huge(pmd) ? SOM_PMD_HUGE : SOM_PMD_TABLE;
+}
+
 /*
- * Map a unit, by a 2 MiB entry if possible and @huge is set. @was: its level, if known.
- *
- * A clean tracked unit has no writable entry. It is mapped by a read-only 2 MiB entry until
- * it is written, and by 4 KiB entries with dirty bits from then on. For these the kernel
- * removes the 2 MiB entry (VM_FAULT_FALLBACK) and faults again with order 0.
+ * Map a unit by the plan of som_plan_mapping(). @huge: the VMA allows a 2 MiB entry.
+ * @was: level of the unit before the fault.
  */
 static vm_fault_t som_map_unit(struct vm_fault *vmf, unsigned long idx,
 			       som_unit_t unit, bool huge,
 			       enum som_level was)
 {
-	struct som_owner *owner = som_vma_mapping(vmf->vma)->owner;
+	struct som_mapping *mapping = som_vma_mapping(vmf->vma);
+	struct som_owner *owner = mapping->owner;
 	struct som_region *region = som_dirty_log_find(&owner->dirty_log, idx);
-	bool write = vmf->flags & FAULT_FLAG_WRITE;
+	struct som_plan_input in = {
+		.pmd = pmd_state(pmdp_get_lockless(vmf->pmd)),
+		.huge = huge,
+		.private = mapping->private,
+		.write = vmf->flags & FAULT_FLAG_WRITE,
+	};
 	enum som_level level = SOM_LEVEL_4K;
-	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
-	bool table = pmd_trans_huge(pmd), readonly, shared;
+	enum som_plan plan;
 	vm_fault_t ret;
 
-	/* Another VMA's. Only one level is recorded per unit: drop the entry. */
+	/* Another VMA maps the unit by a 1 GiB entry: a unit has one level in all VMAs. */
 	if (unlikely(was == SOM_LEVEL_1G)) {
 		som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 		was = SOM_LEVEL_NONE;
 	}
-	shared = som_owner_shared(owner, idx);
-	if (som_owner_page_backed(owner, idx)) {
-		som_owner_set_level(owner, idx, SOM_LEVEL_4K);
-		trace_som_fault(vmf->real_address, unit, PAGE_SIZE, write);
-		return som_map_pages(vmf, idx, unit);
-	}
 	if (region && region->mode == SOM_MODE_OPEN)
 		region = NULL;
-	huge = huge && (table || pmd_none(pmd));
-	/* A page table was inserted meanwhile: retry, which copies the unit first. */
-	if (shared && !may_protect(vmf->vma, huge))
-		return VM_FAULT_NOPAGE;
-	readonly = shared || (region && region->mode == SOM_MODE_CLEAN && !write &&
-			      may_protect(vmf->vma, huge));
-	if (huge && (!region || readonly)) {
-		level = SOM_LEVEL_2M;
-		ret = som_map_2m(vmf, idx, unit,
-				 !region && !shared &&
-				 vmf->vma->vm_flags & VM_WRITE);
-	} else if (table && som_vma_mapping(vmf->vma)->private) {
-		/* A split by the kernel would look like MADV_DONTNEED (discard.c). */
+	in.shared = som_owner_shared(owner, idx);
+	in.page_backed = som_owner_page_backed(owner, idx);
+	in.tracked = region;
+	in.clean = region && region->mode == SOM_MODE_CLEAN;
+	in.protect = may_protect(vmf->vma, huge && in.pmd != SOM_PMD_TABLE);
+	plan = som_plan_mapping(&in);
+	switch (plan) {
+	case SOM_PLAN_PAGES:
+		som_owner_set_level(owner, idx, SOM_LEVEL_4K);
+		trace_som_fault(vmf->real_address, unit, PAGE_SIZE, in.write);
+		return som_map_pages(vmf, idx, unit);
+	case SOM_PLAN_ZAP:
 		som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 		return VM_FAULT_NOPAGE;
-	} else if (table) {
+	case SOM_PLAN_RETRY:
+		return VM_FAULT_NOPAGE;
+	case SOM_PLAN_SPLIT:
 		return VM_FAULT_FALLBACK;
-	} else if (readonly) {
+	case SOM_PLAN_2M:
+	case SOM_PLAN_2M_READONLY:
+		level = SOM_LEVEL_2M;
+		ret = som_map_2m(vmf, idx, unit, plan == SOM_PLAN_2M &&
+				 vmf->vma->vm_flags & VM_WRITE);
+		break;
+	case SOM_PLAN_4K_READONLY:
 		ret = som_map_4k_readonly(vmf, idx, unit);
-	} else {
+		break;
+	case SOM_PLAN_4K:
 		ret = som_map_4k(vmf, idx, unit, region);
+		break;
 	}
 	if (level != was)
 		som_owner_set_level(owner, idx, level);
 	trace_som_fault(vmf->real_address, unit,
-			level == SOM_LEVEL_2M ? PMD_SIZE : PAGE_SIZE, write);
+			level == SOM_LEVEL_2M ? PMD_SIZE : PAGE_SIZE, in.write);
 	return ret;
 }
 

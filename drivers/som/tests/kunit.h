@@ -8,6 +8,7 @@ extern struct kunit_suite som_unitmap_suite;
 extern struct kunit_suite som_range_suite;
 extern struct kunit_suite som_commit_suite;
 extern struct kunit_suite som_scan_suite;
+extern struct kunit_suite som_plan_suite;
 extern struct kunit_suite som_region_suite;
 extern struct kunit_suite som_seen_suite;
 

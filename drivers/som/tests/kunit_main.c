@@ -4,7 +4,8 @@
 #include "kunit.h"
 
 kunit_test_suites(&som_unitmap_suite, &som_range_suite, &som_commit_suite,
-		  &som_scan_suite, &som_region_suite, &som_seen_suite);
+		  &som_scan_suite, &som_plan_suite,
+		  &som_region_suite, &som_seen_suite);
 
 MODULE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING);
 MODULE_DESCRIPTION("KUnit tests of single-owner memory");
