@@ -6,8 +6,8 @@
  * whether the caller may override the protection (FOLL_FORCE). ptrace always may;
  * /proc/PID/mem depends on proc_mem.force_override. So this file reads that setting at
  * module load, from the kernel's configuration and /proc/cmdline, and assumes "never" if
- * that fails. For each access it checks whether the caller traces the process, and by which
- * system call it came.
+ * that fails. With "ptrace" the caller must trace the process. With "never" it must also
+ * access the memory by ptrace().
  *
  * As with anonymous memory, an override can read and write a private mapping and read a
  * shared one.

@@ -94,7 +94,7 @@ static int convert_one(struct som_owner *owner, unsigned long *addr,
 	*addr = max(*addr, vma->vm_start);
 	idx = som_pgoff_index(linear_page_index(vma, *addr));
 	last = som_pgoff_index(linear_page_index(vma, min(end, vma->vm_end) - 1));
-	/* Addresses without memory cost nothing, however many there are. */
+	/* Skip the rest of a VMA at once if it has no memory. */
 	if (!page_backed && !som_tables_find(&owner->tables, &idx, last)) {
 		*addr = min(end, vma->vm_end);
 		return 0;

@@ -14,11 +14,11 @@
  *
  * There are two kinds of VMAs. A plain VMA has no pfn_mkwrite, as the kernel refuses
  * long-term pins for writing where it exists. The first tracking scan makes it a tracked
- * VMA (som_vma_track()), unless som_mapping_keeps_kind(). In a tracked VMA the kernel asks
- * pfn_mkwrite before it makes an entry writable, and vm_page_prot has no write access, so
- * that a clean unit can be mapped read-only. In a plain VMA a tracked unit enters DIRTY
- * mode when it is touched, except that a mapping that keeps its kind can map a clean unit
- * by a read-only 2 MiB entry.
+ * VMA (som_vma_track()), unless it is page-backed by request or som_mapping_keeps_kind().
+ * In a tracked VMA the kernel asks pfn_mkwrite before it makes an entry writable, and
+ * vm_page_prot has no write access, so that a clean unit can be mapped read-only. In a
+ * plain VMA a tracked unit enters DIRTY mode when it is touched, except that a mapping that
+ * keeps its kind can map a clean unit by a read-only 2 MiB entry.
  */
 #include <linux/bitmap.h>
 #include <linux/mm.h>
@@ -42,10 +42,7 @@
 #include "unit.h"
 #include "zap.h"
 
-/*
- * Test whether a VMA has lost pages of a unit to mremap. Such a unit is mapped page by
- * page.
- */
+/* Test whether mremap has taken pages of a unit: the rest is mapped page by page. */
 static inline bool som_map_single(struct vm_area_struct *vma,
 				  unsigned long idx)
 {
@@ -84,9 +81,7 @@ static unsigned long som_map_groups(const struct vm_fault *vmf,
 	return groups;
 }
 
-/*
- * Forget the filled pages of inactive groups: they matter only while dirty bits are read.
- */
+/* Clear @filled of inactive groups: a missing entry there has lost no dirty bit. */
 static void som_map_forget(struct som_region *region)
 {
 	unsigned int group;
@@ -399,10 +394,9 @@ static bool som_map_convert(const struct vm_fault *vmf, unsigned long idx,
 }
 
 /*
- * Handle a fault for an entry of an order. The kernel asks for PUD_ORDER and PMD_ORDER
- * where there is no page table, or for a write to a read-only 2 MiB entry; otherwise, and
- * always if THP is disabled, for order 0. Order 0 may still map 2 MiB: the THP setting does
- * not apply here.
+ * Handle a fault. @order: order of the entry that the kernel asks for. It is PUD_ORDER or
+ * PMD_ORDER if there is no page table, or if a read-only 2 MiB entry is written; otherwise,
+ * and always if THP is disabled, 0. Order 0 can map 2 MiB: the THP setting is ignored here.
  */
 static vm_fault_t som_fault_order(struct vm_fault *vmf, unsigned int order)
 {

@@ -14,7 +14,8 @@
  * 2. Create a file for the child's VMAs of the same inode, a mapping with the same page
  *    offsets, and a reservation.
  * 3. Add a deferred copy for each unit of the parent, which becomes shared.
- * 4. Zap the parent's entries, and make the kernel ask before it makes an entry writable.
+ * 4. Make the kernel ask before it makes an entry of the parent writable (som_vma_ask()),
+ *    and zap the parent's entries.
  * 5. Copy page-backed and pinned units at once: a device may write to them unseen.
  *
  * If any step fails, fork fails (compat_fork.h).
@@ -56,7 +57,7 @@ static struct som_owner *child_owner(struct mm_struct *mm,
 	return owner;
 }
 
-/* Copy pinned units for the child now: a device may write to them unseen. */
+/* Copy page-backed and pinned units now: a device may write to them unseen. */
 static int copy_pinned(struct som_owner *parent, struct som_owner *owner,
 		       unsigned long first, unsigned long last)
 {

@@ -13,7 +13,7 @@
  * limits the time with locks held.
  *
  * If copying fails, the pages that this sweep has cleaned for these page regions are marked
- * as written again, by their regions in the dirty log. Pages that have lost their memory
+ * as written again, using their regions in the dirty log. Pages that have lost their memory
  * may have no such region. They are cleaned only after copying.
  */
 #include <linux/mm.h>
@@ -131,7 +131,7 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 	if (!vma)
 		*addr = end;
 	som_sweep_end(&sweep);
-	/* This scan has not seen what is mapped at these addresses from now on. */
+	/* Record the addresses: what is mapped there later was not scanned. */
 	if (clean)
 		som_seen_add(&dirty_log->seen, begin,
 			     scan->full ? scan->walk_end : *addr);

@@ -219,10 +219,9 @@ out_pud:
 /*
  * Fault-around for claimed memory.
  *
- * A parcel has all its units, and a process that claims them will use them. So a fault that
- * maps a unit of a claimed mapping by a 2 MiB entry also maps the following units in the
- * same page table, up to 511. This takes no memory, and later faults would make the same
- * entries.
+ * Claimed units are already allocated, and the process that has claimed them will use them.
+ * So a fault that maps one by a 2 MiB entry also maps the following ones in the same page
+ * table, up to 511. This takes no memory, and later faults would make the same entries.
  *
  * All fault_locks are held, so no unit can leave its index. The page table lock is held
  * from reading an entry until it is set: MADV_DONTNEED of a private mapping first marks

@@ -72,7 +72,7 @@
 /**
  * som_sweep_begin - Begin a sweep
  * @sweep: sweep
- * @owner: owner to clean memory of
+ * @owner: owner of the memory
  * Context: mmap_lock and dirty_log.lock are held until after som_sweep_end().
  */
 void som_sweep_begin(struct som_sweep *sweep, struct som_owner *owner)
@@ -132,7 +132,7 @@ out:
 	dec_tlb_flush_pending(owner->mm);
 }
 
-/* Note that pages were cleaned. @changed: entries were changed. */
+/* Keep an entry of a cleaned page, to flush with. @changed: entries were changed. */
 static void sweep_flush(struct som_sweep *sweep, const struct som_view *view,
 			bool changed)
 {

@@ -38,7 +38,7 @@ struct som_sweep {
  * @region: its region; NULL if it is not tracked.
  * @ptes: entries of the VMA.
  * @written: written pages.
- * @fresh: pages of @written by dirty bits that are not in the region; active groups only.
+ * @fresh: pages of @written by dirty bits that the region lacks; active groups only.
  * @lost: pages of @fresh whose entry is missing.
  * @aliased: another VMA maps pages of @ptes, too: all count as written.
  */

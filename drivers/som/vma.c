@@ -29,9 +29,8 @@
  * Zap part of a VMA that is about to be split or moved, where the kernel does not expect
  * 1 GiB entries. Do not test for such entries first: a fault can add one until the VMA is
  * locked.
- * @all: zap 2 MiB and 4 KiB entries, too. Needed for private memory: mremap with an old
- *	length of 0 leaves the entries in a VMA that is now superseded
- *	(som_mapping_run()).
+ * @all: zap 2 MiB and 4 KiB entries, too. Private memory needs that: mremap with an old
+ * length of 0 leaves them in a VMA that is now superseded (som_mapping_run()).
  */
 static void som_vma_zap(struct vm_area_struct *vma, pgoff_t pgoff,
 			unsigned long nr, bool all)
@@ -103,7 +102,7 @@ static void som_vma_open(struct vm_area_struct *vma)
 				  vma_last_pgoff(vma), split);
 	mapping->vma = vma;
 	vma->vm_private_data = mapping;
-	/* Zap after publishing the mapping: from then on superseded pages fail. */
+	/* Zap after publishing: from then on faults on superseded pages fail. */
 	if (!split)
 		som_vma_zap(vma, vma->vm_pgoff, vma_pages(vma), mapping->private);
 }
@@ -166,7 +165,7 @@ static int som_vma_mremap(struct vm_area_struct *vma)
 	if (last >= mapping->limit || (mapping->private && mapping->grown) ||
 	    som_mapping_crowded(mapping))
 		return -ENOMEM;
-	/* The check forbids two writable entries of a page; private memory has one. */
+	/* That check forbids two writable entries of a page; private memory has one. */
 	if (som_checks_page_tables() && !mapping->private && som_mremap_leaves())
 		return -ENOMEM;
 	if (mapping->reserved || !(vma->vm_flags & VM_ACCESS_FLAGS) ||
