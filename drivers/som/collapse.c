@@ -168,8 +168,8 @@ static bool collapse_vma(struct collapser *c, struct som_mapping *mapping)
 }
 
 /*
- * Process as much of a table as one hold of mmap_lock, which keeps mappings stable, allows.
- * Return: false if mmap_lock is contended.
+ * Process as much of a table as one hold of mmap_lock allows. Return: false if there is
+ * contention for mmap_lock.
  */
 static bool collapse_some(struct collapser *c)
 {

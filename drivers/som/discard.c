@@ -123,9 +123,7 @@ static int som_private_range_start(struct mmu_notifier *mn,
 	if (first != som_index_pgoff(som_pgoff_index(first)) ||
 	    last + 1 != som_index_pgoff(som_pgoff_index(last + 1)))
 		som_zaps_begin_part(&owner->zaps, range->start, range->end);
-	/*
-	 * A mapping that mremap has superseded shows nothing, so it has nothing to discard.
-	 */
+	/* Nothing to discard where mremap has superseded the mapping. */
 	for (; first <= last; first = next + 1) {
 		next = som_mapping_run(som_vma_mapping(vma), first, last, &superseded);
 		if (!superseded)

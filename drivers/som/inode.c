@@ -113,10 +113,7 @@ static int som_inode_open(struct inode *inode, struct file *file)
 	return -ENXIO;
 }
 
-/*
- * Handle madvise(MADV_REMOVE), for which the kernel passes vm_file. Nothing else calls
- * this.
- */
+/* Handle madvise(MADV_REMOVE), the only caller: the kernel passes vm_file. */
 static long som_inode_fallocate(struct file *file, int mode, loff_t offset,
 				loff_t len)
 {
@@ -334,9 +331,7 @@ void som_owner_walk_end(struct som_owner_walk *walk)
 	mutex_unlock(&som_owners_lock);
 }
 
-/*
- * Create an owner that is not in the table yet. The caller gets the reference to its file.
- */
+/* Create an owner outside the table, with one reference for the caller. */
 static struct som_owner *make_owner(struct mm_struct *mm)
 {
 	struct som_owner *owner = som_owner_alloc(mm);

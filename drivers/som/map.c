@@ -299,10 +299,7 @@ static bool mapping_grows(struct som_mapping *old, unsigned long first,
 	return last > end;
 }
 
-/*
- * Test whether a private mapping is left with nothing to move: other mappings have all of
- * it.
- */
+/* Test whether other mappings have taken over all of a private mapping. */
 static bool mapping_left(struct som_mapping *mapping)
 {
 	bool superseded;
@@ -311,10 +308,7 @@ static bool mapping_left(struct som_mapping *mapping)
 			       &superseded) == mapping->it.last && superseded;
 }
 
-/*
- * Wait for faults that have tested whether their index is tracked: they have made their
- * regions by then.
- */
+/* Wait for faults that have found their index tracked and are making its region. */
 static void wait_for_faults(struct som_owner *owner)
 {
 	unsigned int i;
@@ -350,10 +344,7 @@ void som_owner_untrack(struct som_owner *owner, unsigned long first,
 	}
 }
 
-/*
- * Mark the pages first..last of an index that other mappings share as written, populated or
- * not.
- */
+/* Mark pages of an index that is partly mapped elsewhere as written, populated or not. */
 static void part_anew(struct som_owner *owner, unsigned long idx,
 		      unsigned long first, unsigned long last)
 {

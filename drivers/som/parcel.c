@@ -200,7 +200,6 @@ static int prepare_shared(struct som_owner *owner, unsigned long idx)
 	return ret == -EAGAIN ? -ERESTART : ret == -ENOSPC ? -ENOMEM : ret;
 }
 
-/* Make the owner's own deferred copies. */
 static int prepare_deferred(struct som_owner *owner, unsigned long first,
 			    unsigned long last)
 {
@@ -217,10 +216,7 @@ static int prepare_deferred(struct som_owner *owner, unsigned long first,
 	return 0;
 }
 
-/*
- * Test whether a unit can move to a parcel. *chunk: chunk known to be unpinned, which is
- * all that most units need.
- */
+/* Test whether a unit can move to a parcel. *chunk: the last chunk found unpinned. */
 static inline int prepare_unit(struct som_owner *owner, unsigned long idx,
 			       const void *entry, unsigned long *chunk)
 {
@@ -290,7 +286,6 @@ int som_parcel_prepare(struct som_packing *packing, unsigned long first,
 	return 0;
 }
 
-/* Move units of a table from the owner to the parcel. */
 static unsigned long parcel_take_table(struct som_packing *packing,
 				       struct som_table *table, unsigned long i,
 				       unsigned long end, unsigned long *chunk,
@@ -428,10 +423,7 @@ static int claim_tables(struct som_claim *claim, struct som_tables *tables,
 	return 0;
 }
 
-/*
- * The same for a whole parcel, whose units are counted: each of its tables needs at most two
- * of the claimer's.
- */
+/* The same for a whole parcel. Its units are counted; each of its tables needs at most two. */
 static int claim_all_tables(struct som_claim *claim, struct som_tables *tables,
 			    unsigned long to)
 {
@@ -532,10 +524,7 @@ void som_parcel_claim_end(struct som_claim *claim, struct som_tables *tables,
 	wake_up_interruptible(&parcel->wait);
 }
 
-/*
- * Copy bytes of one unit, or zeroes if there is none. Stop where a page fault would be
- * needed.
- */
+/* Copy bytes of one unit, or zeroes, up to the first page fault. */
 static size_t parcel_copy_part(const void *entry, unsigned long offset, size_t len,
 			       struct iov_iter *to)
 {

@@ -57,7 +57,6 @@ static bool punch_covers(struct som_owner *owner, unsigned long idx,
 	return true;
 }
 
-/* Zero the pages first..last of a unit in place. */
 static void punch_zero(struct som_owner *owner, som_unit_t unit,
 		       unsigned long idx, unsigned long first,
 		       unsigned long last)
@@ -80,7 +79,6 @@ static void punch_unmap(struct som_owner *owner, unsigned long idx,
 		som_zap(owner, som_index_pgoff(idx), nr << SOM_UNIT_PAGE_SHIFT);
 }
 
-/* Units to remove. */
 enum punch_which {
 	PUNCH_COVERED,		/* whose mapped parts are all in the range */
 	PUNCH_DISCARDED,	/* that were discarded */
@@ -129,10 +127,7 @@ static bool punch_may_go(struct som_owner *owner, unsigned long idx,
 		return true;
 	if (charge && som_cache_charge(owner->account, 1)) {
 		entry = som_entry_change(owner, idx, 0, SOM_ENTRY_CHARGED);
-		/*
-		 * Charged already. The attempt showed that the index can most likely be
-		 * populated again.
-		 */
+		/* Charged already, so another unit can most likely be charged, too. */
 		if (som_entry_test(entry, SOM_ENTRY_CHARGED))
 			som_account_uncharge(owner->account, 1);
 		return true;
@@ -171,7 +166,6 @@ static int punch_takes(struct punch *p, unsigned long idx)
 	return 0;
 }
 
-/* Find the next index for punch_takes(). */
 static void punch_find(struct punch *p)
 {
 	unsigned long last = som_pgoff_index(p->last);
@@ -325,10 +319,7 @@ static int punch_units(struct punch *p)
 	return ret;
 }
 
-/*
- * Test whether a unit is all zero. @first: page to begin with: the one most likely not
- * zero.
- */
+/* Test whether a unit is all zero, beginning with page @first. */
 static bool unit_is_zero(som_unit_t unit, unsigned int first)
 {
 	void *mem = som_unit_address(unit);
@@ -339,10 +330,7 @@ static bool unit_is_zero(som_unit_t unit, unsigned int first)
 	       !memchr_inv(mem, 0, first * PAGE_SIZE);
 }
 
-/*
- * Test whether a unit that is zero can be removed: no child, no pin, no request to be
- * page-backed.
- */
+/* Test whether a zero unit can be removed: no child, pin or request for pages. */
 static bool may_be_given_up(const void *entry)
 {
 	if (som_entry_test(entry, SOM_ENTRY_SHARED))
@@ -480,7 +468,6 @@ int som_owner_punch(struct som_owner *owner, unsigned long first,
 	return 0;
 }
 
-/* Discard deferred copies. */
 static void discard_deferred(struct som_owner *owner, unsigned long first,
 			     unsigned long last, unsigned long *until)
 {
@@ -568,8 +555,8 @@ bool som_owner_discard(struct som_owner *owner, unsigned long first,
 }
 
 /*
- * Discard page offsets of a closed mapping in the older mappings that it was moved from:
- * each only once, as the tree yields mappings by their first page offset.
+ * Discard page offsets of a closed mapping in the older mappings that it was moved from.
+ * The tree yields those by first page offset, so each page is discarded once.
  */
 static bool discard_older(struct som_mapping *mapping, unsigned long lo,
 			  unsigned long hi)

@@ -124,10 +124,7 @@ static unsigned long look_at(struct som_owner *owner, unsigned long addr,
 			return 0;
 		remap->ask |= som_vma_tracked(vma);
 		remap->mapping->reserved &= mapping->reserved;
-		/*
-		 * Pages may be reported as written without need, but never the other way
-		 * round.
-		 */
+		/* More may count as written than was, never less. */
 		remap->mapping->anew |= READ_ONCE(mapping->anew);
 		if (!prev)
 			remap->first = linear_page_index(vma, addr);

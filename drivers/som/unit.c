@@ -319,10 +319,7 @@ static som_unit_t owner_take_unit(struct som_mapping *mapping, unsigned long idx
 	return unit;
 }
 
-/*
- * Allocate ordinary pages for a unit that will be mapped by 4 KiB entries, if the policy
- * says so. Return: unit, or an error: use the pool.
- */
+/* Allocate pages if the policy wants them for 4 KiB entries. On an error, use the pool. */
 static som_unit_t owner_take_pages(struct som_mapping *mapping, unsigned long idx,
 				   enum som_level level)
 {
