@@ -6,12 +6,14 @@
 #include <linux/som.h>
 
 struct som_info;
+struct som_open_view;
 struct som_pack;
 struct som_parcel_info;
 struct som_policy;
 struct som_range;
 struct som_reset;
 struct som_settings;
+struct som_view_maps;
 
 /* Structure of any call. */
 union som_args {
@@ -22,6 +24,8 @@ union som_args {
 	struct som_policy policy;
 	struct som_pack pack;
 	struct som_parcel_info parcel_info;
+	struct som_open_view view;
+	struct som_view_maps view_maps;
 };
 
 /**

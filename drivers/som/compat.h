@@ -9,6 +9,7 @@
 #include <linux/cgroup.h>
 #include <linux/compat.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/maple_tree.h>
 #include <linux/mempolicy.h>
 #include <linux/mman.h>
@@ -108,6 +109,35 @@ static inline bool som_mm_write_trylock(struct mm_struct *mm)
 static inline bool som_mm_write_locked(struct mm_struct *mm)
 {
 	return atomic_long_read(&mm->mmap_lock.count) & RWSEM_WRITER_LOCKED;
+}
+
+/**
+ * som_pidfd_pid - Return the process of a pidfd
+ * @file: any file
+ *
+ * As pidfd_pid(), which is not exported: pidfs has the inodes of pidfds and no others, and
+ * i_private of an inode is the process.
+ *
+ * Context: Any.
+ * Return: the process, valid as long as the file is; or NULL if it is no pidfd.
+ */
+static inline struct pid *som_pidfd_pid(const struct file *file)
+{
+	struct inode *inode = file_inode(file);
+
+	return inode->i_sb->s_magic == PID_FS_MAGIC ? inode->i_private : NULL;
+}
+
+/**
+ * som_proc_mem_mm - Return the address space of an open /proc/PID/mem
+ * @file: the file
+ *
+ * Context: Any.
+ * Return: the address space, as valid as the file; or NULL.
+ */
+static inline struct mm_struct *som_proc_mem_mm(const struct file *file)
+{
+	return file->private_data;
 }
 
 /**

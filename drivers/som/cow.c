@@ -775,6 +775,74 @@ bool som_cow_find(struct som_owner *owner, unsigned long *idx,
 }
 
 /**
+ * som_cow_next - Find the next deferred copy, before a look for units
+ * @owner: whose
+ * @idx: where to begin, and where the index goes if there is one
+ * @last: last unit index
+ *
+ * A look for units afterwards finds those that have been copied meanwhile.
+ *
+ * Context: Any. Cheap where nothing was inherited.
+ * Return: true if there is one.
+ */
+bool som_cow_next(struct som_owner *owner, unsigned long *idx,
+		  unsigned long last)
+{
+	bool found = som_cow_pending(&owner->cow) &&
+		     som_cow_find(owner, idx, last);
+
+	/* Pairs with cow_insert_unit(). */
+	smp_rmb();
+	return found;
+}
+
+/**
+ * som_cow_look - Read memory that an owner has inherited and not copied
+ * @owner: whose
+ * @idx: unit index
+ * @fn: called with the parent's memory, and the pages of it that were inherited; the
+ *	others are zero. It may sleep for a short time
+ * @arg: its first argument
+ *
+ * Context: Process context; som_owner_lock_index() is held, and mmap_lock. The parent cannot
+ * change or lose the unit while @fn runs.
+ * Return: what @fn returns; -ENOENT if there is no deferred copy, or not any more; -EIO if
+ * the bytes are lost, or their memory has failed.
+ */
+int som_cow_look(struct som_owner *owner, unsigned long idx,
+		 int (*fn)(void *arg, const void *mem,
+			   const unsigned long *pages), void *arg)
+{
+	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
+	struct som_cow_link *link;
+	struct som_owner *parent;
+	int ret = -ENOENT;
+	void *entry;
+
+	while (ret == -ENOENT && (link = xa_load(&owner->cow.pending, idx))) {
+		if (xa_is_value(link))
+			return -EIO;
+		parent = link->parent;
+		mutex_lock(&parent->cow.lock);
+		/* Otherwise it has another parent by now, or is a unit. */
+		if (xa_load(&owner->cow.pending, idx) == link) {
+			entry = som_tables_load(&parent->tables, idx);
+			cow_pages(owner, idx, pages);
+			if (WARN_ON_ONCE(!entry) ||
+			    som_pool_poisoned(som_entry_unit(entry)))
+				ret = -EIO;
+			else
+				ret = fn(arg, som_unit_address(som_entry_unit(entry)),
+					 pages);
+		}
+		mutex_unlock(&parent->cow.lock);
+	}
+	/* Pairs with cow_insert_unit(). */
+	smp_rmb();
+	return ret;
+}
+
+/**
  * som_cow_pull_range - Give an owner its copies of some inherited units
  * @owner: the child
  * @first: first unit index

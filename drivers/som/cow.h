@@ -41,6 +41,11 @@ unsigned long som_cow_leave(struct som_owner *owner, unsigned long first,
 			    unsigned long last);
 bool som_cow_find(struct som_owner *owner, unsigned long *idx,
 		  unsigned long last);
+bool som_cow_next(struct som_owner *owner, unsigned long *idx,
+		  unsigned long last);
+int som_cow_look(struct som_owner *owner, unsigned long idx,
+		 int (*fn)(void *arg, const void *mem,
+			   const unsigned long *pages), void *arg);
 
 /**
  * som_cow_pending - Test whether an owner may have deferred copies

@@ -46,6 +46,8 @@ void som_dirty_log_init(struct som_dirty_log *t, struct mutex *lock)
 	t->known.first = 1;
 	t->known.last = 0;
 	t->buf = NULL;
+	t->claim = NULL;
+	t->own = false;
 	t->on = false;
 	t->anew = false;
 }

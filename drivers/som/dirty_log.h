@@ -28,6 +28,9 @@
  *	some more if they are scattered. Changed under @lock and mmap_lock, read under
  *	mmap_lock for write.
  * @buf: buffer left by the last scan for the next one, or NULL.
+ * @claim: the view that has the log, or NULL; changed under @lock (claim.c).
+ * @ending: first unit index from which a claim that ends may have regions.
+ * @own: the process tracks for itself. Stays.
  * @on: something is or was tracked.
  * @anew: something was mapped at, or moved to, addresses that a scan has passed. Never
  *	cleared.
@@ -45,6 +48,9 @@ struct som_dirty_log {
 	struct mutex lock;	/* serialises scans */
 	struct som_seen seen;
 	void *buf;
+	const void *claim;
+	unsigned long ending;
+	bool own;
 	bool on;
 	bool anew;
 };

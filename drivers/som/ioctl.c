@@ -18,6 +18,7 @@
 #include "range.h"
 #include "reset.h"
 #include "som_types.h"
+#include "view_file.h"
 
 static int som_ioctl_info(struct som_settings *settings,
 			  union som_args *args)
@@ -73,6 +74,11 @@ static int som_ioctl_pack(struct som_settings *settings, union som_args *args)
 	return som_pack(settings, &args->pack);
 }
 
+static int som_ioctl_view(struct som_settings *settings, union som_args *args)
+{
+	return som_view_open(&args->view);
+}
+
 static const struct som_ioctl_desc som_ioctls[] = {
 	{
 		.cmd = SOM_IOC_INFO,
@@ -120,6 +126,12 @@ static const struct som_ioctl_desc som_ioctls[] = {
 		.size = sizeof(struct som_pack),
 		.min_size = SOM_PACK_SIZE_VER0,
 		.handler = som_ioctl_pack,
+	},
+	{
+		.cmd = SOM_IOC_VIEW,
+		.size = sizeof(struct som_open_view),
+		.min_size = SOM_OPEN_VIEW_SIZE_VER0,
+		.handler = som_ioctl_view,
 	},
 };
 

@@ -14,6 +14,7 @@
 #include "hwpoison.h"
 #include "policy.h"
 #include "pool.h"
+#include "rights.h"
 #include "sysfs.h"
 #include "tables.h"
 #include "vma.h"
@@ -40,9 +41,12 @@ static int __init som_init(void)
 	ret = som_policy_init();
 	if (ret)
 		return ret;
-	ret = som_tables_module_init();
+	ret = som_rights_init();
 	if (ret)
 		return ret;
+	ret = som_tables_module_init();
+	if (ret)
+		goto out_rights;
 	ret = som_private_init();
 	if (ret)
 		goto out_units;
@@ -83,6 +87,8 @@ out_private:
 	som_private_exit();
 out_units:
 	som_tables_module_exit();
+out_rights:
+	som_rights_exit();
 	som_anon_exit();
 	return ret;
 }
@@ -102,6 +108,7 @@ static void __exit som_exit(void)
 	som_cgroup_exit();
 	som_hwpoison_exit();
 	som_tables_module_exit();
+	som_rights_exit();
 	som_anon_exit();
 }
 module_exit(som_exit);

@@ -15,12 +15,18 @@
  * If copying fails, the pages that this sweep has cleaned for these page regions are marked
  * as written again, using their regions in the dirty log. Pages that have lost their memory
  * may have no such region. They are cleaned only after copying.
+ *
+ * A scan by a view (view_file.c) is of another process. It holds the address space for one
+ * sweep at a time, so a process that exits gives its memory back while regions are copied out.
+ * It does not copy memory that the process has inherited unless it cleans.
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include "claim.h"
 #include "cow.h"
 #include "dirty_log.h"
 #include "inode.h"
@@ -69,6 +75,20 @@ static int scan_args(struct pm_scan_arg *arg, struct pm_scan_arg __user *user)
 	return 0;
 }
 
+/* Is all of a part of a VMA tracked, for PM_SCAN_CHECK_WPASYNC? */
+static bool scan_covered(struct som_dirty_log *dirty_log,
+			 const struct som_scan *scan,
+			 struct vm_area_struct *vma, unsigned long addr,
+			 unsigned long end)
+{
+	if (scan->untracked)
+		return false;
+	return som_vma_mapping(vma)->anew ||
+	       som_dirty_log_covers(dirty_log,
+				    som_pgoff_index(linear_page_index(vma, addr)),
+				    som_pgoff_index(linear_page_index(vma, end - 1)));
+}
+
 static int scan_vma(struct som_sweep *sweep, struct som_scan *scan,
 		    struct vm_area_struct *vma, unsigned long *addr,
 		    unsigned long stop, bool clean)
@@ -79,7 +99,7 @@ static int scan_vma(struct som_sweep *sweep, struct som_scan *scan,
 
 	if (som_owner_unsettled(owner)) {
 		settled = stop;
-		ret = som_track_settle(owner, vma, *addr, &settled);
+		ret = som_track_settle(owner, vma, *addr, &settled, !scan->peek);
 		stop = settled;
 	}
 	return ret ?: som_track_scan(sweep, scan, vma, addr, stop, clean);
@@ -87,7 +107,8 @@ static int scan_vma(struct som_sweep *sweep, struct som_scan *scan,
 
 /*
  * Do one sweep, from *addr on. Return: 0; -EAGAIN if a VMA at *addr is not ready for
- * tracking; -ERESTART to retry a tick later; or another error.
+ * tracking; -ERESTART to retry a tick later; -EBUSY if the view has
+ * lost the log; or another error.
  */
 static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 		      unsigned long *addr, unsigned long end, u64 flags)
@@ -106,6 +127,9 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 		return ret;
 	vma_iter_init(&vmi, mm, *addr);
 	mutex_lock(&dirty_log->lock);
+	ret = som_claim_check(owner, scan);
+	if (ret)
+		goto out_unlock;
 	som_sweep_begin(&sweep, owner);
 	for_each_vma_range(vmi, vma, end) {
 		unsigned long stop = min(end, vma->vm_end);
@@ -116,10 +140,8 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 		sweep.budget--;
 		if (!som_vma_mapping(vma))
 			continue;
-		if (flags & PM_SCAN_CHECK_WPASYNC && !som_vma_mapping(vma)->anew &&
-		    !som_dirty_log_covers(dirty_log,
-					  som_pgoff_index(linear_page_index(vma, *addr)),
-					  som_pgoff_index(linear_page_index(vma, stop - 1))))
+		if (flags & PM_SCAN_CHECK_WPASYNC &&
+		    !scan_covered(dirty_log, scan, vma, *addr, stop))
 			ret = -EPERM;
 		else if (clean && !som_vma_ready(vma))
 			ret = -EAGAIN;
@@ -135,16 +157,56 @@ static int scan_sweep(struct som_owner *owner, struct som_scan *scan,
 	if (clean)
 		som_seen_add(&dirty_log->seen, begin,
 			     scan->full ? scan->walk_end : *addr);
+out_unlock:
 	mutex_unlock(&dirty_log->lock);
 	mmap_read_unlock(mm);
 	return ret;
 }
 
+/* Do one sweep, or prepare VMAs for it. */
+static int scan_step(struct som_owner *owner, struct som_scan *scan,
+		     unsigned long *addr, const struct pm_scan_arg *arg)
+{
+	struct mm_struct *mm = owner->mm;
+	int ret;
+
+	if (scan->remote && !mmget_not_zero(mm))
+		return -ESRCH;
+	ret = scan_sweep(owner, scan, addr, arg->end, arg->flags);
+	if (ret == -EAGAIN)
+		ret = som_vma_track(mm, *addr, arg->end);
+	if (scan->remote)
+		mmput(mm);
+	return ret;
+}
+
+/* Lock the VMAs of a process. A view fails if it cannot, or is killed. */
+static bool scan_lock(struct mm_struct *mm, const struct som_scan *scan)
+{
+	if (!scan->remote) {
+		mmap_read_lock(mm);
+		return true;
+	}
+	if (!mmget_not_zero(mm))
+		return false;
+	if (!mmap_read_lock_killable(mm))
+		return true;
+	mmput(mm);
+	return false;
+}
+
+static void scan_unlock(struct mm_struct *mm, const struct som_scan *scan)
+{
+	mmap_read_unlock(mm);
+	if (scan->remote)
+		mmput(mm);
+}
+
 /*
  * Call @fn for what the last sweep has reported and cleaned. Everything below scan->copied
- * was copied to the caller before.
+ * was copied to the caller before. Return: false if nothing was done.
  */
-static void scan_regions(struct som_owner *owner, struct som_scan *scan,
+static bool scan_regions(struct som_owner *owner, struct som_scan *scan,
 			 void (*fn)(struct som_owner *owner,
 				    struct vm_area_struct *vma,
 				    unsigned long addr, unsigned long end))
@@ -152,7 +214,8 @@ static void scan_regions(struct som_owner *owner, struct som_scan *scan,
 	struct mm_struct *mm = owner->mm;
 	unsigned int i;
 
-	mmap_read_lock(mm);
+	if (!scan_lock(mm, scan))
+		return false;
 	for (i = 0; i < scan->buf_nr; i++) {
 		const struct page_region *region = &scan->buf[i];
 		unsigned long addr = max(region->start, scan->copied);
@@ -170,7 +233,8 @@ static void scan_regions(struct som_owner *owner, struct som_scan *scan,
 					 vma->vm_end));
 		}
 	}
-	mmap_read_unlock(mm);
+	scan_unlock(mm, scan);
+	return true;
 }
 
 /* Copy one by one: there are few, and the checks of copy_to_user() cost more. */
@@ -198,8 +262,10 @@ static int scan_flush(struct som_owner *owner, struct som_scan *scan,
 	unsigned int nr = scan->buf_nr;
 
 	if (copy_regions(vec + (scan->regions - nr), scan->buf, nr)) {
-		if (flags & PM_SCAN_WP_MATCHING)
-			scan_regions(owner, scan, som_track_unclean);
+		/* A view that cannot note it loses the log: its answers would be wrong. */
+		if (flags & PM_SCAN_WP_MATCHING &&
+		    !scan_regions(owner, scan, som_track_unclean))
+			som_claim_end(owner, scan->claim);
 		return -EFAULT;
 	}
 	if (scan->dropped)
@@ -223,9 +289,7 @@ static int scan_walk(struct som_owner *owner, struct som_scan *scan,
 			ret = -EINTR;
 			break;
 		}
-		ret = scan_sweep(owner, scan, &addr, arg->end, arg->flags);
-		if (ret == -EAGAIN)
-			ret = som_vma_track(owner->mm, addr, arg->end);
+		ret = scan_step(owner, scan, &addr, arg);
 		if (ret == -ERESTART) {
 			schedule_timeout_killable(1);
 			ret = 0;
@@ -242,23 +306,39 @@ static int scan_walk(struct som_owner *owner, struct som_scan *scan,
 	return err ? err : ret;
 }
 
-/**
- * som_pagemap_scan - Handle PAGEMAP_SCAN
- * @user: arguments and results
- * Context: Process context; acts on the calling process.
- * Return: number of page regions, or -errno as the kernel's call.
- */
-long som_pagemap_scan(struct pm_scan_arg __user *user)
+/* End a scan of a process without som memory. */
+static int scan_nothing(struct mm_struct *mm, const struct som_scan *scan,
+			struct pm_scan_arg *arg,
+			struct pm_scan_arg __user *user)
 {
-	struct som_scan scan = {};
+	if (scan->remote && !mmget_not_zero(mm))
+		return -ESRCH;
+	if (scan->remote)
+		mmput(mm);
+	arg->walk_end = arg->end;
+	return put_user(arg->walk_end, &user->walk_end) ? -EFAULT : 0;
+}
+
+static long scan_mm(struct pm_scan_arg __user *user, struct mm_struct *mm,
+		    bool remote, const void *claim)
+{
+	struct som_scan scan = {
+		.remote = remote,
+		.claim = claim,
+	};
 	struct som_owner *owner;
 	struct pm_scan_arg arg;
+	bool clean;
 	long ret;
 
 	ret = scan_args(&arg, user);
 	if (ret)
 		return ret;
+	clean = arg.flags & PM_SCAN_WP_MATCHING;
+	if (clean && remote && !claim)
+		return -EBUSY;
 
+	scan.peek = remote && !clean;
 	scan.inverted = arg.category_inverted;
 	scan.mask = arg.category_mask;
 	scan.anyof = arg.category_anyof_mask;
@@ -267,11 +347,9 @@ long som_pagemap_scan(struct pm_scan_arg __user *user)
 	scan.max_pages = arg.max_pages;
 	scan.buf_len = SOM_SCAN_BUF;
 
-	owner = som_inode_find_owner(current->mm);
-	if (!owner) {
-		arg.walk_end = arg.end;
-		return put_user(arg.walk_end, &user->walk_end) ? -EFAULT : 0;
-	}
+	owner = som_inode_find_owner(mm);
+	if (!owner)
+		return scan_nothing(mm, &scan, &arg, user);
 	scan.buf = xchg(&owner->dirty_log.buf, NULL);
 	if (!scan.buf)
 		scan.buf = kvmalloc_array(scan.buf_len, sizeof(*scan.buf),
@@ -280,7 +358,9 @@ long som_pagemap_scan(struct pm_scan_arg __user *user)
 		som_inode_put_owner(owner);
 		return -ENOMEM;
 	}
-	ret = scan_walk(owner, &scan, &arg);
+	ret = clean && !remote ? som_claim_own(owner) : 0;
+	if (!ret)
+		ret = scan_walk(owner, &scan, &arg);
 	/* Another scan may have stored one meanwhile. */
 	kvfree(xchg(&owner->dirty_log.buf, scan.buf));
 	som_inode_put_owner(owner);
@@ -289,4 +369,31 @@ long som_pagemap_scan(struct pm_scan_arg __user *user)
 	if (put_user(arg.walk_end, &user->walk_end))
 		ret = -EFAULT;
 	return ret;
+}
+
+/**
+ * som_pagemap_scan - Handle PAGEMAP_SCAN
+ * @user: arguments and results
+ * Context: Process context; acts on the calling process.
+ * Return: number of page regions, or -errno as the kernel's call.
+ */
+long som_pagemap_scan(struct pm_scan_arg __user *user)
+{
+	return scan_mm(user, current->mm, false, NULL);
+}
+
+/**
+ * som_pagemap_scan_view - Scan another process, by a view
+ * @user: its argument
+ * @mm: the address space; its structure, not its users, is referenced
+ * @claim: stands for the view if it may clean, or NULL
+ *
+ * Context: Process context; the caller may look at it.
+ * Return: as som_pagemap_scan(); -ESRCH if the address space is gone; -EBUSY if the view may
+ * not clean, or not any more.
+ */
+long som_pagemap_scan_view(struct pm_scan_arg __user *user,
+			   struct mm_struct *mm, const void *claim)
+{
+	return scan_mm(user, mm, true, claim);
 }

@@ -28,6 +28,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/som.h>
+#include "claim.h"
 #include "cow.h"
 #include "dirty_log.h"
 #include "entry.h"
@@ -271,7 +272,7 @@ static int track_vma(struct som_resetter *r, struct vm_area_struct *vma,
 	int ret = 0;
 
 	if (som_owner_unsettled(r->owner))
-		ret = som_track_settle(r->owner, vma, addr, stop);
+		ret = som_track_settle(r->owner, vma, addr, stop, true);
 	if (ret)
 		return ret;
 	last = som_pgoff_index(linear_page_index(vma, *stop - 1));
@@ -698,7 +699,7 @@ int som_reset(struct som_reset *args)
 	args->released_start = args->end;
 	r->owner = som_inode_find_owner(current->mm);
 	if (r->owner) {
-		ret = reset_walk(r);
+		ret = som_claim_own(r->owner) ?: reset_walk(r);
 		som_inode_put_owner(r->owner);
 	} else {
 		r->addr = r->end;

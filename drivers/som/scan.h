@@ -39,6 +39,10 @@
  * @walk_end: address of the first matching page that did not fit, if @full.
  * @full: a limit was reached.
  * @dropped: a page in @buf was written but has lost its memory.
+ * @remote: a view scans another process.
+ * @peek: inherited memory is reported, and not copied.
+ * @claim: stands for the view, if it may clean; otherwise NULL.
+ * @untracked: nothing is tracked as far as this scan can see.
  */
 struct som_scan {
 	u64 inverted;
@@ -56,6 +60,10 @@ struct som_scan {
 	u64 walk_end;
 	bool full;
 	bool dropped;
+	bool remote;
+	bool peek;
+	const void *claim;
+	bool untracked;
 };
 
 /**

@@ -457,7 +457,7 @@ static bool scan_hole(struct som_sweep *sweep, struct som_scan *scan,
 		      unsigned long end, bool clean)
 {
 	struct som_owner *owner = sweep->owner;
-	bool anew = som_vma_mapping(vma)->anew;
+	bool anew = som_vma_mapping(vma)->anew && !scan->untracked;
 
 	while (*addr < end) {
 		unsigned long idx = som_pgoff_index(linear_page_index(vma, *addr));
@@ -465,9 +465,11 @@ static bool scan_hole(struct som_sweep *sweep, struct som_scan *scan,
 		u64 categories = SOM_PAGE_IS_ZERO;
 		bool tracked;
 
-		last = som_dirty_log_run(&owner->dirty_log, idx,
-					 som_pgoff_index(linear_page_index(vma, end - 1)),
-					 &tracked);
+		last = som_pgoff_index(linear_page_index(vma, end - 1));
+		tracked = false;
+		if (!scan->untracked)
+			last = som_dirty_log_run(&owner->dirty_log, idx, last,
+						 &tracked);
 		next = som_track_behind(vma, last, end);
 		if (tracked || anew)
 			categories |= PAGE_IS_WPALLOWED;
@@ -520,6 +522,8 @@ static int scan_gone(struct som_sweep *sweep, struct som_scan *scan,
 	unsigned int first, last;
 	bool more;
 
+	if (scan->untracked)
+		return -ENOENT;
 	if (region && region->discarded && !region->pinned)
 		bitmap_copy(view.written, region->written, SOM_UNIT_PAGES);
 	else if (region)
@@ -546,6 +550,68 @@ static int scan_gone(struct som_sweep *sweep, struct som_scan *scan,
 	return more;
 }
 
+/* Return the unit at an index without a copy: -EINPROGRESS if it is inherited. */
+static som_unit_t scan_peek(struct som_owner *owner, unsigned long idx)
+{
+	unsigned long deferred = idx;
+	bool pending = som_cow_next(owner, &deferred, idx);
+	void *entry = som_tables_load(&owner->tables, idx);
+
+	if (!entry)
+		return som_unit_error(pending ? -EINPROGRESS : -ENOENT);
+	return som_entry_test(entry, SOM_ENTRY_DISCARDED) ?
+		som_unit_error(-EAGAIN) : som_entry_unit(entry);
+}
+
+/* Find the pages of a child's unit that will be zero when it is copied. */
+static int find_zeroes(void *arg, const void *mem, const unsigned long *pages)
+{
+	unsigned long *zeroes = arg;
+	unsigned int page;
+
+	for (page = 0; page < SOM_UNIT_PAGES; page++) {
+		__assign_bit(page, zeroes, !test_bit(page, pages) ||
+			     !memchr_inv(mem + page * PAGE_SIZE, 0, PAGE_SIZE));
+		if (!(page % 64))
+			cond_resched();
+	}
+	return 0;
+}
+
+/*
+ * Scan addresses addr..end of a unit that is inherited and not copied yet: present, written
+ * and untracked. Return: whether to continue; -ENOENT if it has been copied.
+ */
+static int scan_deferred(struct som_sweep *sweep, struct som_scan *scan,
+			 struct vm_area_struct *vma, unsigned long idx,
+			 unsigned long addr, unsigned long end)
+{
+	u64 base = PAGE_IS_PRESENT | PAGE_IS_WRITTEN, categories;
+	DECLARE_BITMAP(zeroes, SOM_UNIT_PAGES) = {};
+	pgoff_t first = linear_page_index(vma, addr) - som_index_pgoff(idx);
+	pgoff_t last = first + ((end - addr) >> PAGE_SHIFT), next;
+
+	if (som_vma_mapping(vma)->anew && !scan->untracked)
+		base |= PAGE_IS_WPALLOWED;
+	/* Lost bytes, and memory that cannot be read, do not count as zero. */
+	if (som_scan_uses(scan, SOM_PAGE_IS_ZERO) &&
+	    som_cow_look(sweep->owner, idx, find_zeroes, zeroes) == -ENOENT)
+		return -ENOENT;
+	for (; first < last; first = next) {
+		bool zero = test_bit(first, zeroes);
+
+		categories = base | (zero ? SOM_PAGE_IS_ZERO : 0);
+		next = zero ? find_next_zero_bit(zeroes, last, first) :
+			      find_next_bit(zeroes, last, first);
+		if (som_scan_matches(scan, categories))
+			som_scan_push(scan, addr, next - first, categories);
+		if (scan->full)
+			return false;
+		addr += (next - first) << PAGE_SHIFT;
+	}
+	return true;
+}
+
 /*
  * Scan addresses addr..end of a unit that has, or had, memory. A unit of private memory may
  * be gone by now: mmap_lock does not prevent that.
@@ -567,7 +633,16 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 	aliased = som_owner_aliased(owner, linear_page_index(vma, addr),
 				    linear_page_index(vma, end - 1));
 	lock = som_owner_lock_look(owner, idx);
-	unit = som_owner_lookup(owner, idx);
+	unit = scan->peek ? scan_peek(owner, idx) : som_owner_lookup(owner, idx);
+	if (som_unit_failed(unit) && som_unit_errno(unit) == -EINPROGRESS) {
+		ret = scan_deferred(sweep, scan, vma, idx, addr, end);
+		if (ret != -ENOENT) {
+			mutex_unlock(lock);
+			return ret;
+		}
+		/* The copy was made meanwhile. */
+		unit = scan_peek(owner, idx);
+	}
 	if (som_unit_failed(unit)) {
 		ret = scan_gone(sweep, scan, vma, idx, addr, end, clean);
 		mutex_unlock(lock);
@@ -576,8 +651,12 @@ static bool scan_unit(struct som_sweep *sweep, struct som_scan *scan,
 		return scan_hole(sweep, scan, vma, &addr, end, clean);
 	}
 	som_view_read(&view, owner, vma, idx, unit, aliased);
+	if (scan->untracked) {
+		view.region = NULL;
+		bitmap_fill(view.written, SOM_UNIT_PAGES);
+	}
 	view_clip(&view, addr, end, &first, &last);
-	if (view.region || som_vma_mapping(vma)->anew)
+	if (view.region || (som_vma_mapping(vma)->anew && !scan->untracked))
 		base |= PAGE_IS_WPALLOWED;
 	if (som_scan_uses(scan, PAGE_IS_HUGE) &&
 	    som_owner_level(owner, idx) >= SOM_LEVEL_2M &&
@@ -627,17 +706,23 @@ static int track_hole(struct som_owner *owner, struct vm_area_struct *vma,
 }
 
 /* Find the next index to scan by itself. */
-static bool scan_next(struct som_owner *owner, bool active_only,
-		      unsigned long *idx, unsigned long last)
+static bool scan_next(struct som_owner *owner, const struct som_scan *scan,
+		      bool active_only, unsigned long *idx, unsigned long last)
 {
 	struct xarray *regions = &owner->dirty_log.regions;
-	unsigned long dropped = *idx;
-	bool found;
+	unsigned long dropped = *idx, deferred = *idx;
+	bool found, pending;
 
 	if (active_only)
 		return xa_find(regions, idx, last, SOM_REGION_DIRTY);
+	/* First: a unit that is copied meanwhile is found by the next look. */
+	pending = scan->peek && som_cow_next(owner, &deferred, last);
 	found = som_owner_populated(owner, idx, last);
-	if (!som_dirty_log_any_dropped(&owner->dirty_log) ||
+	if (pending && (!found || deferred < *idx)) {
+		*idx = deferred;
+		found = true;
+	}
+	if (scan->untracked || !som_dirty_log_any_dropped(&owner->dirty_log) ||
 	    !xa_find(regions, &dropped, found ? *idx : last, SOM_REGION_DROPPED))
 		return found;
 	*idx = dropped;
@@ -667,21 +752,22 @@ unsigned long som_track_behind(const struct vm_area_struct *vma,
  * @vma: VMA
  * @addr: first address
  * @end: end of the part; on return, end of what is prepared
+ * @pull: copy memory that is inherited and not copied yet
  *
- * Copies what is inherited and not copied yet, and records in the regions what was zeroed
- * without them.
+ * A scan or a reset is a touch, except a scan by a view that cleans nothing. Also records
+ * in the regions what was zeroed without them.
  * Context: mmap_lock and dirty_log.lock are held.
  * Return: as som_cow_pull_range().
  */
 int som_track_settle(struct som_owner *owner, struct vm_area_struct *vma,
-		     unsigned long addr, unsigned long *end)
+		     unsigned long addr, unsigned long *end, bool pull)
 {
 	unsigned long first = som_pgoff_index(linear_page_index(vma, addr));
 	unsigned long last = som_pgoff_index(linear_page_index(vma, *end - 1));
 
 	last = som_owner_settle(owner, first, last);
 	*end = som_track_behind(vma, last, *end);
-	return som_cow_pending(&owner->cow) ?
+	return pull && som_cow_pending(&owner->cow) ?
 		som_cow_pull_range(owner, first, last) : 0;
 }
 
@@ -712,7 +798,8 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 	unsigned long got;
 	int ret;
 
-	tracked = som_dirty_log_covers(&owner->dirty_log,
+	tracked = !scan->untracked &&
+		  som_dirty_log_covers(&owner->dirty_log,
 				       som_pgoff_index(linear_page_index(vma, *addr)),
 				       last);
 	/* Tracked: only regions marked SOM_REGION_DIRTY can have written pages. */
@@ -723,7 +810,7 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 		unsigned long start, stop, found = idx;
 		unsigned long hole = *addr, hole_end = end;
 
-		if (scan_next(owner, active_only, &found, last)) {
+		if (scan_next(owner, scan, active_only, &found, last)) {
 			som_index_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff,
 				       found, &start, &stop);
 			hole_end = max(start, *addr);

@@ -526,4 +526,165 @@ struct som_parcel_info {
  */
 #define SOM_IOC_PARCEL_INFO	_IO(SOM_IOC_MAGIC, 0x07)
 
+/** define SOM_VIEW_CLOEXEC - close the descriptor on exec. */
+#define SOM_VIEW_CLOEXEC	(1U << 0)
+/** define SOM_VIEW_TRACK - the view may clean: it claims the write tracking. */
+#define SOM_VIEW_TRACK		(1U << 1)
+
+/**
+ * struct som_open_view - whose memory to view
+ * @size: size of this structure in bytes, set by the caller.
+ * @flags: SOM_VIEW_*.
+ * @pidfd: the process, as from pidfd_open().
+ * @reserved: must be zero.
+ *
+ * 16 bytes.
+ */
+struct som_open_view {
+	__u32 size;
+	__u32 flags;
+	__s32 pidfd;
+	__u32 reserved;
+};
+
+/** define SOM_OPEN_VIEW_SIZE_VER0 - size of the first version of som_open_view. */
+#define SOM_OPEN_VIEW_SIZE_VER0	16
+
+/**
+ * define SOM_IOC_VIEW - open a view of another process's som memory.
+ *
+ * Returns a descriptor through which the som mappings of a process can be read and
+ * scanned while it runs. It is of the address space that the process of the &struct
+ * som_open_view has at that moment. Once that address space is gone, after exit or exec of
+ * the process, every call fails with ESRCH. A view neither keeps memory, nor populates it,
+ * nor changes its content.
+ *
+ * The caller must have the right to ptrace the process, to the rules of
+ * ``/proc/PID/mem``: PTRACE_MODE_ATTACH with the filesystem credentials, which asks security
+ * modules (Yama) as well, and permission to open that file. The kernel asks again at each
+ * PAGEMAP_SCAN, SOM_IOC_VIEW_MAPS, read, SEEK_DATA and SEEK_HOLE, with the credentials of
+ * the process that makes the call: EPERM.
+ *
+ * - PAGEMAP_SCAN means the process of the view; otherwise it is as on ``/dev/som``. What the
+ *   process has inherited and not copied yet (SOM_POLICY_FORK_COPY) is present and written,
+ *   and stays as it is without PM_SCAN_WP_MATCHING; with it, it is copied.
+ * - pread() reads at an address. Pages without memory are zeroes. EFAULT at an address
+ *   without som memory, or that the process cannot read (unless the kernel allows
+ *   ``/proc/PID/mem`` to override that); EIO where the memory has failed, or what was
+ *   inherited is lost. A read that has got some bytes returns their number. read() begins
+ *   at the offset, which lseek() sets.
+ * - lseek() with SEEK_DATA and SEEK_HOLE finds memory, by units. Everything that is not
+ *   som memory is a hole. ENXIO: no memory from there on, or no user address.
+ * - SOM_IOC_VIEW_MAPS lists the mappings.
+ *
+ * There is one write tracking for each process. PM_SCAN_WP_MATCHING takes from it what the
+ * next scan would have found, so one party at a time may use it:
+ *
+ * - A view with SOM_VIEW_TRACK claims it. Tracking by the view ends when the view is
+ *   closed, and leaves nothing behind: nothing is tracked then, as before. As long as it
+ *   lasts, all others, the process too, see memory that is not tracked.
+ * - A process claims it with its first PM_SCAN_WP_MATCHING or SOM_IOC_RESET, for as long as it
+ *   has som memory, also if a view has it. From then on PAGEMAP_SCAN by that view fails with
+ *   EBUSY. A view without SOM_VIEW_TRACK sees what the process has not cleaned.
+ * - PM_SCAN_WP_MATCHING through a view without SOM_VIEW_TRACK fails with EBUSY.
+ *
+ * Return: a descriptor; EBADF if @pidfd is not a pidfd; ESRCH if the process has
+ * exited, or has no address space; EPERM without the right; with SOM_VIEW_TRACK, EBUSY if
+ * the process tracks for itself or another view has the tracking, and ENODATA if the process
+ * has no som memory; EMFILE or ENFILE without a free descriptor; ENOMEM; EOPNOTSUPP if the
+ * kernel has no procfs; or the common errors.
+ */
+#define SOM_IOC_VIEW	_IO(SOM_IOC_MAGIC, 0x08)
+
+/** define SOM_VIEW_MAP_PRIVATE - the mapping is MAP_PRIVATE. */
+#define SOM_VIEW_MAP_PRIVATE	(1U << 0)
+/** define SOM_VIEW_MAP_NORESERVE - the mapping is MAP_NORESERVE. */
+#define SOM_VIEW_MAP_NORESERVE	(1U << 1)
+/** define SOM_VIEW_MAP_LOCKED - mlock(). */
+#define SOM_VIEW_MAP_LOCKED	(1U << 2)
+/** define SOM_VIEW_MAP_DONTDUMP - madvise(MADV_DONTDUMP). */
+#define SOM_VIEW_MAP_DONTDUMP	(1U << 3)
+/**
+ * define SOM_VIEW_MAP_MOVED - some of the mapping is not accessible.
+ *
+ * mremap() has moved private memory away, and left the mapping: access raises SIGBUS.
+ */
+#define SOM_VIEW_MAP_MOVED	(1U << 4)
+
+/**
+ * struct som_view_map - a som mapping of a process
+ * @start: first address.
+ * @end: end of the mapping (exclusive).
+ * @offset: where its memory begins in an order that is the process's own. Two mappings show
+ *	the same memory where their offsets are the same.
+ * @prot: PROT_* bits.
+ * @flags: SOM_VIEW_MAP_* bits.
+ * @map_size: as in &struct som_policy.
+ * @options: SOM_POLICY_* bits, as in &struct som_policy.
+ * @resident: bytes with memory, by units.
+ * @deferred: bytes that are inherited, and not copied yet, by units.
+ *
+ * The numbers of bytes are a snapshot. 64 bytes.
+ */
+struct som_view_map {
+	__u64 start;
+	__u64 end;
+	__u64 offset;
+	__u32 prot;
+	__u32 flags;
+	__u64 map_size;
+	__u64 options;
+	__u64 resident;
+	__u64 deferred;
+};
+
+/** define SOM_VIEW_MAP_SIZE_VER0 - size of the first version of som_view_map. */
+#define SOM_VIEW_MAP_SIZE_VER0	64
+
+/**
+ * struct som_view_maps - a list of mappings
+ * @size: size of this structure in bytes, set by the caller.
+ * @flags: must be zero.
+ * @start: first address.
+ * @end: end of the range (exclusive).
+ * @vec: address of an array for the &struct som_view_map of each mapping.
+ * @vec_len: how many have room there, not 0.
+ * @map_size: bytes of each of them: ``sizeof`` in the caller. Bytes that the kernel does not
+ *	know are set to zero.
+ * @nr: out: how many there are.
+ * @reserved: must be zero.
+ * @walk_end: out: where to go on if there was no room for more; otherwise @end.
+ *
+ * 56 bytes.
+ */
+struct som_view_maps {
+	__u32 size;
+	__u32 flags;
+	__u64 start;
+	__u64 end;
+	__u64 vec;
+	__u32 vec_len;
+	__u32 map_size;
+	__u32 nr;
+	__u32 reserved;
+	__u64 walk_end;
+};
+
+/** define SOM_VIEW_MAPS_SIZE_VER0 - size of the first version of som_view_maps. */
+#define SOM_VIEW_MAPS_SIZE_VER0	56
+
+/**
+ * define SOM_IOC_VIEW_MAPS - list the som mappings in a range of addresses.
+ *
+ * Valid on views only. Lists each mapping that touches the range of the &struct
+ * som_view_maps, in the order of addresses, and whole. Where the process changes its mappings
+ * meanwhile, each is as it was at one moment, and those that do not change are listed
+ * once.
+ *
+ * Return: 0; EINVAL if @map_size is less than that of the first version or more than a page,
+ * or @vec_len is 0; EFAULT if the array cannot be written; ESRCH; EPERM; ENOMEM; EINTR on a
+ * fatal signal; or the common errors.
+ */
+#define SOM_IOC_VIEW_MAPS	_IO(SOM_IOC_MAGIC, 0x09)
+
 #endif /* _UAPI_LINUX_SOM_H */
