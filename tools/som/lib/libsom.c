@@ -263,3 +263,32 @@ int som_parcel_info(int parcel, struct som_parcel_info *info, size_t size)
 	info->size = size;
 	return ioctl(parcel, SOM_IOC_PARCEL_INFO, info);
 }
+
+int som_view(int fd, int pidfd, unsigned int flags)
+{
+	struct som_open_view args = {
+		.size = sizeof(args),
+		.flags = flags,
+		.pidfd = pidfd,
+	};
+
+	return ioctl(fd, SOM_IOC_VIEW, &args);
+}
+
+int som_view_maps(int view, uint64_t *start, struct som_view_map *maps,
+		  unsigned int nr)
+{
+	struct som_view_maps args = {
+		.size = sizeof(args),
+		.start = *start,
+		.end = UINT64_MAX,
+		.vec = (uintptr_t)maps,
+		.vec_len = nr,
+		.map_size = sizeof(*maps),
+	};
+
+	if (ioctl(view, SOM_IOC_VIEW_MAPS, &args))
+		return -1;
+	*start = args.walk_end;
+	return args.nr;
+}

@@ -307,6 +307,31 @@ void *som_claim(int parcel, void *hint, off_t offset, size_t len, int prot,
  */
 int som_parcel_info(int parcel, struct som_parcel_info *info, size_t size);
 
+/**
+ * som_view - open a view of another process's som memory
+ * @fd: an open som device.
+ * @pidfd: the process, as from pidfd_open(2). The caller must have the right to ptrace it.
+ * @flags: SOM_VIEW_CLOEXEC, SOM_VIEW_TRACK.
+ *
+ * The view can be read with pread(2) at an address, searched with lseek(2), and given to
+ * som_scan_start() and, with SOM_VIEW_TRACK, som_clean(), in place of a device.
+ *
+ * Return: a file descriptor, to be closed with close(2), or -1 with errno.
+ */
+int som_view(int fd, int pidfd, unsigned int flags);
+
+/**
+ * som_view_maps - list the som mappings of the process of a view
+ * @view: from som_view().
+ * @start: first address; set to the address to continue at, or to the end of all addresses.
+ * @maps: where they go.
+ * @nr: how many have room there.
+ *
+ * Return: how many there are; 0 at the end; or -1 with errno.
+ */
+int som_view_maps(int view, uint64_t *start, struct som_view_map *maps,
+		  unsigned int nr);
+
 #ifdef __cplusplus
 }
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -675,6 +676,7 @@ TEST_F(lib, shared)
 		"som_reset_memory", "som_reset_file", "som_make_page_backed",
 		"som_make_pool_backed",
 		"som_pack", "som_claim", "som_parcel_info",
+		"som_view", "som_view_maps",
 	};
 	void *(*map)(int fd, void *hint, size_t len, int prot,
 		     unsigned int flags);
@@ -702,6 +704,38 @@ TEST_F(lib, shared)
 	p[0] = 1;
 	EXPECT_EQ(0, munmap(p, UNIT));
 	dlclose(lib);
+}
+
+/* A view of the process itself: every mapping is listed once, two at a time. */
+TEST_F(lib, view)
+{
+	struct som_view_map maps[2];
+	int pidfd, view, got, nr = 0;
+	uint64_t start = 0;
+	char *p[3];
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		p[i] = som_map(self->fd, NULL, UNIT, RW, 0);
+		ASSERT_NE(NULL, p[i]);
+		*p[i] = 1;
+	}
+	EXPECT_EQ(-1, som_view(self->fd, self->fd, 0));
+	EXPECT_EQ(EBADF, errno);
+	pidfd = syscall(SYS_pidfd_open, getpid(), 0);
+	ASSERT_LE(0, pidfd);
+	view = som_view(self->fd, pidfd, SOM_VIEW_CLOEXEC);
+	ASSERT_LE(0, view);
+	while ((got = som_view_maps(view, &start, maps, 2)) > 0) {
+		nr += got;
+		EXPECT_EQ(UNIT, maps[0].resident);
+	}
+	EXPECT_EQ(0, got);
+	EXPECT_EQ(3, nr);
+	EXPECT_EQ(-1, som_view_maps(view, &start, maps, 0));
+	EXPECT_EQ(EINVAL, errno);
+	close(view);
+	close(pidfd);
 }
 
 TEST_HARNESS_MAIN
