@@ -13,7 +13,7 @@
  *  - a zap of the driver: it has a marker (zap.c);
  *  - a split of a huge entry during MADV_DONTNEED of a part of it: it has a marker;
  *  - a fault handler that has the kernel split a huge entry: som's never does so in private
- *    mappings (vma.c);
+ *    mappings (fault.c);
  *  - MADV_DONTNEED or MADV_DONTNEED_LOCKED: always of the same address space, and the only
  *    caller that holds mmap_lock for read.
  *

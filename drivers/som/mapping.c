@@ -2,7 +2,7 @@
 /*
  * Look-ups of mappings: by VMA, and by page offsets. map.c adds and removes them.
  *
- * som VMAs are of two kinds, distinguished by their operations (fault.c). vm_private_data
+ * som VMAs are plain or tracked, distinguished by their operations (fault.c). vm_private_data
  * of a VMA is its mapping; NULL in a child that inherited the VMA although it should not
  * have (MADV_DOFORK).
  */
@@ -212,7 +212,7 @@ bool som_vma_tracked(const struct vm_area_struct *vma)
 }
 
 /**
- * som_mapping_keeps_kind - Test whether a VMA always stays of the first kind
+ * som_mapping_keeps_kind - Test whether a VMA always stays plain
  * @mapping: its mapping
  *
  * Where units become page-backed by policy, every pin must work, also for writing, even if

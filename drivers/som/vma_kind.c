@@ -2,9 +2,9 @@
 /*
  * The two kinds of som VMAs, and the change from one to the other.
  *
- * A VMA starts without pfn_mkwrite, as the kernel refuses long-term pins for writing in a
- * VMA that has it. The first scan that tracks a VMA gives it operations with pfn_mkwrite
- * (fault.c), unless it stays of the first kind (som_mapping_keeps_kind()).
+ * A VMA starts as a plain one, without pfn_mkwrite, as the kernel refuses long-term pins for
+ * writing in a VMA that has it. The first scan that tracks it makes it a tracked one, with
+ * pfn_mkwrite (fault.c), unless it stays plain (som_mapping_keeps_kind()).
  */
 #include <linux/mm.h>
 #include "dirty_log.h"
@@ -17,8 +17,8 @@
  * som_vma_page_backed - Allow pins for writing in a som VMA from now on
  * @vma: the VMA
  *
- * Returns it to the first kind, in which the kernel makes write-protected entries writable
- * without a call of som. So its entries are zapped.
+ * Makes it plain again. The kernel makes write-protected entries of a plain VMA writable
+ * without a call of som, so its entries are zapped.
  * Context: Process context; mmap_lock is held for write.
  */
 void som_vma_page_backed(struct vm_area_struct *vma)
