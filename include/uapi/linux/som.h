@@ -103,17 +103,17 @@
 struct som_info {
 	__u32 size;
 	__u32 flags;
-	__u64 unit_size;
-	__u64 chunk_size;
-	__u64 pool_units;
-	__u64 pool_free;
-	__u64 pool_committed;
-	__u64 mapped_bytes;
-	__u64 reserved_units;
-	__u64 units_2m;
-	__u64 units_4k;
-	__u64 units_1g;
-	__u64 units_page_backed;
+	__aligned_u64 unit_size;
+	__aligned_u64 chunk_size;
+	__aligned_u64 pool_units;
+	__aligned_u64 pool_free;
+	__aligned_u64 pool_committed;
+	__aligned_u64 mapped_bytes;
+	__aligned_u64 reserved_units;
+	__aligned_u64 units_2m;
+	__aligned_u64 units_4k;
+	__aligned_u64 units_1g;
+	__aligned_u64 units_page_backed;
 };
 
 /** define SOM_INFO_SIZE_VER0 - size of the first version of som_info. */
@@ -195,16 +195,16 @@ struct som_info {
 struct som_reset {
 	__u32 size;
 	__u32 flags;
-	__u64 start;
-	__u64 end;
-	__u64 keep_resident;
-	__u64 image;
+	__aligned_u64 start;
+	__aligned_u64 end;
+	__aligned_u64 keep_resident;
+	__aligned_u64 image;
 	__s32 image_fd;
 	__u32 reserved;
-	__u64 walk_end;
-	__u64 rewritten;
-	__u64 released;
-	__u64 released_start;
+	__aligned_u64 walk_end;
+	__aligned_u64 rewritten;
+	__aligned_u64 released;
+	__aligned_u64 released_start;
 };
 
 /** define SOM_RESET_SIZE_VER0 - size of the first version of som_reset. */
@@ -263,10 +263,10 @@ struct som_reset {
 struct som_policy {
 	__u32 size;
 	__u32 flags;
-	__u64 map_size;
-	__u64 max_units;
-	__u64 options;
-	__u64 map_offset;
+	__aligned_u64 map_size;
+	__aligned_u64 max_units;
+	__aligned_u64 options;
+	__aligned_u64 map_offset;
 };
 
 /** define SOM_POLICY_SIZE_VER0 - size of the first version of som_policy. */
@@ -381,9 +381,9 @@ struct som_policy {
 struct som_range {
 	__u32 size;
 	__u32 flags;
-	__u64 start;
-	__u64 end;
-	__u64 walk_end;
+	__aligned_u64 start;
+	__aligned_u64 end;
+	__aligned_u64 walk_end;
 };
 
 /** define SOM_RANGE_SIZE_VER0 - size of the first version of som_range. */
@@ -444,8 +444,8 @@ struct som_range {
 struct som_pack {
 	__u32 size;
 	__u32 flags;
-	__u64 start;
-	__u64 end;
+	__aligned_u64 start;
+	__aligned_u64 end;
 };
 
 /** define SOM_PACK_SIZE_VER0 - size of the first version of som_pack. */
@@ -509,9 +509,9 @@ struct som_pack {
 struct som_parcel_info {
 	__u32 size;
 	__u32 flags;
-	__u64 bytes;
-	__u64 unclaimed;
-	__u64 resident;
+	__aligned_u64 bytes;
+	__aligned_u64 unclaimed;
+	__aligned_u64 resident;
 	__s32 pid;
 	__u32 uid;
 };
