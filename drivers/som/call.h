@@ -2,6 +2,8 @@
 #ifndef _SOM_CALL_H
 #define _SOM_CALL_H
 
+#include <linux/build_bug.h>
+#include <linux/stddef.h>
 #include <linux/types.h>
 #include <linux/som.h>
 
@@ -27,6 +29,16 @@ union som_args {
 	struct som_open_view view;
 	struct som_view_maps view_maps;
 };
+
+/* The last field of the first version of each structure. */
+static_assert(offsetofend(struct som_info, units_4k) == SOM_INFO_SIZE_VER0);
+static_assert(offsetofend(struct som_reset, released_start) ==
+	      SOM_RESET_SIZE_VER0);
+static_assert(offsetofend(struct som_policy, map_size) == SOM_POLICY_SIZE_VER0);
+static_assert(offsetofend(struct som_range, walk_end) == SOM_RANGE_SIZE_VER0);
+static_assert(offsetofend(struct som_pack, end) == SOM_PACK_SIZE_VER0);
+static_assert(offsetofend(struct som_parcel_info, uid) ==
+	      SOM_PARCEL_INFO_SIZE_VER0);
 
 /**
  * enum som_results - when to copy the structure of a call back

@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <linux/sched.h>
 #include <linux/som.h>
+#include <linux/stddef.h>
 #include <uapi/linux/fs.h>
 #include "call.h"
 #include "convert.h"
@@ -83,48 +84,48 @@ static const struct som_ioctl_desc som_ioctls[] = {
 	{
 		.cmd = SOM_IOC_INFO,
 		.size = sizeof(struct som_info),
-		.min_size = SOM_INFO_SIZE_VER0,
+		.min_size = offsetofend(struct som_info, units_4k),
 		.handler = som_ioctl_info,
 		.results = SOM_RESULTS,
 	},
 	{
 		.cmd = SOM_IOC_RESET,
 		.size = sizeof(struct som_reset),
-		.min_size = SOM_RESET_SIZE_VER0,
+		.min_size = offsetofend(struct som_reset, released_start),
 		.handler = som_ioctl_reset,
 		.results = SOM_RESULTS_PARTIAL,
 	},
 	{
 		.cmd = SOM_IOC_GET_POLICY,
 		.size = sizeof(struct som_policy),
-		.min_size = SOM_POLICY_SIZE_VER0,
+		.min_size = offsetofend(struct som_policy, map_size),
 		.handler = som_ioctl_get_policy,
 		.results = SOM_RESULTS,
 	},
 	{
 		.cmd = SOM_IOC_SET_POLICY,
 		.size = sizeof(struct som_policy),
-		.min_size = SOM_POLICY_SIZE_VER0,
+		.min_size = offsetofend(struct som_policy, map_size),
 		.handler = som_ioctl_set_policy,
 	},
 	{
 		.cmd = SOM_IOC_PAGE_BACKED,
 		.size = sizeof(struct som_range),
-		.min_size = SOM_RANGE_SIZE_VER0,
+		.min_size = offsetofend(struct som_range, walk_end),
 		.handler = som_ioctl_page_backed,
 		.results = SOM_RESULTS_PARTIAL,
 	},
 	{
 		.cmd = SOM_IOC_POOL_BACKED,
 		.size = sizeof(struct som_range),
-		.min_size = SOM_RANGE_SIZE_VER0,
+		.min_size = offsetofend(struct som_range, walk_end),
 		.handler = som_ioctl_pool_backed,
 		.results = SOM_RESULTS_PARTIAL,
 	},
 	{
 		.cmd = SOM_IOC_PACK,
 		.size = sizeof(struct som_pack),
-		.min_size = SOM_PACK_SIZE_VER0,
+		.min_size = offsetofend(struct som_pack, end),
 		.handler = som_ioctl_pack,
 	},
 	{

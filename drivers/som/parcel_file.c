@@ -33,6 +33,7 @@
 #include <linux/seq_file.h>
 #include <linux/sizes.h>
 #include <linux/splice.h>
+#include <linux/stddef.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/som.h>
@@ -264,20 +265,20 @@ static const struct som_ioctl_desc som_parcel_calls[] = {
 	{
 		.cmd = SOM_IOC_GET_POLICY,
 		.size = sizeof(struct som_policy),
-		.min_size = SOM_POLICY_SIZE_VER0,
+		.min_size = offsetofend(struct som_policy, map_size),
 		.handler = som_ioctl_get_policy,
 		.results = SOM_RESULTS,
 	},
 	{
 		.cmd = SOM_IOC_SET_POLICY,
 		.size = sizeof(struct som_policy),
-		.min_size = SOM_POLICY_SIZE_VER0,
+		.min_size = offsetofend(struct som_policy, map_size),
 		.handler = som_ioctl_set_policy,
 	},
 	{
 		.cmd = SOM_IOC_PARCEL_INFO,
 		.size = sizeof(struct som_parcel_info),
-		.min_size = SOM_PARCEL_INFO_SIZE_VER0,
+		.min_size = offsetofend(struct som_parcel_info, uid),
 		.handler = som_ioctl_parcel_info,
 		.results = SOM_RESULTS,
 	},
