@@ -440,6 +440,22 @@ static int claim_all_tables(struct som_claim *claim, struct som_tables *tables,
 	return 0;
 }
 
+/* Check that a claim is possible, and make the tables that it needs. parcel->lock is held. */
+static int parcel_claim(struct som_claim *claim, struct som_tables *tables,
+			unsigned long to)
+{
+	struct som_parcel *parcel = claim->parcel;
+	unsigned long end = claim->first + claim->nr;
+
+	if (find_next_bit(parcel->claimed, end, claim->first) < end)
+		return -ENODATA;
+	if (!parcel_unpinned(parcel))
+		return -EBUSY;
+	if (claim->nr == parcel->size)
+		return claim_all_tables(claim, tables, to);
+	return claim_tables(claim, tables, to);
+}
+
 /**
  * som_parcel_claim_begin - Prepare a claim
  * @claim: part of the parcel; sets nr_units
@@ -454,22 +470,13 @@ int som_parcel_claim_begin(struct som_claim *claim, struct som_tables *tables,
 			   unsigned long to)
 {
 	struct som_parcel *parcel = claim->parcel;
-	unsigned long end = claim->first + claim->nr;
-	int ret = -ENODATA;
+	int ret;
 
 	claim->nr_units = 0;
 	mutex_lock(&parcel->lock);
-	if (find_next_bit(parcel->claimed, end, claim->first) < end)
-		goto out;
-	ret = -EBUSY;
-	if (!parcel_unpinned(parcel))
-		goto out;
-	ret = claim->nr == parcel->size ? claim_all_tables(claim, tables, to) :
-					  claim_tables(claim, tables, to);
-	if (!ret)
-		return 0;
-out:
-	mutex_unlock(&parcel->lock);
+	ret = parcel_claim(claim, tables, to);
+	if (ret)
+		mutex_unlock(&parcel->lock);
 	return ret;
 }
 
