@@ -126,6 +126,32 @@ uapi_header()
 			-I include/uapi -isystem "$SOM_CACHE/kernels/uapi" -
 }
 
+# coccicheck DIR: run the semantic patches of a directory of the kernel on the driver, but
+# for those that need a compiler of OCaml.
+coccicheck()
+{
+	local script options rc=0
+	for script in "$source/scripts/coccinelle/$1"/*.cocci; do
+		if grep -q 'script:ocaml' "$script" ||
+		   ! grep -q '^virtual.*report' "$script"; then
+			continue
+		fi
+		mapfile -t options < <(sed -n 's|^// *Options: *||p' "$script" |
+			tr -s ' ' '\n')
+		spatch -D report --no-show-diff --very-quiet "${options[@]}" \
+			--cocci-file "$script" -I drivers/som -I include/uapi \
+			--dir drivers/som >"$said/coccicheck-$1" 2>&1 || rc=$?
+		# Warnings about the semantic patch itself.
+		grep -v '^warning: line' "$said/coccicheck-$1" || true
+	done
+	return "$rc"
+}
+
+documents()
+{
+	scripts/check-rst.py "$source" "$@"
+}
+
 no_conditionals()
 {
 	! grep -nE '^[[:space:]]*#[[:space:]]*(if|ifdef|ifndef|elif)\b' "$@"
@@ -199,6 +225,7 @@ mapfile -t all_c < <(files . '*.c' '*.h')
 mapfile -t scripts < <(files . '*.sh'; ls .ci/run 2>/dev/null)
 mapfile -t licensed < <(files . '*.c' '*.cc' '*.h' '*.sh' '*.py' '*.rst' '*.awk' '*.pml' \
 	'*.config' Makefile Kbuild Kconfig run)
+mapfile -t documents < <(files . '*.rst')
 # Texts to check for sentences that are hard to read, except generated ones.
 mapfile -t prose < <(files . '*.rst' | grep -v -e som-conformance -e allocators-matrix
 	ls include/uapi/linux/som.h tools/som/man/*.[1-8]
@@ -211,9 +238,10 @@ knowledge=$SOM_CACHE/static
 mkdir -p "$knowledge"
 find "$knowledge" -type f -mtime +30 -delete
 programs=$(gcc --version; sparse --version; spin -V; shellcheck --version; perl --version
+	spatch --version
 	sha256sum scripts/check-static.sh scripts/lib/module.sh \
 		"$source"/scripts/{checkpatch.pl,spelling.txt,const_structs.checkpatch} \
-		"$source/scripts/kernel-doc")
+		"$source"/scripts/{kernel-doc,coccinelle/*/*.cocci})
 
 mapfile -t inputs < <(find Kbuild drivers include -type f ! -name '.*' \
 	! -name '*.[ao]' ! -name '*.ko' ! -name '*.mod' ! -name '*.mod.c' \
@@ -231,6 +259,9 @@ inputs=("${driver[@]}" drivers/som/Makefile scripts/check-order.py)
 check 'no call and no include goes up' scripts/check-order.py
 inputs=("${driver[@]}" "${uapi[@]}")
 check 'kernel-doc' kernel_doc "${driver[@]}" "${uapi[@]}"
+for dir in api free iterators locks misc null tests; do
+	check "coccicheck $dir" coccicheck "$dir"
+done
 inputs=()
 check 'no conditional compilation in drivers/som/*.c' \
 	no_conditionals "${driver_c[@]}"
@@ -269,6 +300,7 @@ check 'shellcheck' shell_check "${scripts[@]}"
 inputs=("${prose[@]}" scripts/check-prose.sh)
 check 'prose' scripts/check-prose.sh "${prose[@]}"
 inputs=()
+check 'documents' documents "${documents[@]}"
 check 'attributes in Documentation/ABI' abi
 check 'man pages' man_pages
 check 'libsom' libsom

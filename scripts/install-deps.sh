@@ -19,7 +19,7 @@ packages=(
 	# the test machine
 	qemu-system-x86 busybox-static cpio kmod
 	# static checks
-	sparse shellcheck mandoc groff-base spin
+	sparse shellcheck mandoc groff-base spin coccinelle python3-docutils
 	"$@"
 )
 
