@@ -8,7 +8,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 VERSION := $(shell cat VERSION)
 
 .PHONY: help deps modules modules_install tools install install-dkms deb demo \
-	bench check matrix clean
+	bench check matrix series clean
 
 help:
 	@echo 'make demo     run redis-server with its heap on /dev/som, in a test machine'
@@ -17,6 +17,7 @@ help:
 	@echo 'make check    run static checks, and all tests on all test kernels'
 	@echo 'make matrix   run programs of Debian with their memory on som, databases and'
 	@echo '              runtimes among them, in a test machine; not in make check'
+	@echo 'make series   write patches to a 6.12 kernel tree into build/series'
 	@echo 'make deps     install what these need (they do it themselves)'
 	@echo 'make modules  build drivers/som/som.ko for the kernel at KDIR='
 	@echo '              (default: the running kernel)'
@@ -72,6 +73,9 @@ check: deps
 # PROGRAMS= names some of them.
 matrix: deps
 	@scripts/matrix.sh $(PROGRAMS)
+
+series:
+	@scripts/make-series.sh
 
 clean:
 	@find drivers -type f \( -name '*.o' -o -name '*.ko' -o -name '*.mod' \

@@ -5,7 +5,7 @@
 # compiler and linker complain of.
 #
 #	y	built in, with the KUnit suites, without NUMA and without modules
-#	m	as modules, with NUMA
+#	m	as modules, with NUMA and ZONE_DEVICE
 set -euo pipefail
 # shellcheck source=lib/common.sh
 . "$(dirname "$0")/lib/common.sh"
@@ -39,6 +39,10 @@ options()
 		echo CONFIG_MODULES=y
 		echo CONFIG_ACPI=y
 		echo CONFIG_NUMA=y
+		echo CONFIG_SPARSEMEM_VMEMMAP=y
+		echo CONFIG_MEMORY_HOTPLUG=y
+		echo CONFIG_MEMORY_HOTREMOVE=y
+		echo CONFIG_ZONE_DEVICE=y
 	fi
 }
 

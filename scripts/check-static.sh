@@ -255,6 +255,8 @@ inputs+=(scripts/check-intree.sh scripts/lib/intree.sh)
 for variant in y m; do
 	check "part of a 6.12 tree, =$variant" scripts/check-intree.sh "$variant"
 done
+inputs+=(scripts/make-series.sh MAINTAINERS)
+check 'series of patches' scripts/make-series.sh check
 inputs=("${driver[@]}" drivers/som/Makefile scripts/check-order.py)
 check 'no call and no include goes up' scripts/check-order.py
 inputs=("${driver[@]}" "${uapi[@]}")

@@ -27,6 +27,16 @@ insert_before()
 		"$1" >"$1.new" && mv "$1.new" "$1"
 }
 
+# hook_kernel DEST: the kernel in DEST reads som's Makefile and Kconfig.
+hook_kernel()
+{
+	# shellcheck disable=SC2016 # make's
+	insert_before "$1/drivers/Makefile" 'CONFIG_SOUNDWIRE' \
+		'obj-$(CONFIG_SOM)		+= som/' &&
+		insert_before "$1/drivers/Kconfig" 'drivers/soundwire/Kconfig' \
+			'source "drivers/som/Kconfig"\n'
+}
+
 # kernel_tree SRC DEST: DEST becomes a tree of the kernel in SRC with som in it.
 kernel_tree()
 {
@@ -40,11 +50,7 @@ kernel_tree()
 		link_dir "$src" "$dest" include/uapi linux
 		link_dir "$src" "$dest" include/uapi/linux
 		cp "$src/drivers/Makefile" "$src/drivers/Kconfig" "$dest/drivers/"
-		# shellcheck disable=SC2016 # make's
-		insert_before "$dest/drivers/Makefile" 'CONFIG_SOUNDWIRE' \
-			'obj-$(CONFIG_SOM)		+= som/' || return 1
-		insert_before "$dest/drivers/Kconfig" 'drivers/soundwire/Kconfig' \
-			'source "drivers/som/Kconfig"' || return 1
+		hook_kernel "$dest" || return 1
 		printf '%s\n' "$src" >"$dest/som-source"
 	fi
 	# Unchanged files keep their times: nothing of them is built again.
