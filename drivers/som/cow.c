@@ -48,6 +48,7 @@
 #include "cow.h"
 #include "entry.h"
 #include "mapping.h"
+#include "page_backed.h"
 #include "pool.h"
 #include "range.h"
 #include "som_types.h"
@@ -361,6 +362,16 @@ static bool cow_insert_for_all(struct som_cow_link *to, unsigned long idx,
 	return done;
 }
 
+/* Copy pages of a unit. The pool does not record failed pages of a page-backed unit. */
+static int cow_copy_pages(som_unit_t to, const void *entry, const unsigned long *pages)
+{
+	som_unit_t from = som_entry_unit(entry);
+
+	if (som_entry_test(entry, SOM_ENTRY_PAGE_BACKED) && som_page_backed_poisoned(from))
+		return -EHWPOISON;
+	return som_unit_copy_pages(to, from, pages);
+}
+
 /*
  * Give a child a copy of the pages that it inherited of a unit. With @for_all, other
  * children depend on that copy if they can. The parent's cow.lock is held. Return: 0;
@@ -368,7 +379,7 @@ static bool cow_insert_for_all(struct som_cow_link *to, unsigned long idx,
  * if the memory cannot be read.
  */
 static int cow_copy_to(struct som_cow_link *link, unsigned long idx,
-		       som_unit_t from, bool for_all)
+		       const void *entry, bool for_all)
 {
 	DECLARE_BITMAP(pages, SOM_UNIT_PAGES);
 	unsigned long bits;
@@ -384,7 +395,7 @@ static int cow_copy_to(struct som_cow_link *link, unsigned long idx,
 		return -EAGAIN;
 	}
 	cow_pages(link->child, idx, pages);
-	ret = som_unit_copy_pages(unit, from, pages);
+	ret = cow_copy_pages(unit, entry, pages);
 	if (ret) {
 		cow_change(link->child, idx, link, SOM_LOST);
 		goto out_free;
@@ -435,7 +446,7 @@ static int cow_break_locked(struct som_owner *owner, unsigned long idx, bool los
 	while ((link = cow_next_child(owner, idx))) {
 		if (copies++ == SOM_BREAK_COPIES)
 			return -ERESTART;
-		ret = cow_copy_to(link, idx, som_entry_unit(entry), true);
+		ret = cow_copy_to(link, idx, entry, true);
 		if (ret == -EAGAIN && !lose)
 			return ret;
 		if (ret)
@@ -516,7 +527,7 @@ static int cow_link_others(struct som_owner *owner, unsigned long idx,
  * the data. cow.lock is held. Return: 0; -ERESTART if more remain; -EAGAIN.
  */
 static int cow_break_wider(struct som_owner *owner, unsigned long idx,
-			   som_unit_t unit, struct som_cow_link *to,
+			   const void *entry, struct som_cow_link *to,
 			   const unsigned long *pages, bool lose)
 {
 	DECLARE_BITMAP(theirs, SOM_UNIT_PAGES);
@@ -534,7 +545,7 @@ static int cow_break_wider(struct som_owner *owner, unsigned long idx,
 			continue;
 		if (copies++ == SOM_BREAK_COPIES)
 			return -ERESTART;
-		ret = cow_copy_to(link, idx, unit, true);
+		ret = cow_copy_to(link, idx, entry, true);
 		if (ret == -EAGAIN && !lose)
 			return ret;
 		if (ret)
@@ -659,7 +670,7 @@ static bool cow_leave_unit(struct som_owner *owner, unsigned long idx,
 		return cow_leave_copies(owner, idx, entry, lose, reservation);
 	child = link->child;
 	cow_pages(child, idx, pages);
-	if (cow_break_wider(owner, idx, som_entry_unit(entry), link, pages, lose))
+	if (cow_break_wider(owner, idx, entry, link, pages, lose))
 		return false;
 	/* A child that is being destroyed has no deferred copy any more. */
 	if (!som_file_tryget(child->file))
@@ -744,7 +755,7 @@ int som_cow_pull(struct som_owner *owner, unsigned long idx)
 		if (xa_load(&owner->cow.pending, idx) == link) {
 			entry = som_tables_load(&parent->tables, idx);
 			ret = WARN_ON_ONCE(!entry) ? -ENOSPC :
-			      cow_copy_to(link, idx, som_entry_unit(entry), false);
+			      cow_copy_to(link, idx, entry, false);
 		}
 		mutex_unlock(&parent->cow.lock);
 		if (ret)
@@ -997,7 +1008,7 @@ static int cow_prepare_part(struct som_owner *child, unsigned long idx,
  * held. @entered: a deferred copy names the parent. Return: 0; -ENOMEM without memory for
  * the deferred copy; -EHWPOISON.
  */
-static int cow_enter(struct som_cow_link *link, unsigned long idx, som_unit_t unit,
+static int cow_enter(struct som_cow_link *link, unsigned long idx, const void *entry,
 		     const unsigned long *pages, bool *entered)
 {
 	struct som_cow *cow = &link->child->cow;
@@ -1017,7 +1028,7 @@ static int cow_enter(struct som_cow_link *link, unsigned long idx, som_unit_t un
 		*entered = !ret;
 	}
 	xa_unlock(&cow->pending);
-	return own ? som_unit_copy_pages(som_entry_unit(own), unit, pages) : ret;
+	return own ? cow_copy_pages(som_entry_unit(own), entry, pages) : ret;
 }
 
 /*
@@ -1061,8 +1072,7 @@ static int cow_defer_again(struct som_mapping *from, struct som_owner *owner,
 		done = xa_load(&parent->cow.pending, idx) == deferred;
 		entry = som_tables_load(&grandparent->tables, idx);
 		if (done && !WARN_ON_ONCE(!entry))
-			ret = cow_enter(link, idx, som_entry_unit(entry), pages,
-					&entered);
+			ret = cow_enter(link, idx, entry, pages, &entered);
 		mutex_unlock(&grandparent->cow.lock);
 		xa_release(pending, idx);
 	}
@@ -1084,7 +1094,7 @@ static int cow_try_defer_unit(struct som_owner *parent, struct som_cow_link *lin
 	mutex_lock(&parent->cow.lock);
 	entry = som_tables_load(&parent->tables, idx);
 	if (entry && !som_entry_test(entry, SOM_ENTRY_DISCARDED))
-		ret = cow_enter(link, idx, som_entry_unit(entry), pages, &entered);
+		ret = cow_enter(link, idx, entry, pages, &entered);
 	if (entered)
 		som_entry_change(parent, idx, 0, SOM_ENTRY_SHARED);
 	mutex_unlock(&parent->cow.lock);

@@ -381,7 +381,41 @@ TEST_F(mce, child_does_not_get_a_copy)
 	EXPECT_NUMBERS(-1, 0, 1);
 }
 
-/* A scan tells that there is something, and a reset says that it cannot be done. */
+/* A failed page of page-backed memory is not copied to a child either. */
+TEST_F(mce, child_does_not_get_a_page)
+{
+	struct som_policy policy = {
+		.size = sizeof(policy),
+		.map_size = UNIT,
+		.options = SOM_POLICY_FORK_COPY,
+	};
+	struct som_range range = { .size = sizeof(range) };
+	char *p;
+	pid_t pid;
+
+	if (ioctl(self->fd, SOM_IOC_SET_POLICY, &policy))
+		SKIP(return, "no fork with a copy");
+	p = som_map(self->fd, UNIT);
+	ASSERT_NE(MAP_FAILED, p);
+	som_fill(p, UNIT, 1);
+	range.start = (uintptr_t)p;
+	range.end = range.start + UNIT;
+	ASSERT_EQ(0, ioctl(self->fd, SOM_IOC_PAGE_BACKED, &range));
+	ASSERT_EQ(0, fail(p + BAD_PAGE * PAGE));
+	pid = fork();
+	if (!pid) {
+		child_assert(touch(p + BAD_PAGE * PAGE, false));
+		_exit(0);
+	}
+	/* fork copies page-backed units, and fails if it cannot. */
+	if (pid < 0)
+		ASSERT_EQ(ENOMEM, errno);
+	if (pid > 0)
+		EXPECT_EQ(0, som_wait_child(pid));
+	EXPECT_EQ(BUS_MCEERR_AR, touch(p + BAD_PAGE * PAGE, false));
+}
+
+/* A scan reports the unit, and a reset of it fails. */
 TEST_F(mce, reset_fails)
 {
 	struct page_region region;
