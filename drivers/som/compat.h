@@ -76,6 +76,17 @@ static inline bool som_file_tryget(struct file *file)
 }
 
 /**
+ * som_folio_add_mapcount - Add to the number of mappings of a large folio
+ * @folio: folio; its other counts stay as they are
+ * @nr: number to add; negative to subtract
+ * Context: Any.
+ */
+static inline void som_folio_add_mapcount(struct folio *folio, int nr)
+{
+	atomic_add(nr, &folio->_large_mapcount);
+}
+
+/**
  * som_mm_write_seq - Return a number that identifies a write-locked section of mmap_lock
  * @mm: address space
  * Context: mmap_lock is held.

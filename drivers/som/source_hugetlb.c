@@ -29,6 +29,7 @@
 #include <linux/mount.h>
 #include <linux/pagemap.h>
 #include "anon.h"
+#include "compat.h"
 #include "range.h"
 #include "source.h"
 
@@ -110,7 +111,7 @@ static int som_hugetlb_get(struct som_extent *ext)
 		goto out_folio;
 	}
 
-	atomic_add(SOM_HUGETLB_MAPCOUNT, &folio->_large_mapcount);
+	som_folio_add_mapcount(folio, SOM_HUGETLB_MAPCOUNT);
 	som_anon_claim(folio);
 	ext->pfn = folio_pfn(folio);
 	ext->nid = folio_nid(folio);
@@ -139,7 +140,7 @@ static int som_hugetlb_put(struct som_extent *ext)
 {
 	/* Truncation and freeing need the original mapping. */
 	som_anon_return(ext->folio, ext->file->f_mapping);
-	atomic_sub(SOM_HUGETLB_MAPCOUNT, &ext->folio->_large_mapcount);
+	som_folio_add_mapcount(ext->folio, -SOM_HUGETLB_MAPCOUNT);
 	/* Memory may have failed after the pool gave the extent up. */
 	som_hugetlb_poison(ext);
 	/* The kernel's reference still exists: the mark stays while som has one. */

@@ -110,7 +110,7 @@ static void claim_folio(struct folio *folio)
 {
 	long i;
 
-	atomic_add(SOM_RANGE_MAPCOUNT, &folio->_large_mapcount);
+	som_folio_add_mapcount(folio, SOM_RANGE_MAPCOUNT);
 	atomic_add(SOM_RANGE_MAPCOUNT, &folio->_entire_mapcount);
 	som_anon_claim(folio);
 	for (i = 1; i < folio_nr_pages(folio); i++)
@@ -125,7 +125,7 @@ static void return_folio(struct folio *folio)
 		ClearPageAnonExclusive(folio_page(folio, i));
 	som_anon_return(folio, NULL);
 	atomic_sub(SOM_RANGE_MAPCOUNT, &folio->_entire_mapcount);
-	atomic_sub(SOM_RANGE_MAPCOUNT, &folio->_large_mapcount);
+	som_folio_add_mapcount(folio, -SOM_RANGE_MAPCOUNT);
 }
 
 /* Check whether a GiB may be claimed. Return: 0 or -errno. */
