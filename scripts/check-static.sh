@@ -229,6 +229,7 @@ mapfile -t documents < <(files . '*.rst')
 # Texts to check for sentences that are hard to read, except generated ones.
 mapfile -t prose < <(files . '*.rst' | grep -v -e som-conformance -e allocators-matrix
 	ls include/uapi/linux/som.h tools/som/man/*.[1-8]
+	files drivers/som '*.c' '*.h'
 	files tools/som '*.c' '*.cc' '*.h' '*.sh' '*.conf' '*.service' Makefile
 	files scripts '*.sh' '*.awk' '*.config' | grep -v check-prose
 	ls Makefile .ci/run debian/control)

@@ -299,13 +299,13 @@ static inline bool som_pages_may_be_anonymous(void)
 }
 
 /**
- * som_kernel_asks_for_pages - does the kernel have to ask before it makes pages writable?
+ * som_kernel_asks_for_pages - Test whether shared mappings of pages need page_mkwrite
  *
  * If a shared mapping has no page_mkwrite, the kernel gives write access to an entry of an
  * anonymous page by itself and marks it dirty; but with CONFIG_DEBUG_VM it checks that it
  * is a page of a file (fault_dirty_shared_page()).
  *
- * Return: true if so.
+ * Return: true if they do.
  */
 static inline bool som_kernel_asks_for_pages(void)
 {

@@ -132,23 +132,21 @@ bool som_page_backed_pinned(som_unit_t unit)
 }
 
 /**
- * som_page_backed_page_pinned - has anybody a pin on a page?
+ * som_page_backed_page_pinned - Test whether a page of a unit is pinned
  * @unit: unit number
- * @page: number of the page in it
+ * @page: number of the page in the unit
  *
- * Beside entries that map it, whose references are counted. An entry that is just
- * going, or somebody who looks at the page for a moment, may look like a pin; none is
- * missed.
- *
- * Context: The fault_lock of the unit's index is held, so no entry comes.
- * Return: true if so.
+ * Compares the references with those of page table entries. An entry that is being removed
+ * and a short-lived reference can look like a pin. A pin is never missed.
+ * Context: The fault_lock of the unit's index is held, so that no entry is added.
+ * Return: true if the page may be pinned.
  */
 bool som_page_backed_page_pinned(som_unit_t unit, unsigned int page)
 {
 	struct page *p = unit_page(unit) + page;
 	int refs = page_ref_count(p);
 
-	/* An entry that goes leaves the second count first. */
+	/* The removal of an entry lowers the map count first. */
 	smp_rmb();
 	return refs > 1 + atomic_read(&p->_mapcount) + 1;
 }
