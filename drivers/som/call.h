@@ -39,6 +39,11 @@ static_assert(offsetofend(struct som_range, walk_end) == SOM_RANGE_SIZE_VER0);
 static_assert(offsetofend(struct som_pack, end) == SOM_PACK_SIZE_VER0);
 static_assert(offsetofend(struct som_parcel_info, uid) ==
 	      SOM_PARCEL_INFO_SIZE_VER0);
+static_assert(offsetofend(struct som_open_view, reserved) ==
+	      SOM_OPEN_VIEW_SIZE_VER0);
+static_assert(offsetofend(struct som_view_maps, walk_end) ==
+	      SOM_VIEW_MAPS_SIZE_VER0);
+static_assert(sizeof(struct som_view_map) == SOM_VIEW_MAP_SIZE_VER0);
 
 /**
  * enum som_results - when to copy the structure of a call back

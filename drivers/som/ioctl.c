@@ -131,7 +131,7 @@ static const struct som_ioctl_desc som_ioctls[] = {
 	{
 		.cmd = SOM_IOC_VIEW,
 		.size = sizeof(struct som_open_view),
-		.min_size = SOM_OPEN_VIEW_SIZE_VER0,
+		.min_size = offsetofend(struct som_open_view, reserved),
 		.handler = som_ioctl_view,
 	},
 };

@@ -575,7 +575,7 @@ static const struct som_ioctl_desc som_view_calls[] = {
 	{
 		.cmd = SOM_IOC_VIEW_MAPS,
 		.size = sizeof(struct som_view_maps),
-		.min_size = SOM_VIEW_MAPS_SIZE_VER0,
+		.min_size = offsetofend(struct som_view_maps, walk_end),
 		.handler = som_ioctl_view_maps,
 		.results = SOM_RESULTS,
 	},

@@ -627,15 +627,15 @@ struct som_open_view {
  * The numbers of bytes are a snapshot. 64 bytes.
  */
 struct som_view_map {
-	__u64 start;
-	__u64 end;
-	__u64 offset;
+	__aligned_u64 start;
+	__aligned_u64 end;
+	__aligned_u64 offset;
 	__u32 prot;
 	__u32 flags;
-	__u64 map_size;
-	__u64 options;
-	__u64 resident;
-	__u64 deferred;
+	__aligned_u64 map_size;
+	__aligned_u64 options;
+	__aligned_u64 resident;
+	__aligned_u64 deferred;
 };
 
 /** define SOM_VIEW_MAP_SIZE_VER0 - size of the first version of som_view_map. */
@@ -660,14 +660,14 @@ struct som_view_map {
 struct som_view_maps {
 	__u32 size;
 	__u32 flags;
-	__u64 start;
-	__u64 end;
-	__u64 vec;
+	__aligned_u64 start;
+	__aligned_u64 end;
+	__aligned_u64 vec;
 	__u32 vec_len;
 	__u32 map_size;
 	__u32 nr;
 	__u32 reserved;
-	__u64 walk_end;
+	__aligned_u64 walk_end;
 };
 
 /** define SOM_VIEW_MAPS_SIZE_VER0 - size of the first version of som_view_maps. */
