@@ -559,20 +559,20 @@ struct som_open_view {
  * the process, every call fails with ESRCH. A view neither keeps memory, nor populates it,
  * nor changes its content.
  *
- * The caller must have the right to ptrace the process, to the rules of
- * ``/proc/PID/mem``: PTRACE_MODE_ATTACH with the filesystem credentials, which asks security
- * modules (Yama) as well, and permission to open that file. The kernel asks again at each
- * PAGEMAP_SCAN, SOM_IOC_VIEW_MAPS, read, SEEK_DATA and SEEK_HOLE, with the credentials of
- * the process that makes the call: EPERM.
+ * The caller must have the right to open ``/proc/PID/mem`` of the process:
+ * PTRACE_MODE_ATTACH with the filesystem credentials, the consent of security modules such
+ * as Yama, and the permissions of that file. Each PAGEMAP_SCAN, SOM_IOC_VIEW_MAPS, read,
+ * SEEK_DATA and SEEK_HOLE repeats the check with the credentials of its caller, and fails
+ * with EPERM.
  *
- * - PAGEMAP_SCAN means the process of the view; otherwise it is as on ``/dev/som``. What the
- *   process has inherited and not copied yet (SOM_POLICY_FORK_COPY) is present and written,
- *   and stays as it is without PM_SCAN_WP_MATCHING; with it, it is copied.
+ * - PAGEMAP_SCAN scans the process of the view; otherwise it is as on ``/dev/som``. Memory
+ *   that the process inherited and did not copy yet (SOM_POLICY_FORK_COPY) is present and
+ *   written. A scan with PM_SCAN_WP_MATCHING copies it, other scans do not.
  * - pread() reads at an address. Pages without memory are zeroes. EFAULT at an address
  *   without som memory, or that the process cannot read (unless the kernel allows
  *   ``/proc/PID/mem`` to override that); EIO where the memory has failed, or what was
- *   inherited is lost. A read that has got some bytes returns their number. read() begins
- *   at the offset, which lseek() sets.
+ *   inherited is lost. After an error, a read returns the number of bytes read before. read()
+ *   begins at the file offset, which lseek() sets.
  * - lseek() with SEEK_DATA and SEEK_HOLE finds memory, by units. Everything that is not
  *   som memory is a hole. ENXIO: no memory from there on, or no user address.
  * - SOM_IOC_VIEW_MAPS lists the mappings.
@@ -615,14 +615,14 @@ struct som_open_view {
  * struct som_view_map - a som mapping of a process
  * @start: first address.
  * @end: end of the mapping (exclusive).
- * @offset: where its memory begins in an order that is the process's own. Two mappings show
- *	the same memory where their offsets are the same.
+ * @offset: position in the som memory of the process. Mappings with equal offsets map the
+ *	same memory.
  * @prot: PROT_* bits.
  * @flags: SOM_VIEW_MAP_* bits.
  * @map_size: as in &struct som_policy.
  * @options: SOM_POLICY_* bits, as in &struct som_policy.
  * @resident: bytes with memory, by units.
- * @deferred: bytes that are inherited, and not copied yet, by units.
+ * @deferred: bytes that were inherited and are not copied yet, by units.
  *
  * The numbers of bytes are a snapshot. 64 bytes.
  */
@@ -648,12 +648,12 @@ struct som_view_map {
  * @start: first address.
  * @end: end of the range (exclusive).
  * @vec: address of an array for the &struct som_view_map of each mapping.
- * @vec_len: how many have room there, not 0.
+ * @vec_len: number of elements of the array, not 0.
  * @map_size: bytes of each of them: ``sizeof`` in the caller. Bytes that the kernel does not
  *	know are set to zero.
- * @nr: out: how many there are.
+ * @nr: out: number of mappings in the array.
  * @reserved: must be zero.
- * @walk_end: out: where to go on if there was no room for more; otherwise @end.
+ * @walk_end: out: address at which to continue if the array was too small; otherwise @end.
  *
  * 56 bytes.
  */
@@ -677,9 +677,8 @@ struct som_view_maps {
  * define SOM_IOC_VIEW_MAPS - list the som mappings in a range of addresses.
  *
  * Valid on views only. Lists each mapping that touches the range of the &struct
- * som_view_maps, in the order of addresses, and whole. Where the process changes its mappings
- * meanwhile, each is as it was at one moment, and those that do not change are listed
- * once.
+ * som_view_maps, whole, in the order of addresses. If the process changes its mappings
+ * meanwhile, each element is a snapshot, and mappings that do not change are listed once.
  *
  * Return: 0; EINVAL if @map_size is less than that of the first version or more than a page,
  * or @vec_len is 0; EFAULT if the array cannot be written; ESRCH; EPERM; ENOMEM; EINTR on a
