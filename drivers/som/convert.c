@@ -114,8 +114,8 @@ static int convert_one(struct som_owner *owner, unsigned long *addr,
 	return ret;
 }
 
-static int pin_walk(struct som_owner *owner, unsigned long *addr,
-		    unsigned long end, bool page_backed)
+static int convert_walk(struct som_owner *owner, unsigned long *addr,
+			unsigned long end, bool page_backed)
 {
 	void *memory = NULL;
 	int ret = 0;
@@ -152,7 +152,7 @@ static int pin_walk(struct som_owner *owner, unsigned long *addr,
 }
 
 /**
- * som_pin_end - Move all units of a range to the pool
+ * som_convert_to_pool - Move all units of a range to the pool
  * @owner: owner of the calling process
  * @start: first address
  * @end: end address
@@ -162,21 +162,21 @@ static int pin_walk(struct som_owner *owner, unsigned long *addr,
  * Return: 0; -EBUSY if a page is pinned; or another error of SOM_IOC_POOL_BACKED. Units
  * before the failing one may have been moved.
  */
-int som_pin_end(struct som_owner *owner, unsigned long start, unsigned long end)
+int som_convert_to_pool(struct som_owner *owner, unsigned long start, unsigned long end)
 {
 	if (!atomic_long_read(&owner->nr_page_backed))
 		return 0;
-	return pin_walk(owner, &start, end, false);
+	return convert_walk(owner, &start, end, false);
 }
 
 /**
- * som_pin - Handle SOM_IOC_PAGE_BACKED and SOM_IOC_POOL_BACKED
+ * som_convert - Handle SOM_IOC_PAGE_BACKED and SOM_IOC_POOL_BACKED
  * @args: arguments and results
  * @page_backed: true for the former
  * Context: Process context; acts on the calling process.
  * Return: 0, or -errno documented in include/uapi/linux/som.h.
  */
-int som_pin(struct som_range *args, bool page_backed)
+int som_convert(struct som_range *args, bool page_backed)
 {
 	struct som_owner *owner;
 	unsigned long addr;
@@ -190,7 +190,7 @@ int som_pin(struct som_range *args, bool page_backed)
 	addr = args->start;
 	owner = som_inode_find_owner(current->mm);
 	if (owner) {
-		ret = pin_walk(owner, &addr, args->end, page_backed);
+		ret = convert_walk(owner, &addr, args->end, page_backed);
 		som_inode_put_owner(owner);
 	} else {
 		addr = args->end;

@@ -7,7 +7,7 @@
 struct som_owner;
 struct som_range;
 
-int som_pin_end(struct som_owner *owner, unsigned long start, unsigned long end);
-int som_pin(struct som_range *args, bool page_backed);
+int som_convert_to_pool(struct som_owner *owner, unsigned long start, unsigned long end);
+int som_convert(struct som_range *args, bool page_backed);
 
 #endif /* _SOM_CONVERT_H */

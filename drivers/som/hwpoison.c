@@ -130,7 +130,7 @@ static void signal_early(struct mm_struct *mm, unsigned long addr)
 }
 
 /* Send early signals without waiting. Without one, the next touch raises a signal. */
-static void tell_early(struct som_owner *owner, unsigned long pgoff)
+static void signal_owner_early(struct som_owner *owner, unsigned long pgoff)
 {
 	struct mm_struct *mm = owner->mm;
 	unsigned long addr;
@@ -165,7 +165,7 @@ static void unmap_owner(struct som_owner *owner, const unsigned long *pfns,
 		som_zap(owner, som_index_pgoff(idx), SOM_UNIT_PAGES);
 		mutex_unlock(&owner->lock);
 		if (page >= 0)
-			tell_early(owner, som_index_pgoff(idx) + page);
+			signal_owner_early(owner, som_index_pgoff(idx) + page);
 		cond_resched();
 	}
 }

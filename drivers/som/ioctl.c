@@ -61,13 +61,13 @@ static int som_ioctl_reset(struct som_settings *settings,
 static int som_ioctl_page_backed(struct som_settings *settings,
 				 union som_args *args)
 {
-	return som_pin(&args->range, true);
+	return som_convert(&args->range, true);
 }
 
 static int som_ioctl_pool_backed(struct som_settings *settings,
 				 union som_args *args)
 {
-	return som_pin(&args->range, false);
+	return som_convert(&args->range, false);
 }
 
 static int som_ioctl_pack(struct som_settings *settings, union som_args *args)

@@ -370,7 +370,7 @@ static int pack_range(struct som_packing *packing)
 
 	do {
 		/* Ordinary pages do not go, what they have does. */
-		ret = som_pin_end(owner, packing->start, packing->end);
+		ret = som_convert_to_pool(owner, packing->start, packing->end);
 		if (ret)
 			continue;
 		ret = vm_mmap(packing->parcel->file, packing->start,

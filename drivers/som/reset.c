@@ -278,7 +278,7 @@ static int track_vma(struct som_resetter *r, struct vm_area_struct *vma,
 	last = som_pgoff_index(linear_page_index(vma, *stop - 1));
 	ret = som_vma_mapping(vma)->anew ? track_units(r, first, &last) :
 					som_owner_track(r->owner, first, &last);
-	*stop = som_track_behind(vma, last, *stop);
+	*stop = som_track_end(vma, last, *stop);
 	return ret;
 }
 

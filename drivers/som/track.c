@@ -312,7 +312,7 @@ void som_view_clean(struct som_view *view, struct som_sweep *sweep,
 }
 
 /* Test whether groups may lose write access. In a plain VMA the kernel would restore it. */
-static bool view_may_fade(const struct som_view *view,
+static bool view_may_cool(const struct som_view *view,
 			  const struct som_sweep *sweep)
 {
 	return som_vma_tracked(view->ptes.vma) && !view->ptes.paged &&
@@ -339,7 +339,7 @@ void som_view_idle(struct som_view *view, struct som_sweep *sweep)
 			dirty |= BIT(group);
 	}
 	idle = som_region_idle(region, dirty);
-	if (!idle || !view_may_fade(view, sweep))
+	if (!idle || !view_may_cool(view, sweep))
 		return;
 	idle = som_region_close(region, idle);
 	if (idle) {
@@ -470,7 +470,7 @@ static bool scan_hole(struct som_sweep *sweep, struct som_scan *scan,
 		if (!scan->untracked)
 			last = som_dirty_log_run(&owner->dirty_log, idx, last,
 						 &tracked);
-		next = som_track_behind(vma, last, end);
+		next = som_track_end(vma, last, end);
 		if (tracked || anew)
 			categories |= PAGE_IS_WPALLOWED;
 		if (!tracked && anew)
@@ -707,13 +707,13 @@ static int track_hole(struct som_owner *owner, struct vm_area_struct *vma,
 
 /* Find the next index to scan by itself. */
 static bool scan_next(struct som_owner *owner, const struct som_scan *scan,
-		      bool active_only, unsigned long *idx, unsigned long last)
+		      bool dirty_only, unsigned long *idx, unsigned long last)
 {
 	struct xarray *regions = &owner->dirty_log.regions;
 	unsigned long dropped = *idx, deferred = *idx;
 	bool found, pending;
 
-	if (active_only)
+	if (dirty_only)
 		return xa_find(regions, idx, last, SOM_REGION_DIRTY);
 	/* First: a unit that is copied meanwhile is found by the next look. */
 	pending = scan->peek && som_cow_next(owner, &deferred, last);
@@ -730,15 +730,15 @@ static bool scan_next(struct som_owner *owner, const struct som_scan *scan,
 }
 
 /**
- * som_track_behind - Return the end address of a unit in a VMA
+ * som_track_end - Return the end address of a unit in a VMA
  * @vma: VMA that touches the unit
  * @idx: unit index
  * @end: upper limit: an address in the VMA, or its end
  * Context: mmap_lock is held.
  * Return: address, at most @end.
  */
-unsigned long som_track_behind(const struct vm_area_struct *vma,
-			       unsigned long idx, unsigned long end)
+unsigned long som_track_end(const struct vm_area_struct *vma,
+			    unsigned long idx, unsigned long end)
 {
 	unsigned long addr = vma->vm_start +
 		((som_index_pgoff(idx + 1) - vma->vm_pgoff) << PAGE_SHIFT);
@@ -766,7 +766,7 @@ int som_track_settle(struct som_owner *owner, struct vm_area_struct *vma,
 	unsigned long last = som_pgoff_index(linear_page_index(vma, *end - 1));
 
 	last = som_owner_settle(owner, first, last);
-	*end = som_track_behind(vma, last, *end);
+	*end = som_track_end(vma, last, *end);
 	return pull && som_cow_pending(&owner->cow) ?
 		som_cow_pull_range(owner, first, last) : 0;
 }
@@ -794,7 +794,7 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 	unsigned long last = som_pgoff_index(linear_page_index(vma, end - 1));
 	/* Reading the pages takes longer. */
 	unsigned int cost = som_scan_uses(scan, SOM_PAGE_IS_ZERO) ? 64 : 1;
-	bool active_only, tracked, more;
+	bool dirty_only, tracked, more;
 	unsigned long got;
 	int ret;
 
@@ -803,21 +803,21 @@ int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
 				       som_pgoff_index(linear_page_index(vma, *addr)),
 				       last);
 	/* Tracked: only regions marked SOM_REGION_DIRTY can have written pages. */
-	active_only = tracked && som_scan_wants_written(scan);
+	dirty_only = tracked && som_scan_wants_written(scan);
 
 	while (*addr < end) {
 		unsigned long idx = som_pgoff_index(linear_page_index(vma, *addr));
 		unsigned long start, stop, found = idx;
 		unsigned long hole = *addr, hole_end = end;
 
-		if (scan_next(owner, scan, active_only, &found, last)) {
+		if (scan_next(owner, scan, dirty_only, &found, last)) {
 			som_index_clip(vma->vm_start, vma->vm_end, vma->vm_pgoff,
 				       found, &start, &stop);
 			hole_end = max(start, *addr);
 		} else {
 			found = last + 1;
 		}
-		more = active_only ||
+		more = dirty_only ||
 		       scan_hole(sweep, scan, vma, addr, hole_end, clean);
 		if (more)
 			*addr = hole_end;

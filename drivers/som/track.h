@@ -65,8 +65,8 @@ void som_view_clean(struct som_view *view, struct som_sweep *sweep,
 		    const unsigned long *pages);
 void som_view_idle(struct som_view *view, struct som_sweep *sweep);
 
-unsigned long som_track_behind(const struct vm_area_struct *vma,
-			       unsigned long idx, unsigned long end);
+unsigned long som_track_end(const struct vm_area_struct *vma,
+			    unsigned long idx, unsigned long end);
 int som_track_settle(struct som_owner *owner, struct vm_area_struct *vma,
 		     unsigned long addr, unsigned long *end, bool pull);
 int som_track_scan(struct som_sweep *sweep, struct som_scan *scan,
