@@ -163,10 +163,10 @@ static const char why_debug[] =
 	"With CONFIG_DEBUG_VM, the kernel checks that a page of a shared mapping "
 	"is a file page before it makes its entry writable by itself. There som "
 	"uses page_mkwrite for tracked memory, and the kernel refuses long-term pins for "
-	"writing of such mappings.";
+	"writing of such mappings with EFAULT, except of pages that were just written.";
 
 #define DISK	"; debug: no such device"
-#define CMA	"; debug: NOHUGEPAGE: ENOMEM, tracked: EFAULT"
+#define CMA	"; debug: NOHUGEPAGE: ENOMEM"
 
 static const struct conform_row gup_rows[] = {
 	{ "vmsplice", op_gup, 0, 0, { "ok" } },
