@@ -80,9 +80,9 @@ cost()
 	guest 'fork' fork.figures --smp 1 --chunks 2 --mem 7G \
 		--add "$work/bench_fork" -- \
 		"$bench/guest.sh" "$work/bench_fork"
-	guest 'handing over' parcel.figures --smp 1 --chunks 2 --mem 7G \
-		--add "$work/bench_parcel" -- \
-		"$bench/guest.sh" "$work/bench_parcel"
+	guest 'handing over, converting' parcel.figures --smp 1 --chunks 2 --mem 7G \
+		--add "$work/bench_parcel" --add "$work/bench_convert" -- \
+		"$bench/guest.sh" "$work/bench_parcel" "$work/bench_convert"
 	guest 'threads, processes, much address space' scale.figures \
 		--smp 8 --chunks 2 --spare 1 --mem 7G \
 		--add "$work/bench_scale" -- \
@@ -114,7 +114,7 @@ cost()
 mkdir -p "$dir"
 scripts/kernel/source.sh
 build som_bench bench_touch bench_locks bench_fork bench_scale bench_memory \
-	bench_parcel
+	bench_parcel bench_convert
 for table; do
 	case $table in
 	tracking | cost) "$table" ;;

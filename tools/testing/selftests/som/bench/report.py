@@ -250,6 +250,20 @@ def handing(figures):
               *[figures.get("crossover", r) for r in (0, 1)])
 
 
+def converting(figures):
+    """Units that become ordinary pages, and go back."""
+    table = Table("2 MiB to ordinary pages and back", "som", "again")
+    for text, name in (
+            ("SOM_IOC_PAGE_BACKED", "call"),
+            ("SOM_IOC_POOL_BACKED", "back"),
+            ("a touch that moves what is cut", "fault"),
+            ("a first touch of what is cut", "fresh"),
+            ("tracked, first write, moves it", "written"),
+            ("the same without the policy", "special"),
+            ("a write to a page that is clean", "again")):
+        table.row(text, *[figures.get(f"convert.{name}", r) for r in (0, 1)])
+
+
 def scale(figures, out):
     """Threads, processes, sparse touches, VMAs."""
     kinds = ["som", "thp", "hugetlb_2m"]
@@ -376,6 +390,7 @@ def main():
     ending(single)
     forking(forks)
     handing(parcels)
+    converting(parcels)
     scale(scaling, work)
     memory(process, pages, work)
     print_differing([single, forks, parcels, scaling, process])
