@@ -84,23 +84,28 @@ static bool possible(unsigned int bits)
 	return bits & TRACKED || !(bits & CLEAN);
 }
 
+static struct som_plan_input plan_input(unsigned int pmd, unsigned int bits)
+{
+	return (struct som_plan_input){
+		.pmd = pmd,
+		.huge = bits & HUGE,
+		.page_backed = bits & BACKED,
+		.tracked = bits & TRACKED,
+		.clean = bits & CLEAN,
+		.shared = bits & SHARED,
+		.private = bits & PRIVATE,
+		.protect = bits & PROTECT,
+		.write = bits & WRITES,
+	};
+}
+
 static void plan_every_state(struct kunit *test)
 {
 	unsigned int pmd, bits, i, nr = 0, used[ARRAY_SIZE(plans)] = {};
 
 	for (pmd = SOM_PMD_NONE; pmd <= SOM_PMD_HUGE; pmd++) {
 		for (bits = 0; bits < PLAN_STATES; bits++) {
-			struct som_plan_input in = {
-				.pmd = pmd,
-				.huge = bits & HUGE,
-				.page_backed = bits & BACKED,
-				.tracked = bits & TRACKED,
-				.clean = bits & CLEAN,
-				.shared = bits & SHARED,
-				.private = bits & PRIVATE,
-				.protect = bits & PROTECT,
-				.write = bits & WRITES,
-			};
+			struct som_plan_input in = plan_input(pmd, bits);
 			unsigned int rows = 0;
 
 			if (!possible(bits))
@@ -134,16 +139,7 @@ static void plan_never_writable(struct kunit *test)
 
 	for (pmd = SOM_PMD_NONE; pmd <= SOM_PMD_HUGE; pmd++) {
 		for (bits = 0; bits < PLAN_STATES; bits++) {
-			struct som_plan_input in = {
-				.pmd = pmd,
-				.huge = bits & HUGE,
-				.tracked = bits & TRACKED,
-				.clean = bits & CLEAN,
-				.shared = bits & SHARED,
-				.private = bits & PRIVATE,
-				.protect = bits & PROTECT,
-				.write = bits & WRITES,
-			};
+			struct som_plan_input in = plan_input(pmd, bits & ~BACKED);
 			enum som_plan plan = som_plan_mapping(&in);
 
 			if (in.shared || (in.tracked && in.clean && in.protect && !in.write)) {
