@@ -413,6 +413,22 @@ out_free:
 	return ret;
 }
 
+/*
+ * Give a child a copy on which others can depend, or mark its data as lost if it cannot have
+ * one. Return: 0; -EAGAIN without @lose if the pool has no unit now.
+ */
+static int cow_copy_or_lose(struct som_cow_link *link, unsigned long idx,
+			    const void *entry, bool lose)
+{
+	int ret = cow_copy_to(link, idx, entry, true);
+
+	if (ret == -EAGAIN && !lose)
+		return ret;
+	if (ret)
+		cow_change(link->child, idx, link, SOM_LOST);
+	return 0;
+}
+
 /* Return the oldest child with a deferred copy of the parent's unit at an index. */
 static struct som_cow_link *cow_next_child(struct som_owner *parent, unsigned long idx)
 {
@@ -446,11 +462,9 @@ static int cow_break_locked(struct som_owner *owner, unsigned long idx, bool los
 	while ((link = cow_next_child(owner, idx))) {
 		if (copies++ == SOM_BREAK_COPIES)
 			return -ERESTART;
-		ret = cow_copy_to(link, idx, entry, true);
-		if (ret == -EAGAIN && !lose)
-			return ret;
+		ret = cow_copy_or_lose(link, idx, entry, lose);
 		if (ret)
-			cow_change(link->child, idx, link, SOM_LOST);
+			return ret;
 	}
 	som_entry_change(owner, idx, SOM_ENTRY_SHARED, 0);
 	return 0;
@@ -545,11 +559,9 @@ static int cow_break_wider(struct som_owner *owner, unsigned long idx,
 			continue;
 		if (copies++ == SOM_BREAK_COPIES)
 			return -ERESTART;
-		ret = cow_copy_to(link, idx, entry, true);
-		if (ret == -EAGAIN && !lose)
-			return ret;
+		ret = cow_copy_or_lose(link, idx, entry, lose);
 		if (ret)
-			cow_change(link->child, idx, link, SOM_LOST);
+			return ret;
 	}
 	return 0;
 }

@@ -2,21 +2,22 @@
 /*
  * SOM_IOC_VIEW, and the file that it returns: a view of another process's som memory.
  *
- * A view knows the structure of an address space, not its users, and the process. Each call
+ * A view holds a reference to the structure of an address space, not to its users, and one
+ * to the process. Each call
  *
- *  1. asks whether the caller could ptrace the process (rights.c);
- *  2. works in pieces. For a piece it has the address space (mmget_not_zero()), and
- *     mmap_lock for read, by killable. It has neither while bytes or regions are copied to the
- *     caller: that may fault, and wait for long. So memory of a process that exits is not kept
- *     for a caller that is stuck.
+ *  1. checks that the caller could ptrace the process (rights.c);
+ *  2. works in pieces. For a piece it holds the address space (mmget_not_zero()) and
+ *     mmap_lock for read (killable). It holds neither while it copies bytes or regions to the
+ *     caller, as that can fault and wait for long. So a stuck caller does not keep the memory
+ *     of a process that exits.
  *
  * Nothing here populates. A page is looked up under the fault_lock of its unit index. Faults on
- * one unit in 16 wait meanwhile, for a copy of SOM_VIEW_BYTES at most. Memory that a child has
- * inherited and not copied yet is read from its parent's unit, under the parent's cow.lock
+ * one unit in 16 wait meanwhile, for a copy of SOM_VIEW_BYTES at most. Memory that a child
+ * inherited and did not copy yet is read from its parent's unit, under the parent's cow.lock
  * (som_cow_look()).
  *
- * With SOM_VIEW_TRACK a view has the write tracking of the process (claim.c), and a reference
- * to its owner, in which that is noted.
+ * With SOM_VIEW_TRACK a view claims the write tracking of the process (claim.c), and holds a
+ * reference to its owner, which records the claim.
  */
 #include <linux/err.h>
 #include <linux/fcntl.h>
@@ -63,7 +64,7 @@
 
 /**
  * struct som_view_file - a view
- * @settings: how som_call() names it; nothing is set.
+ * @settings: argument of som_call(); without content.
  * @mm: the address space; its structure, not its users, is referenced.
  * @pid: the process.
  * @owner: with SOM_VIEW_TRACK, the process's owner; otherwise NULL.
@@ -75,7 +76,7 @@ struct som_view_file {
 	struct som_owner *owner;
 };
 
-/* The address space of a view's process, for a piece of work. */
+/* Lock the address space of a view's process for a piece of work. */
 static int view_lock(struct som_view_file *view)
 {
 	if (!mmget_not_zero(view->mm))
@@ -99,7 +100,7 @@ struct som_view_part {
 	size_t len;
 };
 
-/* For som_cow_look(). */
+/* Copy a part of inherited memory; called by som_cow_look(). */
 static int copy_inherited(void *arg, const void *mem,
 			  const unsigned long *pages)
 {
@@ -119,7 +120,7 @@ static int copy_inherited(void *arg, const void *mem,
 	return 0;
 }
 
-/* Has memory of a part failed? */
+/* Test whether memory of a part has failed. */
 static bool part_failed(const struct som_view_part *part, const void *entry)
 {
 	unsigned long page = part->offset >> PAGE_SHIFT;
@@ -160,7 +161,7 @@ out:
 	return ret;
 }
 
-/* Read what one mapping has. Return: bytes, or -errno if there are none. */
+/* Read from one mapping. Return: number of bytes; -errno if none was read. */
 static ssize_t read_mapping(struct som_mapping *mapping,
 			    struct vm_area_struct *vma, unsigned long addr,
 			    size_t len, void *buf)
@@ -254,15 +255,15 @@ static ssize_t som_view_read_iter(struct kiocb *iocb, struct iov_iter *to)
 }
 
 /*
- * The next index from *idx on that has memory, or is to have some. Return: false if there is
- * none up to @last; *left is how many may still be looked at.
+ * Find the next index, up to @last, that has memory or a deferred copy. Looks at *left units at
+ * most, and decrements it. Return: false if there is none.
  */
 static bool next_data(struct som_owner *owner, unsigned long *idx,
 		      unsigned long last, unsigned int *left)
 {
 	for (; *left; (*idx)++) {
 		unsigned long deferred = *idx;
-		/* First: a unit that is copied meanwhile is found by the next look. */
+		/* Look here first: a unit that is copied meanwhile is in the tables then. */
 		bool pending = som_cow_next(owner, &deferred, last);
 		void *entry = som_tables_find(&owner->tables, idx, last);
 
@@ -280,8 +281,8 @@ static bool next_data(struct som_owner *owner, unsigned long *idx,
 }
 
 /*
- * Look for memory, or for none, in a VMA from *addr on. Return: true if it was found, at
- * *addr; otherwise *addr is where to go on.
+ * Search a VMA from *addr on for memory, or for a hole. Return: true if found at *addr;
+ * otherwise the search continues at *addr.
  */
 static bool seek_vma(struct vm_area_struct *vma, unsigned long *addr,
 		     bool data, unsigned int *left)
@@ -301,7 +302,7 @@ static bool seek_vma(struct vm_area_struct *vma, unsigned long *addr,
 			at = found ? max(first, som_index_pgoff(idx)) : last + 1;
 		if (at > last + 1)
 			at = last + 1;
-		/* first..at - 1 has none, and at, if it was found, has. */
+		/* Pages first to at - 1 have no memory; page at has some if it was found. */
 		if (!data && at > first)
 			return true;
 		if (at > first)
@@ -317,7 +318,7 @@ static bool seek_vma(struct vm_area_struct *vma, unsigned long *addr,
 	return false;
 }
 
-/* A piece of a search. Return: 1 if it was found, 0 to go on at *addr, -ENXIO at the end. */
+/* Search a piece. Return: 1 if found at *addr; 0 to continue there; -ENXIO at the end. */
 static int seek_piece(struct som_view_file *view, unsigned long *addr, bool data)
 {
 	unsigned int left = SOM_VIEW_STEPS;
